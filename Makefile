@@ -1,0 +1,115 @@
+# The vocabulary of this repository, for people and for CI: `make` alone lists it.
+#
+# Needs Python 3.11, 3.12 or 3.13 with venv, Git and make; all else is installed into .venv.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+UV_VERSION := 0.13.8
+UV := $(VENV)/bin/uv
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+# Nothing is written outside this folder, and whatever trusts your company's certificates goes on to.
+export UV_CACHE_DIR ?= $(CURDIR)/$(VENV)/uv-cache
+export UV_SYSTEM_CERTS ?= true
+export UV_NO_PROGRESS ?= true
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+export DVC_NO_ANALYTICS := true
+export DO_NOT_TRACK := true
+export GX_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+SUITABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+SYNC := $(UV) pip install --quiet --python $(RUN) --require-hashes --compile-bytecode
+
+.PHONY: help
+help: ## List these targets
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r target says; do printf '%-16s %s\n' "$$target" "$$says"; done
+
+.PHONY: setup
+setup: $(INSTALLED) ## Install everything, land the demo's history in var/
+	@$(RUN) -m embedded.setup
+
+.PHONY: up
+up: $(INSTALLED) ## Start all of Evergreen in the foreground; Ctrl-C stops it
+	@exec $(RUN) -m embedded.up --with-parent
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run one whole loop, print what came of it, stop
+	@exec $(RUN) -m embedded.up --with-parent --until-done
+
+.PHONY: repro
+repro: setup ## Train and judge a model from params.yaml with DVC
+	@dvc repro
+
+.PHONY: test
+test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
+	@$(RUN) -m pytest -m "not e2e"
+
+.PHONY: e2e
+e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
+	@$(RUN) -m pytest -m e2e
+
+.PHONY: lint
+lint: $(INSTALLED_DEV) ## Check format, style, types and import rules
+	@ruff format --check
+	@ruff check
+	@mypy
+	@lint-imports
+
+.PHONY: format
+format: $(INSTALLED_DEV) ## Format the code, mend what can be mended
+	@ruff format
+	@ruff check --fix
+
+.PHONY: lock
+lock: $(UV) ## Resolve requirements*.in into locks with hashes; UPGRADE=1 takes the newest
+	@for name in requirements requirements-dev; do \
+		echo "locking $$name.in"; \
+		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) \
+			$$name.in --output-file $$name.txt || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Remove var/: the data, the models, Airflow's database (not .venv)
+	@python=$$(command -v $(RUN) python3 | head -n 1); exec "$$python" embedded/clean.py
+
+# --- installation ------------------------------------------------------------------------------
+# Each stamp is made last, so an interrupted installation is done again.
+
+$(UV):
+	@command -v git >/dev/null 2>&1 || { echo 'Git is missing: install the package git' >&2; exit 1; }
+	@python='$(PYTHON)'; \
+	for candidate in $(if $(PYTHON),,python3.13 python3.12 python3.11 python3 python); do \
+		if "$$candidate" -c '$(SUITABLE)' >/dev/null 2>&1; then python=$$candidate; break; fi; \
+	done; \
+	if ! "$${python:-python3}" -c '$(SUITABLE)' >/dev/null 2>&1; then \
+		echo 'Python 3.11, 3.12 or 3.13 with venv is missing: install for example' \
+			'python3.13 and python3.13-venv, or name one with PYTHON=/path/to/python' >&2; exit 1; \
+	fi; \
+	if ! $(RUN) -m pip --version >/dev/null 2>&1; then \
+		echo "creating $(VENV) with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-cache-dir uv==$(UV_VERSION)
+
+$(INSTALLED): requirements.txt $(UV)
+	@echo "installing $$(grep -c '^[A-Za-z0-9].*==' $<) packages (1-3 minutes the first time)"
+	@$(SYNC) -r $<
+	@touch $@
+
+$(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+	@echo 'installing the tools for tests and lint'
+	@$(SYNC) -r $<
+	@touch $@

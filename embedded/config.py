@@ -1,0 +1,368 @@
+"""Say where the embedded stack keeps things, which ports it takes, and what each server is told.
+
+All of it follows from the environment (`Stack.load`); nothing is read at import. Airflow's own
+settings go to ``var/airflow/airflow.cfg``, so that ``AIRFLOW_HOME=var/airflow airflow …`` talks to
+the same installation as the servers.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import psutil
+
+from ml.errors import EvergreenError, SettingsError
+
+PROJECT = Path(__file__).resolve().parent.parent
+DAGS = ("ingest", "retrain", "score", "monitor")
+LOOPBACK = "127.0.0.1"
+MAIL_FROM = "evergreen@localhost"
+
+QUIET = {
+    # Nobody's telemetry, update check or banner; read by the tools themselves.
+    "DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "SCARF_ANALYTICS": "false",
+}
+ONE_THREAD = {
+    # Tasks run side by side, so each library keeps to one thread; and a process that others are
+    # forked from must not own a pool (OpenBLAS starts one on import, Arrow's jemalloc a cleaner).
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+
+
+class PortTaken(EvergreenError):  # noqa: N818 - names the state of the port
+    """Something else listens where a server of ours should."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: how it is started, and when it is told to stop.
+
+    ``wave`` orders the stop: the first wave is told, and given time, before the next is.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    log: Path
+    wave: int = 1
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where everything of one embedded installation is. Paths are absolute."""
+
+    home: Path
+    airflow_port: int
+    mlflow_port: int
+    smtp_port: int
+    parallelism: int
+    warm_tasks: bool
+    project: Path = PROJECT
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Stack:
+        """Read ``EVERGREEN_*``; defaults are ``var/`` and the tools' usual ports.
+
+        Raises
+        ------
+        SettingsError
+            If a port is no port, or two servers were given the same.
+        """
+        stack = cls(
+            home=Path(environ.get("EVERGREEN_HOME") or PROJECT / "var").absolute(),
+            airflow_port=_port(environ, "EVERGREEN_AIRFLOW_PORT", 8080),
+            mlflow_port=_port(environ, "EVERGREEN_MLFLOW_PORT", 5000),
+            smtp_port=_port(environ, "EVERGREEN_SMTP_PORT", 1025),
+            # One more than cores: a worker is not free at once when its task has ended.
+            parallelism=min(max(_cores() + 1, 3), 8),
+            warm_tasks=environ.get("EVERGREEN_WARM_TASKS", "1") != "0",
+        )
+        if len({port for _, _, port in stack.ports}) < len(stack.ports):
+            given = ", ".join(f"{variable}={port}" for _, variable, port in stack.ports)
+            raise SettingsError(f"two servers cannot share a port: {given}; give each its own")
+        return stack
+
+    @property
+    def ports(self) -> tuple[tuple[str, str, int], ...]:
+        """Each listening server with the variable that moves it, and its port."""
+        return (
+            ("Airflow", "EVERGREEN_AIRFLOW_PORT", self.airflow_port),
+            ("MLflow", "EVERGREEN_MLFLOW_PORT", self.mlflow_port),
+            ("the mail server", "EVERGREEN_SMTP_PORT", self.smtp_port),
+        )
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.home / "airflow"
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.mlflow_port}"
+
+    @property
+    def mail(self) -> Path:
+        return self.home / "mail"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "stack.lock"
+
+    @property
+    def passwords(self) -> Path:
+        return self.airflow_home / "passwords.json"
+
+    def password(self) -> str:
+        """Read the password of ``admin``, which `prepare` drew once."""
+        return str(json.loads(self.passwords.read_text(encoding="utf-8"))["admin"])
+
+    def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Give the environment that every process of the stack shares.
+
+        What the caller's environment says stays, save what would point a process at another
+        installation. Settings of Airflow that ``airflow.cfg`` does not fix may be given as
+        ``AIRFLOW__SECTION__KEY`` as usual.
+        """
+        fixed = {f"AIRFLOW__{section}__{key}".upper() for section, key in self._airflow_identity()}
+        kept = {
+            name: value
+            for name, value in environ.items()
+            if name.removesuffix("_CMD").removesuffix("_SECRET") not in fixed
+        }
+        path = [str(self.project), *filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))]
+        return {
+            **kept,
+            **QUIET,
+            **ONE_THREAD,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
+            "PYTHONUNBUFFERED": "1",
+            "NO_COLOR": "1",
+            "EVERGREEN_HOME": str(self.home),
+            "EVERGREEN_WARM_TASKS": "1" if self.warm_tasks else "0",
+            "AIRFLOW_HOME": str(self.airflow_home),
+            "AIRFLOW_CONFIG": str(self.airflow_home / "airflow.cfg"),
+            "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(self._smtp_connection()),
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MPLCONFIGDIR": str(self.home / "cache" / "matplotlib"),
+            "DVC_SITE_CACHE_DIR": str(self.home / "cache" / "dvc-site"),
+        }
+
+    def airflow_settings(self, keys: Mapping[str, str]) -> dict[str, dict[str, str]]:
+        """Give the contents of ``airflow.cfg``; ``keys`` are the three secrets of `prepare`."""
+        return {
+            "core": {
+                "executor": "LocalExecutor",
+                "parallelism": str(self.parallelism),
+                "dags_folder": str(self.project / "dags"),
+                "plugins_folder": str(self.project / "plugins"),
+                "load_examples": "False",
+                "fernet_key": keys["fernet_key"],
+                "auth_manager": (
+                    "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+                ),
+                "simple_auth_manager_users": "admin:admin",
+                "simple_auth_manager_passwords_file": str(self.passwords),
+                "execution_api_server_url": f"{self.airflow_url}/execution/",
+                "hostname_callable": "socket.gethostname",
+                "min_serialized_dag_update_interval": "5",
+            },
+            "database": {"sql_alchemy_conn": f"sqlite:///{self.airflow_home / 'airflow.db'}"},
+            "api": {
+                "host": LOOPBACK,
+                "port": str(self.airflow_port),
+                "base_url": self.airflow_url,
+                "workers": "1",
+                "secret_key": keys["secret_key"],
+                "instance_name": "Evergreen",
+            },
+            "api_auth": {"jwt_secret": keys["jwt_secret"]},
+            "scheduler": {
+                # A run starts within half a second of its cause, at under 2 % of a core when idle.
+                "scheduler_idle_sleep_time": "0.5",
+                # What a killed stack left running is taken up again within half a minute.
+                "orphaned_tasks_check_interval": "15",
+                "scheduler_health_check_threshold": "20",
+            },
+            "dag_processor": {
+                "min_file_process_interval": "30",
+                "refresh_interval": "30",
+                "bundle_refresh_check_interval": "5",
+                "parsing_processes": "1",
+            },
+            "logging": {"base_log_folder": str(self.airflow_home / "logs"), "colored_console_log": "False"},
+            "triggerer": {"capacity": "50"},
+            # Also the longest that a worker may stay busy after its task has ended (default 5 s).
+            "workers": {"min_heartbeat_interval": "1"},
+        }
+
+    def _airflow_identity(self) -> list[tuple[str, str]]:
+        """Name the settings by which one installation differs from another: never inherited."""
+        every = self.airflow_settings(dict.fromkeys(("fernet_key", "secret_key", "jwt_secret"), ""))
+        tunable = {"parallelism", "workers", "instance_name", "capacity", "colored_console_log"}
+        identity = {"core", "database", "api", "api_auth", "logging"}
+        return [(s, k) for s, pairs in every.items() if s in identity for k in pairs if k not in tunable]
+
+    def _smtp_connection(self) -> dict[str, object]:
+        return {
+            "conn_type": "smtp",
+            "host": LOOPBACK,
+            "port": self.smtp_port,
+            "extra": {
+                "disable_ssl": True,
+                "disable_tls": True,
+                "from_email": MAIL_FROM,
+                "timeout": 10,
+                "retry_limit": 2,
+            },
+        }
+
+    def server(self, name: str, environ: Mapping[str, str] = os.environ) -> Server:
+        """Describe one of `SERVERS`."""
+        env = self.environment(environ)
+        if name == "scheduler" and self.warm_tasks:
+            env["AIRFLOW__CORE__LAZY_LOAD_PLUGINS"] = "False"
+        return Server(
+            name=name,
+            argv=(sys.executable, *self._arguments(name)),
+            env=env,
+            log=self.logs / f"{name}.log",
+            wave=0 if name == "scheduler" else 1,
+        )
+
+    def _arguments(self, name: str) -> tuple[str, ...]:
+        mlflow = self.home / "mlflow"
+        return {
+            "mail": (
+                *("-m", "aiosmtpd", "-n", "-l", f"{LOOPBACK}:{self.smtp_port}"),
+                *("-c", "aiosmtpd.handlers.Mailbox", str(self.mail)),
+            ),
+            "mlflow": (
+                *("-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(self.mlflow_port)),
+                *("--workers", "1", "--backend-store-uri", f"sqlite:///{mlflow / 'mlflow.db'}"),
+                *("--no-serve-artifacts", "--default-artifact-root", str(mlflow / "artifacts")),
+            ),
+            "api-server": ("-m", "airflow", "api-server"),
+            # Log servers would bind to every interface; on one machine logs are read as files.
+            "scheduler": ("-m", "airflow", "scheduler", "--skip-serve-logs"),
+            "dag-processor": ("-m", "airflow", "dag-processor"),
+            "triggerer": ("-m", "airflow", "triggerer", "--skip-serve-logs"),
+        }[name]
+
+
+STORES = ("mail", "mlflow")
+AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+SERVERS = (*STORES, *AIRFLOW)
+
+
+def prepare(stack: Stack) -> None:
+    """Make the folders, the password, the keys and ``airflow.cfg``; keep what is there already."""
+    # aiosmtpd's Maildir wants all three of its folders, or none: mailbox.Maildir makes them then.
+    for folder in (stack.airflow_home, stack.logs, stack.home / "mlflow" / "artifacts"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for folder in ("cur", "new", "tmp"):
+        (stack.mail / folder).mkdir(parents=True, exist_ok=True)
+    keys_file = stack.airflow_home / "keys.json"
+    if not keys_file.exists():
+        _write_private(keys_file, json.dumps(_draw_keys()))
+    if not stack.passwords.exists():
+        _write_private(stack.passwords, json.dumps({"admin": secrets.token_urlsafe(12)}) + "\n")
+    keys = json.loads(keys_file.read_text(encoding="utf-8"))
+    config = configparser.RawConfigParser()
+    config.read_dict(
+        {
+            section: {key: value.replace("%", "%%") for key, value in pairs.items()}
+            for section, pairs in stack.airflow_settings(keys).items()
+        }
+    )
+    text = StringIO("")
+    text.write("# Written by `make up` at each start: change settings by AIRFLOW__SECTION__KEY instead.\n")
+    config.write(text)
+    _write_private(stack.airflow_home / "airflow.cfg", text.getvalue())
+
+
+def require_free_ports(stack: Stack) -> None:
+    """Refuse to start where a port is taken.
+
+    Raises
+    ------
+    PortTaken
+        Naming the first taken port, who holds it if that can be seen, and the variable to change.
+    """
+    for server, variable, port in stack.ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError as err:
+                raise PortTaken(
+                    f"port {port}, meant for {server}, is taken{_holder(port)} ({err.strerror}): "
+                    f"free it, or choose another with {variable}=…"
+                ) from err
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr[1] == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()}, process {connection.pid}"
+    except psutil.Error:
+        pass  # Only a courtesy: other users' processes may not be looked at.
+    return ""
+
+
+def _port(environ: Mapping[str, str], variable: str, default: int) -> int:
+    given = environ.get(variable) or str(default)
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        raise SettingsError(f"{variable}={given!r} is no port; give a number from 1 to 65535")
+    return int(given)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _draw_keys() -> dict[str, str]:
+    return {
+        "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "secret_key": secrets.token_urlsafe(32),
+        "jwt_secret": secrets.token_urlsafe(64),
+    }
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write whole or not at all, readable by the owner only from the first byte on."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

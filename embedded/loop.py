@@ -1,0 +1,150 @@
+"""Decide, from what Airflow shows, what the launcher does next to bring one whole loop about.
+
+``history → champion (retrain, if there is none) → ingest of the newest due day → score and monitor``
+
+Pure: `next_move` looks at what was seen and answers; `embedded.up` sees and does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from embedded.airflow_api import Run
+
+FIRST_CHAMPION = "first-champion"
+FOLLOWERS = ("score", "monitor")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The state of the loop at one look.
+
+    ``champion`` is None while nothing serves; ``following`` is the retrain run that this launch
+    waits for; ``next_ingest_at`` is when Airflow means to ingest next.
+    """
+
+    champion: int | None
+    runs: tuple[Run, ...]
+    ingest_paused: bool
+    next_ingest_at: datetime | None
+    following: str | None = None
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Ask for a first champion by this retrain run, or go on waiting for it if it exists."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Recount:
+    """A training has ended well: find out who is champion now."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
+class UnpauseIngest:
+    """There is a champion, so the day may come."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until ``what`` has happened; ``run`` is the one that works on it, if any does."""
+
+    what: str
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The loop cannot close by itself; ``run`` shows why, if it has to do with one."""
+
+    reason: str
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """The loop has closed for this partition."""
+
+    ingest: Run
+    score: Run
+    monitor: Run
+
+
+Move = Trigger | Recount | UnpauseIngest | Wait | Failed | Done
+
+
+def next_move(seen: Seen, now: datetime) -> Move:
+    """Say what the launcher should do next.
+
+    Parameters
+    ----------
+    now
+        An aware instant; a day is due once Airflow's next ingest lies after it.
+    """
+    if seen.champion is None:
+        return _towards_champion(seen)
+    if seen.ingest_paused:
+        return UnpauseIngest()
+    return _towards_day(seen, now)
+
+
+def first_champion_run_id(runs: Iterable[Run]) -> str:
+    """Name the run that shall bring the first champion: one that still works, or the next free.
+
+    Examples
+    --------
+    >>> first_champion_run_id([])
+    'first-champion'
+    >>> first_champion_run_id([Run("retrain", "first-champion", "failed")])
+    'first-champion-2'
+    >>> first_champion_run_id([Run("retrain", "first-champion", "running")])
+    'first-champion'
+    """
+    tries = {}
+    for run in runs:
+        matched = re.fullmatch(rf"{FIRST_CHAMPION}(?:-(\d+))?", run.run_id)
+        if run.dag_id == "retrain" and matched:
+            tries[int(matched[1] or 1)] = run
+    newest = max(tries, default=0)
+    if newest and not tries[newest].finished:
+        return tries[newest].run_id
+    return FIRST_CHAMPION if newest == 0 else f"{FIRST_CHAMPION}-{newest + 1}"
+
+
+def _towards_champion(seen: Seen) -> Move:
+    if seen.following is None:
+        return Trigger(first_champion_run_id(seen.runs))
+    run = next((r for r in seen.runs if (r.dag_id, r.run_id) == ("retrain", seen.following)), None)
+    if run is None or not run.finished:
+        return Wait("a first champion", run)
+    if run.state == "success":
+        return Recount(run.run_id)
+    return Failed("training failed", run)
+
+
+def _towards_day(seen: Seen, now: datetime) -> Move:
+    ingests = [r for r in seen.runs if r.dag_id == "ingest" and r.partition_key]
+    newest = max(ingests, key=lambda r: r.partition_key or "", default=None)
+    if newest is None or seen.next_ingest_at is None or seen.next_ingest_at <= now:
+        return Wait("the newest day's ingest")
+    if newest.state == "failed":
+        return Failed("the newest day was not ingested", newest)
+    if not newest.finished:
+        return Wait("the newest day's ingest", newest)
+    found = {}
+    for dag_id in FOLLOWERS:
+        runs = [r for r in seen.runs if r.dag_id == dag_id and r.partition_key == newest.partition_key]
+        # Asset events can come twice: the newest run of the partition, first in the list, counts.
+        if not runs or not runs[0].finished:
+            return Wait(f"{dag_id} of the newest day", runs[0] if runs else None)
+        if runs[0].state == "failed":
+            return Failed(f"{dag_id} of the newest day failed", runs[0])
+        found[dag_id] = runs[0]
+    return Done(newest, found["score"], found["monitor"])

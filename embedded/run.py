@@ -1,0 +1,35 @@
+"""Run any command as if it were a part of the embedded stack.
+
+``python -m embedded.run airflow backfill create --dag-id ingest --from-date … --to-date …``
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from embedded.config import Stack
+from ml.errors import EvergreenError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Become the command; return only if there is none to become."""
+    command = list(sys.argv[1:] if argv is None else argv)
+    if not command:
+        sys.stderr.write("usage: python -m embedded.run COMMAND [ARGUMENT …]\n")
+        return 2
+    try:
+        env = Stack.load().environment()
+    except EvergreenError as err:
+        sys.stderr.write(f"{err}\n")
+        return err.exit_code
+    try:
+        os.execvpe(command[0], command, env)
+    except OSError as err:
+        sys.stderr.write(f"{command[0]}: {err.strerror}\n")
+        return 127
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,412 @@
+"""Start the whole of Evergreen on this machine, tell what happens, and stop all of it at the end.
+
+``python -m embedded.up`` stays in the foreground until Ctrl-C; with ``--until-done`` it ends by itself
+when one whole loop has closed, prints what came of it, and fails if anything of it is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import smtplib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from embedded import loop, summary
+from embedded.airflow_api import AirflowApi, Dag, Run
+from embedded.config import AIRFLOW, DAGS, LOOPBACK, STORES, Stack, prepare, require_free_ports
+from embedded.supervise import ChildDied, Supervisor, raise_on_signals, tail, take
+from ml import settings
+from ml.errors import EvergreenError, Unavailable
+from ml.records import Decision, Evaluation, Scoring
+
+START_SECONDS = 180.0
+PARSE_SECONDS = 120.0
+STEP_SECONDS = 900.0
+LOOK_EVERY_SECONDS = 1.0
+IDLE_LOOK_EVERY_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
+Answer = TypeVar("Answer")
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class Launch:
+    """One start of the stack, from the first server to the closed loop."""
+
+    def __init__(self, stack: Stack, supervisor: Supervisor, *, deadline: float | None, parent: int | None):
+        self.stack = stack
+        self.supervisor = supervisor
+        self.deadline = deadline
+        self.parent = parent
+        self.settings = settings.load()
+        self.unit = "flights" if self.settings.source.kind == "demo" else "rows"
+        self.api = AirflowApi(stack.airflow_url, user="admin", password=stack.password())
+        self.parts: dict[str, float] = {}
+        self.champion = summary.Champion(None, None, {})
+        self.training: str | None = None
+        self.told: set[tuple[str, str]] = set()
+        self._runs: tuple[Run, ...] = ()
+        self._shown: dict[Path, int] = {}
+
+    # --- servers and history ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the servers and land the history side by side; return when both are there."""
+        began, clock = datetime.now(UTC), time.monotonic()
+        say(f"starting {', '.join((*STORES, *AIRFLOW))} (logs: {self.stack.logs})")
+        for name in STORES:
+            self._serve(name)
+        seed_clock = time.monotonic()
+        self._run("seed", "-m", "ml.steps.seed")
+        self._migrate()
+        for name in AIRFLOW:
+            self._serve(name)
+        servers, seeded = False, False
+        while not (servers and seeded):
+            if not servers and self._up(began):
+                servers = True
+                self.parts["servers"] = time.monotonic() - clock
+                say(f"servers up in {self.parts['servers']:.0f} s")
+                self.tell_where()
+            if not seeded and "seed" in self.supervisor.exits:
+                seeded = True
+                self.parts["history"] = self.supervisor.exits["seed"].at - seed_clock
+                self._tell_history(self._answer("seed"))
+            if not servers and time.monotonic() - clock > START_SECONDS:
+                raise EvergreenError(f"the servers did not start within {START_SECONDS:.0f} s; {self._logs()}")
+            self._watch(0.5)
+            self._show("seed")
+
+    def _serve(self, name: str) -> None:
+        self.supervisor.start(self.stack.server(name), cwd=self.stack.home)
+
+    def _migrate(self) -> None:
+        """Bring Airflow's database to the installed version, if it is not there already."""
+        stamp = self.stack.airflow_home / "migrated.txt"
+        version = importlib.metadata.version("apache-airflow-core")
+        database = self.stack.airflow_home / "airflow.db"
+        if database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8").strip() == version:
+            return
+        clock = time.monotonic()
+        say("setting up Airflow's database")
+        self._run("migrate", "-m", "airflow", "db", "migrate")
+        self._await_end("migrate")
+        stamp.write_text(version + "\n", encoding="utf-8")
+        self.parts["Airflow's database"] = time.monotonic() - clock
+
+    def _up(self, began: datetime) -> bool:
+        """Ask every server whether it works; Airflow's by heartbeats that are younger than ``began``."""
+        try:
+            if not _answers(self.stack.mlflow_url + "/health") or not _greets(self.stack.smtp_port):
+                return False
+            # The first to ask waits while Airflow builds its task API: better we than a task.
+            if not _answers(self.stack.airflow_url + "/execution/health", seconds=START_SECONDS):
+                return False
+            beats = self.api.health()
+        except (Unavailable, requests.RequestException):
+            return False
+        parts = [beats.get(name) for name in ("scheduler", "dag_processor", "triggerer")]
+        return all(beat is not None and beat >= began for beat in parts)
+
+    def _tell_history(self, seeded: Mapping[str, Any]) -> None:
+        say(
+            f"history landed: {seeded['days']} days / {int(seeded['rows']):,} {self.unit}, "
+            f"the newest {seeded['last_day']} ({self.parts['history']:.0f} s)"
+        )
+
+    # --- the loop --------------------------------------------------------------------------
+
+    def close_loop(self) -> loop.Done:
+        """Bring about champion, ingest, score and monitor, telling each as it comes.
+
+        Raises
+        ------
+        EvergreenError
+            If a run failed, or training brought no champion.
+        """
+        self._await_dags()
+        for dag_id in DAGS:
+            if dag_id != "ingest":
+                self.api.unpause(dag_id)
+        self._ask_champion()
+        if self.champion.version is not None:
+            say(self.champion.sentence(self.settings.gate.metric))
+        while True:
+            move = self._patiently(self._next_move)
+            match move:
+                case loop.Trigger(run_id):
+                    say("training a first champion")
+                    conf = {"why": "no champion yet", "asked_by": "make up"}
+                    self.api.trigger("retrain", run_id=run_id, conf=conf)
+                    self.training = run_id
+                case loop.Recount(run_id):
+                    self._ask_champion()
+                    if self.champion.version is None:
+                        where = f"{self.stack.airflow_url}/dags/retrain/runs/{run_id}"
+                        raise EvergreenError(f"training ended, and the gate let nobody serve: see {where}")
+                    self._tell_trained(run_id)
+                case loop.UnpauseIngest():
+                    self.api.unpause("ingest")
+                case loop.Failed(reason, run):
+                    where = f": see {self._run_url(run)}" if run else ""
+                    raise EvergreenError(reason + where)
+                case loop.Done():
+                    for finished in (move.ingest, move.score, move.monitor):
+                        self._tell_run(finished)
+                    return move
+                case loop.Wait():
+                    self._tell_runs(self._runs)
+                    self._watch(LOOK_EVERY_SECONDS)
+
+    def _next_move(self) -> loop.Move:
+        ingest = self.api.dags().get("ingest", Dag("ingest", paused=True))
+        self._runs = self.api.runs()
+        seen = loop.Seen(
+            champion=self.champion.version,
+            runs=self._runs,
+            ingest_paused=ingest.paused,
+            next_ingest_at=ingest.next_run_at,
+            following=self.training,
+        )
+        return loop.next_move(seen, datetime.now(UTC))
+
+    def _await_dags(self) -> None:
+        clock = time.monotonic()
+        while not set(DAGS) <= set(self._patiently(self.api.dags)):
+            if errors := self._patiently(self.api.import_errors):
+                raise EvergreenError("a Dag file cannot be parsed: " + "; ".join(errors))
+            if time.monotonic() - clock > PARSE_SECONDS:
+                raise EvergreenError(f"not all of {', '.join(DAGS)} were parsed; {self._logs()}")
+            self._watch(LOOK_EVERY_SECONDS)
+        # Runs of earlier launches were told then.
+        self.told = {(r.dag_id, r.run_id) for r in self._patiently(self.api.runs) if r.finished}
+
+    def _ask_champion(self) -> None:
+        self._run("champion", "-m", "ml.steps.champion", "--json")
+        self._await_end("champion")
+        self.champion = summary.Champion.read(self._answer("champion"))
+
+    def _tell_trained(self, run_id: str) -> None:
+        run = next(r for r in self._patiently(self.api.runs) if r.run_id == run_id)
+        judged = summary.first_record(self.api, run, Evaluation)
+        if judged is not None:
+            base = {f"base_rate_{name}": value for name, value in judged.base_rate.items()}
+            metrics = {**judged.challenger, **base, **self.champion.metrics}
+            self.champion = summary.Champion(self.champion.version, self.champion.run_id, metrics)
+        say(f"{self.champion.sentence(self.settings.gate.metric)} (trained in {run.seconds or 0:.0f} s)")
+
+    def follow(self) -> None:
+        """Stay until interrupted, telling of every run that finishes."""
+        while True:
+            self._watch(IDLE_LOOK_EVERY_SECONDS)
+            self._tell_runs(self._patiently(self.api.runs))
+
+    def _tell_runs(self, runs: Sequence[Run]) -> None:
+        for run in reversed(runs):
+            if run.finished:
+                self._tell_run(run)
+
+    def _tell_run(self, run: Run) -> None:
+        if (run.dag_id, run.run_id) in self.told or run.run_id == self.training:
+            return
+        self.told.add((run.dag_id, run.run_id))
+        day = (run.partition_key or run.run_id)[:10] if run.partition_key else run.run_id
+        took = f" ({run.seconds:.0f} s)" if run.seconds is not None else ""
+        if run.state != "success":
+            say(f"{day} {run.dag_id} {run.state}: see {self._run_url(run)}")
+        elif run.dag_id == "score" and (scored := summary.first_record(self.api, run, Scoring)):
+            say(f"{day} scored: {scored.rows:,} {self.unit} by champion v{scored.version}{took}")
+        elif run.dag_id == "monitor" and (decision := summary.first_record(self.api, run, Decision)):
+            say(f"{day} {summary.drift_sentence(decision)}{took}")
+        else:
+            done = {"ingest": "ingested", "retrain": "retrained", "score": "not scored"}.get(run.dag_id, "done")
+            say(f"{day} {done}{took}")
+
+    # --- telling and waiting ---------------------------------------------------------------
+
+    def tell_where(self) -> None:
+        """Say where the web pages are, and how to log in."""
+        say(f"  Airflow  {self.stack.airflow_url}  user admin, password {self.stack.password()}")
+        say(f"  MLflow   {self.stack.mlflow_url}")
+        say(f"  mail     {self.stack.mail} (everything that is sent ends there)")
+
+    def summarise(self, done: loop.Done) -> tuple[str, ...]:
+        """Print the table; return what is missing from a whole loop."""
+        runs = [r for r in self._patiently(self.api.runs) if (r.dag_id, r.run_id) == ("retrain", self.training)]
+        for run in (*runs, done.ingest, done.score, done.monitor):
+            self.parts[run.dag_id] = run.seconds or 0.0
+        evidence = self._patiently(
+            lambda: summary.gather(
+                self.api,
+                (*runs, done.ingest, done.score, done.monitor),
+                score=done.score,
+                monitor=done.monitor,
+                champion=self.champion,
+                mail=self.stack.mail,
+            )
+        )
+        metric = self.settings.gate.metric
+        say("\n" + summary.table(evidence, metric=metric, parts=self.parts, unit=self.unit))
+        return summary.missing(evidence)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        self.supervisor.run(
+            name,
+            (sys.executable, *arguments),
+            env=self.stack.environment(),
+            cwd=self.stack.project,
+            log=self.stack.logs / f"{name}.log",
+            out=self.stack.logs / f"{name}.out",
+        )
+        log = self.stack.logs / f"{name}.log"
+        self._shown[log] = log.stat().st_size if log.exists() else 0
+
+    def _await_end(self, name: str) -> None:
+        clock = time.monotonic()
+        while name not in self.supervisor.exits:
+            if time.monotonic() - clock > STEP_SECONDS:
+                raise EvergreenError(f"{name} took more than {STEP_SECONDS:.0f} s; {self._logs()}")
+            self._watch(0.3)
+            self._show("seed")
+        if self.supervisor.exits[name].code != 0:
+            self._answer(name)
+
+    def _answer(self, name: str) -> dict[str, Any]:
+        """Read the record that a step printed."""
+        self._show("seed")
+        log, out = self.stack.logs / f"{name}.log", self.stack.logs / f"{name}.out"
+        if code := self.supervisor.exits[name].code:
+            raise EvergreenError(f"{name} failed with exit code {code}; the end of {log}:\n{tail(log)}")
+        try:
+            answer: dict[str, Any] = json.loads(out.read_text(encoding="utf-8").strip().splitlines()[-1])
+        except (IndexError, ValueError) as err:
+            raise EvergreenError(f"{name} printed no record; look at {out} and {log}") from err
+        return answer
+
+    def _show(self, name: str) -> None:
+        """Pass on what a step has said since the last look, in whole lines."""
+        log = self.stack.logs / f"{name}.log"
+        if not log.exists():
+            return
+        with open(log, "rb") as file:
+            file.seek(self._shown.get(log, 0))
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._shown[log] = self._shown.get(log, 0) + len(whole)
+        for line in whole.decode("utf-8", errors="replace").splitlines():
+            say(f"  {line}")
+
+    def _watch(self, seconds: float) -> None:
+        self.supervisor.watch(seconds)
+        if self.parent is not None and os.getppid() != self.parent:
+            raise KeyboardInterrupt
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise EvergreenError("the time is over (EVERGREEN_DEMO_TIMEOUT, in seconds); " + self._logs())
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        clock = time.monotonic()
+        while True:
+            try:
+                return ask()
+            except Unavailable:
+                if time.monotonic() - clock > PATIENCE_SECONDS:
+                    raise
+                self._watch(LOOK_EVERY_SECONDS)
+
+    def _logs(self) -> str:
+        return f"look at the logs in {self.stack.logs}"
+
+    def _run_url(self, run: Run) -> str:
+        return f"{self.stack.airflow_url}/dags/{run.dag_id}/runs/{run.run_id}"
+
+
+def launch(stack: Stack, *, until_done: bool, parent: int | None) -> int:
+    """Run the stack until interrupted, or until one loop has closed; everything is stopped after.
+
+    Returns
+    -------
+    int
+        Exit code: 0 if stopped by the user or if the loop is whole, 1 if something is missing.
+    """
+    hold = take(stack)
+    require_free_ports(stack)
+    prepare(stack)
+    timeout = float(os.environ.get("EVERGREEN_DEMO_TIMEOUT") or 900)
+    clock = time.monotonic()
+    with Supervisor(hold) as supervisor:
+        deadline = clock + timeout if until_done else None
+        started = Launch(stack, supervisor, deadline=deadline, parent=parent)
+        try:
+            started.start()
+            try:
+                done = started.close_loop()
+            except ChildDied:
+                raise
+            except EvergreenError as err:
+                if until_done:
+                    raise
+                say(f"{err}\n(the servers stay up: mend it and run the Dag again, or stop with Ctrl-C)")
+                started.follow()
+            if not until_done:
+                say(f"one whole loop in {time.monotonic() - clock:.0f} s; Ctrl-C stops everything")
+                started.tell_where()
+                started.follow()
+            started.parts["all of it"] = time.monotonic() - clock
+            lacks = started.summarise(done)
+        except KeyboardInterrupt:
+            say("\nstopping everything")
+            supervisor.stop()
+            say("stopped; nothing is left running")
+            return 130 if until_done else 0
+    for lack in lacks:
+        say(f"MISSING: {lack}")
+    say("\nthe loop is whole" if not lacks else "\nthe loop is not whole")
+    return 1 if lacks else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, launch, and turn errors into one message and an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m embedded.up", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--until-done", action="store_true", help="end when one whole loop has closed")
+    parser.add_argument("--with-parent", action="store_true", help="stop when the parent process is gone")
+    chosen = parser.parse_args(argv)
+    raise_on_signals()
+    try:
+        parent = os.getppid() if chosen.with_parent else None
+        return launch(Stack.load(), until_done=chosen.until_done, parent=parent)
+    except EvergreenError as err:
+        sys.stderr.write(f"{err}\n")
+        return err.exit_code
+    except KeyboardInterrupt:
+        return 130 if chosen.until_done else 0
+
+
+def _answers(url: str, *, seconds: float = 5.0) -> bool:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, timeout=seconds).ok
+
+
+def _greets(port: int) -> bool:
+    try:
+        with smtplib.SMTP(LOOPBACK, port, local_hostname="localhost", timeout=5) as server:
+            return server.noop()[0] == 250
+    except (OSError, smtplib.SMTPException):
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

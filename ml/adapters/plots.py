@@ -1,0 +1,49 @@
+"""Draw the evaluation as pictures for MLflow; the door to matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+
+AXES = {
+    "roc": ("false_positive_rate", "true_positive_rate", "ROC"),
+    "precision_recall": ("recall", "precision", "Precision and recall"),
+    "calibration": ("predicted", "observed", "Calibration"),
+}
+
+
+def draw(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write one PNG for each known curve, and one for the loss by day.
+
+    Parameters
+    ----------
+    tables
+        By name as `ml.core.metrics.curves` gives them, and ``loss_by_day`` (``day``, ``loss``,
+        ``model``).
+    """
+    for name, (x, y, title) in AXES.items():
+        if name not in tables:
+            continue
+        figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
+        axes.plot(tables[name][x], tables[name][y], marker="o" if name == "calibration" else None)
+        if name != "precision_recall":
+            top = max(tables[name][x].max(), tables[name][y].max())
+            axes.plot([0, top], [0, top], linestyle=":", color="grey")
+        axes.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), title=title)
+        figure.savefig(folder / f"{name}.png", dpi=110)
+        plt.close(figure)
+    if "loss_by_day" in tables:
+        figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+        for model, rows in tables["loss_by_day"].groupby("model"):
+            axes.plot(pd.to_datetime(rows["day"]), rows["loss"], marker="o", markersize=3, label=str(model))
+        axes.set(ylabel="mean loss", title="Holdout loss by day")
+        axes.legend()
+        figure.autofmt_xdate()
+        figure.savefig(folder / "loss_by_day.png", dpi=110)
+        plt.close(figure)

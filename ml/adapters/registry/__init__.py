@@ -1,0 +1,357 @@
+"""Keep each day's data under version: a Git repository whose folders DVC tracks.
+
+One commit is one data version, and the ``git push`` is the moment at which it exists. What a killed
+process leaves behind are objects that no commit names. Stock Git and DVC read the same repository::
+
+    git clone var/registry.git && cd registry && dvc pull
+
+Days are added without a checkout: DVC's own list of a folder (its ``.dir`` object) is read, extended and
+written, so that no other day need be on disk. Objects travel through `ml.adapters.objects`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from ml.adapters.objects import write_atomically
+from ml.adapters.registry import git
+from ml.adapters.registry.layout import EMBEDDED_CONFIG, first_files, recorded_remote
+from ml.adapters.registry.manifest import (
+    ASSETS,
+    MANIFEST,
+    Asset,
+    Entries,
+    Entry,
+    day_of,
+    dir_object,
+    dvc_file,
+    file_name,
+    parse_dir_object,
+    parse_manifest,
+    tracked_md5,
+    write_manifest,
+)
+from ml.adapters.registry.store import Store, in_threads
+from ml.errors import MissingArtifact, SettingsError, Unavailable
+from ml.records import DataVersion, DayFile
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 24
+
+
+@dataclass(frozen=True)
+class DataRegistry:
+    """The versions of ``inputs`` and ``labels``, one Parquet file a day.
+
+    Safe for several threads, processes and machines at once; holds no connection and no lock.
+
+    Parameters
+    ----------
+    url
+        A Git URL, or the local path of a bare repository.
+    remote
+        Where DVC keeps the data: a local folder or ``s3://bucket/prefix``.
+    cache
+        A local folder shared by all processes of a machine; may be deleted at any time nobody reads.
+    head_file
+        Follows the newest data version seen; rewritten only when that changes. None writes nothing.
+    """
+
+    url: str
+    remote: str
+    cache: Path
+    head_file: Path | None = None
+
+    def create(self) -> None:
+        """Make the registry if it is not there; harmless if it is, or if two do it at once.
+
+        Raises
+        ------
+        MissingArtifact
+            If ``url`` is remote and holds no Git repository, not even an empty one.
+        SettingsError
+            If the registry exists and keeps its data in another remote than ``remote``.
+        """
+        if git.is_local(self.url):
+            git.init_bare(self._repository, config=EMBEDDED_CONFIG)
+            empty = git.resolve(self._repository, git.BRANCH) is None
+        else:
+            empty = git.is_empty(git.init_bare(self._repository), self.url)
+        if empty:
+            files = first_files(self.remote)
+            try:
+                self._publish(None, files, "Start the data registry")
+            except git.LostRace:
+                log.info("another process created the data registry %s", self.url)
+        self._check_remote(git.read_files(self._repository, self.head(), [".dvc/config"]))
+
+    def head(self) -> str:
+        """Give the newest data version (a full commit hash); MissingArtifact if there is no registry."""
+        if not git.is_local(self.url):
+            git.fetch(self._repository, self.url)
+        newest = git.resolve(self._repository, git.BRANCH)
+        if newest is None:
+            raise git.no_registry(self.url)
+        self._remember_head(newest)
+        return newest
+
+    def commit(self, files: Mapping[tuple[Asset, date], Path], *, message: str) -> DataVersion:
+        """Make a data version in which these days have this content; other days stay as they are.
+
+        A day that exists with other content is corrected: its old content stays readable in the old
+        versions. If a concurrent commit wins, this one is redone on top of it.
+
+        Parameters
+        ----------
+        files
+            Local files by asset and day; copied, never linked or modified.
+        message
+            What the version brings, in a sentence that says the effect.
+
+        Returns
+        -------
+        DataVersion
+            ``changed`` is false, and ``rev`` the version that brought the newest of these days, if the
+            registry had all of them with this very content.
+
+        Raises
+        ------
+        Unavailable
+            If a remote did not answer, or too many races were lost; the registry is as before.
+        MissingArtifact
+            If there is no registry, or one of the files does not exist.
+        """
+        stored = dict(zip(files, in_threads(self._store.add_file, files.values()), strict=True))
+        uploaded: set[str] = set()
+        for attempt in range(ATTEMPTS):
+            head = self.head()
+            top = self._read_top(head)
+            self._check_remote(top)
+            before = {asset: self._entries(top, asset) for asset in ASSETS}
+            changes = {
+                key: entry for key, entry in stored.items() if not _holds(before[key[0]], key[1], entry)
+            }
+            if not changes:
+                return self._version_that_brought(head, files)
+            needed = {entry.md5 for entry in changes.values()}
+            in_threads(self._store.upload_file, sorted(needed - uploaded))
+            uploaded |= needed
+            new_files = self._next_top(top, before, changes)
+            try:
+                version = self._publish(head, new_files, message)
+            except git.LostRace:
+                log.info("lost a push race to %s, attempt %d; redoing on top", self.url, attempt + 1)
+                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
+                continue
+            self._remember_head(version.rev)
+            return version
+        raise Unavailable(f"data registry {self.url}: lost {ATTEMPTS} push races in a row; try again")
+
+    def days(self, asset: Asset, rev: str | None = None) -> dict[date, DayFile]:
+        """List the days of an asset in a version, oldest first, without fetching any day.
+
+        Parameters
+        ----------
+        rev
+            A data version, or anything that Git understands as one; None means the newest.
+        """
+        rev = self._resolve(rev)
+        found = self._sized(self._entries(self._read_top(rev), asset))
+        days = {day_of(name): entry for name, entry in found.items()}
+        return {
+            day: DayFile(asset=asset, day=day, md5=entry.md5, bytes=entry.bytes or 0)
+            for day, entry in sorted((day, entry) for day, entry in days.items() if day is not None)
+        }
+
+    def open(
+        self,
+        asset: Asset,
+        *,
+        rev: str | None = None,
+        first_day: date | None = None,
+        last_day: date | None = None,
+    ) -> dict[date, Path]:
+        """Give local files with the days of a window, fetching only those that are not cached.
+
+        Parameters
+        ----------
+        rev
+            None means the newest version.
+        first_day, last_day
+            Both inclusive; None leaves that end open.
+
+        Returns
+        -------
+        dict
+            Read-only files by day, oldest first. A day within the window that the version lacks is
+            left out.
+
+        Raises
+        ------
+        MissingArtifact
+            If the version is unknown, or holds no day of a bounded window at all; the message names
+            the nearest days there are.
+        """
+        rev = self._resolve(rev)
+        held = self.days(asset, rev)
+        first, last = first_day or date.min, last_day or date.max
+        wanted = {day: file for day, file in held.items() if first <= day <= last}
+        if not wanted and (first_day or last_day):
+            raise MissingArtifact(_nothing_between(asset, rev, first, last, held))
+        return dict(zip(wanted, in_threads(self._fetch_day, wanted.values()), strict=True))
+
+    def history(self, limit: int | None = None) -> list[DataVersion]:
+        """List the newest ``limit`` data versions, newest first; None means all."""
+        return self._log(self.head(), *([] if limit is None else [f"--max-count={limit}"]))
+
+    @property
+    def _repository(self) -> Path:
+        """Give what is read: the local bare repository itself, or this machine's mirror of the URL."""
+        if git.is_local(self.url):
+            return Path(self.url).absolute()
+        return self.cache.absolute() / "git" / f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.git"
+
+    @property
+    def _store(self) -> Store:
+        return Store(self.remote, self.cache)
+
+    def _resolve(self, rev: str | None) -> str:
+        if rev is None:
+            return self.head()
+        found = git.resolve(self._repository, rev)
+        if found is None:
+            head = self.head()
+            found = git.resolve(self._repository, rev)
+            if found is None:
+                raise MissingArtifact(
+                    f"the data registry {self.url} has no version {rev!r}; the newest is {head}, "
+                    "'git log' there lists all"
+                )
+        return found
+
+    def _read_top(self, rev: str) -> dict[str, bytes]:
+        names = [MANIFEST, ".dvc/config", *(f"{asset}.dvc" for asset in ASSETS)]
+        return git.read_files(self._repository, rev, names)
+
+    def _check_remote(self, top: Mapping[str, bytes]) -> None:
+        """Refuse to write where nobody who reads the registry with DVC would look."""
+        recorded = recorded_remote(top.get(".dvc/config", b""))
+        both = (recorded or self.remote, self.remote)
+        if any(url.startswith("s3://") for url in both) and both[0].rstrip("/") != both[1].rstrip("/"):
+            raise SettingsError(
+                f"the data registry {self.url} keeps its data in {recorded}, not in {self.remote}; "
+                "correct EVERGREEN_REGISTRY_REMOTE, or move the data and change .dvc/config there"
+            )
+
+    def _entries(self, top: Mapping[str, bytes], asset: Asset) -> dict[str, Entry]:
+        """Read what a folder holds; only if the manifest is stale is DVC's list fetched."""
+        if f"{asset}.dvc" not in top:
+            return {}
+        md5 = tracked_md5(asset, top[f"{asset}.dvc"])
+        listed = parse_manifest(top.get(MANIFEST, b""), asset, md5)
+        return parse_dir_object(self._store.fetch(md5).read_bytes()) if listed is None else listed
+
+    def _sized(self, entries: Entries) -> dict[str, Entry]:
+        """Fill in the sizes that nobody wrote down."""
+
+        def with_size(entry: Entry) -> Entry:
+            return entry if entry.bytes is not None else Entry(entry.md5, self._store.size(entry.md5))
+
+        if None not in {entry.bytes for entry in entries.values()}:
+            return dict(entries)
+        return dict(zip(entries, in_threads(with_size, entries.values()), strict=True))
+
+    def _next_top(
+        self,
+        top: Mapping[str, bytes],
+        before: Mapping[Asset, Entries],
+        changes: Mapping[tuple[Asset, date], Entry],
+    ) -> dict[str, bytes]:
+        """Write the new lists of days, DVC's to its remote; return the files that Git shall hold."""
+        after, files = {}, {}
+        for asset in ASSETS:
+            changed = {file_name(day): entry for (of, day), entry in changes.items() if of == asset}
+            after[asset] = self._sized({**before[asset], **changed})
+            if changed:
+                md5, data = dir_object(after[asset])
+                self._store.upload_list(md5, data)
+                files[f"{asset}.dvc"] = dvc_file(asset, after[asset], md5, top.get(f"{asset}.dvc"))
+        return files | {MANIFEST: write_manifest(after)}
+
+    def _publish(self, parent: str | None, files: dict[str, bytes], message: str) -> DataVersion:
+        """Commit in a scratch repository and push; LostRace if ``parent`` is not the newest any more."""
+        at = int(time.time())
+        with tempfile.TemporaryDirectory(prefix="evergreen-registry-", ignore_cleanup_errors=True) as folder:
+            scratch = git.init_bare(Path(folder, "scratch.git"), borrow_from=self._repository)
+            rev = git.write_commit(scratch, parent=parent, files=files, message=message, at=at)
+            if git.is_local(self.url):
+                git.drop_expired_locks(self._repository)
+            git.push(scratch, self._push_url, rev)
+        log.info("data version %s: %s", rev, message)
+        return DataVersion(
+            rev=rev, committed_at=datetime.fromtimestamp(at, UTC), message=message, changed=True
+        )
+
+    @property
+    def _push_url(self) -> str:
+        return str(self._repository) if git.is_local(self.url) else self.url
+
+    def _remember_head(self, rev: str) -> None:
+        """Let ``head_file`` name the newest version, touching it only if that changed."""
+        line = f"{rev}\n".encode()
+        if self.head_file and not (self.head_file.exists() and self.head_file.read_bytes() == line):
+            write_atomically(self.head_file, lambda file: file.write(line))
+
+    def _version_that_brought(self, head: str, files: Iterable[tuple[Asset, date]]) -> DataVersion:
+        """Find the newest version in which one of these days came to its present content."""
+        names = [re.escape(f"{asset}/{file_name(day)},").replace("\\-", "-") for asset, day in files]
+        brought = ["-G", f"^({'|'.join(names)})", "--", MANIFEST] if names else []
+        found = self._log(head, "--max-count=1", *brought) or self._log(head, "--max-count=1")
+        return found[0].model_copy(update={"changed": False})
+
+    def _log(self, rev: str, *options: str) -> list[DataVersion]:
+        command = ["log", "--format=%H%x1f%ct%x1f%B%x1e", *(o for o in options[:1]), rev, *options[1:]]
+        lines = git.run(command, repository=self._repository).decode(errors="replace").split("\x1e")
+        versions = []
+        for line in lines[:-1]:
+            commit, at, message = line.strip().split("\x1f")
+            when = datetime.fromtimestamp(int(at), UTC)
+            versions.append(DataVersion(rev=commit, committed_at=when, message=message.strip(), changed=True))
+        return versions
+
+    def _fetch_day(self, file: DayFile) -> Path:
+        try:
+            return self._store.fetch(file.md5, file.bytes)
+        except MissingArtifact as err:
+            raise MissingArtifact(
+                f"{file.asset} of {file.day} (md5 {file.md5}) is in the history but not in {self.remote}; "
+                "restore the object there, or commit the day again"
+            ) from err
+
+
+def _holds(entries: Entries, day: date, entry: Entry) -> bool:
+    known = entries.get(file_name(day))
+    return known is not None and known.md5 == entry.md5
+
+
+def _nothing_between(asset: Asset, rev: str, first: date, last: date, held: Iterable[date]) -> str:
+    """Say what was asked for and which days come closest."""
+    days = sorted(held)
+    asked = f"on {first}" if first == last else f"from {first} to {last}"
+    earlier = max((day for day in days if day < first), default=None)
+    later = min((day for day in days if day > last), default=None)
+    near = " and ".join(str(day) for day in (earlier, later) if day) or "none at all"
+    return (
+        f"data version {rev} has no {asset} {asked}; the nearest days it has: {near}. "
+        "Ingest the day, or ask for another"
+    )

@@ -1,0 +1,244 @@
+"""Name the file that holds a day, and read its bytes as a table: Parquet or CSV, by name ending.
+
+Nothing is repaired on the way in. What cannot be read whole is refused, and what can be read is
+left as it is for the data contract to judge, with one exception: ``day`` becomes ISO text.
+
+CSV has no types, so a column gets one only where every value asks for it: whole numbers (int64),
+numbers (float64), true and false (bool), anything else text. ``day`` is always text. Only an empty
+field is null: ``NA``, ``NaN`` and ``null`` are text (Namibia and a Mr Null exist). Numbers that would
+not come back as written stay text: leading zeros (``007``), and more digits than the type holds.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Hashable
+from datetime import date, datetime, time
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+from pyarrow import parquet
+
+from ml.errors import DataRejected, SettingsError
+
+TableFormat = Literal["parquet", "csv"]
+
+DAY = "{day}"
+BOOLEAN = "^(true|false|True|False|TRUE|FALSE)$"
+WHOLE = "^-?(0|[1-9][0-9]*)$"
+NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+EXACT_IN_FLOAT = 2**53
+"""Whole numbers up to here survive the trip through float64, which nulls make of an int column."""
+HEADER_CHARACTERS = 1_000_000
+WRITE_AGAIN = "write the day again at its source, then run this again"
+
+
+def check_pattern(pattern: str, *, key: str, shown: str | None = None) -> None:
+    """Refuse a pattern that does not carry the day, or carries another placeholder.
+
+    Parameters
+    ----------
+    key
+        The settings key that holds the pattern, for messages.
+    shown
+        The pattern without its secrets, for messages; None if it holds none.
+    """
+    shown = pattern if shown is None else shown
+    if DAY not in pattern:
+        raise SettingsError(f"{key}: {shown} names no {DAY}; put {DAY} where the ISO day (2013-04-01) stands")
+    rest = pattern.replace(DAY, "")
+    if "{" in rest or "}" in rest:
+        raise SettingsError(f"{key}: {shown} has braces beside {DAY}, the only placeholder; remove them")
+
+
+def format_of(name: str, *, key: str) -> TableFormat:
+    """Tell the format from a name's ending; ``key`` is the settings key that holds the name."""
+    if name.lower().endswith(".parquet"):
+        return "parquet"
+    if name.lower().endswith(".csv"):
+        return "csv"
+    raise SettingsError(f"{key}: {name} ends in neither .parquet nor .csv; name a file of either format")
+
+
+def read_table(content: bytes, table_format: TableFormat, *, origin: str) -> pd.DataFrame:
+    """Read a whole file's bytes.
+
+    Parameters
+    ----------
+    content
+        The file, as it was at its source.
+    origin
+        The path or URL that the bytes came from, without secrets: messages name it.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_columns)
+        With a plain row index; possibly of no rows. ``day``, if there, is ISO text.
+
+    Raises
+    ------
+    DataRejected
+        If the file is empty, is not of its format, or is damaged.
+    """
+    if not content.strip():
+        raise DataRejected(f"{origin} is empty ({len(content)} bytes); {WRITE_AGAIN}")
+    table = _read_parquet(content, origin) if table_format == "parquet" else _read_csv(content, origin)
+    _check_names([str(name) for name in table.columns], origin)
+    if "day" in table.columns:
+        table["day"] = _as_iso_text(table["day"], origin)
+    return table
+
+
+def _read_parquet(content: bytes, origin: str) -> pd.DataFrame:
+    try:
+        arrow = parquet.read_table(pa.BufferReader(content))
+        arrow.validate(full=True)  # or text that is no UTF-8 fails much later, and without a name
+        table: pd.DataFrame = arrow.to_pandas()
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as err:
+        raise DataRejected(
+            f"{origin} is no whole Parquet file ({_first_line(err)}); {WRITE_AGAIN}, "
+            "and write under another name and rename, so that half a file is never seen"
+        ) from err
+    # A frame that was written with its key as index has the key there, not among its columns.
+    named: list[Hashable] = [name for name in table.index.names if name is not None]
+    return table.reset_index(level=named).reset_index(drop=True) if named else table.reset_index(drop=True)
+
+
+def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
+    text = _decode(content, origin)
+    if text.count('"') % 2:
+        raise DataRejected(
+            f"{origin} leaves a quotation mark open (it has an odd number of them), which swallows rows; "
+            f"{WRITE_AGAIN}"
+        )
+    header = _header(text)
+    if not header:
+        raise DataRejected(f"{origin} is empty (no header line); {WRITE_AGAIN}")
+    separator = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    if separator:
+        raise DataRejected(f"{origin} separates its fields by {separator!r}; save it with commas")
+    _check_names(header, origin)
+    table = _parse(text.encode() + b"\n", header, origin)
+    typed = {
+        name: column if name == "day" else _typed(column) for name, column in zip(header, table, strict=True)
+    }
+    frame: pd.DataFrame = pa.table(typed).to_pandas()
+    return frame
+
+
+def _decode(content: bytes, origin: str) -> str:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as err:
+        place = _place(content, err.start)
+        raise DataRejected(
+            f"{origin} is not UTF-8: {place} is no part of a character; save it as UTF-8"
+        ) from err
+    if "\0" in text:
+        place = _place(content, content.index(b"\0"))
+        raise DataRejected(f"{origin} is not text: {place} is zero; save it as UTF-8")
+    return text.removeprefix("\ufeff")
+
+
+def _place(content: bytes, offset: int) -> str:
+    line = content.count(b"\n", 0, offset) + 1
+    return f"the byte at offset {offset:,} (line {line:,})"
+
+
+def _header(text: str) -> list[str]:
+    rows = csv.reader(io.StringIO(text[:HEADER_CHARACTERS], newline=""))
+    return next((row for row in rows if row), [])
+
+
+def _check_names(names: list[str], origin: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not all(names):
+        number = names.index("") + 1
+        raise DataRejected(f"{origin} has a column without a name (number {number}); name it or drop it")
+    if twice:
+        raise DataRejected(f"{origin} names more than one column {', '.join(twice)}; give each its own name")
+
+
+def _parse(content: bytes, header: list[str], origin: str) -> pa.Table:
+    """Read every field as text; refuse rows with more or fewer fields than the header."""
+    ragged: list[Any] = []
+
+    def note(row: Any) -> str:
+        ragged.append(row)
+        return "skip"
+
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(content),
+            # One block and one thread, or Arrow does not know the number of a row.
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=min(len(content), 2**31 - 1)),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()), null_values=[""], strings_can_be_null=True
+            ),
+        )
+    except pa.ArrowInvalid as err:
+        raise DataRejected(f"{origin} is no CSV file ({_first_line(err)}); {WRITE_AGAIN}") from err
+    if ragged:
+        raise DataRejected(
+            f"{origin} is ragged: {len(ragged):,} rows have not the {ragged[0].expected_columns} fields "
+            f"of the header, the first is row {ragged[0].number:,} with {ragged[0].actual_columns}; "
+            f"quote fields that hold a comma, or {WRITE_AGAIN}"
+        )
+    return table
+
+
+def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give a text column the type that all its values ask for, or leave it text."""
+    values = column.drop_null()
+    if len(values) == 0:
+        return column.cast(pa.float64())
+    if _all_match(values, BOOLEAN):
+        return column.cast(pa.bool_())
+    if _all_match(values, WHOLE):
+        return _whole(column)
+    if _all_match(values, NUMBER):
+        numbers = column.cast(pa.float64())
+        return numbers if pc.all(pc.is_finite(numbers)).as_py() else column
+    return column
+
+
+def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        numbers = column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column
+    limits = pc.min_max(numbers)
+    exact = limits["min"].as_py() >= -EXACT_IN_FLOAT and limits["max"].as_py() <= EXACT_IN_FLOAT
+    return numbers if exact or column.null_count == 0 else column
+
+
+def _all_match(values: pa.ChunkedArray, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(values, pattern)).as_py())
+
+
+def _as_iso_text(days: pd.Series[Any], origin: str) -> pd.Series[Any]:
+    """Write dates and midnights as ISO text, by the clock of their own time zone.
+
+    A column that holds anything else beside them is returned as it is: the contract judges it.
+    """
+    values = set(days.dropna().astype(object))
+    if not values or not all(isinstance(value, date) for value in values):
+        return days
+    for value in values:
+        if isinstance(value, datetime) and value.time() != time.min:
+            raise DataRejected(
+                f"{origin} has a time of day in column day ({value.isoformat()}), so which day is meant "
+                "is a guess; write the local date there"
+            )
+    iso = {value: value.strftime("%Y-%m-%d") for value in values}
+    return days.astype(object).map(iso).astype("str")
+
+
+def _first_line(err: Exception) -> str:
+    lines = str(err).splitlines()
+    return lines[0] if lines else type(err).__name__

@@ -1,0 +1,349 @@
+"""The one door to MLflow: training runs, the model registry, and the decisions experiment.
+
+Decisions are the audit trail, the cooldown state and the champion history. One decision is one
+run of the experiment ``<name>-decisions``, found again by its ``key``; it counts once it is
+FINISHED, and a promotion also counts from the moment at which its alias has moved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+
+import mlflow
+import mlflow.sklearn
+import pandas as pd
+import requests
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+from mlflow.tracking import MlflowClient
+from sklearn.pipeline import Pipeline
+
+from ml.adapters import models
+from ml.errors import EvergreenError, MissingArtifact, Unavailable
+from ml.records import Logged
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
+PREFIX = "evergreen."
+ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+RETRYABLE = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "INTERNAL_ERROR"}
+T = TypeVar("T")
+
+
+@contextmanager
+def _door(what: str) -> Iterator[None]:
+    """Turn MLflow's exceptions into ours."""
+    try:
+        yield
+    except MlflowException as err:
+        if err.error_code in {"RESOURCE_DOES_NOT_EXIST"}:
+            raise MissingArtifact(f"{what}: MLflow has no such thing ({err.message})") from err
+        if err.error_code in RETRYABLE:
+            raise Unavailable(f"{what}: MLflow did not answer ({err.message}); is its server up?") from err
+        raise EvergreenError(f"{what}: MLflow refused ({err.message})") from err
+    except requests.RequestException as err:
+        raise Unavailable(f"{what}: MLflow did not answer ({err}); is its server up?") from err
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """MLflow at ``uri``, for one task ``name``."""
+
+    uri: str
+    name: str
+
+    @property
+    def client(self) -> MlflowClient:
+        """Open a client; a local SQLite file gets its folder first."""
+        if self.uri.startswith("sqlite:///"):
+            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(self.uri)
+        return MlflowClient(self.uri)
+
+    # -- training runs ---------------------------------------------------------------------------
+
+    def log_fit(
+        self,
+        pipeline: Pipeline,
+        sample: pd.DataFrame,
+        *,
+        fingerprint: str,
+        params: Mapping[str, str],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        dataset: pd.DataFrame,
+        dataset_source: str,
+        files: Path,
+    ) -> str:
+        """Log one training as one run and return its id.
+
+        Parameters
+        ----------
+        sample : DataFrame of shape (n_sample, n_features)
+            Kept as the input example; the signature is inferred from it.
+        dataset : DataFrame
+            The training rows, logged as the run's input with ``fingerprint`` in its digest.
+        files
+            A folder whose files are kept with the run under ``recipe/``.
+        """
+        client = self.client
+        with _door(f"log the training {fingerprint[:12]}"):
+            self._abandon(client, fingerprint)
+            run = client.create_run(
+                self._experiment(client, self.name),
+                tags={PREFIX + "fingerprint": fingerprint, **{PREFIX + k: v for k, v in tags.items()}},
+                run_name=f"train-{fingerprint[:12]}",
+            )
+            run_id = run.info.run_id
+            source = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+                dataset.head(1000), source=dataset_source, name="training-window", digest=fingerprint[:36]
+            )
+            client.log_inputs(run_id, [DatasetInput(source._to_mlflow_entity())])
+            now = int(datetime.now(UTC).timestamp() * 1000)
+            client.log_batch(
+                run_id,
+                params=[Param(key, value[:6000]) for key, value in params.items()],
+                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+            )
+            client.log_artifacts(run_id, str(files), "recipe")
+            self._log_model(run_id, pipeline, sample)
+        return run_id
+
+    def _log_model(self, run_id: str, pipeline: Pipeline, sample: pd.DataFrame) -> None:
+        probable = hasattr(pipeline, "predict_proba")
+        predictions = pipeline.predict_proba(sample) if probable else pipeline.predict(sample)
+        with mlflow.start_run(run_id=run_id):
+            mlflow.sklearn.log_model(
+                pipeline,
+                name="model",
+                signature=infer_signature(sample, predictions),
+                input_example=sample.head(5),
+                serialization_format="skops",
+                skops_trusted_types=models.TRUSTED_TYPES,
+                pyfunc_predict_fn="predict_proba" if probable else "predict",
+                pip_requirements=[f"{name}=={_version(name)}" for name in ("scikit-learn", "pandas", "skops")],
+            )
+
+    def _abandon(self, client: MlflowClient, fingerprint: str) -> None:
+        """Mark runs of the same training that were killed half-way, so that none looks alive."""
+        for run in self._runs(client, self.name, {"fingerprint": fingerprint}):
+            if run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, "KILLED")
+
+    def log_results(self, run_id: str, metrics: Mapping[str, float], files: Path) -> None:
+        """Add what was measured on the holdout to a training run, and the files that show it."""
+        client = self.client
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        with _door(f"log the evaluation of run {run_id}"):
+            client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
+            client.log_artifacts(run_id, str(files), "evaluation")
+
+    # -- model registry --------------------------------------------------------------------------
+
+    def register(self, run_id: str, *, fingerprint: str, tags: Mapping[str, str], files: Path) -> int:
+        """Register a run's model as a challenger and return its version; once per fingerprint.
+
+        ``files`` are kept with the run under ``monitoring/``.
+        """
+        client = self.client
+        with _door(f"register the model of run {run_id}"):
+            with suppress(MlflowException):
+                client.create_registered_model(self.name)
+            client.log_artifacts(run_id, str(files), "monitoring")
+            known = [v for v in self._versions(client) if v.tags.get(PREFIX + "fingerprint") == fingerprint]
+            known = [v for v in known if v.run_id == run_id]
+            if known:
+                version = known[0]
+            else:
+                model_ids = [model.model_id for model in client.get_run(run_id).outputs.model_outputs]
+                version = client.create_model_version(
+                    self.name,
+                    f"models:/{model_ids[-1]}",
+                    run_id,
+                    model_id=model_ids[-1],
+                    tags={PREFIX + "fingerprint": fingerprint, **{PREFIX + k: v for k, v in tags.items()}},
+                )
+            client.set_registered_model_alias(self.name, CHALLENGER, version.version)
+        return int(version.version)
+
+    def alias(self, alias: str) -> int | None:
+        """Resolve an alias to a version number; None if it points nowhere."""
+        client = self.client
+        try:
+            return int(client.get_model_version_by_alias(self.name, alias).version)
+        except MlflowException as err:
+            if err.error_code in ABSENT:
+                return None
+            raise Unavailable(f"alias {alias!r} could not be read ({err.message}); is MLflow up?") from err
+
+    def move_alias(self, alias: str, version: int) -> None:
+        """Point an alias at a version: the commit point of a promotion."""
+        client = self.client
+        with _door(f"point {alias!r} at version {version}"):
+            client.set_registered_model_alias(self.name, alias, str(version))
+
+    def drop_alias(self, alias: str) -> None:
+        """Remove an alias; nothing happens if there is none."""
+        client = self.client
+        if self.alias(alias) is not None:
+            with _door(f"remove the alias {alias!r}"):
+                client.delete_registered_model_alias(self.name, alias)
+
+    def version_tags(self, version: int) -> dict[str, str]:
+        """Give a version's own tags, without their prefix, and ``run_id``."""
+        client = self.client
+        with _door(f"read version {version}"):
+            found = client.get_model_version(self.name, str(version))
+        ours = {k.removeprefix(PREFIX): v for k, v in found.tags.items() if k.startswith(PREFIX)}
+        return ours | {"run_id": str(found.run_id)}
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """Give the metrics of a run."""
+        client = self.client
+        with _door(f"read run {run_id}"):
+            return dict(client.get_run(run_id).data.metrics)
+
+    def load_model(self, version: int) -> Pipeline:
+        """Load a version's pipeline with our list of trusted types."""
+        client = self.client
+        with _door(f"load version {version}"), tempfile.TemporaryDirectory() as folder:
+            source = client.get_model_version_download_uri(self.name, str(version))
+            local = mlflow.artifacts.download_artifacts(source, dst_path=folder)  # type: ignore[attr-defined]
+            return models.load(Path(local) / "model.skops")
+
+    def read_file(self, version: int, name: str, read: Callable[[Path], T]) -> T:
+        """Fetch a file kept with a version's run and read it before its copy is removed."""
+        client = self.client
+        with _door(f"read {name} of version {version}"), tempfile.TemporaryDirectory() as folder:
+            run_id = client.get_model_version(self.name, str(version)).run_id
+            return read(Path(client.download_artifacts(str(run_id), name, folder)))
+
+    # -- decisions -------------------------------------------------------------------------------
+
+    def open_decision(
+        self, kind: str, key: str, *, fingerprint: str | None, effective_day: date | None, payload: Mapping[str, Any]
+    ) -> Logged:
+        """Write a decision down, not yet finished; the same ``key`` finds the first one again."""
+        client = self.client
+        with _door(f"record the decision {key}"):
+            found = self._decision(client, key)
+            if found is not None:
+                return _logged(found)
+            tags = {"kind": kind, "key": key, "payload": json.dumps(payload, sort_keys=True)}
+            tags |= {"fingerprint": fingerprint} if fingerprint else {}
+            tags |= {"effective_day": effective_day.isoformat()} if effective_day else {}
+            run = client.create_run(
+                self._experiment(client, f"{self.name}-decisions"),
+                tags={PREFIX + name: value for name, value in tags.items()},
+                run_name=key[:250],
+            )
+            return _logged(run)
+
+    def close_decision(self, decision: Logged) -> None:
+        """Mark a decision as carried out."""
+        client = self.client
+        with _door(f"close the decision {decision.decision_id}"):
+            client.log_dict(decision.decision_id, decision.payload, "decision.json")
+            client.set_terminated(decision.decision_id, "FINISHED")
+
+    def decisions(self, *, kinds: Sequence[str] = (), fingerprint: str | None = None) -> list[Logged]:
+        """List what was decided, oldest first; a promotion half-done counts if its alias has moved."""
+        client = self.client
+        wanted = {"fingerprint": fingerprint} if fingerprint else {}
+        with _door("read the decisions"):
+            runs = self._runs(client, f"{self.name}-decisions", wanted)
+            champion = self.alias(CHAMPION)
+            logged = [
+                _logged(run) for run in runs if run.info.status == "FINISHED" or _serves(run, champion)
+            ]
+        found = [entry for entry in logged if not kinds or entry.kind in kinds]
+        return sorted(found, key=lambda entry: (entry.decided_at, entry.decision_id))
+
+    def _decision(self, client: MlflowClient, key: str) -> Run | None:
+        runs = self._runs(client, f"{self.name}-decisions", {"key": key})
+        return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+    # -- MLflow's own searches -------------------------------------------------------------------
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            location = self._artifact_folder(name)
+            try:
+                return client.create_experiment(name, artifact_location=location)
+            except MlflowException:  # somebody else was quicker
+                found = client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def _artifact_folder(self, name: str) -> str | None:
+        """Keep the artifacts of a local SQLite store beside it; a server knows its own place."""
+        if not self.uri.startswith("sqlite:///"):
+            return None
+        return (Path(self.uri.removeprefix("sqlite:///")).parent / "artifacts" / name).absolute().as_uri()
+
+    def _runs(self, client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            return []
+        terms = [f"tags.`{PREFIX}{name}` = '{value}'" for name, value in tags.items()]
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            page = client.search_runs(
+                [found.experiment_id], " and ".join(terms), ViewType.ACTIVE_ONLY, 1000, page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _versions(self, client: MlflowClient) -> list[ModelVersion]:
+        versions: list[ModelVersion] = []
+        token: str | None = None
+        while True:
+            page = client.search_model_versions(f"name='{self.name}'", max_results=1000, page_token=token)
+            versions += page
+            token = page.token
+            if not token:
+                return versions
+
+
+def _serves(run: Run, champion: int | None) -> bool:
+    if run.data.tags.get(PREFIX + "kind") != "promotion" or champion is None:
+        return False
+    version = json.loads(run.data.tags.get(PREFIX + "payload", "{}")).get("version")
+    return bool(version == champion)
+
+
+def _logged(run: Run) -> Logged:
+    tags = run.data.tags
+    effective = tags.get(PREFIX + "effective_day")
+    return Logged(
+        decision_id=run.info.run_id,
+        kind=tags.get(PREFIX + "kind", "unknown"),
+        decided_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        fingerprint=tags.get(PREFIX + "fingerprint"),
+        effective_day=date.fromisoformat(effective) if effective else None,
+        payload=json.loads(tags.get(PREFIX + "payload", "{}")),
+    )
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+

@@ -1,0 +1,30 @@
+"""What determines a training result, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ml.records import DayFile
+from ml.settings import Settings
+
+DETERMINING_SECTIONS = ("task", "pull", "split", "features", "fit")
+"""The parts of ``params.yaml`` that change a fitted model; the gate and the rest do not."""
+
+
+def fingerprint(files: Iterable[DayFile], settings: Settings, *, code_sha256: str, lock_sha256: str) -> str:
+    """Hash everything that determines a training result (SHA-256, 64 hex digits).
+
+    The window counts by its content, not by its settings: asking for the same days in another way
+    gives the same fingerprint. The order of ``files`` does not matter.
+    """
+    sections = {name: settings.model_dump(mode="json")[name] for name in DETERMINING_SECTIONS if name != "pull"}
+    facts: dict[str, Any] = {
+        "data": sorted([file.asset, file.day.isoformat(), file.md5] for file in files),
+        "settings": sections,
+        "code": code_sha256,
+        "lock": lock_sha256,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""The few ways in which Evergreen fails, each with what the caller should do about it."""
+
+from __future__ import annotations
+
+
+class EvergreenError(Exception):
+    """Carry a message that says what failed, where, and the reader's next move."""
+
+    exit_code = 1
+    retryable = False
+
+
+class SettingsError(EvergreenError):
+    """``params.yaml`` or the environment is wrong: correct it, do not retry."""
+
+    exit_code = 2
+
+
+class DataRejected(EvergreenError):  # noqa: N818 - a verdict about data, named as people say it
+    """Data broke their contract: mend the source, do not retry.
+
+    Parameters
+    ----------
+    message
+        What broke, in which data, and the next move.
+    report_uri
+        Where the validation report is kept, or None if data could not even be read.
+    failures
+        One plain dict an unmet expectation (``expectation``, ``column``, ``unexpected_rows``,
+        ``examples``), ready for an e-mail.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        report_uri: str | None = None,
+        failures: tuple[dict[str, object], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.report_uri = report_uri
+        self.failures = failures
+
+
+class MissingArtifact(EvergreenError):  # noqa: N818 - names the thing that is missing
+    """A referenced version, run, day or file is not there: do not retry."""
+
+
+class Unavailable(EvergreenError):  # noqa: N818 - names the state of the remote
+    """A remote did not answer, or answered that it is busy: retry."""
+
+    retryable = True

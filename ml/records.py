@@ -1,0 +1,275 @@
+"""The facts that travel between steps: ids, URIs, days and numbers; never frames, models or HTML.
+
+Each record is frozen, closed and survives a trip through JSON unchanged
+(``Record.model_validate(record.model_dump(mode="json"))``).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """A fact: frozen, and closed to fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class DataVersion(Record):
+    """One commit of the data registry.
+
+    ``rev`` is the full Git commit hash. ``changed`` is false if the registry held these days with
+    this very content already, and ``rev`` then is the version that brought it.
+    """
+
+    rev: str
+    committed_at: datetime
+    message: str
+    changed: bool
+
+
+class DayFile(Record):
+    """One day of one data asset in one data version: what DVC calls its md5, and its size."""
+
+    asset: Literal["inputs", "labels"]
+    day: date
+    md5: str
+    bytes: int
+
+
+class Landing(Record):
+    """What the source gave for a partition, in the workspace and not yet judged.
+
+    ``files`` are workspace-relative paths by asset and day; ``label_days`` arrived with ``day``.
+    """
+
+    day: date
+    workspace: str
+    input_days: tuple[date, ...]
+    label_days: tuple[date, ...]
+    missing_label_days: tuple[date, ...] = ()
+
+
+class AssetScreening(Record):
+    """What the contract said of one day of one asset."""
+
+    asset: Literal["inputs", "labels"]
+    day: date
+    rows: int
+    accepted_rows: int
+    quarantined_rows: int
+    report_uri: str
+    quarantine_uri: str | None = None
+
+
+class Screening(Record):
+    """What the contracts said of a landing; the accepted rows lie in the workspace."""
+
+    day: date
+    workspace: str
+    results: tuple[AssetScreening, ...]
+
+
+class Ingested(Record):
+    """A partition that is in the registry."""
+
+    day: date
+    data_version: str
+    changed: bool
+    rows: int
+    labelled_rows: int
+    quarantined_rows: int
+
+
+class RetrainRequest(Record):
+    """What asks for a challenger, and why."""
+
+    asked_by: str
+    reasons: tuple[str, ...]
+    days: int | None = None
+    last_day: date | None = None
+    force: bool = False
+
+
+class Window(Record):
+    """The labelled days of one training, both ends inclusive, and where its workspace is."""
+
+    first_day: date
+    last_day: date
+    data_version: str
+    fingerprint: str
+    workspace: str
+    days: int
+    rows: int
+    seen_before: bool = False
+
+
+class WindowReport(Record):
+    """What the contract said of a training window as a whole."""
+
+    fingerprint: str
+    report_uri: str
+    rows: int
+
+
+class Parts(Record):
+    """A window cut in time: everything before ``holdout_first_day`` is trained on."""
+
+    fingerprint: str
+    train_first_day: date
+    train_last_day: date
+    holdout_first_day: date
+    holdout_last_day: date
+    train_rows: int
+    holdout_rows: int
+
+
+class Candidate(Record):
+    """A fitted pipeline and the MLflow run that holds it."""
+
+    fingerprint: str
+    run_id: str
+    fit_seconds: float
+
+
+class Evaluation(Record):
+    """What was measured on the holdout.
+
+    ``champion`` and ``champion_version`` are None where nothing serves; all metrics are over the
+    same rows.
+    """
+
+    fingerprint: str
+    run_id: str
+    holdout_rows: int
+    holdout_days: int
+    challenger: dict[str, float]
+    base_rate: dict[str, float]
+    champion: dict[str, float] | None = None
+    champion_version: int | None = None
+
+
+class Challenger(Record):
+    """A registered model version that contests."""
+
+    fingerprint: str
+    run_id: str
+    version: int
+
+
+class Ruling(Record):
+    """One rule of the gate with its evidence; ``passed`` is None if evidence is missing."""
+
+    rule: str
+    passed: bool | None
+    evidence: dict[str, float | None]
+    reason: str
+
+
+class Verdict(Record):
+    """The gate's answer: ``promote`` only if every rule passed."""
+
+    decision: Literal["promote", "hold"]
+    reasons: tuple[str, ...]
+    rulings: tuple[Ruling, ...]
+
+
+class Judgement(Record):
+    """A verdict about one challenger, as recorded in the decisions experiment."""
+
+    fingerprint: str
+    version: int | None
+    champion_version: int | None
+    verdict: Verdict
+    decision_id: str | None
+
+
+class Promotion(Record):
+    """Who serves after a judgement; ``promoted`` is false if the champion stayed."""
+
+    promoted: bool
+    version: int | None
+    previous_version: int | None
+    decision_id: str | None
+    reason: str
+
+
+class Champion(Record):
+    """The version that serves a day, resolved once; None if nothing may."""
+
+    day: date
+    version: int | None
+    reason: str
+    data_version: str | None = None
+
+
+class Scoring(Record):
+    """The predictions of a day by one version."""
+
+    day: date
+    version: int
+    rows: int
+    mean_prediction: float
+    uri: str
+    sha256: str
+    report_uri: str | None = None
+    published: bool = False
+
+
+class ColumnDrift(Record):
+    """How far one column moved from what the champion knew, in its own unit of distance."""
+
+    column: str
+    role: Literal["structural", "environment"]
+    method: str
+    score: float | None
+    limit: float | None
+    drifted: bool
+
+
+class DriftReport(Record):
+    """What Evidently measured for a day; ``status`` is ``unknown`` if it could not be measured."""
+
+    day: date
+    status: Literal["calm", "drift", "unknown"]
+    champion_version: int | None
+    reason: str
+    current_first_day: date | None = None
+    current_rows: int = 0
+    columns: tuple[ColumnDrift, ...] = ()
+    report_uri: str | None = None
+    result_uri: str | None = None
+
+
+class LivePerformance(Record):
+    """How the served predictions did on the newest day whose labels have arrived."""
+
+    day: date
+    labelled_day: date | None
+    rows: int
+    metrics: dict[str, float]
+    reason: str
+
+
+class Decision(Record):
+    """What monitoring asks for, in sentences."""
+
+    day: date
+    action: Literal["nothing", "retrain"]
+    reasons: tuple[str, ...]
+    alarm: bool
+    request: RetrainRequest | None = None
+
+
+class Logged(Record):
+    """One entry of the decisions experiment."""
+
+    decision_id: str
+    kind: str
+    decided_at: datetime
+    fingerprint: str | None
+    effective_day: date | None
+    payload: dict[str, Any]

@@ -1,0 +1,345 @@
+"""Turn ``params.yaml`` and the environment into frozen, checked objects, once and early.
+
+What changes a result lives in ``params.yaml`` (`Settings`); what only changes where things happen
+lives in the environment (`Environment`). Nothing here is read at import time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ml.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A closed, frozen part of the settings: unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Task(Section):
+    """What is predicted, for which rows."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    kind: Literal["classification", "regression"]
+    target: Name
+    key: tuple[Name, ...] = Field(min_length=1)
+    label_delay_days: int = Field(ge=0, le=366)
+    timezone: str = "UTC"
+    threshold: Share = 0.5
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as err:
+            raise ValueError(f"{value!r} is not an IANA time zone such as America/New_York") from err
+        return value
+
+    @model_validator(mode="after")
+    def _key_has_day(self) -> Task:
+        if "day" not in self.key:
+            raise ValueError("key must name 'day', the partition that a row belongs to")
+        if self.target in self.key:
+            raise ValueError(f"the target {self.target!r} cannot be part of the key")
+        return self
+
+
+class DemoSource(Section):
+    """The flights of New York in 2013, as today's (``replay``) or as their own days."""
+
+    kind: Literal["demo"]
+    replay: bool = True
+
+
+class FilesSource(Section):
+    """A folder or an ``s3://`` prefix whose file names carry the day."""
+
+    kind: Literal["files"]
+    inputs: Name
+    labels: Name
+
+
+class HttpSource(Section):
+    """A URL template per table; ``{day}`` is replaced by the ISO day."""
+
+    kind: Literal["http"]
+    inputs: Name
+    labels: Name
+    format: Literal["parquet", "csv"] = "parquet"
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    retries: int = Field(default=4, ge=0, le=20)
+    max_megabytes: float = Field(default=512.0, gt=0)
+
+
+Source = Annotated[DemoSource | FilesSource | HttpSource, Field(discriminator="kind")]
+
+
+class Land(Section):
+    """When a day is due, how much history a set-up lands, how far back labels are caught up."""
+
+    due_hour: int = Field(default=5, ge=0, le=23)
+    history_days: int = Field(default=90, ge=1)
+    catch_up_days: int = Field(default=7, ge=0)
+
+
+class Screen(Section):
+    """What a day may look like beside its recent past, and how many bad rows it may carry."""
+
+    max_quarantined_share: Share = 0.05
+    recent_days: int = Field(default=28, ge=7)
+    min_recent_days: int = Field(default=7, ge=1)
+    row_count_ratio: tuple[float, float] = (0.5, 2.0)
+    null_share_margin: Share = 0.1
+
+    @model_validator(mode="after")
+    def _ordered_ratio(self) -> Screen:
+        low, high = self.row_count_ratio
+        if not 0 <= low < 1 < high:
+            raise ValueError("row_count_ratio must be [low, high] with 0 <= low < 1 < high")
+        return self
+
+
+class Pull(Section):
+    """Which labelled days are trained and judged on; None for ``days`` is a growing window."""
+
+    data_version: str | None = None
+    last_day: date | None = None
+    days: int | None = Field(default=None, ge=2)
+    min_days: int = Field(default=35, ge=2)
+
+
+class Split(Section):
+    """How many of the newest labelled days nobody is trained on."""
+
+    holdout_days: int = Field(default=14, ge=1)
+
+
+class HistoryFeature(Section):
+    """The mean target of earlier days, over each of ``days``, for each value of ``by``."""
+
+    by: tuple[Name, ...] = ()
+    days: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    prior_rows: float = Field(default=50.0, ge=0)
+
+
+class Features(Section):
+    """Which columns of ``inputs`` a model sees, and as what."""
+
+    categorical: tuple[Name, ...] = ()
+    numeric: tuple[Name, ...] = ()
+    spline: tuple[Name, ...] = ()
+    history: tuple[HistoryFeature, ...] = ()
+    min_category_rows: int = Field(default=50, ge=1)
+
+    @model_validator(mode="after")
+    def _any_and_once(self) -> Features:
+        columns = [*self.categorical, *self.numeric, *self.spline]
+        twice = sorted({c for c in columns if columns.count(c) > 1})
+        if twice:
+            raise ValueError(f"named in two kinds of feature: {', '.join(twice)}")
+        if not columns and not self.history:
+            raise ValueError("no feature is declared: a model needs at least one")
+        return self
+
+
+class Fit(Section):
+    """The estimator by import path, its hyper-parameters, and the one seed."""
+
+    estimator: Name
+    args: dict[str, Any] = Field(default_factory=dict)
+    encoding: Literal["onehot", "ordinal"] = "onehot"
+    seed: int = Field(default=20130101, ge=0, le=2**32 - 1)
+    threads: int = Field(default=1, ge=1)
+
+
+class Gate(Section):
+    """What a challenger must show before it may serve."""
+
+    metric: Literal["log_loss", "brier", "rmse", "mae"] = "log_loss"
+    floors: dict[str, float] = Field(default_factory=dict)
+    ceilings: dict[str, float] = Field(default_factory=dict)
+    base_rate: bool = True
+    min_gain: float = Field(default=0.0, ge=0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    bootstrap_rounds: int = Field(default=4000, ge=200)
+    min_days: int = Field(default=7, ge=2)
+    min_rows: int = Field(default=1000, ge=1)
+
+
+class Score(Section):
+    """How a day is read while it is scored."""
+
+    batch_rows: int = Field(default=50_000, ge=1)
+    force_future_model: bool = False
+
+
+class Drift(Section):
+    """When the inputs count as moved."""
+
+    window_days: int = Field(default=7, ge=1)
+    min_rows: int = Field(default=500, ge=1)
+    reference_rows: int = Field(default=50_000, ge=100)
+    min_distance: float = Field(default=0.1, gt=0)
+    limit_factor: float = Field(default=1.5, ge=1)
+    structural: tuple[Name, ...] = ()
+    environment: tuple[Name, ...] = ()
+    min_drifted_columns: int = Field(default=1, ge=1)
+
+
+class Retrain(Section):
+    """When a challenger is asked for."""
+
+    on_drift: bool = True
+    max_age_days: int | None = Field(default=28, ge=1)
+    cooldown_days: int = Field(default=7, ge=0)
+
+
+class Notify(Section):
+    """Who is told what."""
+
+    to: tuple[Name, ...] = ("ml-team@example.com",)
+
+
+class Settings(Section):
+    """All of ``params.yaml``."""
+
+    task: Task
+    source: Source
+    land: Land = Land()
+    screen: Screen = Screen()
+    pull: Pull = Pull()
+    split: Split = Split()
+    features: Features
+    fit: Fit
+    gate: Gate = Gate()
+    score: Score = Score()
+    drift: Drift = Drift()
+    retrain: Retrain = Retrain()
+    notify: Notify = Notify()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        used = {*self.features.categorical, *self.features.numeric, *self.features.spline}
+        if self.task.target in used:
+            raise ValueError(
+                f"features name the target {self.task.target!r}: a label can never be a feature"
+            )
+        if self.pull.min_days <= self.split.holdout_days:
+            raise ValueError(
+                f"pull.min_days ({self.pull.min_days}) must be more than split.holdout_days "
+                f"({self.split.holdout_days}), or nothing is left to train on"
+            )
+        if self.pull.days is not None and self.pull.days < self.pull.min_days:
+            raise ValueError(f"pull.days ({self.pull.days}) is less than pull.min_days ({self.pull.min_days})")
+        proper = {"classification": {"log_loss", "brier"}, "regression": {"rmse", "mae"}}[self.task.kind]
+        if self.gate.metric not in proper:
+            raise ValueError(
+                f"gate.metric {self.gate.metric!r} does not judge a {self.task.kind} task; use one of {sorted(proper)}"
+            )
+        return self
+
+    def today(self, now: datetime) -> date:
+        """Give the calendar day of ``now`` (an aware instant) in the task's time zone."""
+        return now.astimezone(ZoneInfo(self.task.timezone)).date()
+
+    def newest_due_day(self, now: datetime) -> date:
+        """Give the newest day whose ``land.due_hour`` has come in the task's time zone."""
+        return self.today(now - timedelta(hours=self.land.due_hour))
+
+
+class Environment(BaseModel):
+    """Where things are; every value is a path or a URL, none of them changes a result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    params: Path
+    expectations: Path
+    storage: str
+    registry: str
+    registry_remote: str
+    cache: Path
+    tracking: str
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Environment:
+        """Read ``EVERGREEN_*`` and ``MLFLOW_TRACKING_URI``; every default lies under ``var/``."""
+        home = Path(environ.get("EVERGREEN_HOME") or PROJECT_ROOT / "var").absolute()
+        return cls(
+            home=home,
+            params=Path(environ.get("EVERGREEN_PARAMS") or PROJECT_ROOT / "params.yaml"),
+            expectations=Path(environ.get("EVERGREEN_EXPECTATIONS") or PROJECT_ROOT / "expectations"),
+            storage=environ.get("EVERGREEN_STORAGE") or str(home / "storage"),
+            registry=environ.get("EVERGREEN_REGISTRY") or str(home / "registry.git"),
+            registry_remote=environ.get("EVERGREEN_REGISTRY_REMOTE") or str(home / "registry-remote"),
+            cache=Path(environ.get("EVERGREEN_CACHE") or home / "cache"),
+            tracking=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        )
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read and check ``params.yaml``.
+
+    Parameters
+    ----------
+    path
+        None means the file that ``EVERGREEN_PARAMS`` names, or the project's own.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing, is not YAML, or holds an unknown key or a value out of range;
+        the message names each key and what was expected.
+    """
+    path = path or Environment.load().params
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise SettingsError(f"{path}: no such file; point EVERGREEN_PARAMS at your params.yaml") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise SettingsError(f"{path}: not readable as YAML ({err}); mend the file") from err
+    return parse(raw, origin=str(path))
+
+
+def parse(raw: object, *, origin: str = "params.yaml") -> Settings:
+    """Check settings that were already read; ``origin`` names them in messages."""
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as err:
+        raise SettingsError(f"{origin} is wrong:\n" + "\n".join(_lines(err, raw))) from err
+
+
+def _lines(err: ValidationError, raw: object) -> list[str]:
+    lines = []
+    for problem in err.errors(include_url=False):
+        where = ".".join(str(part) for part in problem["loc"]) or "(as a whole)"
+        said = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            said = "unknown key" + _suggestion(problem["loc"])
+        lines.append(f"  {where}: {said}")
+    return lines
+
+
+def _suggestion(loc: tuple[int | str, ...]) -> str:
+    import difflib
+
+    known: dict[str, Any] = Settings.model_fields
+    if len(loc) > 1:
+        section = Settings.model_fields.get(str(loc[0]))
+        known = getattr(section.annotation, "model_fields", {}) if section else {}
+    close = difflib.get_close_matches(str(loc[-1]), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; remove it or correct its name"

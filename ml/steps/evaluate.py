@@ -1,0 +1,146 @@
+"""Score candidate and champion on the same holdout, each through its own full pipeline."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from ml.adapters import models
+from ml.adapters.workspace import Workspace
+from ml.core import metrics
+from ml.core.estimators import predict
+from ml.core.features import add_history, matrix
+from ml.records import Candidate, Evaluation, Parts, Window
+from ml.settings import Settings, parse
+from ml.steps.stage import stage_main
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    window: Window, *, settings: Settings, services: Services, meet_champion: bool = False
+) -> Evaluation:
+    """Measure the candidate on the holdout, beside the base rate and the serving champion.
+
+    Writes ``evaluation/holdout.parquet`` (day, target, challenger and, if one serves, champion and
+    whether it had seen that day), metrics, and the points of the plots.
+
+    Parameters
+    ----------
+    meet_champion
+        Whether to ask MLflow for a champion. ``dvc repro`` does not: what a stage gives must
+        follow from its dependencies.
+    """
+    place = services.workspace(window.workspace)
+    candidate = Candidate.model_validate(place.read_json("model/candidate.json"))
+    parts = Parts.model_validate({"fingerprint": window.fingerprint, **place.read_json("parts/parts.json")})
+    logger.info("evaluate: run %s on %d rows", candidate.run_id, parts.holdout_rows)
+    kind, target = settings.task.kind, settings.task.target
+    holdout = place.read_table("parts/holdout.parquet")
+    with place.local("model/pipeline.skops") as path:
+        pipeline = models.load(path)
+    scored = pd.DataFrame(
+        {
+            "day": holdout["day"],
+            "target": holdout[target].astype(float),
+            "challenger": predict(pipeline, matrix(holdout, settings.features), kind),
+        }
+    )
+    scored["base_rate"] = metrics.base_prediction(
+        place.read_table("parts/train.parquet", columns=[target])[target].to_numpy()
+    )
+    champion = services.tracking.alias("champion") if meet_champion else None
+    if champion is not None:
+        scored = scored.join(_champion_scores(champion, window, holdout, services))
+    measured = {
+        name: metrics.measure(scored["target"], scored[name], kind)
+        for name in ("challenger", "base_rate", "champion")
+        if name in scored
+    }
+    evaluation = Evaluation(
+        fingerprint=window.fingerprint,
+        run_id=candidate.run_id,
+        holdout_rows=len(scored),
+        holdout_days=int(scored["day"].nunique()),
+        challenger=measured["challenger"],
+        base_rate=measured["base_rate"],
+        champion=measured.get("champion"),
+        champion_version=champion,
+    )
+    _write(place, scored, evaluation, settings, services)
+    logger.info("evaluate: %s", {name: found.get(settings.gate.metric) for name, found in measured.items()})
+    return evaluation
+
+
+def _champion_scores(version: int, window: Window, holdout: pd.DataFrame, services: Services) -> pd.DataFrame:
+    """Score the same rows as the champion would, with its own features and its own history."""
+    own = settings_of(version, services)
+    train_last_day = services.tracking.version_tags(version)["train_last_day"]
+    labelled = services.workspace(window.workspace).read_table("data/rows.parquet")
+    plain = holdout.drop(columns=[column for column in holdout if column.startswith("history_")])
+    rows = add_history(
+        plain, labelled, own.features.history, target=own.task.target, label_delay_days=own.task.label_delay_days
+    )
+    pipeline = services.tracking.load_model(version)
+    return pd.DataFrame(
+        {
+            "champion": predict(pipeline, matrix(rows, own.features), own.task.kind),
+            "champion_had_seen": (rows["day"] <= train_last_day).to_numpy(),
+        },
+        index=holdout.index,
+    )
+
+
+def settings_of(version: int, services: Services) -> Settings:
+    """Give the settings that a version was trained with: its features are computed by its own."""
+
+    def read(path: Path) -> Settings:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+        return parse(recipe["settings"], origin=f"the recipe of version {version}")
+
+    return services.tracking.read_file(version, "recipe/recipe.json", read)
+
+
+def _write(
+    place: Workspace, scored: pd.DataFrame, evaluation: Evaluation, settings: Settings, services: Services
+) -> None:
+    tables: dict[str, pd.DataFrame] = {}
+    if settings.task.kind == "classification":
+        tables |= metrics.curves(scored["target"], scored["challenger"])
+    tables["loss_by_day"] = pd.concat(
+        metrics.by_day(scored["day"], scored["target"], scored[name], settings.gate.metric).assign(model=name)
+        for name in ("challenger", "base_rate", "champion")
+        if name in scored
+    )
+    flat = dict(evaluation.challenger)
+    metric = settings.gate.metric
+    if metric in evaluation.base_rate:
+        flat[f"base_rate_{metric}"] = evaluation.base_rate[metric]
+    if evaluation.champion and metric in evaluation.champion:
+        flat[f"champion_{metric}"] = evaluation.champion[metric]
+    flat |= {"holdout_rows": float(evaluation.holdout_rows), "holdout_days": float(evaluation.holdout_days)}
+    place.write_table("evaluation/holdout.parquet", scored)
+    place.write_json("evaluation/metrics.json", {name: round(value, 6) for name, value in flat.items()})
+    for name, table in tables.items():
+        place.write_text(f"plots/{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+    with tempfile.TemporaryDirectory() as folder:
+        from ml.adapters import plots
+
+        plots.draw(tables, Path(folder))
+        services.tracking.log_results(evaluation.run_id, flat, Path(folder))
+    place.write_json("evaluation/evaluation.json", evaluation.model_dump(mode="json"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Evaluate a local workspace; the ``evaluate`` stage of ``dvc.yaml``."""
+    return stage_main(__doc__, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

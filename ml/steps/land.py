@@ -1,0 +1,79 @@
+"""Land a partition: the day's inputs, and the labels that have newly arrived.
+
+Labels of day D arrive with the partition of D plus the label delay. Labels that did not come in
+time are asked for again for some days; those of a day whose inputs never got into the registry
+wait until it is repaired.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, datetime, timedelta
+
+from ml.errors import MissingArtifact
+from ml.records import Landing
+from ml.settings import Settings
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+
+def run(day: date, *, now: datetime, settings: Settings, services: Services) -> Landing:
+    """Fetch from the source into the landing folder of ``day``; nothing is judged yet.
+
+    Parameters
+    ----------
+    now
+        An aware instant; a day after its calendar day is refused.
+
+    Raises
+    ------
+    MissingArtifact
+        If ``day`` lies in the future, or the source has no inputs for it.
+    """
+    logger.info("land: %s", day)
+    refuse_future(day, now=now, settings=settings)
+    place = services.shelf(f"landing/day={day}")
+    place.write_table(f"inputs/day={day}.parquet", services.source.inputs(day))
+    landed, missing = [], []
+    with_inputs, with_labels = services.registry.days("inputs"), services.registry.days("labels")
+    for label_day in label_days(day, settings=settings, have=set(with_labels)):
+        if label_day != day and label_day not in with_inputs:
+            missing.append(label_day)
+            continue
+        try:
+            frame = services.source.labels(label_day)
+        except MissingArtifact as err:
+            logger.warning("land: labels of %s have not arrived: %s", label_day, err)
+            missing.append(label_day)
+            continue
+        place.write_table(f"labels/day={label_day}.parquet", frame)
+        landed.append(label_day)
+    landing = Landing(
+        day=day,
+        workspace=place.uri(),
+        input_days=(day,),
+        label_days=tuple(landed),
+        missing_label_days=tuple(missing),
+    )
+    logger.info("land: inputs of %s, labels of %s", day, [str(d) for d in landed] or "no day")
+    return landing
+
+
+def refuse_future(day: date, *, now: datetime, settings: Settings) -> None:
+    """Refuse a day that has not begun where the data come from."""
+    today = settings.today(now)
+    if day > today:
+        raise MissingArtifact(
+            f"{day} lies in the future: it is {today} in {settings.task.timezone}; choose a day up to that one"
+        )
+
+
+def label_days(day: date, *, settings: Settings, have: set[date]) -> list[date]:
+    """List the days whose labels a partition asks for: the one that is due, and late ones.
+
+    The due one is asked for even if it is there already: it may have been corrected.
+    """
+    due = day - timedelta(days=settings.task.label_delay_days)
+    late = [due - timedelta(days=n) for n in range(settings.land.catch_up_days, 0, -1)]
+    return [*(late_day for late_day in late if late_day not in have), due]

@@ -1,0 +1,116 @@
+"""Pull the labelled days of a training window, by data version, out of the data registry.
+
+Only the window's days are fetched, and the earlier ones that its history features read.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import date
+
+import pandas as pd
+
+from ml.adapters import code
+from ml.core import windows
+from ml.core.features import join_labels, lookback_days
+from ml.core.lineage import fingerprint
+from ml.records import DayFile, RetrainRequest, Window
+from ml.settings import Settings
+from ml.steps.command import DVC_WORKSPACE, execute, parser
+from ml.wiring import Services, open_services
+
+logger = logging.getLogger(__name__)
+JUDGED = ("promotion", "hold")
+
+
+def run(request: RetrainRequest, *, settings: Settings, services: Services, workspace: str | None = None) -> Window:
+    """Choose the window, join its inputs and labels, and write both to the workspace.
+
+    Parameters
+    ----------
+    request
+        ``days`` and ``last_day`` go before those of ``params.yaml``.
+    workspace
+        None means the run's own folder in storage, named by the fingerprint; what an earlier
+        attempt has written there is used again.
+
+    Raises
+    ------
+    MissingArtifact
+        If the registry holds too little for the window that was asked for.
+    """
+    overrides = {"days": request.days, "last_day": request.last_day}
+    pull = settings.pull.model_copy(update={k: v for k, v in overrides.items() if v is not None})
+    settings = settings.model_copy(update={"pull": pull})
+    version = pull.data_version or services.registry.head()
+    logger.info("pull: data version %s", version)
+    inputs, labels = (services.registry.days(asset, version) for asset in ("inputs", "labels"))
+    reach = lookback_days(settings.features.history, label_delay_days=settings.task.label_delay_days)
+    chosen = windows.choose(
+        set(inputs) & set(labels), last_day=pull.last_day, days=pull.days, min_days=pull.min_days, lookback_days=reach
+    )
+    wanted = [*chosen.lookback, *chosen.days]
+    files = [manifest[day] for manifest in (inputs, labels) for day in wanted]
+    name = fingerprint(files, settings, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256())
+    place = services.workspace(workspace or services.storage.uri(f"runs/{name}"))
+    if workspace is not None or not place.has("data/window.json"):
+        rows = _rows(services, settings, version, wanted)
+        in_window = int((rows["day"] >= chosen.first_day.isoformat()).sum())
+        place.write_table("data/rows.parquet", rows)
+        place.write_json("version.json", {"data_version": version})
+        if workspace is None:
+            place.write_json("settings.json", settings.model_dump(mode="json"))
+        place.write_json("data/window.json", _window_file(chosen, files, in_window))
+    facts = place.read_json("data/window.json")
+    seen = workspace is None and any(services.tracking.decisions(kinds=JUDGED, fingerprint=name))
+    window = Window(
+        first_day=chosen.first_day,
+        last_day=chosen.last_day,
+        data_version=version,
+        fingerprint=name,
+        workspace=place.uri(),
+        days=len(chosen.days),
+        rows=int(facts["rows"]),
+        seen_before=seen,
+    )
+    logger.info("pull: %d rows of %d days, fingerprint %s", window.rows, window.days, name[:12])
+    return window
+
+
+def _rows(services: Services, settings: Settings, version: str, days: list[date]) -> pd.DataFrame:
+    key, target = settings.task.key, settings.task.target
+    span = {"rev": version, "first_day": days[0], "last_day": days[-1]}
+    inputs, labels = (services.registry.open(asset, **span) for asset in ("inputs", "labels"))
+    parts = [
+        join_labels(pd.read_parquet(inputs[day]), pd.read_parquet(labels[day]), key=key, target=target) for day in days
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _window_file(chosen: windows.Chosen, files: list[DayFile], rows: int) -> dict[str, object]:
+    return {
+        "first_day": chosen.first_day.isoformat(),
+        "last_day": chosen.last_day.isoformat(),
+        "days": [day.isoformat() for day in chosen.days],
+        "rows": rows,
+        "files": {f"{file.asset}/day={file.day}": file.md5 for file in files},
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pull into a local workspace; the ``pull`` stage of ``dvc.yaml``."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--workspace", default=DVC_WORKSPACE)
+    options = arguments.parse_args(argv)
+
+    def work() -> Window:
+        services = open_services()
+        request = RetrainRequest(asked_by="dvc repro", reasons=("reproduction",))
+        return run(request, settings=services.settings, services=services, workspace=options.workspace)
+
+    return execute(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

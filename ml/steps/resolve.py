@@ -1,0 +1,36 @@
+"""Resolve, once per run, which champion and which data version a day is scored with."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+
+from ml.core import history
+from ml.errors import MissingArtifact
+from ml.records import Champion
+from ml.settings import Settings
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+
+def run(day: date, *, settings: Settings, services: Services) -> Champion:
+    """Read the decision history for the champion of ``day``; ``version`` is None if none may serve.
+
+    Raises
+    ------
+    MissingArtifact
+        If the registry does not hold the inputs of ``day``.
+    """
+    logger.info("resolve: %s", day)
+    data_version = services.registry.head()
+    if day not in services.registry.days("inputs", data_version):
+        raise MissingArtifact(
+            f"the data registry holds no inputs of {day}; run the ingest Dag for that day first"
+        )
+    decisions = services.tracking.decisions(kinds=history.REIGNS)
+    reign, reason = history.champion_of(day, decisions, allow_future=settings.score.force_future_model)
+    logger.info("resolve: %s", reason)
+    return Champion(
+        day=day, version=reign.version if reign else None, reason=reason, data_version=data_version
+    )

@@ -1,0 +1,130 @@
+"""Land the history that a first training needs: many days, one data version.
+
+Days that are in the registry already are left alone. A day that breaks its contract is set aside
+and reported, and the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ml.adapters.contracts import profile
+from ml.adapters.workspace import write_parquet
+from ml.core.contracts import DayProfile
+from ml.core.features import days_between
+from ml.settings import Settings
+from ml.steps import screen
+from ml.steps.command import execute, iso_day, parser
+from ml.wiring import Services, open_services
+
+logger = logging.getLogger(__name__)
+REPORT_EVERY_DAYS = 15
+
+
+def run(
+    first_day: date, last_day: date, *, settings: Settings, services: Services
+) -> dict[str, Any]:
+    """Land, screen and commit ``first_day`` to ``last_day``, with the labels that had arrived by then.
+
+    Returns
+    -------
+    dict
+        ``days``, ``rows``, ``first_day``, ``last_day``, ``data_version``, ``refused`` (days) and
+        ``seconds``.
+    """
+    started = time.perf_counter()
+    services.registry.create()
+    known = {asset: set(services.registry.days(asset)) for asset in ("inputs", "labels")}
+    labelled_until = last_day - timedelta(days=settings.task.label_delay_days)
+    keys: dict[date, pd.DataFrame] = {}
+    refused: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        batch = _Batch(services, settings, Path(folder))
+        for number, day in enumerate(days_between(first_day, last_day), start=1):
+            if day not in known["inputs"]:
+                accepted = batch.add("inputs", day, services.source.inputs(day), None)
+                if accepted is None:
+                    refused.append(f"inputs of {day}")
+                    continue
+                keys[day] = accepted[list(settings.task.key)]
+            if day not in known["labels"] and day <= labelled_until:
+                of_day = keys.pop(day, None)
+                if of_day is None:
+                    path = services.registry.open("inputs", first_day=day, last_day=day)[day]
+                    of_day = pd.read_parquet(path, columns=list(settings.task.key))
+                if batch.add("labels", day, services.source.labels(day), of_day) is None:
+                    refused.append(f"labels of {day}")
+            if number % REPORT_EVERY_DAYS == 0:
+                sys.stderr.write(f"history: {number} days checked, {batch.rows:,} rows\n")
+        if batch.files:
+            version = services.registry.commit(
+                batch.files, message=f"Add history {first_day} to {last_day}: {batch.rows} rows"
+            )
+            logger.info("seed: data version %s", version.rev)
+    return {
+        "days": len(services.registry.days("inputs")),
+        "rows": batch.rows,
+        "first_day": first_day.isoformat(),
+        "last_day": last_day.isoformat(),
+        "data_version": services.registry.head(),
+        "refused": refused,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+class _Batch:
+    """Accepted days on their way into one commit."""
+
+    def __init__(self, services: Services, settings: Settings, folder: Path) -> None:
+        self.services, self.settings, self.folder = services, settings, folder
+        self.files: dict[Any, Path] = {}
+        self.profiles: dict[str, dict[date, DayProfile]] = {"inputs": {}, "labels": {}}
+        self.rows = 0
+
+    def add(
+        self, asset: screen.Asset, day: date, frame: pd.DataFrame, known_keys: pd.DataFrame | None
+    ) -> pd.DataFrame | None:
+        """Screen one day and keep it for the commit; None if it was refused."""
+        oldest = day - timedelta(days=self.settings.screen.recent_days)
+        recent = [p for known, p in self.profiles[asset].items() if oldest <= known < day]
+        screened = screen.screen_table(self.services, asset, day, frame, recent=recent, known_keys=known_keys)
+        result = screen.keep(self.services, asset, day, frame, screened)
+        if screened.refused:
+            sys.stderr.write(f"history: {asset} of {day} refused: {screened.reason} ({result.report_uri})\n")
+            return None
+        path = self.folder / f"{asset}-{day}.parquet"
+        write_parquet(screened.accepted, path)
+        self.files[asset, day] = path
+        self.profiles[asset][day] = profile(path, day=day)
+        self.rows += len(screened.accepted) if asset == "inputs" else 0
+        return screened.accepted
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Land the newest ``land.history_days`` before the day that is due, or the days that were asked for."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--from-date", type=iso_day, help="first day; default: land.history_days before the last")
+    arguments.add_argument("--to-date", type=iso_day, help="last day; default: the day before the newest due one")
+    options = arguments.parse_args(argv)
+
+    def work() -> dict[str, Any]:
+        services = open_services()
+        settings = services.settings
+        due = settings.newest_due_day(datetime.now(UTC))
+        last = options.to_date or due - timedelta(days=1)
+        first = options.from_date or last - timedelta(days=settings.land.history_days - 1)
+        return run(first, last, settings=settings, services=services)
+
+    return execute(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

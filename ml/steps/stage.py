@@ -1,0 +1,56 @@
+"""What the stages of ``dvc.yaml`` after ``pull`` share: they work on a local workspace."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ml.adapters import code
+from ml.core.lineage import fingerprint
+from ml.errors import MissingArtifact
+from ml.records import DayFile, Window
+from ml.settings import Settings
+from ml.steps.command import DVC_WORKSPACE, execute, parser
+from ml.wiring import Services, open_services
+
+
+class Run(Protocol):
+    """A step that needs nothing but the window before it."""
+
+    def __call__(self, window: Window, *, settings: Settings, services: Services) -> Any:
+        """Run the step."""
+        ...
+
+
+def reopen(workspace: str, *, settings: Settings, services: Services) -> Window:
+    """Read back the window that `run` wrote to a local workspace, for the stages after it."""
+    place = services.workspace(workspace)
+    if not place.has("data/window.json"):
+        raise MissingArtifact(f"{workspace} holds no pulled window; run 'dvc repro' from its first stage on")
+    facts = place.read_json("data/window.json")
+    files = [
+        DayFile(asset=name.split("/")[0], day=name.split("=")[1], md5=md5, bytes=0)
+        for name, md5 in facts["files"].items()
+    ]
+    return Window(
+        first_day=facts["first_day"],
+        last_day=facts["last_day"],
+        data_version=place.read_json("version.json")["data_version"],
+        fingerprint=fingerprint(files, settings, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256()),
+        workspace=workspace,
+        days=len(facts["days"]),
+        rows=facts["rows"],
+    )
+
+
+def stage_main(doc: str | None, run: Run, argv: list[str] | None = None) -> int:
+    """Run a step on the workspace that ``--workspace`` names; give its exit code."""
+    arguments = parser(doc)
+    arguments.add_argument("--workspace", default=DVC_WORKSPACE, help="the folder that 'pull' filled")
+    options = arguments.parse_args(argv)
+
+    def work() -> Any:
+        services = open_services()
+        window = reopen(options.workspace, settings=services.settings, services=services)
+        return run(window, settings=services.settings, services=services)
+
+    return execute(work)

@@ -1,0 +1,143 @@
+"""Import heavy libraries once, in the process that tasks are forked from.
+
+On LocalExecutor a task is a fork of a worker, which is a fork of the scheduler: what the scheduler
+has imported, every task has. Without this each task pays seconds of imports for a tenth of a second
+of work.
+
+Forking a process that has threads is not safe, so this only imports, looks whether a thread has
+appeared (also a native one), and says so loudly. It needs no ``gc.freeze``: LocalExecutor freezes
+the heap itself while it forks its workers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+SWITCH = "EVERGREEN_WARM_TASKS"
+HEAVY_MODULES = (
+    "pandas",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "scipy.stats",
+    "sklearn.calibration",
+    "sklearn.compose",
+    "sklearn.ensemble",
+    "sklearn.inspection",
+    "sklearn.linear_model",
+    "sklearn.pipeline",
+    "matplotlib.figure",
+    "mlflow",
+    "mlflow.data.pandas_dataset",
+    "mlflow.models",
+    "mlflow.sklearn",
+    "skops.io",
+    "great_expectations",
+    "great_expectations.render.renderer",
+    "evidently",
+    "evidently.presets",
+    "dvc.api",
+    "dvc.repo",
+    "dvc_data.index",
+    "fsspec.implementations.local",
+    "boto3",
+    "jinja2",
+    "yaml",
+    "airflow.providers.smtp.hooks.smtp",
+    "airflow.providers.standard.operators.python",
+    "airflow.providers.standard.operators.trigger_dagrun",
+    "airflow.sdk.execution_time.task_runner",
+)
+# Airflow runs as a script, or as a module: whose name is not yet known while its package is imported.
+AIRFLOW_COMMANDS = ("airflow", "__main__.py", "-m")
+
+
+@dataclass(frozen=True)
+class Warmth:
+    """What a warm-up did: modules it could not import, and threads that appeared meanwhile."""
+
+    seconds: float
+    missing: tuple[str, ...]
+    threads: tuple[str, ...]
+
+
+def warm_if_scheduler(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | None:
+    """Warm this process up if it is Airflow's scheduler and ``EVERGREEN_WARM_TASKS=1`` asks for it.
+
+    Airflow must load plugins eagerly in that process (``AIRFLOW__CORE__LAZY_LOAD_PLUGINS=False``),
+    or its workers are forked before this is called.
+
+    Returns
+    -------
+    Warmth or None
+        None in every other process: Dag processor, API server, triggerer, a task's own children.
+    """
+    command = (Path(argv[0]).name, *argv[1:2]) if argv else ()
+    if environ.get(SWITCH) != "1" or len(command) < 2:
+        return None
+    if command[0] not in AIRFLOW_COMMANDS or command[1] != "scheduler":
+        return None
+    if all(module in sys.modules for module in HEAVY_MODULES):
+        return None  # A task, which loads its plugins again.
+    return import_all(HEAVY_MODULES)
+
+
+def import_all(modules: Iterable[str]) -> Warmth:
+    """Import modules and say what came of it; a module that is missing makes tasks slower, no worse."""
+    before = running_threads()
+    started = time.monotonic()
+    missing: dict[str, ImportError] = {}
+    chatter = logging.root.manager.disable
+    logging.disable(max(chatter, logging.INFO))  # Great Expectations alone would write 400 lines.
+    try:
+        with warnings.catch_warnings():
+            # skops looks for scipy's functions in every module, and so touches each deprecated name.
+            warnings.simplefilter("ignore")
+            for module in modules:
+                try:
+                    importlib.import_module(module)
+                except ImportError as err:
+                    missing[module] = err
+    finally:
+        logging.disable(chatter)
+    for module, reason in missing.items():
+        log.warning("Tasks will import %s themselves: %s", module, reason)
+    appeared = tuple(name for tid, name in sorted(running_threads().items()) if tid not in before)
+    if appeared:
+        log.warning(
+            "Warming up started threads (%s), and tasks are forked from this process: "
+            "find out which import did it, or set %s=0",
+            ", ".join(appeared),
+            SWITCH,
+        )
+    warmth = Warmth(time.monotonic() - started, tuple(missing), appeared)
+    log.info("Tasks start warm: heavy libraries imported in %.1f s", warmth.seconds)
+    return warmth
+
+
+def running_threads() -> dict[int, str]:
+    """Give every thread of this process by its id, those of native libraries too.
+
+    Where there is no ``/proc`` only Python's own threads can be seen.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        import threading
+
+        return {t.native_id or 0: t.name for t in threading.enumerate()}
+    threads = {}
+    for tid in os.listdir(tasks):
+        try:
+            threads[int(tid)] = (tasks / tid / "comm").read_text(encoding="utf-8").strip()
+        except (FileNotFoundError, ProcessLookupError):  # It ended while we looked.
+            continue
+    return threads

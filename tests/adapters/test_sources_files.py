@@ -1,0 +1,416 @@
+"""Files by day, from a real folder and a real S3 server, whole and broken."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import boto3
+import pandas as pd
+import pytest
+
+from ml import settings
+from ml.adapters.sources import Source
+from ml.adapters.sources.files import DatedFiles
+from ml.adapters.sources.tables import read_table
+from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
+
+DAY = date(2013, 4, 1)
+INPUTS = pd.DataFrame(
+    {"day": ["2013-04-01"] * 2, "carrier": ["NA", "UA"], "flight": [7, 8], "temp": [1.5, None]}
+)
+LABELS = pd.DataFrame(
+    {"day": ["2013-04-01"] * 2, "carrier": ["NA", "UA"], "flight": [7, 8], "late": [1.0, None]}
+)
+
+
+def _csv(text: str) -> pd.DataFrame:
+    return read_table(text.encode(), "csv", origin="x.csv")
+
+
+def _parquet(frame: pd.DataFrame, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, **options)
+    return buffer.getvalue()
+
+
+def _source(folder: Path, ending: str = "csv") -> DatedFiles:
+    return DatedFiles(f"{folder}/inputs-{{day}}.{ending}", f"{folder}/labels-{{day}}.{ending}")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_folder_gives_both_tables_of_a_day(tmp_path: Path, ending: str) -> None:
+    for name, table in (("inputs", INPUTS), ("labels", LABELS)):
+        path = tmp_path / f"{name}-2013-04-01.{ending}"
+        table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False)
+    source: Source = _source(tmp_path, ending)
+    pd.testing.assert_frame_equal(source.inputs(DAY), INPUTS)
+    pd.testing.assert_frame_equal(source.labels(DAY), LABELS)
+
+
+def test_the_day_may_stand_in_a_folder_and_more_than_once(tmp_path: Path) -> None:
+    (tmp_path / "2013-04-01").mkdir()
+    INPUTS.to_csv(tmp_path / "2013-04-01" / "in-2013-04-01.CSV", index=False)
+    pattern = f"{tmp_path}/{{day}}/in-{{day}}.CSV"
+    assert len(DatedFiles(pattern, pattern).inputs(DAY)) == 2
+
+
+def test_a_relative_pattern_starts_at_the_project_wherever_the_process_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    INPUTS.to_csv(project / "data" / "2013-04-01.csv", index=False)
+    monkeypatch.setattr(settings, "PROJECT_ROOT", project)
+    monkeypatch.chdir(tmp_path)
+    assert len(DatedFiles("data/{day}.csv", "data/{day}.csv").inputs(DAY)) == 2
+
+
+def test_settings_make_a_source_that_cannot_be_changed() -> None:
+    section = settings.FilesSource(
+        kind="files", inputs="/data/i-{day}.csv", labels="s3://bucket/l/{day}.parquet"
+    )
+    source = DatedFiles.from_settings(section)
+    assert (source.inputs_pattern, source.labels_pattern) == (section.inputs, section.labels)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        source.inputs_pattern = "/other/{day}.csv"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("/data/inputs.csv", "names no {day}"),
+        ("/data/{date}/{day}.csv", "braces beside {day}"),
+        ("/data/{{day}}.csv", "braces beside {day}"),
+        ("/data/{day.csv", "names no {day}"),
+        ("/data/{day}.xlsx", "neither .parquet nor .csv"),
+        ("s3://{day}.csv", "is not s3://bucket/name"),
+        ("s3://bucket-{day}/in.csv", "is not s3://bucket/name"),
+        ("https://example.com/{day}.csv", "set source.kind to http"),
+    ],
+)
+def test_an_impossible_pattern_is_refused_with_its_key(pattern: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=r"source.labels") as refused:
+        DatedFiles("/data/{day}.csv", pattern)
+    assert says in str(refused.value)
+
+
+def test_a_day_without_file_is_missing_and_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        MissingArtifact, match=rf"nothing for 2013-04-01: {tmp_path}/inputs-2013-04-01.csv"
+    ) as err:
+        _source(tmp_path).inputs(DAY)
+    assert "deliver the file, or correct source.inputs" in str(err.value)
+    assert "there is no folder" not in str(err.value)
+
+
+def test_a_missing_folder_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifact, match=r"there is no folder .*/gone"):
+        _source(tmp_path / "gone").labels(DAY)
+
+
+def test_a_folder_in_place_of_a_file_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "inputs-2013-04-01.csv").mkdir()
+    with pytest.raises(DataRejected, match="is not a file; write one file a day"):
+        _source(tmp_path).inputs(DAY)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_an_error_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "inputs-2013-04-01.csv"
+    path.write_text("a,b\n1,2\n")
+    path.chmod(0)
+    with pytest.raises(EvergreenError, match="may not be read by this user"):
+        _source(tmp_path).inputs(DAY)
+
+
+BROKEN_CSV = {
+    "no bytes": (b"", "is empty (0 bytes)"),
+    "blank lines only": (b"\n \n", "is empty"),
+    "byte order mark only": (b"\xef\xbb\xbf", "is empty (no header line)"),
+    "latin-1": (
+        "a,b\n1,2\n3,Zürich\n".encode("latin-1"),
+        "offset 11 (line 3) is no part of a character; save it as UTF-8",
+    ),
+    "utf-16": (
+        "a,b\n1,2\n".encode("utf-16"),
+        "offset 0 (line 1) is no part of a character; save it as UTF-8",
+    ),
+    "utf-16 without mark": ("a,b\n1,2\n".encode("utf-16-le"), "offset 1 (line 1) is zero; save it as UTF-8"),
+    "too few fields": (
+        b"a,b\n1,2\n3\n4\n",
+        "2 rows have not the 2 fields of the header, the first is row 3 with 1",
+    ),
+    "too many fields": (
+        b"a,b\n1,2,3\n",
+        "1 rows have not the 2 fields of the header, the first is row 2 with 3",
+    ),
+    "every row too long": (b"a,b\n1,2,3\n4,5,6\n", "2 rows have not the 2 fields"),
+    "open quotation": (b'a,b\n1,"2\n3,4\n', "leaves a quotation mark open"),
+    "semicolons": (b"a;b\n1;2\n", "separates its fields by ';'; save it with commas"),
+    "nameless column": (b",a\n0,1\n", "a column without a name (number 1)"),
+    "twice the same name": (b"a,b,a\n1,2,3\n", "more than one column a"),
+}
+
+
+@pytest.mark.parametrize(("content", "says"), BROKEN_CSV.values(), ids=BROKEN_CSV.keys())
+def test_a_broken_csv_is_rejected_with_place_and_next_move(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "inputs-2013-04-01.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataRejected) as rejected:
+        _source(tmp_path).inputs(DAY)
+    message = str(rejected.value)
+    assert says in message
+    assert str(path) in message
+
+
+WHOLE_PARQUET = _parquet(INPUTS)
+BROKEN_PARQUET = {
+    "no bytes": (b"", "is empty (0 bytes)"),
+    "a csv under a false name": (b"a,b\n1,2\n", "is no whole Parquet file"),
+    "cut off": (WHOLE_PARQUET[:-20], "is no whole Parquet file"),
+    "damaged footer": (WHOLE_PARQUET[:-60] + b"\xff" * 52 + WHOLE_PARQUET[-8:], "is no whole Parquet file"),
+}
+
+
+@pytest.mark.parametrize(("content", "says"), BROKEN_PARQUET.values(), ids=BROKEN_PARQUET.keys())
+def test_a_broken_parquet_is_rejected_with_next_move(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "inputs-2013-04-01.parquet"
+    path.write_bytes(content)
+    with pytest.raises(DataRejected, match="write the day again at its source") as rejected:
+        _source(tmp_path, "parquet").inputs(DAY)
+    assert says in str(rejected.value)
+    assert str(path) in str(rejected.value)
+
+
+def test_no_single_flipped_byte_of_a_parquet_escapes_as_another_kind_of_error() -> None:
+    for at in range(0, len(WHOLE_PARQUET), 7):
+        content = WHOLE_PARQUET[:at] + bytes([WHOLE_PARQUET[at] ^ 0xFF]) + WHOLE_PARQUET[at + 1 :]
+        with suppress(DataRejected):
+            read_table(content, "parquet", origin="x.parquet")
+
+
+def test_only_an_empty_csv_field_is_null() -> None:
+    table = _csv('carrier,iata\nNA,null\n,NaN\n"",None\nn/a,nan\n')
+    assert table["iata"].tolist() == ["null", "NaN", "None", "nan"]
+    assert table["carrier"].isna().tolist() == [False, True, True, False]
+    assert table["carrier"].tolist()[0] == "NA"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "-2", "0"], "int64"),
+        (["1", "", "3"], "float64"),
+        (["1", "2.5", "1e-3", ".5", "-0.25"], "float64"),
+        (["true", "False"], "bool"),
+        (["", ""], "float64"),
+        (["007", "8"], "str"),
+        (["1", "NaN"], "str"),
+        (["1.5", "inf"], "str"),
+        (["1e999", "2.5"], "str"),
+        ([" 1", "2"], "str"),
+        (["1,5", "2"], "str"),
+        (["123456789012345678901234567890", "1"], "str"),
+        (["9007199254740993", "1"], "int64"),
+        (["9007199254740993", ""], "str"),
+        (["2013-04-01", "2013-04-02"], "str"),
+    ],
+)
+def test_a_csv_column_gets_a_type_only_if_every_value_asks_for_it(values: list[str], kind: str) -> None:
+    table = _csv("row,column\n" + "".join(f'{n},"{value}"\n' for n, value in enumerate(values)))
+    assert str(table["column"].dtype) == kind
+    if kind == "str":
+        assert table["column"].fillna("").tolist() == values
+
+
+def test_the_day_of_a_csv_stays_text_even_if_it_looks_like_a_number() -> None:
+    assert _csv("day,a\n20130401,1\n")["day"].tolist() == ["20130401"]
+
+
+@pytest.mark.parametrize(
+    "text", ['a,b\r\n1,"x,\r\ny"\r\n', '\ufeffa,b\n1,"x,\r\ny"', 'a,b\n\n1,"x,\r\ny"\n\n']
+)
+def test_windows_line_ends_byte_order_marks_and_a_missing_last_line_end_are_read(text: str) -> None:
+    table = _csv(text)
+    assert list(table.columns) == ["a", "b"]
+    assert table["a"].tolist() == [1]
+    assert table["b"].tolist() == ["x,\r\ny"]
+
+
+@pytest.mark.parametrize("text", ["day,a\n", "day,a"])
+def test_a_csv_with_a_header_alone_is_a_table_without_rows(text: str) -> None:
+    table = _csv(text)
+    assert list(table.columns) == ["day", "a"]
+    assert len(table) == 0
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        pd.Series([date(2013, 4, 1), date(2013, 4, 1)]),
+        pd.Series(pd.to_datetime(["2013-04-01", "2013-04-01"])),
+        pd.Series(pd.to_datetime(["2013-04-01", "2013-04-01"])).astype("datetime64[ms]"),
+        pd.Series(pd.to_datetime(["2013-04-01", "2013-04-01"])).dt.tz_localize(NEW_YORK),
+        pd.Series(pd.to_datetime(["2013-04-01", "2013-04-01"])).astype("category"),
+        pd.Series(["2013-04-01", "2013-04-01"]),
+    ],
+    ids=["date", "timestamp", "milliseconds", "local midnight", "category of timestamps", "text"],
+)
+def test_dates_and_midnights_in_the_day_column_of_a_parquet_become_iso_text(days: pd.Series[Any]) -> None:
+    table = read_table(_parquet(pd.DataFrame({"day": days, "a": [1, 2]})), "parquet", origin="x.parquet")
+    assert table["day"].tolist() == ["2013-04-01", "2013-04-01"]
+    assert str(table["day"].dtype) == "str"
+
+
+def test_a_null_among_the_days_stays_null_for_the_contract_to_find() -> None:
+    days = pd.Series([pd.Timestamp("2013-04-01"), pd.NaT])
+    table = read_table(_parquet(pd.DataFrame({"day": days})), "parquet", origin="x.parquet")
+    assert table["day"].isna().tolist() == [False, True]
+
+
+def test_a_day_with_a_time_of_day_is_rejected_because_the_day_would_be_a_guess() -> None:
+    utc = pd.Series([datetime(2013, 4, 1, tzinfo=NEW_YORK)]).dt.tz_convert("UTC")
+    with pytest.raises(DataRejected, match=r"time of day in column day .*write the local date"):
+        read_table(_parquet(pd.DataFrame({"day": utc})), "parquet", origin="x.parquet")
+
+
+def test_every_other_column_of_a_parquet_keeps_its_type() -> None:
+    frame = pd.DataFrame(
+        {
+            "day": [20130401, 20130402],
+            "seen_at": pd.to_datetime(["2013-04-01T05:00", "2013-04-02T05:00"], utc=True),
+            "born": [date(1990, 1, 1), None],
+            "count": pd.array([1, None], dtype="Int64"),
+            "small": pd.Series([1, 2], dtype="int8"),
+            "kind": pd.Categorical(["a", "b"]),
+        }
+    )
+    pd.testing.assert_frame_equal(read_table(_parquet(frame), "parquet", origin="x.parquet"), frame)
+
+
+def test_a_key_that_was_written_as_index_comes_back_as_columns() -> None:
+    content = _parquet(INPUTS.set_index(["day", "flight"]))
+    assert set(read_table(content, "parquet", origin="x.parquet").columns) == set(INPUTS.columns)
+
+
+def test_the_index_of_a_filtered_frame_is_no_column() -> None:
+    table = read_table(_parquet(INPUTS[INPUTS["flight"] == 8]), "parquet", origin="x.parquet")
+    assert list(table.columns) == list(INPUTS.columns)
+    assert table.index.tolist() == [0]
+
+
+# A real S3 server.
+
+
+@pytest.fixture
+def put(s3_root: str) -> Callable[[str, bytes], str]:
+    def _put(name: str, content: bytes) -> str:
+        bucket, _, prefix = s3_root.removeprefix("s3://").partition("/")
+        client = boto3.session.Session().client("s3")
+        client.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=content)
+        return f"{s3_root}/{name}"
+
+    return _put
+
+
+@pytest.mark.timeout(120)
+def test_s3_gives_both_tables_of_a_day(s3_root: str, put: Callable[[str, bytes], str]) -> None:
+    put("in/2013-04-01.parquet", _parquet(INPUTS))
+    put("out/2013-04-01.csv", LABELS.to_csv(index=False).encode())
+    source: Source = DatedFiles(f"{s3_root}/in/{{day}}.parquet", f"{s3_root}/out/{{day}}.csv")
+    pd.testing.assert_frame_equal(source.inputs(DAY), INPUTS)
+    pd.testing.assert_frame_equal(source.labels(DAY), LABELS)
+
+
+@pytest.mark.timeout(120)
+def test_a_day_without_object_is_missing_and_named(s3_root: str) -> None:
+    pattern = f"{s3_root}/none/{{day}}.csv"
+    with pytest.raises(
+        MissingArtifact, match=rf"nothing for 2013-04-01: {s3_root}/none/2013-04-01.csv does not exist"
+    ):
+        DatedFiles(pattern, pattern).inputs(DAY)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("s3_root")
+def test_a_missing_bucket_is_told_apart() -> None:
+    with pytest.raises(MissingArtifact, match=r"s3://nobucket/2013-04-01.csv: there is no such bucket"):
+        DatedFiles("s3://nobucket/{day}.csv", "s3://nobucket/{day}.csv").inputs(DAY)
+
+
+@pytest.mark.timeout(120)
+def test_a_broken_object_is_rejected_and_named(put: Callable[[str, bytes], str]) -> None:
+    uri = put("broken/2013-04-01.parquet", WHOLE_PARQUET[:-20])
+    pattern = uri.replace("2013-04-01", "{day}")
+    with pytest.raises(DataRejected, match=f"{uri} is no whole Parquet file"):
+        DatedFiles(pattern, pattern).inputs(DAY)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_wrong_credentials_are_an_error_that_says_what_to_check_and_shows_none(
+    put: Callable[[str, bytes], str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pattern = put("guarded/2013-04-01.csv", b"a,b\n1,2\n").replace("2013-04-01", "{day}")
+    monkeypatch.setenv(name, "hunter2hunter2")
+    with pytest.raises(
+        EvergreenError, match=r"guarded/2013-04-01.csv may not be read .*s3:GetObject"
+    ) as refused:
+        DatedFiles(pattern, pattern).inputs(DAY)
+    assert not refused.value.retryable
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.fixture
+def own_endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    def _point(endpoint: str, key: str | None = "key") -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name, raising=False) if key is None else monkeypatch.setenv(name, key)
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+    return _point
+
+
+@pytest.mark.timeout(120)
+def test_an_s3_server_that_is_down_is_unavailable(own_endpoint: Callable[..., None]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    own_endpoint(f"http://127.0.0.1:{port}")
+    with pytest.raises(Unavailable, match=r"did not answer .*AWS_ENDPOINT_URL"):
+        DatedFiles("s3://bucket/{day}.csv", "s3://bucket/{day}.csv").inputs(DAY)
+
+
+def test_missing_s3_credentials_are_an_error_that_names_the_variables(
+    own_endpoint: Callable[..., None],
+) -> None:
+    own_endpoint("http://127.0.0.1:9", None)
+    with pytest.raises(EvergreenError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        DatedFiles("s3://bucket/{day}.csv", "s3://bucket/{day}.csv").inputs(DAY)
+
+
+def test_an_endpoint_that_is_no_url_is_wrong_settings(own_endpoint: Callable[..., None]) -> None:
+    own_endpoint("seaweedfs:8333")
+    with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL"):
+        DatedFiles("s3://bucket/{day}.csv", "s3://bucket/{day}.csv").inputs(DAY)
+
+
+def test_an_impossible_bucket_name_is_wrong_settings(own_endpoint: Callable[..., None]) -> None:
+    own_endpoint("http://127.0.0.1:9")
+    with pytest.raises(SettingsError, match="is not the name of a bucket"):
+        DatedFiles("s3://no bucket!/{day}.csv", "s3://no bucket!/{day}.csv").inputs(DAY)

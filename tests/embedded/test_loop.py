@@ -1,0 +1,78 @@
+"""What the launcher does next, for every state that it can see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from embedded import loop
+from embedded.airflow_api import Run
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+DAY = "2026-11-21"
+READY = loop.Seen(champion=1, runs=(), ingest_paused=False, next_ingest_at=NOW + timedelta(hours=9))
+NOBODY = replace(READY, champion=None)
+
+
+def run(dag_id: str, state: str, *, key: str | None = DAY, run_id: str = "r") -> Run:
+    return Run(dag_id, run_id, state, key)
+
+
+def training(state: str, run_id: str = "first-champion") -> Run:
+    return run("retrain", state, key=None, run_id=run_id)
+
+
+def test_without_a_champion_training_is_asked_for() -> None:
+    assert loop.next_move(NOBODY, NOW) == loop.Trigger("first-champion")
+
+
+@pytest.mark.parametrize(("state", "run_id"), [("running", "first-champion"), ("failed", "first-champion-2")])
+def test_a_training_that_works_is_continued_and_one_that_ended_is_tried_anew(state: str, run_id: str) -> None:
+    assert loop.next_move(replace(NOBODY, runs=(training(state),)), NOW) == loop.Trigger(run_id)
+
+
+def test_a_training_is_waited_for_counted_or_reported() -> None:
+    following = replace(NOBODY, following="first-champion")
+    assert isinstance(loop.next_move(following, NOW), loop.Wait)
+    assert isinstance(loop.next_move(replace(following, runs=(training("running"),)), NOW), loop.Wait)
+    assert loop.next_move(replace(following, runs=(training("success"),)), NOW) == loop.Recount("first-champion")
+    assert isinstance(loop.next_move(replace(following, runs=(training("failed"),)), NOW), loop.Failed)
+
+
+def test_ingest_starts_once_somebody_serves() -> None:
+    assert loop.next_move(replace(READY, ingest_paused=True), NOW) == loop.UnpauseIngest()
+
+
+def test_an_ingest_that_is_still_due_is_waited_for_though_an_older_day_is_complete() -> None:
+    old = tuple(run(dag_id, "success", key="2026-11-20") for dag_id in ("ingest", "score", "monitor"))
+    seen = replace(READY, runs=old, next_ingest_at=NOW - timedelta(hours=1))
+    assert isinstance(loop.next_move(seen, NOW), loop.Wait)
+    assert isinstance(loop.next_move(replace(seen, next_ingest_at=None), NOW), loop.Wait)
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+@pytest.mark.parametrize("dag_id", ["ingest", "score", "monitor"])
+def test_what_still_works_is_waited_for(dag_id: str, state: str) -> None:
+    runs = [run(name, state if name == dag_id else "success") for name in ("ingest", "score", "monitor")]
+    assert isinstance(loop.next_move(replace(READY, runs=tuple(runs)), NOW), loop.Wait)
+
+
+@pytest.mark.parametrize("dag_id", ["ingest", "score", "monitor"])
+def test_what_failed_is_named(dag_id: str) -> None:
+    runs = [run(name, "failed" if name == dag_id else "success") for name in ("ingest", "score", "monitor")]
+    move = loop.next_move(replace(READY, runs=tuple(runs)), NOW)
+    assert isinstance(move, loop.Failed)
+    assert move.run is not None
+    assert move.run.dag_id == dag_id
+
+
+def test_consumers_of_another_day_do_not_count() -> None:
+    runs = (run("ingest", "success"), run("score", "success", key="2026-11-20"), run("monitor", "success"))
+    assert isinstance(loop.next_move(replace(READY, runs=runs), NOW), loop.Wait)
+
+
+def test_the_loop_is_done_when_all_three_of_one_day_are() -> None:
+    runs = tuple(run(dag_id, "success") for dag_id in ("ingest", "score", "monitor"))
+    assert loop.next_move(replace(READY, runs=runs), NOW) == loop.Done(*runs)

@@ -1,0 +1,72 @@
+"""The table after a demo, and what counts as a whole loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from embedded.airflow_api import Run
+from embedded.summary import Champion, Evidence, count_mails, drift_sentence, local_path, missing, table
+from ml.records import Decision, Scoring
+
+DAY = date(2026, 11, 21)
+CHAMPION = Champion.read({"version": 1, "metrics": {"log_loss": 0.49, "base_rate_log_loss": 0.56}})
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Evidence:
+    predictions = tmp_path / "predictions.parquet"
+    predictions.write_bytes(b"rows")
+    return Evidence(
+        runs=tuple(Run(dag_id, "r", "success", str(DAY)) for dag_id in ("ingest", "score", "monitor")),
+        champion=CHAMPION,
+        scoring=Scoring(day=DAY, version=1, rows=921, mean_prediction=0.2, uri=str(predictions), sha256=""),
+        decision=Decision(day=DAY, action="nothing", reasons=("calm",), alarm=False),
+        reports=("a.html",),
+        mails=2,
+    )
+
+
+def test_a_whole_loop_lacks_nothing_and_its_table_tells_all(whole: Evidence) -> None:
+    assert missing(whole) == ()
+    told = table(whole, metric="log_loss", parts={"servers": 21.0}, unit="flights")
+    for part in ("ingest", "0.490 vs 0.560", "921 flights", "no drift", "a.html", "mails sent", "servers"):
+        assert part in told
+    assert "\x1b" not in told
+
+
+def test_whatever_is_missing_is_named(whole: Evidence) -> None:
+    assert missing(replace(whole, scoring=None)) == ("score returned no predictions",)
+    assert missing(replace(whole, decision=None)) == ("monitor returned no decision",)
+    assert missing(replace(whole, champion=Champion.read({"version": None}))) == ("no champion",)
+    assert missing(replace(whole, runs=whole.runs[:2])) == ("no run of monitor",)
+    failed = (replace(whole.runs[0], state="failed"), *whole.runs[1:])
+    assert missing(replace(whole, runs=failed)) == ("ingest r is failed",)
+
+
+def test_predictions_that_are_not_there_are_missing(whole: Evidence) -> None:
+    assert whole.scoring is not None
+    Path(whole.scoring.uri).write_bytes(b"")
+    assert missing(whole) == (f"no predictions at {whole.scoring.uri}",)
+
+
+def test_a_retrain_request_is_told_with_its_reasons() -> None:
+    decision = Decision(day=DAY, action="retrain", reasons=("dep_delay moved", "age"), alarm=True)
+    assert drift_sentence(decision) == "drift; retraining is asked for: dep_delay moved; age"
+
+
+def test_mails_are_counted_read_or_not(tmp_path: Path) -> None:
+    for folder in ("new", "cur", "tmp"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1").write_text("x")
+    assert count_mails(tmp_path) == 2
+    assert count_mails(tmp_path / "none") == 0
+
+
+def test_only_local_uris_have_a_path() -> None:
+    assert local_path("file:///a%20b") == Path("/a b")
+    assert local_path("/a") == Path("/a")
+    assert local_path("s3://bucket/a") is None

@@ -1,0 +1,102 @@
+"""Tasks start warm, in the scheduler only, and without a thread."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT / "plugins"))
+
+from embedded.config import Stack, prepare  # noqa: E402
+from evergreen import warm  # noqa: E402
+
+ON = {"EVERGREEN_WARM_TASKS": "1"}
+
+
+@pytest.fixture
+def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note what would be imported, instead of importing it."""
+    names: list[str] = []
+    monkeypatch.setattr(warm.importlib, "import_module", names.append)
+    monkeypatch.setattr(warm, "HEAVY_MODULES", ("no_such_heavy_module",))
+    return names
+
+
+@pytest.mark.parametrize("program", ["/x/bin/airflow", "/x/airflow/__main__.py", "-m"])
+def test_the_scheduler_is_warmed_up_however_it_is_started(program: str, imported: list[str]) -> None:
+    assert warm.warm_if_scheduler([program, "scheduler", "--skip-serve-logs"], ON) is not None
+    assert imported == ["no_such_heavy_module"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["airflow", "dag-processor"],
+        ["airflow", "api-server"],
+        ["airflow", "triggerer"],
+        ["airflow", "tasks", "test", "scheduler"],
+        ["airflow"],
+        ["pytest", "scheduler"],
+        [],
+    ],
+)
+def test_no_other_process_is(argv: list[str], imported: list[str]) -> None:
+    assert warm.warm_if_scheduler(argv, ON) is None
+    assert imported == []
+
+
+@pytest.mark.parametrize("environ", [{}, {"EVERGREEN_WARM_TASKS": "0"}, {"EVERGREEN_WARM_TASKS": ""}])
+def test_it_is_asked_for_or_left(environ: dict[str, str], imported: list[str]) -> None:
+    assert warm.warm_if_scheduler(["airflow", "scheduler"], environ) is None
+    assert imported == []
+
+
+def test_a_missing_module_is_told_and_the_rest_imported(caplog: pytest.LogCaptureFixture) -> None:
+    warmth = warm.import_all(("no_such_module_at_all", "json"))
+    assert warmth.missing == ("no_such_module_at_all",)
+    assert "no_such_module_at_all" in caplog.text
+
+
+def test_a_thread_that_appears_is_named_loudly(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    monkeypatch.setattr(warm.importlib, "import_module", lambda _: thread.start())
+    try:
+        warmth = warm.import_all(("anything",))
+    finally:
+        over.set()
+        thread.join()
+    assert len(warmth.threads) == 1
+    assert "EVERGREEN_WARM_TASKS=0" in caplog.text
+
+
+def test_airflow_itself_warms_its_scheduler_and_starts_no_thread(tmp_path: Path) -> None:
+    """Airflow with our plugin, as the scheduler of the embedded stack would load it."""
+    stack = Stack.load({"EVERGREEN_HOME": str(tmp_path)})
+    prepare(stack)
+    program = f"""
+import sys
+sys.argv = ["airflow", "scheduler"]
+import airflow
+from airflow import plugins_manager
+plugins, errors = plugins_manager._get_plugins()
+from evergreen import warm
+assert not errors, errors
+assert "warm" not in sys.modules, "plugins/.airflowignore does not keep the package out"
+print(sorted(set(warm.HEAVY_MODULES) - set(sys.modules)), sorted(warm.running_threads().values()))
+sys.exit(len(warm.running_threads()) - 1)
+"""
+    env = stack.server("scheduler", os.environ).env
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.strip().splitlines()[-1].startswith("[] ")
