@@ -22,7 +22,7 @@ def main() -> int:
         sys.stderr.write(f"{home} (EVERGREEN_HOME) does not look like Evergreen's: remove it yourself\n")
         return 2
     if lock.exists():
-        with open(lock, "rb") as held:
+        with lock.open("rb") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

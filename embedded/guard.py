@@ -120,7 +120,7 @@ class Guard:
             log.replace(log.with_suffix(log.suffix + ".1"))
         out = order.get("out")
         try:
-            with open(log, "ab") as err, open(out, "wb") if out else open(log, "ab") as std:
+            with log.open("ab") as err, Path(out).open("wb") if out else log.open("ab") as std:
                 child = subprocess.Popen(
                     order["argv"],
                     env=order["env"],

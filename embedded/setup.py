@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 
-from embedded.config import Stack, prepare
+from embedded.config import Stack
+from embedded.prepare import prepare
 from ml.errors import EvergreenError
 
 

@@ -128,9 +128,7 @@ class Supervisor:
         self._hear(seconds)
         for name, log in self.essential.items():
             if name in self.exits:
-                raise ChildDied(
-                    f"{name} ended {_how(self.exits[name].code)}; the end of {log}:\n{tail(log)}"
-                )
+                raise ChildDied(f"{name} ended {_how(self.exits[name].code)}; the end of {log}:\n{tail(log)}")
         if self._guard.poll() is not None:
             raise ChildDied(f"the guard process ended {_how(self._guard.returncode)}; start again")
 

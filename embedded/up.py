@@ -8,49 +8,38 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import smtplib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
 from embedded import loop, summary
 from embedded.airflow_api import AirflowApi, Dag, Run
-from embedded.config import AIRFLOW, DAGS, LOOPBACK, STORES, Stack, prepare, require_free_ports
-from embedded.supervise import ChildDied, Supervisor, raise_on_signals, tail, take
+from embedded.config import AIRFLOW, DAGS, LOOPBACK, STORES, Stack
+from embedded.prepare import prepare, require_free_ports
+from embedded.steps import LOOK_EVERY_SECONDS, Steps, say
+from embedded.supervise import ChildDied, Supervisor, raise_on_signals, take
 from ml import settings
-from ml.errors import EvergreenError, Unavailable
+from ml.errors import EvergreenError, SettingsError, Unavailable
 from ml.records import Decision, Evaluation, Scoring
 
 START_SECONDS = 180.0
 PARSE_SECONDS = 120.0
-STEP_SECONDS = 900.0
-LOOK_EVERY_SECONDS = 1.0
 IDLE_LOOK_EVERY_SECONDS = 15.0
-PATIENCE_SECONDS = 60.0
-Answer = TypeVar("Answer")
-
-
-def say(line: str) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 class Launch:
     """One start of the stack, from the first server to the closed loop."""
 
-    def __init__(self, stack: Stack, supervisor: Supervisor, *, deadline: float | None, parent: int | None):
+    def __init__(self, stack: Stack, steps: Steps) -> None:
         self.stack = stack
-        self.supervisor = supervisor
-        self.deadline = deadline
-        self.parent = parent
+        self.steps = steps
+        self.supervisor = steps.supervisor
         self.settings = settings.load()
         self.unit = "flights" if self.settings.source.kind == "demo" else "rows"
         self.api = AirflowApi(stack.airflow_url, user="admin", password=stack.password())
@@ -58,8 +47,8 @@ class Launch:
         self.champion = summary.Champion(None, None, {})
         self.training: str | None = None
         self.told: set[tuple[str, str]] = set()
+        self.earlier: set[tuple[str, str]] = set()
         self._runs: tuple[Run, ...] = ()
-        self._shown: dict[Path, int] = {}
 
     # --- servers and history ---------------------------------------------------------------
 
@@ -70,7 +59,7 @@ class Launch:
         for name in STORES:
             self._serve(name)
         seed_clock = time.monotonic()
-        self._run("seed", "-m", "ml.steps.seed")
+        self.steps.run("seed", "-m", "ml.steps.seed")
         self._migrate()
         for name in AIRFLOW:
             self._serve(name)
@@ -84,11 +73,13 @@ class Launch:
             if not seeded and "seed" in self.supervisor.exits:
                 seeded = True
                 self.parts["history"] = self.supervisor.exits["seed"].at - seed_clock
-                self._tell_history(self._answer("seed"))
+                self._tell_history(self.steps.answer("seed"))
             if not servers and time.monotonic() - clock > START_SECONDS:
-                raise EvergreenError(f"the servers did not start within {START_SECONDS:.0f} s; {self._logs()}")
-            self._watch(0.5)
-            self._show("seed")
+                raise EvergreenError(
+                    f"the servers did not start within {START_SECONDS:.0f} s; {self.steps.logs()}"
+                )
+            self.steps.watch(0.5)
+            self.steps.show("seed")
 
     def _serve(self, name: str) -> None:
         self.supervisor.start(self.stack.server(name), cwd=self.stack.home)
@@ -102,8 +93,8 @@ class Launch:
             return
         clock = time.monotonic()
         say("setting up Airflow's database")
-        self._run("migrate", "-m", "airflow", "db", "migrate")
-        self._await_end("migrate")
+        self.steps.run("migrate", "-m", "airflow", "db", "migrate")
+        self.steps.await_end("migrate")
         stamp.write_text(version + "\n", encoding="utf-8")
         self.parts["Airflow's database"] = time.monotonic() - clock
 
@@ -145,7 +136,7 @@ class Launch:
         if self.champion.version is not None:
             say(self.champion.sentence(self.settings.gate.metric))
         while True:
-            move = self._patiently(self._next_move)
+            move = self.steps.patiently(self._next_move)
             match move:
                 case loop.Trigger(run_id):
                     say("training a first champion")
@@ -169,7 +160,7 @@ class Launch:
                     return move
                 case loop.Wait():
                     self._tell_runs(self._runs)
-                    self._watch(LOOK_EVERY_SECONDS)
+                    self.steps.watch(LOOK_EVERY_SECONDS)
 
     def _next_move(self) -> loop.Move:
         ingest = self.api.dags().get("ingest", Dag("ingest", paused=True))
@@ -185,22 +176,21 @@ class Launch:
 
     def _await_dags(self) -> None:
         clock = time.monotonic()
-        while not set(DAGS) <= set(self._patiently(self.api.dags)):
-            if errors := self._patiently(self.api.import_errors):
+        while not set(DAGS) <= set(self.steps.patiently(self.api.dags)):
+            if errors := self.steps.patiently(self.api.import_errors):
                 raise EvergreenError("a Dag file cannot be parsed: " + "; ".join(errors))
             if time.monotonic() - clock > PARSE_SECONDS:
-                raise EvergreenError(f"not all of {', '.join(DAGS)} were parsed; {self._logs()}")
-            self._watch(LOOK_EVERY_SECONDS)
-        # Runs of earlier launches were told then.
-        self.told = {(r.dag_id, r.run_id) for r in self._patiently(self.api.runs) if r.finished}
+                raise EvergreenError(f"not all of {', '.join(DAGS)} were parsed; {self.steps.logs()}")
+            self.steps.watch(LOOK_EVERY_SECONDS)
+        self.earlier = {(r.dag_id, r.run_id) for r in self.steps.patiently(self.api.runs) if r.finished}
 
     def _ask_champion(self) -> None:
-        self._run("champion", "-m", "ml.steps.champion", "--json")
-        self._await_end("champion")
-        self.champion = summary.Champion.read(self._answer("champion"))
+        self.steps.run("champion", "-m", "ml.steps.champion", "--json")
+        self.steps.await_end("champion")
+        self.champion = summary.Champion.read(self.steps.answer("champion"))
 
     def _tell_trained(self, run_id: str) -> None:
-        run = next(r for r in self._patiently(self.api.runs) if r.run_id == run_id)
+        run = next(r for r in self.steps.patiently(self.api.runs) if r.run_id == run_id)
         judged = summary.first_record(self.api, run, Evaluation)
         if judged is not None:
             base = {f"base_rate_{name}": value for name, value in judged.base_rate.items()}
@@ -211,12 +201,12 @@ class Launch:
     def follow(self) -> None:
         """Stay until interrupted, telling of every run that finishes."""
         while True:
-            self._watch(IDLE_LOOK_EVERY_SECONDS)
-            self._tell_runs(self._patiently(self.api.runs))
+            self.steps.watch(IDLE_LOOK_EVERY_SECONDS)
+            self._tell_runs(self.steps.patiently(self.api.runs))
 
     def _tell_runs(self, runs: Sequence[Run]) -> None:
         for run in reversed(runs):
-            if run.finished:
+            if run.finished and (run.dag_id, run.run_id) not in self.earlier:
                 self._tell_run(run)
 
     def _tell_run(self, run: Run) -> None:
@@ -232,7 +222,9 @@ class Launch:
         elif run.dag_id == "monitor" and (decision := summary.first_record(self.api, run, Decision)):
             say(f"{day} {summary.drift_sentence(decision)}{took}")
         else:
-            done = {"ingest": "ingested", "retrain": "retrained", "score": "not scored"}.get(run.dag_id, "done")
+            done = {"ingest": "ingested", "retrain": "retrained", "score": "not scored"}.get(
+                run.dag_id, "done"
+            )
             say(f"{day} {done}{took}")
 
     # --- telling and waiting ---------------------------------------------------------------
@@ -245,13 +237,15 @@ class Launch:
 
     def summarise(self, done: loop.Done) -> tuple[str, ...]:
         """Print the table; return what is missing from a whole loop."""
-        runs = [r for r in self._patiently(self.api.runs) if (r.dag_id, r.run_id) == ("retrain", self.training)]
-        for run in (*runs, done.ingest, done.score, done.monitor):
+        every = self.steps.patiently(self.api.runs)
+        trained = [r for r in every if (r.dag_id, r.run_id) == ("retrain", self.training)]
+        runs = (*trained, done.ingest, done.score, done.monitor)
+        for run in runs:
             self.parts[run.dag_id] = run.seconds or 0.0
-        evidence = self._patiently(
+        evidence = self.steps.patiently(
             lambda: summary.gather(
                 self.api,
-                (*runs, done.ingest, done.score, done.monitor),
+                runs,
                 score=done.score,
                 monitor=done.monitor,
                 champion=self.champion,
@@ -261,73 +255,6 @@ class Launch:
         metric = self.settings.gate.metric
         say("\n" + summary.table(evidence, metric=metric, parts=self.parts, unit=self.unit))
         return summary.missing(evidence)
-
-    def _run(self, name: str, *arguments: str) -> None:
-        self.supervisor.run(
-            name,
-            (sys.executable, *arguments),
-            env=self.stack.environment(),
-            cwd=self.stack.project,
-            log=self.stack.logs / f"{name}.log",
-            out=self.stack.logs / f"{name}.out",
-        )
-        log = self.stack.logs / f"{name}.log"
-        self._shown[log] = log.stat().st_size if log.exists() else 0
-
-    def _await_end(self, name: str) -> None:
-        clock = time.monotonic()
-        while name not in self.supervisor.exits:
-            if time.monotonic() - clock > STEP_SECONDS:
-                raise EvergreenError(f"{name} took more than {STEP_SECONDS:.0f} s; {self._logs()}")
-            self._watch(0.3)
-            self._show("seed")
-        if self.supervisor.exits[name].code != 0:
-            self._answer(name)
-
-    def _answer(self, name: str) -> dict[str, Any]:
-        """Read the record that a step printed."""
-        self._show("seed")
-        log, out = self.stack.logs / f"{name}.log", self.stack.logs / f"{name}.out"
-        if code := self.supervisor.exits[name].code:
-            raise EvergreenError(f"{name} failed with exit code {code}; the end of {log}:\n{tail(log)}")
-        try:
-            answer: dict[str, Any] = json.loads(out.read_text(encoding="utf-8").strip().splitlines()[-1])
-        except (IndexError, ValueError) as err:
-            raise EvergreenError(f"{name} printed no record; look at {out} and {log}") from err
-        return answer
-
-    def _show(self, name: str) -> None:
-        """Pass on what a step has said since the last look, in whole lines."""
-        log = self.stack.logs / f"{name}.log"
-        if not log.exists():
-            return
-        with open(log, "rb") as file:
-            file.seek(self._shown.get(log, 0))
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._shown[log] = self._shown.get(log, 0) + len(whole)
-        for line in whole.decode("utf-8", errors="replace").splitlines():
-            say(f"  {line}")
-
-    def _watch(self, seconds: float) -> None:
-        self.supervisor.watch(seconds)
-        if self.parent is not None and os.getppid() != self.parent:
-            raise KeyboardInterrupt
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise EvergreenError("the time is over (EVERGREEN_DEMO_TIMEOUT, in seconds); " + self._logs())
-
-    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
-        clock = time.monotonic()
-        while True:
-            try:
-                return ask()
-            except Unavailable:
-                if time.monotonic() - clock > PATIENCE_SECONDS:
-                    raise
-                self._watch(LOOK_EVERY_SECONDS)
-
-    def _logs(self) -> str:
-        return f"look at the logs in {self.stack.logs}"
 
     def _run_url(self, run: Run) -> str:
         return f"{self.stack.airflow_url}/dags/{run.dag_id}/runs/{run.run_id}"
@@ -341,14 +268,14 @@ def launch(stack: Stack, *, until_done: bool, parent: int | None) -> int:
     int
         Exit code: 0 if stopped by the user or if the loop is whole, 1 if something is missing.
     """
+    timeout = _demo_timeout()
     hold = take(stack)
     require_free_ports(stack)
     prepare(stack)
-    timeout = float(os.environ.get("EVERGREEN_DEMO_TIMEOUT") or 900)
     clock = time.monotonic()
     with Supervisor(hold) as supervisor:
         deadline = clock + timeout if until_done else None
-        started = Launch(stack, supervisor, deadline=deadline, parent=parent)
+        started = Launch(stack, Steps(stack, supervisor, deadline=deadline, parent=parent))
         try:
             started.start()
             try:
@@ -392,6 +319,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return err.exit_code
     except KeyboardInterrupt:
         return 130 if chosen.until_done else 0
+
+
+def _demo_timeout() -> float:
+    given = os.environ.get("EVERGREEN_DEMO_TIMEOUT") or "900"
+    try:
+        return float(given)
+    except ValueError as err:
+        raise SettingsError(f"EVERGREEN_DEMO_TIMEOUT={given!r} is no number of seconds; give one") from err
 
 
 def _answers(url: str, *, seconds: float = 5.0) -> bool:

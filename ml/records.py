@@ -85,13 +85,14 @@ class Ingested(Record):
 
 
 class RetrainRequest(Record):
-    """What asks for a challenger, and why."""
+    """What asks for a challenger, and why; ``request_id`` tells two forced ones apart."""
 
     asked_by: str
     reasons: tuple[str, ...]
     days: int | None = None
     last_day: date | None = None
     force: bool = False
+    request_id: str = ""
 
 
 class Window(Record):

@@ -10,12 +10,12 @@ from airflow.plugins_manager import AirflowPlugin
 from evergreen import warm
 
 
-class EvergreenPlugin(AirflowPlugin):  # type: ignore[misc]
+class EvergreenPlugin(AirflowPlugin):
     """Keeps tasks warm on LocalExecutor."""
 
     name = "evergreen"
 
     @classmethod
-    def on_load(cls, *args: Any, **kwargs: Any) -> None:
+    def on_load(cls, *args: Any, **kwargs: Any) -> None:  # noqa: ARG003
         """Import heavy libraries if, and only if, tasks will be forked from this process."""
         warm.warm_if_scheduler(sys.argv, os.environ)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -127,8 +127,8 @@ def calibration(target: np.ndarray, prediction: np.ndarray) -> pd.DataFrame:
         ``predicted``, ``observed``, ``rows``; fewer than ten bins where predictions tie.
     """
     table = pd.DataFrame({"predicted": prediction, "observed": np.asarray(target, dtype=float)})
-    bins: Any = pd.qcut(table["predicted"].rank(method="average"), CALIBRATION_BINS, duplicates="drop")
-    grouped = table.groupby(bins, observed=True)
+    filled = np.ceil(table["predicted"].rank(method="average") / len(table) * CALIBRATION_BINS)
+    grouped = table.groupby(filled, sort=True)
     return grouped.mean().assign(rows=grouped.size()).reset_index(drop=True)
 
 

@@ -49,5 +49,5 @@ def execute(work: Callable[[], Any]) -> int:
         sys.stderr.write("interrupted: nothing was left half-written; run it again\n")
         return FAILED
     facts = record.model_dump(mode="json") if isinstance(record, BaseModel) else record
-    sys.stdout.write(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    sys.stdout.write(json.dumps(facts, sort_keys=True) + "\n")
     return 0

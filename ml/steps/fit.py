@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 SAMPLE_ROWS = 200
 
 
-def run(window: Window, *, settings: Settings, services: Services, asked_by: str = "dvc repro") -> Candidate:
+def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
     """Fit, write the model to the workspace, and log the training; a finished fit is used again.
 
     Raises
@@ -47,7 +47,7 @@ def run(window: Window, *, settings: Settings, services: Services, asked_by: str
     started = time.perf_counter()
     pipeline = fit_pipeline(train, settings)
     seconds = round(time.perf_counter() - started, 3)
-    recipe = recipe_of(window, place, settings, asked_by)
+    recipe = recipe_of(window, place, settings)
     with tempfile.TemporaryDirectory() as folder:
         model_file = Path(folder) / "pipeline.skops"
         models.save(pipeline, model_file)
@@ -72,11 +72,13 @@ def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
         return pipeline.fit(matrix(train, settings.features), typed)
 
 
-def recipe_of(window: Window, place: Workspace, settings: Settings, asked_by: str) -> dict[str, object]:
+def recipe_of(window: Window, place: Workspace, settings: Settings) -> dict[str, object]:
     """Write down all that the training result depends on, and who asked for it."""
+    asked = place.read_json("request.json") if place.has("request.json") else {"asked_by": "dvc repro", "reasons": []}
     return {
         "fingerprint": window.fingerprint,
-        "asked_by": asked_by,
+        "asked_by": asked["asked_by"],
+        "reasons": asked["reasons"],
         "data_version": window.data_version,
         "window": place.read_json("data/window.json"),
         "parts": place.read_json("parts/parts.json"),

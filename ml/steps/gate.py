@@ -68,7 +68,7 @@ def _hold(judgement: Judgement, window: Window, services: Services) -> str:
     newest = max(services.registry.days("inputs"))
     decision = services.tracking.open_decision(
         "hold",
-        f"hold {judgement.fingerprint[:16]} against {against}",
+        f"hold version {judgement.version} against {against}",
         fingerprint=judgement.fingerprint,
         effective_day=None,
         payload={

@@ -5,6 +5,7 @@ Only the window's days are fetched, and the earlier ones that its history featur
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from datetime import date
@@ -53,7 +54,7 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     wanted = [*chosen.lookback, *chosen.days]
     files = [manifest[day] for manifest in (inputs, labels) for day in wanted]
     name = fingerprint(files, settings, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256())
-    place = services.workspace(workspace or services.storage.uri(f"runs/{name}"))
+    place = services.workspace(workspace or services.storage.uri(f"runs/{name}{_forced(request)}"))
     if workspace is not None or not place.has("data/window.json"):
         rows = _rows(services, settings, version, wanted)
         in_window = int((rows["day"] >= chosen.first_day.isoformat()).sum())
@@ -61,6 +62,7 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
         place.write_json("version.json", {"data_version": version})
         if workspace is None:
             place.write_json("settings.json", settings.model_dump(mode="json"))
+            place.write_json("request.json", request.model_dump(mode="json"))
         place.write_json("data/window.json", _window_file(chosen, files, in_window))
     facts = place.read_json("data/window.json")
     seen = workspace is None and any(services.tracking.decisions(kinds=JUDGED, fingerprint=name))
@@ -76,6 +78,11 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     )
     logger.info("pull: %d rows of %d days, fingerprint %s", window.rows, window.days, name[:12])
     return window
+
+
+def _forced(request: RetrainRequest) -> str:
+    """Give a forced training a workspace of its own, the same one when it is tried again."""
+    return f"-forced-{hashlib.sha256(request.request_id.encode()).hexdigest()[:12]}" if request.force else ""
 
 
 def _rows(services: Services, settings: Settings, version: str, days: list[date]) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import time
 import warnings
@@ -135,9 +134,9 @@ def running_threads() -> dict[int, str]:
 
         return {t.native_id or 0: t.name for t in threading.enumerate()}
     threads = {}
-    for tid in os.listdir(tasks):
+    for task in tasks.iterdir():
         try:
-            threads[int(tid)] = (tasks / tid / "comm").read_text(encoding="utf-8").strip()
+            threads[int(task.name)] = (task / "comm").read_text(encoding="utf-8").strip()
         except (FileNotFoundError, ProcessLookupError):  # It ended while we looked.
             continue
     return threads

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.config import DAGS, PROJECT, SERVERS, PortTaken, Stack, prepare, require_free_ports
+from embedded.config import DAGS, PROJECT, SERVERS, Stack
+from embedded.prepare import PortTaken, prepare, require_free_ports
 from ml.errors import SettingsError
 
 

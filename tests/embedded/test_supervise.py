@@ -170,20 +170,22 @@ def test_who_ignores_sigterm_is_killed_and_a_second_signal_hurries(
 
 def test_a_dead_server_is_named_with_the_tail_of_its_log(tmp_path: Path) -> None:
     dies = "import sys, time; print('about to die', flush=True); time.sleep(0.2); sys.exit(3)"
-    with pytest.raises(ChildDied, match=r"(?s)fragile ended with exit code 3.*about to die"), Supervisor() as its:
+    with Supervisor() as its:
         its.start(server(tmp_path, "steady", SLEEPER), cwd=tmp_path)
-        its.start(server(tmp_path, "fragile", dies), cwd=tmp_path)
-        eventually(lambda: "steady" in its.pids or its.watch(0.1) is not None)
+        its.wait_until(lambda: "steady" in its.pids, seconds=20, what="its start")
         steady = its.pids["steady"]
-        its.wait_until(lambda: False, seconds=20, what="nothing")
+        its.start(server(tmp_path, "fragile", dies), cwd=tmp_path)
+        with pytest.raises(ChildDied, match=r"(?s)fragile ended with exit code 3.*about to die"):
+            its.wait_until(lambda: False, seconds=20, what="nothing")
     assert not alive(steady)
 
 
 def test_a_program_that_cannot_start_is_an_exit(tmp_path: Path) -> None:
     ghost = Server("ghost", (str(tmp_path / "no-such-program"),), {}, tmp_path / "ghost.log")
-    with Supervisor() as its, pytest.raises(ChildDied, match="ghost ended with exit code 127"):
+    with Supervisor() as its:
         its.start(ghost, cwd=tmp_path)
-        its.wait_until(lambda: False, seconds=20, what="nothing")
+        with pytest.raises(ChildDied, match="ghost ended with exit code 127"):
+            its.wait_until(lambda: False, seconds=20, what="nothing")
 
 
 def test_a_step_answers_on_its_output_and_talks_in_its_log(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "plugins"))
 
-from embedded.config import Stack, prepare  # noqa: E402
 from evergreen import warm  # noqa: E402
+
+from embedded.config import Stack  # noqa: E402
+from embedded.prepare import prepare  # noqa: E402
 
 ON = {"EVERGREEN_WARM_TASKS": "1"}
 
@@ -23,7 +25,7 @@ ON = {"EVERGREEN_WARM_TASKS": "1"}
 def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note what would be imported, instead of importing it."""
     names: list[str] = []
-    monkeypatch.setattr(warm.importlib, "import_module", names.append)
+    monkeypatch.setattr("importlib.import_module", names.append)
     monkeypatch.setattr(warm, "HEAVY_MODULES", ("no_such_heavy_module",))
     return names
 
@@ -68,7 +70,7 @@ def test_a_thread_that_appears_is_named_loudly(
 ) -> None:
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
-    monkeypatch.setattr(warm.importlib, "import_module", lambda _: thread.start())
+    monkeypatch.setattr("importlib.import_module", lambda _: thread.start())
     try:
         warmth = warm.import_all(("anything",))
     finally:
@@ -82,7 +84,7 @@ def test_airflow_itself_warms_its_scheduler_and_starts_no_thread(tmp_path: Path)
     """Airflow with our plugin, as the scheduler of the embedded stack would load it."""
     stack = Stack.load({"EVERGREEN_HOME": str(tmp_path)})
     prepare(stack)
-    program = f"""
+    program = """
 import sys
 sys.argv = ["airflow", "scheduler"]
 import airflow

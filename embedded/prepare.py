@@ -1,0 +1,96 @@
+"""Make ``var/`` ready for the servers, and see that nobody is in their way."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import json
+import os
+import secrets
+import socket
+from io import StringIO
+from pathlib import Path
+
+import psutil
+
+from embedded.config import LOOPBACK, Stack
+from ml.errors import EvergreenError
+
+
+class PortTaken(EvergreenError):  # noqa: N818 - names the state of the port
+    """Something else listens where a server of ours should."""
+
+    exit_code = 2
+
+
+def prepare(stack: Stack) -> None:
+    """Make the folders, the password, the keys and ``airflow.cfg``; keep what is there already."""
+    # A Maildir is made by its first user only if it is missing altogether: so here, and whole.
+    maildir = [stack.mail / part for part in ("cur", "new", "tmp")]
+    for folder in (stack.airflow_home, stack.logs, stack.home / "mlflow" / "artifacts", *maildir):
+        folder.mkdir(parents=True, exist_ok=True)
+    keys_file = stack.airflow_home / "keys.json"
+    if not keys_file.exists():
+        _write_private(keys_file, json.dumps(_draw_keys()))
+    if not stack.passwords.exists():
+        _write_private(stack.passwords, json.dumps({"admin": secrets.token_urlsafe(12)}) + "\n")
+    keys = json.loads(keys_file.read_text(encoding="utf-8"))
+    config = configparser.RawConfigParser()
+    config.read_dict(
+        {
+            section: {key: value.replace("%", "%%") for key, value in pairs.items()}
+            for section, pairs in stack.airflow_settings(keys).items()
+        }
+    )
+    text = StringIO()
+    text.write("# Written by `make up` at each start: change settings by AIRFLOW__SECTION__KEY instead.\n")
+    config.write(text)
+    _write_private(stack.airflow_home / "airflow.cfg", text.getvalue())
+
+
+def require_free_ports(stack: Stack) -> None:
+    """Refuse to start where a port is taken.
+
+    Raises
+    ------
+    PortTaken
+        Naming the first taken port, who holds it if that can be seen, and the variable to change.
+    """
+    for server, variable, port in stack.ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError as err:
+                raise PortTaken(
+                    f"port {port}, meant for {server}, is taken{_holder(port)} ({err.strerror}): "
+                    f"free it, or choose another with {variable}=…"
+                ) from err
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr[1] == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()}, process {connection.pid}"
+    except psutil.Error:
+        pass  # Only a courtesy: other users' processes may not be looked at.
+    return ""
+
+
+def _draw_keys() -> dict[str, str]:
+    return {
+        "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "secret_key": secrets.token_urlsafe(32),
+        "jwt_secret": secrets.token_urlsafe(64),
+    }
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write whole or not at all, readable by the owner only from the first byte on."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

@@ -1,0 +1,134 @@
+"""Mail people what happened: rendered as HTML and as plain text, sent through Airflow's SMTP connection."""
+
+from __future__ import annotations
+
+import logging
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ml.records import ColumnDrift, Decision, DriftReport, LivePerformance
+
+log = logging.getLogger(__name__)
+CONNECTION = "smtp_default"
+TEMPLATES = Path(__file__).parent / "templates"
+WORST_COLUMNS = 8
+
+
+def mail_drift(drift: DriftReport, performance: LivePerformance, decision: Decision) -> None:
+    """Mail a day's drift alarm, once: a second run of the same day finds that it was sent."""
+    from airflow.sdk import get_current_context
+    from ml.wiring import open_services
+
+    services = open_services()
+    shelf = services.shelf(f"monitor/day={drift.day}/version={drift.champion_version}")
+    if shelf.has("mailed.json"):
+        log.info("the alarm of %s was mailed before", drift.day)
+        return
+    subject = f"Drift on {drift.day}: {drift.reason.split(':')[0]}"
+    facts = {
+        "drift": drift,
+        "performance": performance,
+        "decision": decision,
+        "columns": worst_first(drift.columns),
+        "task": services.settings.task.name,
+        "did": sentence_of_action(decision),
+        "links": [("This Airflow run", run_link(get_current_context())), ("Evidently report", drift.report_uri or "")],
+    }
+    message_id = send("drift", subject, facts, services.settings.notify.to)
+    shelf.write_json("mailed.json", {"message_id": message_id, "subject": subject})
+
+
+def worst_first(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
+    """Order columns by how far they are over their limit, structural ones first."""
+    key = lambda column: (column.role != "structural", -(column.score or 0.0) / (column.limit or 1.0))  # noqa: E731
+    return sorted(columns, key=key)[:WORST_COLUMNS]
+
+
+def sentence_of_action(decision: Decision) -> str:
+    """Say what the system did about it."""
+    if decision.action == "retrain":
+        return "A challenger is being trained; it will serve only if it beats the champion on the same days."
+    return "No challenger was asked for: " + "; ".join(decision.reasons[1:] or decision.reasons)
+
+
+def mail_failure(context: Mapping[str, Any]) -> None:
+    """Mail that a task failed for good; the ``on_failure_callback`` of every task.
+
+    A failure to mail is logged and goes no further: it must not hide the failure it speaks of.
+    """
+    try:
+        from ml.errors import DataRejected
+        from ml.wiring import open_services
+
+        error = context.get("exception")
+        cause = error.__cause__ if isinstance(error, BaseException) and error.__cause__ else error
+        rejected = cause if isinstance(cause, DataRejected) else None
+        instance, day = context["task_instance"], context.get("partition_key")
+        what = "Data refused" if rejected else "Task failed"
+        subject = f"{what}: {instance.dag_id}.{instance.task_id}" + (f" for {day}" if day else "")
+        facts = {
+            "what": what,
+            "where": f"{instance.dag_id}.{instance.task_id}",
+            "day": day,
+            "error": str(cause),
+            "failures": list(rejected.failures) if rejected else [],
+            "links": [
+                ("This Airflow run", run_link(context)),
+                ("Validation report", (rejected.report_uri or "") if rejected else ""),
+            ],
+        }
+        send("failure", subject, facts, open_services().settings.notify.to)
+    except Exception:
+        log.exception("the failure could not be mailed")
+
+
+def run_link(context: Mapping[str, Any]) -> str:
+    """Give the address of this Dag run in Airflow's web UI."""
+    from urllib.parse import quote
+
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
+    instance = context["task_instance"]
+    return f"{base}/dags/{quote(instance.dag_id)}/runs/{quote(instance.run_id, safe='')}"
+
+
+def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
+    """Render a mail as HTML (all values escaped) and as plain text."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=jinja2.select_autoescape(["html"]), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )
+    html, text = (environment.get_template(f"{name}.{kind}").render(**facts) for kind in ("html", "txt"))
+    return html, text
+
+
+def send(name: str, subject: str, facts: Mapping[str, Any], to: Sequence[str]) -> str:
+    """Render and send one mail to all of ``to``; return its message id.
+
+    The hook itself sends HTML only, so the message is built here and the hook gives connection,
+    sender and credentials.
+    """
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    html, text = render(name, {"subject": subject, **facts})
+    with SmtpHook(smtp_conn_id=CONNECTION) as hook:
+        message = EmailMessage()
+        message["Subject"] = " ".join(subject.split())
+        message["From"] = hook.from_email or "evergreen@localhost"
+        message["To"] = ", ".join(to)
+        message["Date"] = formatdate(localtime=False)
+        message["Message-ID"] = make_msgid(domain="evergreen.local")
+        message.set_content(text)
+        message.add_alternative(html, subtype="html")
+        hook._smtp_client.send_message(message)  # type: ignore[union-attr]
+    log.info("mailed %r to %s", subject, ", ".join(to))
+    return str(message["Message-ID"])
