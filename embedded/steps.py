@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ml.errors import EvergreenError, Unavailable
 STEP_SECONDS = 900.0
 LOOK_EVERY_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
+LOGGED = re.compile(r"\d{4}-\d\d-\d\d \S+ (DEBUG|INFO) ")
 Answer = TypeVar("Answer")
 
 
@@ -78,7 +80,7 @@ class Steps:
         return answer
 
     def show(self, name: str) -> None:
-        """Pass on what a step has said since the last look, in whole lines."""
+        """Pass on what a step has said since the last look, in whole lines; not what it only logs."""
         log = self.stack.logs / f"{name}.log"
         if not log.exists():
             return
@@ -88,7 +90,8 @@ class Steps:
         whole = text[: text.rfind(b"\n") + 1]
         self._shown[log] = self._shown.get(log, 0) + len(whole)
         for line in whole.decode("utf-8", errors="replace").splitlines():
-            say(f"  {line}")
+            if not LOGGED.match(line):
+                say(f"  {line}")
 
     def watch(self, seconds: float) -> None:
         """Wait, while every server lives, the parent is there and time is left."""

@@ -70,7 +70,7 @@ def gather(
     return Evidence(
         runs=runs,
         champion=champion,
-        scoring=first_record(api, score, Scoring),
+        scoring=served_predictions(api, score),
         decision=first_record(api, monitor, Decision),
         reports=tuple(reports),
         mails=count_mails(mail),
@@ -83,14 +83,25 @@ def answers(api: AirflowApi, run: Run) -> dict[str, object]:
     return {task: answer for task, answer in found.items() if answer is not None}
 
 
-def first_record(api: AirflowApi, run: Run, kind: type[Kind]) -> Kind | None:
-    """Give the record of this kind among what a run's tasks returned; None if there is none."""
+def records(api: AirflowApi, run: Run, kind: type[Kind]) -> tuple[Kind, ...]:
+    """Give the records of this kind among what a run's tasks returned."""
+    found = []
     for answer in answers(api, run).values():
         try:
-            return kind.model_validate(answer)
+            found.append(kind.model_validate(answer))
         except ValidationError:
             continue
-    return None
+    return tuple(found)
+
+
+def first_record(api: AirflowApi, run: Run, kind: type[Kind]) -> Kind | None:
+    """Give one record of this kind that a run's tasks returned; None if there is none."""
+    return next(iter(records(api, run, kind)), None)
+
+
+def served_predictions(api: AirflowApi, run: Run) -> Scoring | None:
+    """Give what a run published, and not what it only staged; None if it published nothing."""
+    return next((scoring for scoring in records(api, run, Scoring) if scoring.published), None)
 
 
 def missing(evidence: Evidence) -> tuple[str, ...]:
@@ -101,7 +112,7 @@ def missing(evidence: Evidence) -> tuple[str, ...]:
     if evidence.champion.version is None:
         lacks.append("no champion")
     if evidence.scoring is None:
-        lacks.append("score returned no predictions")
+        lacks.append("score published no predictions")
     elif (local := local_path(evidence.scoring.uri)) and not _filled(local):
         lacks.append(f"no predictions at {local}")
     if evidence.decision is None:

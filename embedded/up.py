@@ -26,7 +26,7 @@ from embedded.steps import LOOK_EVERY_SECONDS, Steps, say
 from embedded.supervise import ChildDied, Supervisor, raise_on_signals, take
 from ml import settings
 from ml.errors import EvergreenError, SettingsError, Unavailable
-from ml.records import Decision, Evaluation, Scoring
+from ml.records import Decision, Evaluation
 
 START_SECONDS = 180.0
 PARSE_SECONDS = 120.0
@@ -217,7 +217,7 @@ class Launch:
         took = f" ({run.seconds:.0f} s)" if run.seconds is not None else ""
         if run.state != "success":
             say(f"{day} {run.dag_id} {run.state}: see {self._run_url(run)}")
-        elif run.dag_id == "score" and (scored := summary.first_record(self.api, run, Scoring)):
+        elif run.dag_id == "score" and (scored := summary.served_predictions(self.api, run)):
             say(f"{day} scored: {scored.rows:,} {self.unit} by champion v{scored.version}{took}")
         elif run.dag_id == "monitor" and (decision := summary.first_record(self.api, run, Decision)):
             say(f"{day} {summary.drift_sentence(decision)}{took}")

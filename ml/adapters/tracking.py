@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -107,10 +108,7 @@ class Tracking:
                 run_name=f"train-{fingerprint[:12]}",
             )
             run_id = run.info.run_id
-            source = mlflow.data.from_pandas(  # type: ignore[attr-defined]
-                dataset.head(1000), source=dataset_source, name="training-window", digest=fingerprint[:36]
-            )
-            client.log_inputs(run_id, [DatasetInput(source._to_mlflow_entity())])
+            client.log_inputs(run_id, [_dataset(dataset, dataset_source, fingerprint)])
             now = int(datetime.now(UTC).timestamp() * 1000)
             client.log_batch(
                 run_id,
@@ -320,6 +318,16 @@ class Tracking:
             token = page.token
             if not token:
                 return versions
+
+
+def _dataset(frame: pd.DataFrame, source: str, fingerprint: str) -> DatasetInput:
+    """Describe the training rows to MLflow; the digest is ours, since MLflow's own is no lineage."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # two guesses at the kind of source; integer columns
+        data = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+            frame.head(1000), source=source, name="training-window", digest=fingerprint[:36]
+        )
+        return DatasetInput(data._to_mlflow_entity())
 
 
 def _serves(run: Run, champion: int | None) -> bool:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
-from embedded.airflow_api import Run
-from embedded.summary import Champion, Evidence, count_mails, drift_sentence, local_path, missing, table
+from embedded.airflow_api import AirflowApi, Run
+from embedded.summary import (
+    Champion,
+    Evidence,
+    count_mails,
+    drift_sentence,
+    local_path,
+    missing,
+    served_predictions,
+    table,
+)
 from ml.records import Decision, Scoring
 
 DAY = date(2026, 11, 21)
@@ -39,12 +49,33 @@ def test_a_whole_loop_lacks_nothing_and_its_table_tells_all(whole: Evidence) -> 
 
 
 def test_whatever_is_missing_is_named(whole: Evidence) -> None:
-    assert missing(replace(whole, scoring=None)) == ("score returned no predictions",)
+    assert missing(replace(whole, scoring=None)) == ("score published no predictions",)
     assert missing(replace(whole, decision=None)) == ("monitor returned no decision",)
     assert missing(replace(whole, champion=Champion.read({"version": None}))) == ("no champion",)
     assert missing(replace(whole, runs=whole.runs[:2])) == ("no run of monitor",)
     failed = (replace(whole.runs[0], state="failed"), *whole.runs[1:])
     assert missing(replace(whole, runs=failed)) == ("ingest r is failed",)
+
+
+def test_staged_predictions_are_none() -> None:
+    staged = {
+        "day": str(DAY),
+        "version": 1,
+        "rows": 9,
+        "mean_prediction": 0.2,
+        "uri": "/staged",
+        "sha256": "",
+    }
+    returned: dict[str, object] = {"resolve": {"version": 1}, "predict": staged}
+    api = create_autospec(AirflowApi, instance=True)
+    api.tasks.side_effect = lambda _: dict.fromkeys(returned, "success")
+    api.returned.side_effect = lambda _, task: returned[task]
+    run = Run("score", "r", "success", str(DAY))
+    assert served_predictions(api, run) is None
+    returned["publish"] = {**staged, "uri": "/served", "published": True}
+    served = served_predictions(api, run)
+    assert served is not None
+    assert served.uri == "/served"
 
 
 def test_predictions_that_are_not_there_are_missing(whole: Evidence) -> None:
