@@ -1,4 +1,4 @@
-"""Watch a day: have the inputs moved, how do the predictions do, what follows?
+"""Watch a day: say whether the inputs moved, how the predictions do, and what follows.
 
 ``resolve → (measure_drift, measure_performance) → decide → act → trigger_retrain → alert``
 
@@ -62,6 +62,7 @@ def monitor() -> None:
     @task(task_display_name="Mail the alarm", trigger_rule="none_failed")
     def alert(drift: Facts, performance: Facts, decision: Facts) -> None:
         from evergreen.notifications import mail_drift
+
         from ml.records import Decision, DriftReport, LivePerformance
 
         mail_drift(

@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 20.0
 FINISHED = ("success", "failed")
 
 
-class Refused(EvergreenError):  # noqa: N818 - names what Airflow did
+class Refused(EvergreenError):
     """Airflow understood the request and would not do it."""
 
 
@@ -75,8 +75,7 @@ class AirflowApi:
         """Give the parsed Dags by their id."""
         found = self._send("GET", "/api/v2/dags", params={"limit": 100, "exclude_stale": True})["dags"]
         return {
-            d["dag_id"]: Dag(d["dag_id"], bool(d["is_paused"]), _moment(d.get("next_dagrun_run_after")))
-            for d in found
+            d["dag_id"]: Dag(d["dag_id"], bool(d["is_paused"]), _moment(d.get("next_dagrun_run_after"))) for d in found
         }
 
     def import_errors(self) -> tuple[str, ...]:
@@ -148,9 +147,7 @@ class AirflowApi:
         if authenticated and "Authorization" not in self._session.headers:
             self._log_in()
         try:
-            answer = self._session.request(
-                method, self.url + path, params=params, json=json, timeout=TIMEOUT_SECONDS
-            )
+            answer = self._session.request(method, self.url + path, params=params, json=json, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as err:
             raise Unavailable(f"Airflow does not answer at {self.url} ({type(err).__name__})") from err
         if answer.status_code == 401 and authenticated:

@@ -174,9 +174,7 @@ class Stack:
                 "plugins_folder": str(self.project / "plugins"),
                 "load_examples": "False",
                 "fernet_key": keys["fernet_key"],
-                "auth_manager": (
-                    "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
-                ),
+                "auth_manager": ("airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"),
                 "simple_auth_manager_users": "admin:admin",
                 "simple_auth_manager_passwords_file": str(self.passwords),
                 "execution_api_server_url": f"{self.airflow_url}/execution/",

@@ -17,7 +17,7 @@ from embedded.config import LOOPBACK, Stack
 from ml.errors import EvergreenError
 
 
-class PortTaken(EvergreenError):  # noqa: N818 - names the state of the port
+class PortTaken(EvergreenError):
     """Something else listens where a server of ours should."""
 
     exit_code = 2

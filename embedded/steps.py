@@ -34,9 +34,7 @@ class Steps:
     ``deadline`` is monotonic time; ``parent`` the process whose end is the end of this launch.
     """
 
-    def __init__(
-        self, stack: Stack, supervisor: Supervisor, *, deadline: float | None, parent: int | None
-    ) -> None:
+    def __init__(self, stack: Stack, supervisor: Supervisor, *, deadline: float | None, parent: int | None) -> None:
         self.stack = stack
         self.supervisor = supervisor
         self.deadline = deadline

@@ -24,13 +24,13 @@ from ml.errors import EvergreenError
 TAIL_LINES = 15
 
 
-class AlreadyRunning(EvergreenError):  # noqa: N818 - names the state of the stack
+class AlreadyRunning(EvergreenError):
     """Another process holds this stack."""
 
     exit_code = 2
 
 
-class ChildDied(EvergreenError):  # noqa: N818 - names what happened
+class ChildDied(EvergreenError):
     """A process that had to live has ended; the message carries the tail of its log."""
 
 
@@ -116,9 +116,7 @@ class Supervisor:
         self.essential[server.name] = server.log
         self._order("start", server.name, server.argv, server.env, cwd, server.log, wave=server.wave)
 
-    def run(
-        self, name: str, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, out: Path
-    ) -> None:
+    def run(self, name: str, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, out: Path) -> None:
         """Start a process that ends by itself: its answer goes to ``out``, what it says to ``log``."""
         self.exits.pop(name, None)
         self._order("start", name, argv, env, cwd, log, out=out, wave=0)

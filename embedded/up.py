@@ -75,9 +75,7 @@ class Launch:
                 self.parts["history"] = self.supervisor.exits["seed"].at - seed_clock
                 self._tell_history(self.steps.answer("seed"))
             if not servers and time.monotonic() - clock > START_SECONDS:
-                raise EvergreenError(
-                    f"the servers did not start within {START_SECONDS:.0f} s; {self.steps.logs()}"
-                )
+                raise EvergreenError(f"the servers did not start within {START_SECONDS:.0f} s; {self.steps.logs()}")
             self.steps.watch(0.5)
             self.steps.show("seed")
 
@@ -222,9 +220,7 @@ class Launch:
         elif run.dag_id == "monitor" and (decision := summary.first_record(self.api, run, Decision)):
             say(f"{day} {summary.drift_sentence(decision)}{took}")
         else:
-            done = {"ingest": "ingested", "retrain": "retrained", "score": "not scored"}.get(
-                run.dag_id, "done"
-            )
+            done = {"ingest": "ingested", "retrain": "retrained", "score": "not scored"}.get(run.dag_id, "done")
             say(f"{day} {done}{took}")
 
     # --- telling and waiting ---------------------------------------------------------------

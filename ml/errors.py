@@ -16,7 +16,7 @@ class SettingsError(EvergreenError):
     exit_code = 2
 
 
-class DataRejected(EvergreenError):  # noqa: N818 - a verdict about data, named as people say it
+class DataRejected(EvergreenError):
     """Data broke their contract: mend the source, do not retry.
 
     Parameters
@@ -44,11 +44,11 @@ class DataRejected(EvergreenError):  # noqa: N818 - a verdict about data, named 
         self.failures = failures
 
 
-class MissingArtifact(EvergreenError):  # noqa: N818 - names the thing that is missing
+class MissingArtifact(EvergreenError):
     """A referenced version, run, day or file is not there: do not retry."""
 
 
-class Unavailable(EvergreenError):  # noqa: N818 - names the state of the remote
+class Unavailable(EvergreenError):
     """A remote did not answer, or answered that it is busy: retry."""
 
     retryable = True

@@ -235,9 +235,7 @@ class Settings(Section):
     def _fits_together(self) -> Settings:
         used = {*self.features.categorical, *self.features.numeric, *self.features.spline}
         if self.task.target in used:
-            raise ValueError(
-                f"features name the target {self.task.target!r}: a label can never be a feature"
-            )
+            raise ValueError(f"features name the target {self.task.target!r}: a label can never be a feature")
         if self.pull.min_days <= self.split.holdout_days:
             raise ValueError(
                 f"pull.min_days ({self.pull.min_days}) must be more than split.holdout_days "

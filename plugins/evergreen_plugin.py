@@ -16,6 +16,6 @@ class EvergreenPlugin(AirflowPlugin):
     name = "evergreen"
 
     @classmethod
-    def on_load(cls, *args: Any, **kwargs: Any) -> None:  # noqa: ARG003
+    def on_load(cls, *args: Any, **kwargs: Any) -> None:
         """Import heavy libraries if, and only if, tasks will be forked from this process."""
         warm.warm_if_scheduler(sys.argv, os.environ)

@@ -42,7 +42,11 @@ def commit() -> str:
     try:
         described = subprocess.run(
             ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            capture_output=True, text=True, timeout=30, check=True, env=environ,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            env=environ,
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -98,7 +98,7 @@ def render(result: Mapping[str, Any]) -> str:
     """
     order = {"unmet": 0, "not evaluated": 1, "met": 2}
     rows = sorted(result["expectations"], key=lambda e: order[e["status"]])
-    return _page().render(r=result, rows=rows, counted=counted)
+    return str(_page().render(r=result, rows=rows, counted=counted))
 
 
 @lru_cache(maxsize=1)

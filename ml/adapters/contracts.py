@@ -174,9 +174,7 @@ class Contracts:
     def baselines(self, asset: str, profiles: Sequence[DayProfile], *, day: date) -> dict[str, object]:
         """Give the parameters of ``day`` that its recent past sets, for the columns that the suite names."""
         named = {name for entry in self.suite(asset) for name in _parameter_names(entry.kwargs)}
-        columns = sorted(
-            n.removeprefix(NULL_SHARE_PARAMETER) for n in named if n.startswith(NULL_SHARE_PARAMETER)
-        )
+        columns = sorted(n.removeprefix(NULL_SHARE_PARAMETER) for n in named if n.startswith(NULL_SHARE_PARAMETER))
         return baselines(profiles, day=day, screen=self.settings, columns=columns)
 
     def screen(
@@ -245,9 +243,7 @@ def profile(source: Path | IO[bytes], *, day: date | None = None) -> DayProfile:
 
 
 def _nulls(file: Any, column: str, number: int) -> int:
-    groups = [
-        file.metadata.row_group(g).column(number).statistics for g in range(file.metadata.num_row_groups)
-    ]
+    groups = [file.metadata.row_group(g).column(number).statistics for g in range(file.metadata.num_row_groups)]
     if all(s is not None and s.has_null_count for s in groups):
         return sum(int(s.null_count) for s in groups)
     return int(file.read(columns=[column]).column(0).null_count)
@@ -264,15 +260,11 @@ def read_suite(path: Path) -> tuple[Entry, ...]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
-        raise SettingsError(
-            f"{path}: no such suite; write it, or point EVERGREEN_EXPECTATIONS at yours"
-        ) from err
+        raise SettingsError(f"{path}: no such suite; write it, or point EVERGREEN_EXPECTATIONS at yours") from err
     except (OSError, ValueError) as err:
         raise SettingsError(f"{path}: not readable as JSON ({err}); mend the file") from err
     if not isinstance(raw, dict) or not isinstance(raw.get("expectations"), list) or not raw["expectations"]:
-        raise SettingsError(
-            f'{path}: must be {{"name": …, "expectations": […]}} with at least one expectation'
-        )
+        raise SettingsError(f'{path}: must be {{"name": …, "expectations": […]}} with at least one expectation')
     if not isinstance(raw.get("name"), str) or not raw["name"]:
         raise SettingsError(f'{path}: "name" is missing; give the suite the name of its asset, {path.stem!r}')
     return tuple(_entry(path, number, item) for number, item in enumerate(raw["expectations"], start=1))
@@ -298,10 +290,8 @@ def _entry(path: Path, number: int, item: object) -> Entry:
     if any(isinstance(v, list | dict) and _nested_parameter(v) for v in kwargs.values()):
         wrong('{"$PARAMETER": …} must be the whole value of a kwarg; GX does not look inside lists')
     try:
-        expectation = ExpectationConfiguration(
-            type=kind, kwargs=kwargs, meta={"entry": number}
-        ).to_domain_obj()
-    except Exception as err:  # GX raises its own, pydantic's and plain ones
+        expectation = ExpectationConfiguration(type=kind, kwargs=kwargs, meta={"entry": number}).to_domain_obj()
+    except Exception as err:  # noqa: BLE001 - GX raises its own, pydantic's and plain ones
         wrong(f"Great Expectations refuses it ({one_line(err)}); correct its type or kwargs")
     if level == "row" and not isinstance(expectation, ROW_EXPECTATIONS):
         wrong('cannot say which rows are bad; set meta.level to "table"')
@@ -311,9 +301,7 @@ def _entry(path: Path, number: int, item: object) -> Entry:
 
 def _nested_parameter(value: Any, *, top: bool = True) -> bool:
     if isinstance(value, dict):
-        return (not top and "$PARAMETER" in value) or any(
-            _nested_parameter(v, top=False) for v in value.values()
-        )
+        return (not top and "$PARAMETER" in value) or any(_nested_parameter(v, top=False) for v in value.values())
     return isinstance(value, list) and any(_nested_parameter(v, top=False) for v in value)
 
 
@@ -343,16 +331,12 @@ def _judge(
     """Evaluate what can be evaluated; the second list says what kept the rest from it."""
     if frame.empty:
         untried = [Outcome(e, "not evaluated", e.say(e.kwargs)) for e in suite]
-        return untried, [
-            Failure("expect_table_row_count_to_be_between", None, "table", "the table has no rows")
-        ]
+        return untried, [Failure("expect_table_row_count_to_be_between", None, "table", "the table has no rows")]
     about_keys = [e for e in suite if set(e.columns) & set(DERIVED)]
     about_rows = [e for e in suite if e not in about_keys and set(e.columns) <= set(frame.columns)]
     derived = _derived(frame, known_keys)
     results = _evaluate(about_rows, frame, parameters)
-    results |= _evaluate(
-        [e for e in about_keys if set(e.columns) <= set(derived.columns)], derived, parameters
-    )
+    results |= _evaluate([e for e in about_keys if set(e.columns) <= set(derived.columns)], derived, parameters)
 
     missing = dict.fromkeys(c for e in suite if e not in about_keys for c in e.columns if c not in frame)
     for ran in results.values():
@@ -363,9 +347,7 @@ def _judge(
         obstacles.append(Failure("expect_column_to_exist", None, "table", said))
 
     key = [] if known_keys is None else [c for c in known_keys.columns if c in frame]
-    mistyped = {
-        e.columns[0] for e in about_rows if e.type in TYPE_EXPECTATIONS and not _met(results.get(e.number))
-    }
+    mistyped = {e.columns[0] for e in about_rows if e.type in TYPE_EXPECTATIONS and not _met(results.get(e.number))}
     outcomes = []
     for entry in suite:
         ran = results.get(entry.number)
@@ -422,9 +404,7 @@ def _outcome(entry: Entry, ran: Any, frame: pd.DataFrame) -> Outcome:
     return Outcome(entry, "unmet", rule, observed, _row_failures(entry, rule, result, frame))
 
 
-def _row_failures(
-    entry: Entry, rule: str, result: Mapping[str, Any], frame: pd.DataFrame
-) -> tuple[Failure, ...]:
+def _row_failures(entry: Entry, rule: str, result: Mapping[str, Any], frame: pd.DataFrame) -> tuple[Failure, ...]:
     count, positions = int(result["unexpected_count"]), tuple(result.get("unexpected_index_list") or ())
     shown = _examples(entry, frame, positions)
     if entry.level == "table" or len(positions) != count:

@@ -45,8 +45,10 @@ def measure(reference: pd.DataFrame, current: pd.DataFrame, limits: Mapping[str,
     columns = [
         column
         for column in limits
-        if column in reference and column in current
-        and reference[column].notna().any() and current[column].notna().any()
+        if column in reference
+        and column in current
+        and reference[column].notna().any()
+        and current[column].notna().any()
     ]
     methods = {column: method(reference[column]) for column in columns}
     numeric = [column for column in columns if methods[column] == WASSERSTEIN]

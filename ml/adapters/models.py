@@ -45,4 +45,4 @@ def load(path: Path) -> Pipeline:
             f"{path.name} holds types that are not trusted: {', '.join(unknown)}; choose another "
             "fit.estimator, or review them and add them to TRUSTED_TYPES in ml/adapters/models.py"
         )
-    return sio.load(path, trusted=TRUSTED_TYPES)  # type: ignore[no-any-return]
+    return sio.load(path, trusted=TRUSTED_TYPES)

@@ -49,7 +49,7 @@ def _door(what: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as err:
-        if err.error_code in {"RESOURCE_DOES_NOT_EXIST"}:
+        if err.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise MissingArtifact(f"{what}: MLflow has no such thing ({err.message})") from err
         if err.error_code in RETRYABLE:
             raise Unavailable(f"{what}: MLflow did not answer ({err.message}); is its server up?") from err
@@ -117,7 +117,7 @@ class Tracking:
             )
             client.log_artifacts(run_id, str(files), "recipe")
             self._log_model(run_id, pipeline, sample)
-        return run_id
+        return str(run_id)
 
     def _log_model(self, run_id: str, pipeline: Pipeline, sample: pd.DataFrame) -> None:
         probable = hasattr(pipeline, "predict_proba")
@@ -218,7 +218,7 @@ class Tracking:
         client = self.client
         with _door(f"load version {version}"), tempfile.TemporaryDirectory() as folder:
             source = client.get_model_version_download_uri(self.name, str(version))
-            local = mlflow.artifacts.download_artifacts(source, dst_path=folder)  # type: ignore[attr-defined]
+            local = mlflow.artifacts.download_artifacts(source, dst_path=folder)
             return models.load(Path(local) / "model.skops")
 
     def read_file(self, version: int, name: str, read: Callable[[Path], T]) -> T:
@@ -231,7 +231,13 @@ class Tracking:
     # -- decisions -------------------------------------------------------------------------------
 
     def open_decision(
-        self, kind: str, key: str, *, fingerprint: str | None, effective_day: date | None, payload: Mapping[str, Any]
+        self,
+        kind: str,
+        key: str,
+        *,
+        fingerprint: str | None,
+        effective_day: date | None,
+        payload: Mapping[str, Any],
     ) -> Logged:
         """Write a decision down, not yet finished; the same ``key`` finds the first one again."""
         client = self.client
@@ -263,9 +269,7 @@ class Tracking:
         with _door("read the decisions"):
             runs = self._runs(client, f"{self.name}-decisions", wanted)
             champion = self.alias(CHAMPION)
-            logged = [
-                _logged(run) for run in runs if run.info.status == "FINISHED" or _serves(run, champion)
-            ]
+            logged = [_logged(run) for run in runs if run.info.status == "FINISHED" or _serves(run, champion)]
         found = [entry for entry in logged if not kinds or entry.kind in kinds]
         return sorted(found, key=lambda entry: (entry.decided_at, entry.decision_id))
 
@@ -280,7 +284,7 @@ class Tracking:
         if found is None:
             location = self._artifact_folder(name)
             try:
-                return client.create_experiment(name, artifact_location=location)
+                return str(client.create_experiment(name, artifact_location=location))
             except MlflowException:  # somebody else was quicker
                 found = client.get_experiment_by_name(name)
                 if found is None:
@@ -324,9 +328,7 @@ def _dataset(frame: pd.DataFrame, source: str, fingerprint: str) -> DatasetInput
     """Describe the training rows to MLflow; the digest is ours, since MLflow's own is no lineage."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # two guesses at the kind of source; integer columns
-        data = mlflow.data.from_pandas(  # type: ignore[attr-defined]
-            frame.head(1000), source=source, name="training-window", digest=fingerprint[:36]
-        )
+        data = mlflow.data.from_pandas(frame.head(1000), source=source, name="training-window", digest=fingerprint[:36])
         return DatasetInput(data._to_mlflow_entity())
 
 
@@ -354,5 +356,3 @@ def _version(package: str) -> str:
     from importlib.metadata import version
 
     return version(package)
-
-

@@ -41,7 +41,7 @@ class Workspace:
         """Say whether it was written."""
         return self.objects.exists(self.name(name))
 
-    def list(self, prefix: str = "") -> list[str]:
+    def names(self, prefix: str = "") -> list[str]:
         """List the names below ``prefix``, sorted, relative to this workspace."""
         found = self.objects.list(self.name(prefix))
         return [name.removeprefix(f"{self.prefix}/") for name in found] if self.prefix else found

@@ -88,9 +88,9 @@ def sample_days(frame: pd.DataFrame, *, rows: int, seed: int) -> pd.DataFrame:
     return thinned.sort_index()
 
 
-def judge(scores: dict[str, float | None], methods: dict[str, str], known: dict[str, float], drift: Drift) -> tuple[
-    ColumnDrift, ...
-]:
+def judge(
+    scores: dict[str, float | None], methods: dict[str, str], known: dict[str, float], drift: Drift
+) -> tuple[ColumnDrift, ...]:
     """Hold each column's score against its limit; a missing score or limit is never drift."""
     found = []
     roles: Sequence[tuple[str, tuple[str, ...]]] = (
@@ -105,7 +105,7 @@ def judge(scores: dict[str, float | None], methods: dict[str, str], known: dict[
             found.append(
                 ColumnDrift(
                     column=column,
-                    role=role,  # type: ignore[arg-type]
+                    role=role,
                     method=methods.get(column, "unknown"),
                     score=score,
                     limit=limit,

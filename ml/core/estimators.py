@@ -49,7 +49,7 @@ def _estimator(task: Task, fit: Fit) -> BaseEstimator:
         )
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=fit.seed)
-    return estimator  # type: ignore[no-any-return]
+    return estimator
 
 
 def _columns(features: Features, fit: Fit) -> ColumnTransformer:
@@ -68,11 +68,15 @@ def _columns(features: Features, fit: Fit) -> ColumnTransformer:
 def _encoder(features: Features, fit: Fit) -> BaseEstimator:
     """Encode categories; those that are rare, or never seen while fitting, share one code."""
     if fit.encoding == "onehot":
-        return OneHotEncoder(  # type: ignore[no-any-return]
-            handle_unknown="infrequent_if_exist", min_frequency=features.min_category_rows, sparse_output=False
+        return OneHotEncoder(
+            handle_unknown="infrequent_if_exist",
+            min_frequency=features.min_category_rows,
+            sparse_output=False,
         )
-    return OrdinalEncoder(  # type: ignore[no-any-return]
-        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2,
+    return OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=-1,
+        encoded_missing_value=-2,
         min_frequency=features.min_category_rows,
     )
 

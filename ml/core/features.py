@@ -103,7 +103,7 @@ def add_history(
         Null where no label had arrived in the whole window.
     """
     if not features or rows.empty:
-        return rows.assign(**{name: np.nan for name in history_names(features)})
+        return rows.assign(**dict.fromkeys(history_names(features), np.nan))
     delay = max(label_delay_days, 1)
     ordinals = _ordinals(rows["day"])
     longest = max(days for feature in features for days in feature.days)

@@ -32,9 +32,7 @@ class PairedGain:
     rows: int
 
 
-def paired_gain(
-    holdout: pd.DataFrame, *, metric: str, confidence: float, rounds: int, seed: int
-) -> PairedGain | None:
+def paired_gain(holdout: pd.DataFrame, *, metric: str, confidence: float, rounds: int, seed: int) -> PairedGain | None:
     """Compare two models on the same rows, resampling whole days.
 
     Rows of a day share its weather and its luck, so the day is the independent unit: a bootstrap

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn import metrics
 
 Kind = Literal["classification", "regression"]
@@ -18,7 +19,7 @@ def greater_is_better(name: str) -> bool:
     return name in {"roc_auc", "average_precision", "r2"}
 
 
-def row_loss(target: np.ndarray, prediction: np.ndarray, metric: str) -> np.ndarray:
+def row_loss(target: ArrayLike, prediction: ArrayLike, metric: str) -> np.ndarray:
     """Give each row's share of a mean loss, so that losses can be paired row by row.
 
     Parameters
@@ -47,7 +48,7 @@ def row_loss(target: np.ndarray, prediction: np.ndarray, metric: str) -> np.ndar
     raise ValueError(f"{metric!r} is not a mean of row losses")
 
 
-def measure(target: np.ndarray, prediction: np.ndarray, kind: Kind) -> dict[str, float]:
+def measure(target: ArrayLike, prediction: ArrayLike, kind: Kind) -> dict[str, float]:
     """Measure predictions; what cannot be computed is left out, never guessed.
 
     A single-class target has no ``roc_auc`` and no ``average_precision``: they are absent.
@@ -83,12 +84,12 @@ def measure(target: np.ndarray, prediction: np.ndarray, kind: Kind) -> dict[str,
     return found
 
 
-def base_prediction(train_target: np.ndarray) -> float:
+def base_prediction(train_target: ArrayLike) -> float:
     """Give the constant that knows no feature: the training prevalence, or the mean."""
-    return float(np.mean(train_target))
+    return float(np.mean(np.asarray(train_target)))
 
 
-def by_day(days: pd.Series, target: np.ndarray, prediction: np.ndarray, metric: str) -> pd.DataFrame:
+def by_day(days: pd.Series, target: ArrayLike, prediction: ArrayLike, metric: str) -> pd.DataFrame:
     """Sum losses by day.
 
     Returns
@@ -101,7 +102,7 @@ def by_day(days: pd.Series, target: np.ndarray, prediction: np.ndarray, metric: 
     return grouped.rename(columns={"size": "rows", "mean": "loss"})
 
 
-def curves(target: np.ndarray, prediction: np.ndarray) -> dict[str, pd.DataFrame]:
+def curves(target: ArrayLike, prediction: ArrayLike) -> dict[str, pd.DataFrame]:
     """Give the points of the ROC, precision–recall and calibration curves, thinned to 200 each.
 
     Empty for a single-class target, for which none of them exists.
@@ -118,7 +119,7 @@ def curves(target: np.ndarray, prediction: np.ndarray) -> dict[str, pd.DataFrame
     }
 
 
-def calibration(target: np.ndarray, prediction: np.ndarray) -> pd.DataFrame:
+def calibration(target: ArrayLike, prediction: ArrayLike) -> pd.DataFrame:
     """Compare mean prediction with observed rate in ten equally filled bins.
 
     Returns
@@ -126,7 +127,9 @@ def calibration(target: np.ndarray, prediction: np.ndarray) -> pd.DataFrame:
     DataFrame of shape (n_bins, 3)
         ``predicted``, ``observed``, ``rows``; fewer than ten bins where predictions tie.
     """
-    table = pd.DataFrame({"predicted": prediction, "observed": np.asarray(target, dtype=float)})
+    table = pd.DataFrame(
+        {"predicted": np.asarray(prediction, dtype=float), "observed": np.asarray(target, dtype=float)}
+    )
     filled = np.ceil(table["predicted"].rank(method="average") / len(table) * CALIBRATION_BINS)
     grouped = table.groupby(filled, sort=True)
     return grouped.mean().assign(rows=grouped.size()).reset_index(drop=True)

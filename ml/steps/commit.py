@@ -31,7 +31,9 @@ def run(screening: Screening, *, settings: Settings, services: Services) -> Inge
             place.objects.get_file(place.name(f"accepted/{result.asset}/day={result.day}.parquet"), path)
             files[result.asset, result.day] = path
         version = services.registry.commit(files, message=_message(screening))
-    rows = {asset: sum(r.accepted_rows for r in screening.results if r.asset == asset) for asset in ("inputs", "labels")}
+    rows = {
+        asset: sum(r.accepted_rows for r in screening.results if r.asset == asset) for asset in ("inputs", "labels")
+    }
     ingested = Ingested(
         day=screening.day,
         data_version=version.rev,

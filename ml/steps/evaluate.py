@@ -23,9 +23,7 @@ from ml.wiring import Services
 logger = logging.getLogger(__name__)
 
 
-def run(
-    window: Window, *, settings: Settings, services: Services, meet_champion: bool = False
-) -> Evaluation:
+def run(window: Window, *, settings: Settings, services: Services, meet_champion: bool = False) -> Evaluation:
     """Measure the candidate on the holdout, beside the base rate and the serving champion.
 
     Writes ``evaluation/holdout.parquet`` (day, target, challenger and, if one serves, champion and
@@ -83,9 +81,13 @@ def _champion_scores(version: int, window: Window, holdout: pd.DataFrame, servic
     own = settings_of(version, services)
     train_last_day = services.tracking.version_tags(version)["train_last_day"]
     labelled = services.workspace(window.workspace).read_table("data/rows.parquet")
-    plain = holdout.drop(columns=[column for column in holdout if column.startswith("history_")])
+    plain = holdout.drop(columns=[column for column in holdout if str(column).startswith("history_")])
     rows = add_history(
-        plain, labelled, own.features.history, target=own.task.target, label_delay_days=own.task.label_delay_days
+        plain,
+        labelled,
+        own.features.history,
+        target=own.task.target,
+        label_delay_days=own.task.label_delay_days,
     )
     pipeline = services.tracking.load_model(version)
     return pd.DataFrame(

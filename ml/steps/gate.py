@@ -14,9 +14,7 @@ from ml.wiring import Services
 logger = logging.getLogger(__name__)
 
 
-def run(
-    window: Window, *, settings: Settings, services: Services, challenger: Challenger | None = None
-) -> Judgement:
+def run(window: Window, *, settings: Settings, services: Services, challenger: Challenger | None = None) -> Judgement:
     """Weigh the evaluation and, for a registered challenger, write a hold down as a decision.
 
     A verdict to promote is written down by ``promote``, with the move that it leads to.

@@ -27,9 +27,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     served, _ = history.champion_of(labelled_day, services.tracking.decisions(kinds=history.REIGNS))
     name = f"version={served.version}.parquet" if served else ""
     shelf = services.shelf(f"predictions/day={labelled_day}")
-    labels = services.registry.open(
-        "labels", rev=champion.data_version, first_day=labelled_day, last_day=labelled_day
-    )
+    labels = services.registry.open("labels", rev=champion.data_version, first_day=labelled_day, last_day=labelled_day)
     if labelled_day not in labels:
         return _nothing(champion, f"the labels of {labelled_day} have not arrived")
     if served is None or not shelf.has(name):

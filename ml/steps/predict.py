@@ -82,11 +82,15 @@ def _labelled_before(champion: Champion, own: Settings, services: Services) -> p
     first, last = champion.day - timedelta(days=reach), champion.day - timedelta(days=delay)
     span: dict[str, date] = {"first_day": first, "last_day": last}
     inputs, labels = (
-        services.registry.open(asset, rev=champion.data_version, **span)
-        for asset in ("inputs", "labels")
+        services.registry.open(asset, rev=champion.data_version, **span) for asset in ("inputs", "labels")
     )
     parts = [
-        join_labels(pd.read_parquet(inputs[day], columns=columns), pd.read_parquet(labels[day]), key=key, target=target)
+        join_labels(
+            pd.read_parquet(inputs[day], columns=columns),
+            pd.read_parquet(labels[day]),
+            key=key,
+            target=target,
+        )
         for day in sorted(set(inputs) & set(labels))
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, target])
@@ -99,7 +103,12 @@ def _batches(path: Path, rows: int) -> Iterator[pd.DataFrame]:
 
 
 def _score(
-    batch: pd.DataFrame, labelled: pd.DataFrame, pipeline: Pipeline, own: Settings, version: int, threshold: float
+    batch: pd.DataFrame,
+    labelled: pd.DataFrame,
+    pipeline: Pipeline,
+    own: Settings,
+    version: int,
+    threshold: float,
 ) -> pd.DataFrame:
     rows = add_history(
         batch,

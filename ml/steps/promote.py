@@ -36,8 +36,11 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
         reason = "; ".join(judgement.verdict.reasons)
         logger.info("promote: held: %s", reason)
         return Promotion(
-            promoted=False, version=version, previous_version=judgement.champion_version,
-            decision_id=judgement.decision_id, reason=reason,
+            promoted=False,
+            version=version,
+            previous_version=judgement.champion_version,
+            decision_id=judgement.decision_id,
+            reason=reason,
         )
     logger.info("promote: version %d over %s", version, judgement.champion_version)
     tracking = services.tracking
@@ -58,7 +61,11 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
     reason = "; ".join(judgement.verdict.reasons)
     logger.info("promote: version %d is champion from %s on", version, decision.effective_day)
     return Promotion(
-        promoted=True, version=version, previous_version=before, decision_id=decision.decision_id, reason=reason
+        promoted=True,
+        version=version,
+        previous_version=before,
+        decision_id=decision.decision_id,
+        reason=reason,
     )
 
 

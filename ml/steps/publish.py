@@ -30,9 +30,9 @@ def run(champion: Champion, scoring: Scoring, *, settings: Settings, services: S
     staged = services.shelf(f"staging/day={scoring.day}")
     name = f"version={scoring.version}.parquet"
     frame = staged.read_table(name)
-    inputs = services.registry.open(
-        "inputs", rev=champion.data_version, first_day=scoring.day, last_day=scoring.day
-    )[scoring.day]
+    inputs = services.registry.open("inputs", rev=champion.data_version, first_day=scoring.day, last_day=scoring.day)[
+        scoring.day
+    ]
     parameters = {
         "days": [scoring.day.isoformat()],
         "expected_rows": len(pd.read_parquet(inputs, columns=[settings.task.key[0]])),

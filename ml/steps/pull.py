@@ -49,7 +49,11 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     inputs, labels = (services.registry.days(asset, version) for asset in ("inputs", "labels"))
     reach = lookback_days(settings.features.history, label_delay_days=settings.task.label_delay_days)
     chosen = windows.choose(
-        set(inputs) & set(labels), last_day=pull.last_day, days=pull.days, min_days=pull.min_days, lookback_days=reach
+        set(inputs) & set(labels),
+        last_day=pull.last_day,
+        days=pull.days,
+        min_days=pull.min_days,
+        lookback_days=reach,
     )
     wanted = [*chosen.lookback, *chosen.days]
     files = [manifest[day] for manifest in (inputs, labels) for day in wanted]
@@ -87,8 +91,10 @@ def _forced(request: RetrainRequest) -> str:
 
 def _rows(services: Services, settings: Settings, version: str, days: list[date]) -> pd.DataFrame:
     key, target = settings.task.key, settings.task.target
-    span = {"rev": version, "first_day": days[0], "last_day": days[-1]}
-    inputs, labels = (services.registry.open(asset, **span) for asset in ("inputs", "labels"))
+    inputs, labels = (
+        services.registry.open(asset, rev=version, first_day=days[0], last_day=days[-1])
+        for asset in ("inputs", "labels")
+    )
     parts = [
         join_labels(pd.read_parquet(inputs[day]), pd.read_parquet(labels[day]), key=key, target=target) for day in days
     ]

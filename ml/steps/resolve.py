@@ -25,12 +25,8 @@ def run(day: date, *, settings: Settings, services: Services) -> Champion:
     logger.info("resolve: %s", day)
     data_version = services.registry.head()
     if day not in services.registry.days("inputs", data_version):
-        raise MissingArtifact(
-            f"the data registry holds no inputs of {day}; run the ingest Dag for that day first"
-        )
+        raise MissingArtifact(f"the data registry holds no inputs of {day}; run the ingest Dag for that day first")
     decisions = services.tracking.decisions(kinds=history.REIGNS)
     reign, reason = history.champion_of(day, decisions, allow_future=settings.score.force_future_model)
     logger.info("resolve: %s", reason)
-    return Champion(
-        day=day, version=reign.version if reign else None, reason=reason, data_version=data_version
-    )
+    return Champion(day=day, version=reign.version if reign else None, reason=reason, data_version=data_version)

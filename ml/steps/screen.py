@@ -103,9 +103,7 @@ def _recent(services: Services, settings: Settings, asset: Asset, day: date) -> 
     return [profile(path, day=known) for known, path in paths.items()]
 
 
-def _known_keys(
-    place: Workspace, landing: Landing, day: date, settings: Settings, services: Services
-) -> pd.DataFrame:
+def _known_keys(place: Workspace, landing: Landing, day: date, settings: Settings, services: Services) -> pd.DataFrame:
     key = list(settings.task.key)
     if day in landing.input_days:
         name = f"accepted/inputs/day={day}.parquet"

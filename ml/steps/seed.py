@@ -29,9 +29,7 @@ logger = logging.getLogger(__name__)
 REPORT_EVERY_DAYS = 15
 
 
-def run(
-    first_day: date, last_day: date, *, settings: Settings, services: Services
-) -> dict[str, Any]:
+def run(first_day: date, last_day: date, *, settings: Settings, services: Services) -> dict[str, Any]:
     """Land, screen and commit ``first_day`` to ``last_day``, with the labels that had arrived by then.
 
     Returns

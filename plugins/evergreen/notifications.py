@@ -22,6 +22,7 @@ WORST_COLUMNS = 8
 def mail_drift(drift: DriftReport, performance: LivePerformance, decision: Decision) -> None:
     """Mail a day's drift alarm, once: a second run of the same day finds that it was sent."""
     from airflow.sdk import get_current_context
+
     from ml.wiring import open_services
 
     services = open_services()
@@ -37,7 +38,10 @@ def mail_drift(drift: DriftReport, performance: LivePerformance, decision: Decis
         "columns": worst_first(drift.columns),
         "task": services.settings.task.name,
         "did": sentence_of_action(decision),
-        "links": [("This Airflow run", run_link(get_current_context())), ("Evidently report", drift.report_uri or "")],
+        "links": [
+            ("This Airflow run", run_link(get_current_context())),
+            ("Evidently report", drift.report_uri or ""),
+        ],
     }
     message_id = send("drift", subject, facts, services.settings.notify.to)
     shelf.write_json("mailed.json", {"message_id": message_id, "subject": subject})
@@ -104,8 +108,11 @@ def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
-        loader=loader, autoescape=jinja2.select_autoescape(["html"]), undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=loader,
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     html, text = (environment.get_template(f"{name}.{kind}").render(**facts) for kind in ("html", "txt"))
     return html, text
@@ -129,6 +136,6 @@ def send(name: str, subject: str, facts: Mapping[str, Any], to: Sequence[str]) -
         message["Message-ID"] = make_msgid(domain="evergreen.local")
         message.set_content(text)
         message.add_alternative(html, subtype="html")
-        hook._smtp_client.send_message(message)  # type: ignore[union-attr]
+        hook._smtp_client.send_message(message)
     log.info("mailed %r to %s", subject, ", ".join(to))
     return str(message["Message-ID"])

@@ -84,21 +84,15 @@ class TestInputs:
         pd.testing.assert_frame_equal(inputs, before)
         assert screened.quarantined.empty
 
-    def test_the_same_day_gives_the_same_report_twice(
-        self, screen_inputs: Judge, inputs: pd.DataFrame
-    ) -> None:
+    def test_the_same_day_gives_the_same_report_twice(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         assert screen_inputs(inputs).html == screen_inputs(inputs).html
 
-    def test_a_missing_column_is_named_once_and_refuses(
-        self, screen_inputs: Judge, inputs: pd.DataFrame
-    ) -> None:
+    def test_a_missing_column_is_named_once_and_refuses(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         screened = screen_inputs(inputs.drop(columns=["dest"]))
         assert screened.reason == "column 'dest' is missing"
         assert [f.column for f in screened.failures] == ["dest"]
 
-    def test_a_missing_key_column_is_named_once_and_refuses(
-        self, screen_inputs: Judge, inputs: pd.DataFrame
-    ) -> None:
+    def test_a_missing_key_column_is_named_once_and_refuses(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         assert screen_inputs(inputs.drop(columns=["flight"])).reason == "column 'flight' is missing"
 
     def test_an_extra_column_refuses(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
@@ -146,14 +140,10 @@ class TestInputs:
         screened = screen_inputs(pd.concat([inputs, inputs.iloc[[4]].assign(distance=99.0)]))
         assert not screened.refused
         assert len(screened.accepted) == len(inputs) - 1
-        assert set(screened.quarantined["reasons"]) == {
-            "day, carrier, flight, origin must be unique together"
-        }
+        assert set(screened.quarantined["reasons"]) == {"day, carrier, flight, origin must be unique together"}
         assert screened.failures[0].examples[0].startswith("2013-04-03 ")
 
-    def test_a_category_never_seen_before_is_accepted(
-        self, screen_inputs: Judge, inputs: pd.DataFrame
-    ) -> None:
+    def test_a_category_never_seen_before_is_accepted(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         new = set_first(set_first(inputs, "carrier", "ZZ", rows=3), "dest", "QQQ", rows=5)
         screened = screen_inputs(new)
         assert (screened.refused, len(screened.quarantined)) == (False, 0)
@@ -164,9 +154,7 @@ class TestInputs:
 
     def test_a_column_without_any_value_refuses(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         screened = screen_inputs(inputs.assign(temp=np.nan))
-        assert screened.reason == (
-            "the share of temp that holds a value must be at least 90.0%, but it is 0.00%"
-        )
+        assert screened.reason == ("the share of temp that holds a value must be at least 90.0%, but it is 0.00%")
 
     def test_a_column_without_any_value_refuses_on_the_very_first_day_too(
         self, contracts: Contracts, inputs: pd.DataFrame
@@ -202,9 +190,7 @@ class TestInputs:
         screened = screen_inputs(broken.set_index(np.arange(len(broken))[::-1]))
         assert not screened.refused
         assert len(screened.accepted) == len(inputs) - 10
-        assert screened.quarantined["reasons"].iloc[0] == (
-            "carrier must not be null; temp must be between -20 and 110"
-        )
+        assert screened.quarantined["reasons"].iloc[0] == ("carrier must not be null; temp must be between -20 and 110")
         assert list(screened.quarantined) == [*inputs, "reasons"]
         assert screened.result["verdict"] == "accepted, some rows quarantined"
 
@@ -250,9 +236,7 @@ class TestLabels:
         assert screened.quarantined["reasons"].tolist() == ["the key must be among that day's inputs"]
         assert screened.failures[0].examples[0].split()[2] == "9998"
 
-    def test_labels_that_leave_many_inputs_out_refuse(
-        self, screen_labels: Judge, labels: pd.DataFrame
-    ) -> None:
+    def test_labels_that_leave_many_inputs_out_refuse(self, screen_labels: Judge, labels: pd.DataFrame) -> None:
         screened = screen_labels(labels.iloc[: int(len(labels) * 0.8)])
         assert "at least 90 % of that day's inputs must have a label row, but it is 0.7" in screened.reason
 
@@ -266,9 +250,7 @@ class TestLabels:
     def test_a_missing_key_column_is_named_once(self, screen_labels: Judge, labels: pd.DataFrame) -> None:
         assert screen_labels(labels.drop(columns=["origin"])).reason == "column 'origin' is missing"
 
-    def test_a_target_that_is_neither_is_quarantined(
-        self, screen_labels: Judge, labels: pd.DataFrame
-    ) -> None:
+    def test_a_target_that_is_neither_is_quarantined(self, screen_labels: Judge, labels: pd.DataFrame) -> None:
         screened = screen_labels(set_first(labels, "late", 0.5))
         assert screened.quarantined["reasons"].tolist() == ["late must be one of 0, 1"]
 
@@ -369,9 +351,7 @@ class TestSuiteFiles:
         assert f"{tmp_path / 'things.json'}: expectation 2" in str(caught.value)
         assert said in str(caught.value)
 
-    @pytest.mark.parametrize(
-        "text", ["{", "[]", '{"name": "x"}', '{"name": "x", "expectations": []}', "\xff"]
-    )
+    @pytest.mark.parametrize("text", ["{", "[]", '{"name": "x"}', '{"name": "x", "expectations": []}', "\xff"])
     def test_a_file_that_is_no_suite_is_named(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "things.json").write_text(text, encoding="latin-1")
         with pytest.raises(SettingsError, match=r"things\.json"):
@@ -446,9 +426,7 @@ def test_real_days_pass_in_order_with_their_own_past(contracts: Contracts, first
 def test_the_day_whose_weather_never_came_is_refused_in_one_readable_sentence(contracts: Contracts) -> None:
     day = date(2013, 12, 31)
     past = [profile_of(day - timedelta(days=n), SOURCE.inputs(day - timedelta(days=n))) for n in range(1, 29)]
-    screened = contracts.screen(
-        "inputs", SOURCE.inputs(day), parameters=contracts.baselines("inputs", past, day=day)
-    )
+    screened = contracts.screen("inputs", SOURCE.inputs(day), parameters=contracts.baselines("inputs", past, day=day))
     assert screened.reason == (
         "the share of temp, dewp, humid, wind_speed, precip, visib that holds a value "
         "must be at least 90.0%, but it is 0.00%; "

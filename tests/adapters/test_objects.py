@@ -57,9 +57,7 @@ def test_large_file_makes_the_round_trip(objects: Objects, tmp_path: Path) -> No
     assert target.read_bytes() == source.read_bytes()
 
 
-def test_put_file_copies_so_that_later_writes_to_the_source_change_nothing(
-    objects: Objects, tmp_path: Path
-) -> None:
+def test_put_file_copies_so_that_later_writes_to_the_source_change_nothing(objects: Objects, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"before")
     objects.put_file("copy", source)
@@ -177,9 +175,7 @@ def test_names_may_hold_what_partitions_need(objects: Objects) -> None:
         "a/.x.tmp",
     ],
 )
-def test_name_that_leaves_the_root_is_refused_by_every_door(
-    objects: Objects, name: str, tmp_path: Path
-) -> None:
+def test_name_that_leaves_the_root_is_refused_by_every_door(objects: Objects, name: str, tmp_path: Path) -> None:
     doors: list[Callable[[], object]] = [
         lambda: objects.uri(name),
         lambda: objects.put_bytes(name, b"x"),
@@ -215,9 +211,7 @@ for n in itertools.count():
 def test_killed_writer_leaves_whole_objects_only(tmp_path: Path) -> None:
     store = open_objects(str(tmp_path))
     for attempt in range(5):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITE_FOR_EVER, store.root], stdout=subprocess.PIPE, text=True
-        )
+        writer = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, store.root], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         writer.stdout.readline()
         time.sleep(0.005 * attempt)
@@ -243,9 +237,7 @@ def test_leftover_of_a_killed_writer_is_not_listed_and_is_swept_in_time(tmp_path
     assert not old.exists()
 
 
-def test_file_in_a_folder_that_may_not_be_written_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_in_a_folder_that_may_not_be_written_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "a")
 

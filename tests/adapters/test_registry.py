@@ -60,18 +60,14 @@ def test_committed_day_is_read_back(any_registry: DataRegistry, write: Write) ->
     assert any_registry.days("labels") == {}
 
 
-def test_day_is_read_on_a_machine_that_has_nothing(
-    any_registry: DataRegistry, write: Write, tmp_path: Path
-) -> None:
+def test_day_is_read_on_a_machine_that_has_nothing(any_registry: DataRegistry, write: Write, tmp_path: Path) -> None:
     any_registry.commit({("inputs", DAY): write("one"), ("labels", DAY): write("two")}, message="Add")
     elsewhere = replace(any_registry, cache=tmp_path / "elsewhere", head_file=None)
     assert elsewhere.open("inputs")[DAY].read_text() == "one"
     assert elsewhere.open("labels")[DAY].read_text() == "two"
 
 
-def test_stock_git_and_dvc_read_the_registry(
-    any_registry: DataRegistry, write: Write, tmp_path: Path
-) -> None:
+def test_stock_git_and_dvc_read_the_registry(any_registry: DataRegistry, write: Write, tmp_path: Path) -> None:
     any_registry.commit({("inputs", DAY): write("one"), ("labels", DAY): write("two")}, message="Add")
     any_registry.commit({("inputs", DAY + timedelta(1)): write("three")}, message="Add another")
     _stock(tmp_path, "git", "clone", "-q", any_registry.url, "clone")
@@ -90,9 +86,7 @@ def test_stock_git_and_dvc_read_the_registry(
     assert _stock(clone, "git", "status", "--porcelain") == "", "DVC writes the same .dvc files itself"
 
 
-def test_day_that_a_person_adds_with_dvc_is_read_and_kept(
-    registry: DataRegistry, write: Write, tmp_path: Path
-) -> None:
+def test_day_that_a_person_adds_with_dvc_is_read_and_kept(registry: DataRegistry, write: Write, tmp_path: Path) -> None:
     registry.commit({("inputs", DAY): write("one")}, message="Add")
     _stock(tmp_path, "git", "clone", "-q", registry.url, "clone")
     clone = tmp_path / "clone"
@@ -112,9 +106,7 @@ def test_day_that_a_person_adds_with_dvc_is_read_and_kept(
     assert (clone / "inputs" / "notes.txt").read_text() == "not a day"
 
 
-def test_adding_a_day_needs_no_other_day_on_disk(
-    registry: DataRegistry, write: Write, tmp_path: Path
-) -> None:
+def test_adding_a_day_needs_no_other_day_on_disk(registry: DataRegistry, write: Write, tmp_path: Path) -> None:
     registry.commit({("inputs", DAY): write("one")}, message="Add")
     other = replace(registry, cache=tmp_path / "other")
     other.commit({("inputs", DAY + timedelta(1)): write("two")}, message="Add")
@@ -206,9 +198,7 @@ def test_nothing_to_commit_is_no_version(registry: DataRegistry) -> None:
     assert (version.rev, version.changed) == (head, False)
 
 
-def test_head_file_follows_the_head_and_is_touched_only_when_it_changes(
-    registry: DataRegistry, write: Write
-) -> None:
+def test_head_file_follows_the_head_and_is_touched_only_when_it_changes(registry: DataRegistry, write: Write) -> None:
     assert registry.head_file is not None
     version = registry.commit({("inputs", DAY): write("1")}, message="Add")
     assert registry.head_file.read_text().strip() == version.rev
@@ -229,15 +219,11 @@ def test_head_file_learns_what_another_process_committed(
     assert any_registry.head_file.read_text().strip() == version.rev
 
 
-def test_missing_day_names_the_day_the_version_and_its_neighbours(
-    registry: DataRegistry, write: Write
-) -> None:
+def test_missing_day_names_the_day_the_version_and_its_neighbours(registry: DataRegistry, write: Write) -> None:
     for offset in (0, 5):
         registry.commit({("inputs", DAY + timedelta(offset)): write("x")}, message="Add")
     gap = DAY + timedelta(2)
-    with pytest.raises(
-        MissingArtifact, match=rf"{registry.head()}.*inputs on 2013-04-03.*2013-04-01 and 2013-04-06"
-    ):
+    with pytest.raises(MissingArtifact, match=rf"{registry.head()}.*inputs on 2013-04-03.*2013-04-01 and 2013-04-06"):
         registry.open("inputs", first_day=gap, last_day=gap)
     with pytest.raises(MissingArtifact, match="labels from .* none at all"):
         registry.open("labels", first_day=gap)
@@ -288,9 +274,7 @@ def test_object_lost_from_the_remote_is_named_and_heals_by_committing_again(
     registry: DataRegistry, write: Write, tmp_path: Path
 ) -> None:
     registry.commit({("inputs", DAY): write("1")}, message="Add")
-    (lost,) = [
-        path for path in Path(registry.remote).rglob("*") if path.is_file() and ".dir" not in path.name
-    ]
+    (lost,) = [path for path in Path(registry.remote).rglob("*") if path.is_file() and ".dir" not in path.name]
     lost.unlink()
     reader = replace(registry, cache=tmp_path / "reader")
     with pytest.raises(MissingArtifact, match="inputs of 2013-04-01.*commit the day again"):
@@ -299,9 +283,7 @@ def test_object_lost_from_the_remote_is_named_and_heals_by_committing_again(
 
 def test_damaged_object_is_never_handed_out(registry: DataRegistry, write: Write, tmp_path: Path) -> None:
     registry.commit({("inputs", DAY): write("good")}, message="Add")
-    (stored,) = [
-        path for path in Path(registry.remote).rglob("*") if path.is_file() and ".dir" not in path.name
-    ]
+    (stored,) = [path for path in Path(registry.remote).rglob("*") if path.is_file() and ".dir" not in path.name]
     stored.write_text("evil")
     reader = replace(registry, cache=tmp_path / "reader")
     with pytest.raises(EvergreenError, match="is damaged"):
@@ -362,9 +344,7 @@ def test_needs_no_home_no_user_and_ignores_a_surrounding_hook(
     for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE", "GIT_COMMITTER_EMAIL"):
         monkeypatch.setenv(name, "nonsense")
     monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'core.bare'='nonsense'")
-    made = DataRegistry(
-        url=str(tmp_path / "a.git"), remote=str(tmp_path / "remote"), cache=tmp_path / "cache"
-    )
+    made = DataRegistry(url=str(tmp_path / "a.git"), remote=str(tmp_path / "remote"), cache=tmp_path / "cache")
     made.create()
     made.commit({("inputs", DAY): write("1")}, message="Add")
     assert made.open("inputs")[DAY].read_text() == "1"
@@ -421,9 +401,7 @@ def test_ref_lock_of_a_killed_push_expires(
 
 def test_server_that_declines_is_not_retried(tmp_path: Path, write: Write) -> None:
     _stock(tmp_path, "git", "init", "-q", "--bare", "-b", "main", "server.git")
-    made = DataRegistry(
-        url=f"file://{tmp_path}/server.git", remote=str(tmp_path / "remote"), cache=tmp_path / "cache"
-    )
+    made = DataRegistry(url=f"file://{tmp_path}/server.git", remote=str(tmp_path / "remote"), cache=tmp_path / "cache")
     made.create()
     hook = tmp_path / "server.git" / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
@@ -470,9 +448,7 @@ def _open_all(registry: DataRegistry) -> None:
     assert len(registry.open("inputs")) == 40
 
 
-def test_several_processes_fill_one_cache_at_once(
-    registry: DataRegistry, write: Write, tmp_path: Path
-) -> None:
+def test_several_processes_fill_one_cache_at_once(registry: DataRegistry, write: Write, tmp_path: Path) -> None:
     _commit_days(registry, write, 40)
     reader = replace(registry, cache=tmp_path / "reader")
     context = multiprocessing.get_context("spawn")
@@ -504,9 +480,7 @@ def test_quarter_of_both_assets_is_committed_and_read_in_seconds(
 
 
 def _commit_days(registry: DataRegistry, write: Write, count: int) -> None:
-    files: dict[tuple[Asset, date], Path] = {
-        ("inputs", DAY + timedelta(n)): write(f"inputs {n}") for n in range(count)
-    }
+    files: dict[tuple[Asset, date], Path] = {("inputs", DAY + timedelta(n)): write(f"inputs {n}") for n in range(count)}
     registry.commit(files, message=f"Add {count} days")
 
 

@@ -144,15 +144,11 @@ def _commit(registry: DataRegistry, world: Path) -> Any:
     return registry.commit(days, message="Second")
 
 
-def _run_and_kill(
-    registry: DataRegistry, world: Path, owner: Any, name: str, when: str, *, occurrence: int
-) -> None:
+def _run_and_kill(registry: DataRegistry, world: Path, owner: Any, name: str, when: str, *, occurrence: int) -> None:
     """Run the commit in a child that kills itself at the given occurrence of a step."""
     (world / f"{Path(registry.url).stem}-head").unlink(missing_ok=True)
     context = multiprocessing.get_context("fork")
-    child = context.Process(
-        target=_die_in, args=(lambda: _commit(registry, world), owner, name, when, occurrence)
-    )
+    child = context.Process(target=_die_in, args=(lambda: _commit(registry, world), owner, name, when, occurrence))
     child.start()
     child.join(60)
     assert child.exitcode in {-signal.SIGKILL, 0}
@@ -218,8 +214,6 @@ def _assert_same(clean: DataRegistry, crashed: DataRegistry) -> None:
 
 
 def _in_git(registry: DataRegistry, *command: str) -> str:
-    done = subprocess.run(
-        ["git", f"--git-dir={registry.url}", *command], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["git", f"--git-dir={registry.url}", *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

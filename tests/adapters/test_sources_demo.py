@@ -57,9 +57,7 @@ def raw_flights() -> dict[date, list[dict[str, str]]]:
 def raw_weather() -> dict[tuple[str, datetime], dict[str, str]]:
     """Weather by origin and instant: the hour of the record, in UTC."""
     rows = _raw("weather.csv")
-    return {
-        (row["origin"], datetime.fromisoformat(row["time_hour"]).replace(tzinfo=UTC)): row for row in rows
-    }
+    return {(row["origin"], datetime.fromisoformat(row["time_hour"]).replace(tzinfo=UTC)): row for row in rows}
 
 
 @cache
@@ -113,9 +111,7 @@ def test_replayed_rows_carry_the_day_that_was_asked_for_and_are_otherwise_those_
 @pytest.mark.parametrize("day", [date(2012, 12, 31), date(2014, 1, 1), date(2026, 3, 9)])
 def test_without_replay_a_day_outside_2013_is_missing_with_the_next_move(day: date) -> None:
     for read in (OWN_DAYS.inputs, OWN_DAYS.labels):
-        with pytest.raises(
-            MissingArtifact, match=f"no {day}.*choose a day of 2013 or set source.replay to true"
-        ):
+        with pytest.raises(MissingArtifact, match=f"no {day}.*choose a day of 2013 or set source.replay to true"):
             read(day)
 
 
@@ -135,9 +131,7 @@ def test_the_year_holds_every_flight_once(year: pd.DataFrame) -> None:
     assert year.duplicated(["day", "carrier", "flight"]).sum() == 24
 
 
-def test_labels_have_the_keys_of_the_inputs_in_the_same_order(
-    year: pd.DataFrame, year_of_labels: pd.DataFrame
-) -> None:
+def test_labels_have_the_keys_of_the_inputs_in_the_same_order(year: pd.DataFrame, year_of_labels: pd.DataFrame) -> None:
     assert list(year_of_labels.columns) == [*KEY, "late"]
     pd.testing.assert_frame_equal(year_of_labels[KEY], year[KEY])
 
@@ -153,9 +147,7 @@ def test_labels_are_null_for_cancelled_and_diverted_flights_alone(year_of_labels
 def test_a_label_is_an_arrival_at_least_fifteen_minutes_late(
     day: date, raw_flights: dict[date, list[dict[str, str]]]
 ) -> None:
-    expected = {
-        (row["carrier"], int(row["flight"]), row["origin"]): row["arr_delay"] for row in raw_flights[day]
-    }
+    expected = {(row["carrier"], int(row["flight"]), row["origin"]): row["arr_delay"] for row in raw_flights[day]}
     labels = OWN_DAYS.labels(day)
     assert len(labels) == len(expected)
     for row in labels.to_dict("records"):
@@ -182,9 +174,7 @@ def test_inputs_hold_the_schedule_and_the_weather_and_nothing_known_later(year: 
 
 
 @pytest.mark.parametrize("day", SAMPLED)
-def test_the_schedule_is_the_one_of_the_raw_file(
-    day: date, raw_flights: dict[date, list[dict[str, str]]]
-) -> None:
+def test_the_schedule_is_the_one_of_the_raw_file(day: date, raw_flights: dict[date, list[dict[str, str]]]) -> None:
     raw = {(row["carrier"], int(row["flight"]), row["origin"]): row for row in raw_flights[day]}
     planned = Counter((row["origin"], int(row["sched_dep_time"]) // 100) for row in raw_flights[day])
     for row in _inputs(day).to_dict("records"):

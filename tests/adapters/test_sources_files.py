@@ -24,12 +24,8 @@ from ml.adapters.sources.tables import read_table
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 
 DAY = date(2013, 4, 1)
-INPUTS = pd.DataFrame(
-    {"day": ["2013-04-01"] * 2, "carrier": ["NA", "UA"], "flight": [7, 8], "temp": [1.5, None]}
-)
-LABELS = pd.DataFrame(
-    {"day": ["2013-04-01"] * 2, "carrier": ["NA", "UA"], "flight": [7, 8], "late": [1.0, None]}
-)
+INPUTS = pd.DataFrame({"day": ["2013-04-01"] * 2, "carrier": ["NA", "UA"], "flight": [7, 8], "temp": [1.5, None]})
+LABELS = pd.DataFrame({"day": ["2013-04-01"] * 2, "carrier": ["NA", "UA"], "flight": [7, 8], "late": [1.0, None]})
 
 
 def _csv(text: str) -> pd.DataFrame:
@@ -75,9 +71,7 @@ def test_a_relative_pattern_starts_at_the_project_wherever_the_process_runs(
 
 
 def test_settings_make_a_source_that_cannot_be_changed() -> None:
-    section = settings.FilesSource(
-        kind="files", inputs="/data/i-{day}.csv", labels="s3://bucket/l/{day}.parquet"
-    )
+    section = settings.FilesSource(kind="files", inputs="/data/i-{day}.csv", labels="s3://bucket/l/{day}.parquet")
     source = DatedFiles.from_settings(section)
     assert (source.inputs_pattern, source.labels_pattern) == (section.inputs, section.labels)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -104,9 +98,7 @@ def test_an_impossible_pattern_is_refused_with_its_key(pattern: str, says: str) 
 
 
 def test_a_day_without_file_is_missing_and_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        MissingArtifact, match=rf"nothing for 2013-04-01: {tmp_path}/inputs-2013-04-01.csv"
-    ) as err:
+    with pytest.raises(MissingArtifact, match=rf"nothing for 2013-04-01: {tmp_path}/inputs-2013-04-01.csv") as err:
         _source(tmp_path).inputs(DAY)
     assert "deliver the file, or correct source.inputs" in str(err.value)
     assert "there is no folder" not in str(err.value)
@@ -236,9 +228,7 @@ def test_the_day_of_a_csv_stays_text_even_if_it_looks_like_a_number() -> None:
     assert _csv("day,a\n20130401,1\n")["day"].tolist() == ["20130401"]
 
 
-@pytest.mark.parametrize(
-    "text", ['a,b\r\n1,"x,\r\ny"\r\n', '\ufeffa,b\n1,"x,\r\ny"', 'a,b\n\n1,"x,\r\ny"\n\n']
-)
+@pytest.mark.parametrize("text", ['a,b\r\n1,"x,\r\ny"\r\n', '\ufeffa,b\n1,"x,\r\ny"', 'a,b\n\n1,"x,\r\ny"\n\n'])
 def test_windows_line_ends_byte_order_marks_and_a_missing_last_line_end_are_read(text: str) -> None:
     table = _csv(text)
     assert list(table.columns) == ["a", "b"]
@@ -337,9 +327,7 @@ def test_s3_gives_both_tables_of_a_day(s3_root: str, put: Callable[[str, bytes],
 @pytest.mark.timeout(120)
 def test_a_day_without_object_is_missing_and_named(s3_root: str) -> None:
     pattern = f"{s3_root}/none/{{day}}.csv"
-    with pytest.raises(
-        MissingArtifact, match=rf"nothing for 2013-04-01: {s3_root}/none/2013-04-01.csv does not exist"
-    ):
+    with pytest.raises(MissingArtifact, match=rf"nothing for 2013-04-01: {s3_root}/none/2013-04-01.csv does not exist"):
         DatedFiles(pattern, pattern).inputs(DAY)
 
 
@@ -365,9 +353,7 @@ def test_wrong_credentials_are_an_error_that_says_what_to_check_and_shows_none(
 ) -> None:
     pattern = put("guarded/2013-04-01.csv", b"a,b\n1,2\n").replace("2013-04-01", "{day}")
     monkeypatch.setenv(name, "hunter2hunter2")
-    with pytest.raises(
-        EvergreenError, match=r"guarded/2013-04-01.csv may not be read .*s3:GetObject"
-    ) as refused:
+    with pytest.raises(EvergreenError, match=r"guarded/2013-04-01.csv may not be read .*s3:GetObject") as refused:
         DatedFiles(pattern, pattern).inputs(DAY)
     assert not refused.value.retryable
     assert "hunter2" not in str(refused.value)

@@ -128,9 +128,7 @@ def _source(url: str, **limits: object) -> DatedUrls:
 
 def test_both_tables_of_a_day_come_from_their_urls(server: Script) -> None:
     server.answers = [Answer(body=TABLE)]
-    source: Source = dataclasses.replace(
-        _source(server.url()), labels_pattern=server.url("/out?date={day}&n=1")
-    )
+    source: Source = dataclasses.replace(_source(server.url()), labels_pattern=server.url("/out?date={day}&n=1"))
     assert source.inputs(DAY).to_dict("records") == [{"day": "2013-04-01", "carrier": "NA", "flight": 7}]
     assert len(source.labels(DAY)) == 1
     assert server.seen == ["/in/2013-04-01.csv", "/out?date=2013-04-01&n=1"]
@@ -222,9 +220,7 @@ def test_a_failure_that_passes_is_tried_again(server: Script, failure: Answer) -
     ],
     ids=["503", "429", "cut before the answer", "cut within the body", "too slow"],
 )
-def test_a_failure_that_stays_is_unavailable_after_the_retries(
-    server: Script, failure: Answer, reason: str
-) -> None:
+def test_a_failure_that_stays_is_unavailable_after_the_retries(server: Script, failure: Answer, reason: str) -> None:
     server.answers = [failure]
     with pytest.raises(Unavailable, match=r"no answer for 2013-04-01 after 3 attempts") as failed:
         _source(server.url(), timeout_seconds=1.0).inputs(DAY)
@@ -291,9 +287,7 @@ def test_a_long_pause_is_left_to_the_orchestrator_instead_of_holding_the_task(se
 @pytest.mark.parametrize("status", [404, 410, 204])
 def test_a_day_that_the_server_lacks_is_missing_at_once(server: Script, status: int) -> None:
     server.answers = [Answer(status=status)]
-    with pytest.raises(
-        MissingArtifact, match=rf"nothing for 2013-04-01: \S+csv answers {status}; .*source\.labels"
-    ):
+    with pytest.raises(MissingArtifact, match=rf"nothing for 2013-04-01: \S+csv answers {status}; .*source\.labels"):
         _source(server.url()).labels(DAY)
     assert len(server.seen) == 1
 
@@ -301,9 +295,7 @@ def test_a_day_that_the_server_lacks_is_missing_at_once(server: Script, status: 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_is_an_error_at_once_with_the_next_move(server: Script, status: int) -> None:
     server.answers = [Answer(status=status)]
-    with pytest.raises(
-        EvergreenError, match=rf"answers {status}: it wants other credentials; .*NETRC"
-    ) as refused:
+    with pytest.raises(EvergreenError, match=rf"answers {status}: it wants other credentials; .*NETRC") as refused:
         _source(server.url()).inputs(DAY)
     assert type(refused.value) is EvergreenError
     assert len(server.seen) == 1
@@ -419,11 +411,7 @@ SECRETS = ("hunter2", "tok3n", "annabel")
 
 
 def _told(raised: BaseException, caplog: pytest.LogCaptureFixture) -> str:
-    return (
-        "".join(traceback.format_exception(raised))
-        + caplog.text
-        + "".join(str(r.args) for r in caplog.records)
-    )
+    return "".join(traceback.format_exception(raised)) + caplog.text + "".join(str(r.args) for r in caplog.records)
 
 
 @pytest.mark.parametrize(
@@ -499,9 +487,7 @@ def test_credentials_come_from_the_file_that_netrc_names(
     assert server.headers[0]["Authorization"].startswith("Basic ")
 
 
-def test_every_failed_attempt_leaves_one_line_in_the_log(
-    server: Script, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_every_failed_attempt_leaves_one_line_in_the_log(server: Script, caplog: pytest.LogCaptureFixture) -> None:
     server.answers = [Answer(status=503), Answer(body=TABLE)]
     with caplog.at_level(logging.INFO, logger=http_source.__name__):
         _source(server.url()).inputs(DAY)

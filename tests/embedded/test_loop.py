@@ -37,9 +37,7 @@ def test_a_training_is_waited_for_counted_or_reported() -> None:
     following = replace(NOBODY, following="first-champion")
     assert isinstance(loop.next_move(following, NOW), loop.Wait)
     assert isinstance(loop.next_move(replace(following, runs=(training("running"),)), NOW), loop.Wait)
-    assert loop.next_move(replace(following, runs=(training("success"),)), NOW) == loop.Recount(
-        "first-champion"
-    )
+    assert loop.next_move(replace(following, runs=(training("success"),)), NOW) == loop.Recount("first-champion")
     assert isinstance(loop.next_move(replace(following, runs=(training("failed"),)), NOW), loop.Failed)
 
 

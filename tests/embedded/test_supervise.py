@@ -122,9 +122,7 @@ def test_a_killed_launcher_leaves_nothing_behind(launcher: subprocess.Popen[byte
     eventually(lambda: not any(map(alive, pids)))
 
 
-def test_the_lock_is_held_until_the_last_process_is_gone(
-    launcher: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
+def test_the_lock_is_held_until_the_last_process_is_gone(launcher: subprocess.Popen[bytes], tmp_path: Path) -> None:
     with pytest.raises(AlreadyRunning, match=r"a test.*Ctrl-C"):
         Hold(tmp_path / "stack.lock").take("another")
     pids = family(tmp_path)

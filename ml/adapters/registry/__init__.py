@@ -138,9 +138,7 @@ class DataRegistry:
             top = self._read_top(head)
             self._check_remote(top)
             before = {asset: self._entries(top, asset) for asset in ASSETS}
-            changes = {
-                key: entry for key, entry in stored.items() if not _holds(before[key[0]], key[1], entry)
-            }
+            changes = {key: entry for key, entry in stored.items() if not _holds(before[key[0]], key[1], entry)}
             if not changes:
                 return self._version_that_brought(head, files)
             needed = {entry.md5 for entry in changes.values()}
@@ -298,9 +296,7 @@ class DataRegistry:
                 git.drop_expired_locks(self._repository)
             git.push(scratch, self._push_url, rev)
         log.info("data version %s: %s", rev, message)
-        return DataVersion(
-            rev=rev, committed_at=datetime.fromtimestamp(at, UTC), message=message, changed=True
-        )
+        return DataVersion(rev=rev, committed_at=datetime.fromtimestamp(at, UTC), message=message, changed=True)
 
     @property
     def _push_url(self) -> str:

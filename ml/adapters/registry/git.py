@@ -85,9 +85,7 @@ def is_local(url: str) -> bool:
     return "://" not in url and not re.match(r"[^/]+:", url)
 
 
-def run(
-    args: Iterable[str], *, repository: Path, stdin: bytes = b"", seconds: float = LOCAL_SECONDS
-) -> bytes:
+def run(args: Iterable[str], *, repository: Path, stdin: bytes = b"", seconds: float = LOCAL_SECONDS) -> bytes:
     """Run one Git command on a bare repository and return what it printed.
 
     Raises
@@ -148,9 +146,7 @@ def read_files(repository: Path, rev: str, names: Iterable[str]) -> dict[str, by
     return files
 
 
-def write_commit(
-    repository: Path, *, parent: str | None, files: dict[str, bytes], message: str, at: int
-) -> str:
+def write_commit(repository: Path, *, parent: str | None, files: dict[str, bytes], message: str, at: int) -> str:
     """Write a commit that changes ``files`` of its parent, without a checkout; return its hash.
 
     Parameters

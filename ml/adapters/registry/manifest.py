@@ -65,7 +65,7 @@ def object_name(md5: str) -> str:
 
 def dir_object(entries: Entries) -> tuple[str, bytes]:
     """Give the md5 (ending in ``.dir``) and the content of DVC's object for a folder."""
-    tree = Tree()  # type: ignore[no-untyped-call]
+    tree = Tree()
     for name, entry in entries.items():
         tree.add((name,), Meta(), HashInfo("md5", entry.md5))
     data = tree.as_bytes()  # Tree.digest() would keep every version in memory for ever

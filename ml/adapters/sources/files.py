@@ -71,13 +71,9 @@ def _check(pattern: str, key: str) -> None:
     if pattern.startswith(S3):
         bucket, _, name = pattern.removeprefix(S3).partition("/")
         if not bucket or not name or DAY in bucket:
-            raise SettingsError(
-                f"{key}: {pattern} is not s3://bucket/name with {DAY} in the name; correct it"
-            )
+            raise SettingsError(f"{key}: {pattern} is not s3://bucket/name with {DAY} in the name; correct it")
     elif "://" in pattern:
-        raise SettingsError(
-            f"{key}: {pattern} is neither a path nor s3://; for a web address set source.kind to http"
-        )
+        raise SettingsError(f"{key}: {pattern} is neither a path nor s3://; for a web address set source.kind to http")
 
 
 def _read(pattern: str, key: str, day: date) -> pd.DataFrame:
@@ -150,18 +146,14 @@ def _s3_client() -> Any:
         # A session of its own: boto3's shared one keeps the first credentials that it ever saw.
         return boto3.session.Session().client("s3", config=config)
     except ValueError as err:
-        raise SettingsError(
-            f"the S3 client cannot be set up ({err}); correct AWS_ENDPOINT_URL and AWS_REGION"
-        ) from err
+        raise SettingsError(f"the S3 client cannot be set up ({err}); correct AWS_ENDPOINT_URL and AWS_REGION") from err
 
 
 def _translated(response: dict[str, Any], uri: str, key: str, day: date) -> EvergreenError:
     code = str(response.get("Error", {}).get("Code", "unknown"))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in NO_SUCH_KEY:
-        return MissingArtifact(
-            f"nothing for {day}: {uri} does not exist; deliver the object, or correct {key}"
-        )
+        return MissingArtifact(f"nothing for {day}: {uri} does not exist; deliver the object, or correct {key}")
     if code == "NoSuchBucket":
         return MissingArtifact(f"{uri}: there is no such bucket; create it, or correct {key}")
     if code in REFUSED or status in (401, 403):
@@ -170,9 +162,5 @@ def _translated(response: dict[str, Any], uri: str, key: str, day: date) -> Ever
             "s3:ListBucket, without which an object that is missing is refused too"
         )
     if code in BUSY or status >= 500:
-        return Unavailable(
-            f"{uri}: the S3 server is busy or failing ({code}) after {ATTEMPTS} attempts; try later"
-        )
-    return EvergreenError(
-        f"{uri} cannot be read ({code}, HTTP {status}); look the code up in your S3 server's manual"
-    )
+        return Unavailable(f"{uri}: the S3 server is busy or failing ({code}) after {ATTEMPTS} attempts; try later")
+    return EvergreenError(f"{uri} cannot be read ({code}, HTTP {status}); look the code up in your S3 server's manual")

@@ -126,9 +126,7 @@ class DatedUrls:
             pause *= 2
             if attempt > self.retries or wait > LONGEST_WAIT_SECONDS:
                 break
-            log.warning(
-                "%s: %s; attempt %d of %d in %.1f s", shown, reason, attempt + 1, self.retries + 1, wait
-            )
+            log.warning("%s: %s; attempt %d of %d in %.1f s", shown, reason, attempt + 1, self.retries + 1, wait)
             time.sleep(wait)
         pleads = "" if asked is None else f", and asks for a pause of {asked:.0f} s"
         raise Unavailable(
@@ -147,13 +145,11 @@ class DatedUrls:
                     return self._body(response, shown)
         except exceptions.SSLError:
             raise EvergreenError(
-                f"{shown}: its certificate is not trusted; correct {key}, "
-                "or name its authority in REQUESTS_CA_BUNDLE"
+                f"{shown}: its certificate is not trusted; correct {key}, or name its authority in REQUESTS_CA_BUNDLE"
             ) from None
         except exceptions.TooManyRedirects:
             raise EvergreenError(
-                f"{shown} redirects more than {MAX_REDIRECTS} times; "
-                f"set {key} to the address where the data are"
+                f"{shown} redirects more than {MAX_REDIRECTS} times; set {key} to the address where the data are"
             ) from None
         except exceptions.ContentDecodingError:
             raise DataRejected(
@@ -162,9 +158,7 @@ class DatedUrls:
         except (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError) as err:
             raise _TryAgainError(_kind(err)) from None
         except (exceptions.RequestException, ValueError) as err:
-            raise EvergreenError(
-                f"{shown} cannot be asked for ({type(err).__name__}); correct {key}"
-            ) from None
+            raise EvergreenError(f"{shown} cannot be asked for ({type(err).__name__}); correct {key}") from None
 
     def _body(self, response: requests.Response, shown: str) -> bytes:
         limit = int(self.max_megabytes * MEGABYTE)
@@ -179,8 +173,7 @@ class DatedUrls:
 
     def _too_large(self, shown: str) -> DataRejected:
         return DataRejected(
-            f"{shown} is larger than {self.max_megabytes:g} MB unpacked; "
-            "if that is right, raise source.max_megabytes"
+            f"{shown} is larger than {self.max_megabytes:g} MB unpacked; if that is right, raise source.max_megabytes"
         )
 
 
@@ -199,9 +192,7 @@ def without_secrets(url: str, *, key: str) -> str:
     except ValueError:
         host = port = None
     if not host or parts.scheme not in ("http", "https"):
-        raise SettingsError(
-            f"{key} is no http or https URL with a host; write https://host/path, with {DAY} in it"
-        )
+        raise SettingsError(f"{key} is no http or https URL with a host; write https://host/path, with {DAY} in it")
     address = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
     return urlunsplit((parts.scheme, address, parts.path, "", "")) + ("?..." if parts.query else "")
 
@@ -209,9 +200,7 @@ def without_secrets(url: str, *, key: str) -> str:
 def _check_status(response: requests.Response, shown: str, key: str, day: date) -> None:
     status = response.status_code
     if status in GONE:
-        raise MissingArtifact(
-            f"nothing for {day}: {shown} answers {status}; deliver the day, or correct {key}"
-        )
+        raise MissingArtifact(f"nothing for {day}: {shown} answers {status}; deliver the day, or correct {key}")
     if status in REFUSED:
         raise EvergreenError(
             f"{shown} answers {status}: it wants other credentials; "
@@ -247,9 +236,7 @@ def _kind(err: exceptions.RequestException) -> str:
     """Name the innermost cause by its kind alone: texts of requests and urllib3 hold the URL."""
     cause: BaseException = err
     while True:
-        inner = [
-            part for part in (getattr(cause, "reason", None), *cause.args) if isinstance(part, BaseException)
-        ]
+        inner = [part for part in (getattr(cause, "reason", None), *cause.args) if isinstance(part, BaseException)]
         if not inner:
             return type(cause).__name__
         cause = inner[-1]

@@ -112,8 +112,7 @@ def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
     text = _decode(content, origin)
     if text.count('"') % 2:
         raise DataRejected(
-            f"{origin} leaves a quotation mark open (it has an odd number of them), which swallows rows; "
-            f"{WRITE_AGAIN}"
+            f"{origin} leaves a quotation mark open (it has an odd number of them), which swallows rows; {WRITE_AGAIN}"
         )
     header = _header(text)
     if not header:
@@ -123,9 +122,7 @@ def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
         raise DataRejected(f"{origin} separates its fields by {separator!r}; save it with commas")
     _check_names(header, origin)
     table = _parse(text.encode() + b"\n", header, origin)
-    typed = {
-        name: column if name == "day" else _typed(column) for name, column in zip(header, table, strict=True)
-    }
+    typed = {name: column if name == "day" else _typed(column) for name, column in zip(header, table, strict=True)}
     frame: pd.DataFrame = pa.table(typed).to_pandas()
     return frame
 
@@ -135,9 +132,7 @@ def _decode(content: bytes, origin: str) -> str:
         text = content.decode("utf-8")
     except UnicodeDecodeError as err:
         place = _place(content, err.start)
-        raise DataRejected(
-            f"{origin} is not UTF-8: {place} is no part of a character; save it as UTF-8"
-        ) from err
+        raise DataRejected(f"{origin} is not UTF-8: {place} is no part of a character; save it as UTF-8") from err
     if "\0" in text:
         place = _place(content, content.index(b"\0"))
         raise DataRejected(f"{origin} is not text: {place} is zero; save it as UTF-8")
