@@ -22,22 +22,34 @@ def decide(
     drift: DriftReport,
     *,
     champion: ChampionFacts | None,
+    newest_day: date,
     last_judged: date | None,
     policy: Retrain,
+    anyone_serves: bool = False,
     no_champion_reason: str = "no champion serves yet",
 ) -> Decision:
     """Say whether a challenger is asked for.
 
-    No champion asks at once. Drift and age ask unless a challenger was judged less than
+    Only the newest day asks, or raises an alarm: on behalf of a day that is backfilled nothing is
+    trained today. No champion asks at once. Drift and age ask unless a challenger was judged less than
     ``cooldown_days`` before ``drift.day``. Drift that could not be measured asks for nothing; its
     reason is reported.
 
     Parameters
     ----------
+    champion
+        The one that may judge ``drift.day``; None if none may.
+    anyone_serves
+        Whether there is a champion at all, if only one that may not judge that day.
     last_judged
         Day of the newest judgement (promotion or hold) not after ``drift.day``; None if none.
     """
     day = drift.day
+    if day < newest_day:
+        said = f"{day} is not the newest day ({newest_day}), so nothing is asked for on its behalf: {drift.reason}"
+        return Decision(day=day, action="nothing", reasons=(said,), alarm=False)
+    if champion is None and anyone_serves:
+        return Decision(day=day, action="nothing", reasons=(f"drift unknown: {no_champion_reason}",), alarm=False)
     if champion is None:
         return _retrain(day, (no_champion_reason,), alarm=False)
     age = (day - champion.promoted_on).days

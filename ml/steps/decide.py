@@ -23,8 +23,10 @@ def run(champion: Champion, drift: DriftReport, *, settings: Settings, services:
     decision = policy.decide(
         drift,
         champion=_facts(champion, decisions, services),
+        newest_day=max(services.registry.days("inputs")),
         last_judged=history.last_judged(decisions, until=drift.day),
         policy=settings.retrain,
+        anyone_serves=bool(history.reigns(decisions)),
         no_champion_reason=champion.reason,
     )
     if decision.request is not None:
