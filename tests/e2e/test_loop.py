@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -66,7 +67,7 @@ def run(clone: Path, environment: dict[str, str], *command: str, timeout: float 
         command, cwd=clone, env=environment, timeout=timeout, check=False, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    print(done.stdout)
+    sys.stdout.write(done.stdout)
     assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-4000:]}"
     return done.stdout
 
@@ -140,7 +141,7 @@ def stack(clone: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess
             if launched.poll() is None:
                 os.killpg(launched.pid, signal.SIGTERM)
                 launched.wait(60)
-            print(log.read_text())
+            sys.stdout.write(log.read_text())
 
 
 def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
