@@ -117,7 +117,8 @@ def test_dvc_repro_trains_the_same_and_then_has_nothing_to_do(clone: Path, envir
     run(clone, environment, "dvc", "plots", "show", "--out", "var/plots")
     page = (clone / "var/plots/index.html").read_text()
     assert all(title in page for title in ("ROC", "Precision and recall", "Calibration", "Loss by day"))
-    run(clone, environment, "git", "-c", "user.name=t", "-c", "user.email=t@t", "add", "dvc.lock")
+    for name, value in (("user.name", "A newcomer"), ("user.email", "newcomer@example.com")):
+        run(clone, environment, "git", "config", name, value)  # experiments are commits
     tried = run(clone, environment, "dvc", "exp", "run", "-S", "fit.args.C=0.5")
     assert "Running stage 'fit'" in tried
     assert "Running stage 'split'" not in tried
