@@ -148,7 +148,7 @@ def stack(clone: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess
 def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
     clone: Path, environment: dict[str, str], stack: tuple[subprocess.Popen[str], Path], tmp_path: Path
 ) -> None:
-    """The source sends today's departure times in UTC: a correction, drift, one mail, one retrain."""
+    """The source loses today's destination codes: a correction, drift, one mail, one retrain."""
     launched, log = stack
     assert "training a first champion" not in log.read_text(), "a second start goes on where the first ended"
     day = max(path.name for path in (clone / "var/storage/predictions").glob("day=*")).removeprefix("day=")
@@ -159,8 +159,8 @@ def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
     mail = wait_for(lambda: next(iter(mails(clone, f"Drift on {day}")), None), "the alarm's mail")
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
-    assert "sched_dep_minute" in text
-    assert "sched_dep_minute" in html
+    assert "dest" in text
+    assert "dest" in html
     assert "/dags/monitor/runs/" in html
     asked = wait_for(lambda: airflow.finished("retrain", f"monitor__{day}"), "the retrain that drift asked for")
     assert asked == "success"
@@ -175,14 +175,12 @@ def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
 
 
 def plant(clone: Path, day: date, folder: Path) -> None:
-    """Point the source at files that hold the demo's day, with departure times five hours late."""
+    """Point the source at files that hold the demo's day, with every destination called XXX."""
     from ml.adapters.sources.demo import DemoSource
 
     demo = DemoSource(replay=True)
-    for late in range(3):
-        asked = date.fromordinal(day.toordinal() - late)
-        inputs = demo.inputs(asked)
-        inputs["sched_dep_minute"] = (inputs["sched_dep_minute"] + 300) % 1440
+    for asked in (day, date.fromordinal(day.toordinal() - 1)):
+        inputs = demo.inputs(asked).assign(dest="XXX")
         inputs.to_parquet(folder / f"inputs-{asked}.parquet", index=False)
         demo.labels(asked).to_parquet(folder / f"labels-{asked}.parquet", index=False)
     params = yaml.safe_load((clone / "params.yaml").read_text())
