@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -19,14 +19,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ml.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+MEASURED = {
+    "classification": (
+        "log_loss",
+        "brier",
+        "roc_auc",
+        "average_precision",
+        "calibration_error",
+        "calibration_gap",
+        "prevalence",
+    ),
+    "regression": ("rmse", "mae", "r2", "bias"),
+}
+"""What `ml.core.metrics.measure` gives for each kind of task: a bound on anything else could never be met."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """A closed, frozen part of the settings: unknown keys are errors."""
+    """A closed, frozen part of the settings: unknown keys are errors, and so are infinite numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Task(Section):
@@ -45,7 +58,7 @@ class Task(Section):
     def _known_timezone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as err:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as err:  # OSError: a folder such as America
             raise ValueError(f"{value!r} is not an IANA time zone such as America/New_York") from err
         return value
 
@@ -151,6 +164,10 @@ class Features(Section):
         twice = sorted({c for c in columns if columns.count(c) > 1})
         if twice:
             raise ValueError(f"named in two kinds of feature: {', '.join(twice)}")
+        past = [(feature.by, days) for feature in self.history for days in feature.days]
+        again = sorted({f"{'_'.join(by) or 'all'} over {days} days" for by, days in past if past.count((by, days)) > 1})
+        if again:
+            raise ValueError(f"history features declared twice: {', '.join(again)}; keep one of each")
         if not columns and not self.history:
             raise ValueError("no feature is declared: a model needs at least one")
         return self
@@ -199,6 +216,14 @@ class Drift(Section):
     environment: tuple[Name, ...] = ()
     min_drifted_columns: int = Field(default=1, ge=1)
 
+    @model_validator(mode="after")
+    def _one_role_each(self) -> Drift:
+        columns = [*self.structural, *self.environment]
+        twice = sorted({c for c in columns if columns.count(c) > 1})
+        if twice:
+            raise ValueError(f"named twice under structural and environment: {', '.join(twice)}; give each one role")
+        return self
+
 
 class Retrain(Section):
     """When a challenger is asked for."""
@@ -234,8 +259,14 @@ class Settings(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Settings:
         used = {*self.features.categorical, *self.features.numeric, *self.features.spline}
+        used |= {column for feature in self.features.history for column in feature.by}
         if self.task.target in used:
             raise ValueError(f"features name the target {self.task.target!r}: a label can never be a feature")
+        if self.gate.min_days > self.split.holdout_days:
+            raise ValueError(
+                f"gate.min_days ({self.gate.min_days}) is more than split.holdout_days ({self.split.holdout_days}): "
+                "every challenger would be held"
+            )
         if self.pull.min_days <= self.split.holdout_days:
             raise ValueError(
                 f"pull.min_days ({self.pull.min_days}) must be more than split.holdout_days "
@@ -243,6 +274,12 @@ class Settings(Section):
             )
         if self.pull.days is not None and self.pull.days < self.pull.min_days:
             raise ValueError(f"pull.days ({self.pull.days}) is less than pull.min_days ({self.pull.min_days})")
+        unmeasured = sorted({*self.gate.floors, *self.gate.ceilings} - set(MEASURED[self.task.kind]))
+        if unmeasured:
+            raise ValueError(
+                f"gate.floors or gate.ceilings name what a {self.task.kind} task does not measure: "
+                f"{', '.join(unmeasured)}; use any of {', '.join(MEASURED[self.task.kind])}"
+            )
         proper = {"classification": {"log_loss", "brier"}, "regression": {"rmse", "mae"}}[self.task.kind]
         if self.gate.metric not in proper:
             raise ValueError(
@@ -256,7 +293,8 @@ class Settings(Section):
 
     def newest_due_day(self, now: datetime) -> date:
         """Give the newest day whose ``land.due_hour`` has come in the task's time zone."""
-        return self.today(now - timedelta(hours=self.land.due_hour))
+        local = now.astimezone(ZoneInfo(self.task.timezone))
+        return local.date() - timedelta(days=0 if local.hour >= self.land.due_hour else 1)
 
 
 class Environment(BaseModel):
@@ -308,6 +346,8 @@ def load(path: Path | None = None) -> Settings:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise SettingsError(f"{path}: no such file; point EVERGREEN_PARAMS at your params.yaml") from err
+    except OSError as err:
+        raise SettingsError(f"{path}: cannot be read ({err}); point EVERGREEN_PARAMS at your params.yaml") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise SettingsError(f"{path}: not readable as YAML ({err}); mend the file") from err
     return parse(raw, origin=str(path))
@@ -318,10 +358,11 @@ def parse(raw: object, *, origin: str = "params.yaml") -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as err:
-        raise SettingsError(f"{origin} is wrong:\n" + "\n".join(_lines(err, raw))) from err
+        said = "\n".join([f"{origin} is wrong:", *_lines(err), "correct what is named here and try again"])
+        raise SettingsError(said) from err
 
 
-def _lines(err: ValidationError, raw: object) -> list[str]:
+def _lines(err: ValidationError) -> list[str]:
     lines = []
     for problem in err.errors(include_url=False):
         where = ".".join(str(part) for part in problem["loc"]) or "(as a whole)"
@@ -335,9 +376,27 @@ def _lines(err: ValidationError, raw: object) -> list[str]:
 def _suggestion(loc: tuple[int | str, ...]) -> str:
     import difflib
 
-    known: dict[str, Any] = Settings.model_fields
-    if len(loc) > 1:
-        section = Settings.model_fields.get(str(loc[0]))
-        known = getattr(section.annotation, "model_fields", {}) if section else {}
-    close = difflib.get_close_matches(str(loc[-1]), list(known), n=1)
+    close = difflib.get_close_matches(str(loc[-1]), _fields_at(loc[:-1]), n=1)
     return f"; did you mean {close[0]!r}?" if close else "; remove it or correct its name"
+
+
+def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+    """Name the keys that are legal where pydantic's ``loc`` points: numbers and tags lead through lists and unions."""
+    sections: list[Any] = [Settings]
+    for part in loc:
+        fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+        if fields:
+            sections = _sections_in(fields[0].annotation)
+        elif isinstance(part, str):
+            sections = [section for section in sections if part in _tags(section)]
+    return [name for section in sections for name in section.model_fields]
+
+
+def _sections_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for inner in get_args(annotation) for section in _sections_in(inner)]
+
+
+def _tags(section: Any) -> tuple[Any, ...]:
+    return get_args(section.model_fields["kind"].annotation) if "kind" in section.model_fields else ()

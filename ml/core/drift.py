@@ -99,9 +99,7 @@ def judge(
     )
     for role, columns in roles:
         for column in columns:
-            score, limit = scores.get(column), known.get(column)
-            if score is not None and not np.isfinite(score):
-                score = None
+            score, limit = _finite(scores.get(column)), _finite(known.get(column))
             found.append(
                 ColumnDrift(
                     column=column,
@@ -113,6 +111,10 @@ def judge(
                 )
             )
     return tuple(found)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
 
 
 def verdict(columns: Sequence[ColumnDrift], drift: Drift) -> tuple[str, str]:

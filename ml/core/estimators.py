@@ -33,11 +33,16 @@ def _estimator(task: Task, fit: Fit) -> BaseEstimator:
     module_name, _, name = fit.estimator.rpartition(".")
     try:
         kind: Any = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as err:
+    except (ImportError, AttributeError, ValueError, TypeError) as err:
         raise SettingsError(
             f"fit.estimator {fit.estimator!r} cannot be imported ({err}); give the full path of a "
             "scikit-learn class such as sklearn.linear_model.LogisticRegression"
         ) from err
+    if not (isinstance(kind, type) and issubclass(kind, BaseEstimator)):
+        raise SettingsError(
+            f"fit.estimator {fit.estimator!r} is no scikit-learn estimator; give the full path of a class "
+            "such as sklearn.linear_model.LogisticRegression"
+        )
     try:
         estimator = kind(**fit.args)
     except TypeError as err:
@@ -46,6 +51,11 @@ def _estimator(task: Task, fit: Fit) -> BaseEstimator:
     if not right:
         raise SettingsError(
             f"fit.estimator {fit.estimator} does not fit a task of kind {task.kind!r}; choose another of the two"
+        )
+    if task.kind == "classification" and not hasattr(estimator, "predict_proba"):
+        raise SettingsError(
+            f"fit.estimator {fit.estimator} with these fit.args gives no probabilities (predict_proba); choose one "
+            "that does, such as sklearn.linear_model.LogisticRegression"
         )
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=fit.seed)
@@ -66,7 +76,11 @@ def _columns(features: Features, fit: Fit) -> ColumnTransformer:
 
 
 def _encoder(features: Features, fit: Fit) -> BaseEstimator:
-    """Encode categories; those that are rare, or never seen while fitting, share one code."""
+    """Encode categories; those that are rare share one code.
+
+    One-hot, those never seen while fitting share it too (all zeros if none was rare). Ordinal, they
+    have -1, below every other code: scikit-learn's `OrdinalEncoder` cannot give them the rare one's.
+    """
     if fit.encoding == "onehot":
         return OneHotEncoder(
             handle_unknown="infrequent_if_exist",

@@ -31,6 +31,9 @@ def feature_columns(features: Features) -> list[str]:
 def matrix(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
     """Take the columns that the pipeline sees, numbers as float64, so that a null changes no type.
 
+    A categorical column without any value is of type object: read from a file it may have come as
+    numbers, which no encoder compares with text.
+
     Raises
     ------
     DataRejected
@@ -44,8 +47,10 @@ def matrix(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
             "correct params.yaml or the source"
         )
     numeric = [column for column in columns if column not in features.categorical]
+    empty = [column for column in features.categorical if rows[column].isna().all()]
+    types = dict.fromkeys(numeric, "float64") | dict.fromkeys(empty, "object")
     try:
-        return rows[columns].astype(dict.fromkeys(numeric, "float64"))
+        return rows[columns].astype(types)
     except (TypeError, ValueError) as err:
         raise DataRejected(f"a numeric feature holds text: {err}; correct params.yaml or the source") from err
 
@@ -126,7 +131,8 @@ def add_history(
                 if feature.by:
                     group_sum, group_count = sums.between(ends - days, ends, row_codes)
                     prior = feature.prior_rows
-                    mean = (group_sum + prior * overall) / (group_count + prior)
+                    smooth = (group_sum + prior * overall) / (group_count + prior)
+                    mean = np.where(group_count + prior > 0, smooth, overall)
                 else:
                     mean = overall
             new[_name(feature, days)] = np.where(all_count > 0, mean, np.nan)

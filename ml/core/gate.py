@@ -48,11 +48,14 @@ def paired_gain(holdout: pd.DataFrame, *, metric: str, confidence: float, rounds
     Returns
     -------
     PairedGain or None
-        None for fewer than two days: one cluster carries no interval.
+        None for fewer than two days (one cluster carries no interval), and if any row has no
+        finite loss: a row that one of the two did not predict is no tie.
     """
     difference = row_loss(holdout["target"], holdout["champion"], metric) - row_loss(
         holdout["target"], holdout["challenger"], metric
     )
+    if not np.isfinite(difference).all():
+        return None
     days = pd.DataFrame({"day": holdout["day"].to_numpy(), "gain": difference}).groupby("day")["gain"]
     sums, rows = days.sum().to_numpy(), days.size().to_numpy()
     if len(sums) < 2:

@@ -56,10 +56,8 @@ def champion_of(day: date, decisions: Sequence[Logged], *, allow_future: bool = 
     honest = [reign for reign in known if reign.window_last_day < day]
     if honest:
         reign = honest[-1]
-        return (
-            reign,
-            f"version {reign.version}: promoted later, but trained on days up to {reign.window_last_day} only",
-        )
+        when = "promoted later" if reign.effective_day > day else "an earlier champion"
+        return reign, f"version {reign.version}: {when}, but trained on days up to {reign.window_last_day} only"
     if allow_future:
         return known[0], f"version {known[0].version}: forced, although it was trained on days after {day}"
     first = min(reign.window_last_day for reign in known)

@@ -10,8 +10,8 @@ from typing import Any
 from ml.records import DayFile
 from ml.settings import Settings
 
-DETERMINING_SECTIONS = ("task", "pull", "split", "features", "fit")
-"""The parts of ``params.yaml`` that change a fitted model; the gate and the rest do not."""
+DETERMINING_SECTIONS = ("task", "split", "features", "fit")
+"""The parts of ``params.yaml`` that change a fitted model. ``pull`` counts by the days that it chose."""
 
 
 def fingerprint(files: Iterable[DayFile], settings: Settings, *, code_sha256: str, lock_sha256: str) -> str:
@@ -20,7 +20,7 @@ def fingerprint(files: Iterable[DayFile], settings: Settings, *, code_sha256: st
     The window counts by its content, not by its settings: asking for the same days in another way
     gives the same fingerprint. The order of ``files`` does not matter.
     """
-    sections = {name: settings.model_dump(mode="json")[name] for name in DETERMINING_SECTIONS if name != "pull"}
+    sections = settings.model_dump(mode="json", include=set(DETERMINING_SECTIONS))
     facts: dict[str, Any] = {
         "data": sorted([file.asset, file.day.isoformat(), file.md5] for file in files),
         "settings": sections,

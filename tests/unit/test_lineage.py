@@ -1,0 +1,110 @@
+"""Two trainings have one fingerprint exactly if everything that determines the model is the same."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from ml.core.lineage import DETERMINING_SECTIONS, fingerprint
+from ml.records import DayFile
+from ml.settings import Settings
+from tests.builders import params, settings
+
+FILES = [
+    DayFile(asset=asset, day=date(2013, 1, number), md5=f"{asset}{number}", bytes=10)
+    for asset in ("inputs", "labels")
+    for number in (1, 2, 3)
+]
+
+
+def printed(
+    files: list[DayFile] = FILES, *, code_sha256: str = "code", lock_sha256: str = "lock", **sections: Any
+) -> str:
+    return fingerprint(files, settings(**sections), code_sha256=code_sha256, lock_sha256=lock_sha256)
+
+
+SAME = printed()
+CHANGED = [FILES[0].model_copy(update={"md5": "other"}), *FILES[1:]]
+
+
+def test_it_is_a_sha256_and_the_same_every_time() -> None:
+    assert printed() == SAME
+    assert len(SAME) == 64
+    assert set(SAME) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": CHANGED},
+        {"files": FILES[1:]},
+        {"files": [*FILES, DayFile(asset="inputs", day=date(2013, 1, 4), md5="x", bytes=1)]},
+        {"files": [file.model_copy(update={"day": date(2013, 2, file.day.day)}) for file in FILES]},
+        {"files": [file.model_copy(update={"asset": "inputs"}) for file in FILES]},
+        {"code_sha256": "other"},
+        {"lock_sha256": "other"},
+        {"task": {"label_delay_days": 2}},
+        {"task": {"target": "very_late"}},
+        {"split": {"holdout_days": 10}},
+        {"features": {"numeric": ["number", "distance"]}},
+        {"features": {"numeric": [], "spline": ["number"]}},
+        {"features": {"history": [{"days": [1]}]}},
+        {"features": {"history": [{"days": [1], "prior_rows": 3}]}},
+        {"features": {"min_category_rows": 7}},
+        {"fit": {"estimator": "sklearn.svm.SVC"}},
+        {"fit": {"args": {"C": 0.1}}},
+        {"fit": {"encoding": "ordinal"}},
+        {"fit": {"seed": 1}},
+    ],
+    ids=str,
+)
+def test_whatever_determines_the_model_changes_it(change: dict[str, Any]) -> None:
+    assert printed(**change) != SAME
+
+
+def test_swapped_contents_of_two_days_change_it() -> None:
+    swapped = [
+        FILES[0].model_copy(update={"md5": FILES[1].md5}),
+        FILES[1].model_copy(update={"md5": FILES[0].md5}),
+        *FILES[2:],
+    ]
+    assert printed(swapped) != SAME
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gate": {"min_gain": 0.5, "confidence": 0.9}},
+        {"retrain": {"on_drift": False, "max_age_days": None}},
+        {"notify": {"to": ["someone@else.example"]}},
+        {"drift": {"window_days": 3, "structural": ["number"]}},
+        {"screen": {"recent_days": 14}},
+        {"score": {"batch_rows": 1}},
+        {"land": {"due_hour": 0}},
+        {"source": {"kind": "demo", "replay": False}},
+        {"pull": {"days": 50}},
+        {"pull": {"last_day": "2013-01-03", "data_version": "abc"}},
+        {"files": FILES[::-1]},
+        {"files": [file.model_copy(update={"bytes": 99}) for file in FILES]},
+    ],
+    ids=str,
+)
+def test_what_does_not_determine_the_model_leaves_it(change: dict[str, Any]) -> None:
+    assert printed(**change) == SAME
+
+
+def test_what_is_written_out_is_what_is_meant_by_default() -> None:
+    written = Settings.model_validate(settings().model_dump(mode="json"))
+    assert fingerprint(FILES, written, code_sha256="code", lock_sha256="lock") == SAME
+
+
+def test_files_may_come_from_a_generator() -> None:
+    found = fingerprint((file for file in FILES), settings(), code_sha256="code", lock_sha256="lock")
+    assert found == SAME
+
+
+def test_the_determining_sections_are_sections() -> None:
+    assert set(DETERMINING_SECTIONS) <= set(Settings.model_fields)
+    assert {"task", "features", "fit"} <= set(params())

@@ -1,0 +1,119 @@
+"""Who asks for a challenger, when, and in which words."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+
+from ml.core.policy import ChampionFacts, decide
+from ml.records import Decision
+from ml.settings import Retrain
+from tests.builders import drift_report
+
+DAY = date(2013, 6, 1)
+
+
+def champion(age: int = 10) -> ChampionFacts:
+    return ChampionFacts(version=3, trained_until=DAY - timedelta(days=age + 15), promoted_on=DAY - timedelta(days=age))
+
+
+def ask(
+    status: str = "calm",
+    *,
+    age: int | None = 10,
+    judged: int | None = None,
+    newest: date = DAY,
+    anyone_serves: bool = False,
+    **policy: Any,
+) -> Decision:
+    """Decide for `DAY`: the champion serves since ``age`` days, a challenger was judged ``judged`` days ago."""
+    return decide(
+        drift_report(status, on=DAY, reason="7 columns"),
+        champion=None if age is None else champion(age),
+        newest_day=newest,
+        last_judged=None if judged is None else DAY - timedelta(days=judged),
+        policy=Retrain(**policy),
+        anyone_serves=anyone_serves,
+        no_champion_reason="nobody was promoted",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "old", "cooling", "on_drift"),
+    list(product(["calm", "drift", "unknown"], [False, True], [False, True], [False, True])),
+)
+def test_the_truth_table(status: str, old: bool, cooling: bool, on_drift: bool) -> None:
+    found = ask(status, age=29 if old else 28, judged=6 if cooling else 7, on_drift=on_drift)
+    wanted = old or (status == "drift" and on_drift)
+    assert found.action == ("retrain" if wanted and not cooling else "nothing")
+    assert found.alarm is (status == "drift")
+    assert (found.request is not None) is (found.action == "retrain")
+    assert found.reasons
+
+
+class TestReasons:
+    def test_drift_and_age_are_both_given(self) -> None:
+        found = ask("drift", age=40)
+        assert found.reasons == ("drift: 7 columns", "age: version 3 has served 40 days, more than 28")
+        assert found.request is not None
+        assert found.request.reasons == found.reasons
+        assert found.request.asked_by == "monitor of 2013-06-01"
+
+    def test_waiting_says_what_it_waits_for_and_what_is_wished(self) -> None:
+        assert ask("drift", judged=2).reasons == (
+            "drift: 7 columns",
+            "waiting: a challenger was judged on 2013-05-30, cooldown is 7 days",
+        )
+
+    def test_drift_that_nobody_wants_to_hear_of_is_said_all_the_same(self) -> None:
+        assert ask("drift", on_drift=False).reasons == ("drift, but retrain.on_drift is off: 7 columns",)
+
+    def test_drift_that_could_not_be_measured_is_said(self) -> None:
+        assert ask("unknown").reasons == ("drift unknown: 7 columns",)
+
+    def test_calm_says_how_long_the_champion_serves(self) -> None:
+        assert ask("calm", age=5).reasons == ("7 columns; the champion has served 5 days",)
+
+
+class TestCooldown:
+    @pytest.mark.parametrize(("judged", "action"), [(0, "nothing"), (6, "nothing"), (7, "retrain"), (None, "retrain")])
+    def test_it_ends_on_its_last_day(self, judged: int | None, action: str) -> None:
+        assert ask("drift", judged=judged).action == action
+
+    def test_a_judgement_of_a_later_day_does_not_cool(self) -> None:
+        assert ask("drift", judged=-1).action == "retrain"
+
+    def test_none_asks_on_the_day_of_the_judgement_itself(self) -> None:
+        assert ask("drift", judged=0, cooldown_days=0).action == "retrain"
+
+
+class TestAge:
+    def test_a_champion_may_serve_for_ever_if_no_age_is_set(self) -> None:
+        assert ask("calm", age=10_000, max_age_days=None).action == "nothing"
+
+    def test_drift_asks_without_an_age_too(self) -> None:
+        assert ask("drift", max_age_days=None).action == "retrain"
+
+
+class TestWithoutChampion:
+    @pytest.mark.parametrize("status", ["calm", "drift", "unknown"])
+    def test_it_asks_at_once_even_while_cooling(self, status: str) -> None:
+        found = ask(status, age=None, judged=0)
+        assert (found.action, found.reasons, found.alarm) == ("retrain", ("nobody was promoted",), False)
+        assert found.request is not None
+
+    def test_a_champion_that_may_not_judge_the_day_is_champion_enough(self) -> None:
+        found = ask("unknown", age=None, anyone_serves=True)
+        assert (found.action, found.alarm, found.request) == ("nothing", False, None)
+        assert found.reasons == ("drift unknown: nobody was promoted",)
+
+
+@pytest.mark.parametrize("age", [None, 5, 100])
+@pytest.mark.parametrize("status", ["calm", "drift", "unknown"])
+def test_a_day_that_is_not_the_newest_asks_for_nothing_and_never_alarms(status: str, age: int | None) -> None:
+    found = ask(status, age=age, newest=DAY + timedelta(days=1))
+    assert (found.action, found.alarm, found.request) == ("nothing", False, None)
+    assert "2013-06-01 is not the newest day (2013-06-02)" in found.reasons[0]
