@@ -65,7 +65,7 @@ lint: $(INSTALLED_DEV) ## Check format, style, types and import rules
 	@ruff format --check
 	@ruff check
 	@mypy
-	@lint-imports
+	@PYTHONPATH=.:plugins lint-imports
 
 .PHONY: format
 format: $(INSTALLED_DEV) ## Format the code, mend what can be mended
