@@ -6,9 +6,15 @@ list in code. What a model file or its MLflow entry calls trusted does not count
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
-import skops.io as sio
+with warnings.catch_warnings():
+    # It looks for SciPy's functions in every module that is loaded, Airflow's too, and so touches
+    # each deprecated name: thousands of warnings that say nothing of us.
+    warnings.simplefilter("ignore")
+    import skops.io as sio
+
 from sklearn.pipeline import Pipeline
 
 from ml.errors import MissingArtifact, SettingsError

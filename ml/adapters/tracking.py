@@ -8,6 +8,7 @@ FINISHED, and a promotion also counts from the moment at which its alias has mov
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import warnings
@@ -20,6 +21,9 @@ from typing import Any, TypeVar
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is for a step's record
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # a dead server is named in seconds, not minutes;
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")  # Airflow retries the task
 
 import mlflow
 import mlflow.sklearn
@@ -36,8 +40,12 @@ from ml.adapters import models
 from ml.errors import EvergreenError, MissingArtifact, Unavailable
 from ml.records import Logged
 
+logger = logging.getLogger(__name__)
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
 PREFIX = "evergreen."
+TAG_CHARACTERS = 5000
+"""Longer payloads go into several tags: MLflow's databases hold 8,000 characters each, older ones 5,000."""
+
 ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 RETRYABLE = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "INTERNAL_ERROR"}
 T = TypeVar("T")
@@ -245,7 +253,7 @@ class Tracking:
             found = self._decision(client, key)
             if found is not None:
                 return _logged(found)
-            tags = {"kind": kind, "key": key, "payload": json.dumps(payload, sort_keys=True)}
+            tags = {"kind": kind, "key": key, **_payload_tags(payload)}
             tags |= {"fingerprint": fingerprint} if fingerprint else {}
             tags |= {"effective_day": effective_day.isoformat()} if effective_day else {}
             run = client.create_run(
@@ -269,7 +277,7 @@ class Tracking:
         with _door("read the decisions"):
             runs = self._runs(client, f"{self.name}-decisions", wanted)
             champion = self.alias(CHAMPION)
-            logged = [_logged(run) for run in runs if run.info.status == "FINISHED" or _serves(run, champion)]
+        logged = _in_force(runs, champion)
         found = [entry for entry in logged if not kinds or entry.kind in kinds]
         return sorted(found, key=lambda entry: (entry.decided_at, entry.decision_id))
 
@@ -332,11 +340,19 @@ def _dataset(frame: pd.DataFrame, source: str, fingerprint: str) -> DatasetInput
         return DatasetInput(data._to_mlflow_entity())
 
 
-def _serves(run: Run, champion: int | None) -> bool:
-    if run.data.tags.get(PREFIX + "kind") != "promotion" or champion is None:
-        return False
-    version = json.loads(run.data.tags.get(PREFIX + "payload", "{}")).get("version")
-    return bool(version == champion)
+def _in_force(runs: Sequence[Run], champion: int | None) -> list[Logged]:
+    """Keep what counts: the finished, and promotions that were killed after their alias had moved.
+
+    Such a one serves now, or was replaced by one that names it as the version before.
+    """
+    counted, served = [], {champion} - {None}
+    for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True):
+        entry = _logged(run)
+        half_done = entry.kind == "promotion" and entry.payload.get("version") in served
+        if run.info.status == "FINISHED" or half_done:
+            counted.append(entry)
+            served |= {entry.payload.get("previous_version")} - {None}
+    return counted
 
 
 def _logged(run: Run) -> Logged:
@@ -348,8 +364,30 @@ def _logged(run: Run) -> Logged:
         decided_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         fingerprint=tags.get(PREFIX + "fingerprint"),
         effective_day=date.fromisoformat(effective) if effective else None,
-        payload=json.loads(tags.get(PREFIX + "payload", "{}")),
+        payload=_payload(run),
     )
+
+
+def _payload_tags(payload: Mapping[str, Any]) -> dict[str, str]:
+    text = json.dumps(payload, sort_keys=True)
+    parts = [text[at : at + TAG_CHARACTERS] for at in range(0, len(text), TAG_CHARACTERS)]
+    return {"payload" + (f".{number}" if number else ""): part for number, part in enumerate(parts)}
+
+
+def _payload(run: Run) -> dict[str, Any]:
+    """Read a decision's payload; one that cannot be read is evidence of nothing, and is reported."""
+    tags = run.data.tags
+    parts: list[str] = []
+    while (name := PREFIX + "payload" + (f".{len(parts)}" if parts else "")) in tags:
+        parts.append(tags[name])
+    try:
+        found = json.loads("".join(parts) or "{}")
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    logger.warning("decision %s has a payload that is no JSON object: it counts for nothing", run.info.run_id)
+    return {}
 
 
 def _version(package: str) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import tempfile
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from ml.adapters import models
 from ml.adapters.workspace import Workspace
 from ml.core import metrics
 from ml.core.estimators import predict
-from ml.core.features import add_history, matrix
+from ml.core.features import add_history, join_labels, lookback_days, matrix
 from ml.records import Candidate, Evaluation, Parts, Window
 from ml.settings import Settings, parse
 from ml.steps.stage import stage_main
@@ -80,11 +81,11 @@ def _champion_scores(version: int, window: Window, holdout: pd.DataFrame, servic
     """Score the same rows as the champion would, with its own features and its own history."""
     own = settings_of(version, services)
     train_last_day = services.tracking.version_tags(version)["train_last_day"]
-    labelled = services.workspace(window.workspace).read_table("data/rows.parquet")
+    first, last = (date.fromisoformat(str(edge)) for edge in (holdout["day"].min(), holdout["day"].max()))
     plain = holdout.drop(columns=[column for column in holdout if str(column).startswith("history_")])
     rows = add_history(
         plain,
-        labelled,
+        labelled_before(first, last, own, services, rev=window.data_version),
         own.features.history,
         target=own.task.target,
         label_delay_days=own.task.label_delay_days,
@@ -97,6 +98,36 @@ def _champion_scores(version: int, window: Window, holdout: pd.DataFrame, servic
         },
         index=holdout.index,
     )
+
+
+def labelled_before(first: date, last: date, own: Settings, services: Services, *, rev: str | None) -> pd.DataFrame:
+    """Read the labelled rows that the history features of ``first`` to ``last`` look back on.
+
+    Parameters
+    ----------
+    own
+        The settings of the model that is asked: its features reach back as far as they do,
+        whatever another model's window holds.
+
+    Returns
+    -------
+    DataFrame of shape (n_labelled, n_columns)
+        The key, every column named in ``by``, and the target.
+    """
+    key, target = own.task.key, own.task.target
+    columns = list(dict.fromkeys([*key, *(name for feature in own.features.history for name in feature.by)]))
+    reach = lookback_days(own.features.history, label_delay_days=own.task.label_delay_days)
+    if not reach:
+        return pd.DataFrame(columns=[*columns, target])
+    oldest, newest = first - timedelta(days=reach), last - timedelta(days=max(own.task.label_delay_days, 1))
+    inputs, labels = (
+        services.registry.open(asset, rev=rev, first_day=oldest, last_day=newest) for asset in ("inputs", "labels")
+    )
+    parts = [
+        join_labels(pd.read_parquet(inputs[day], columns=columns), pd.read_parquet(labels[day]), key=key, target=target)
+        for day in sorted(set(inputs) & set(labels))
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, target])
 
 
 def settings_of(version: int, services: Services) -> Settings:

@@ -24,7 +24,8 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     day = champion.day
     labelled_day = day - timedelta(days=settings.task.label_delay_days)
     logger.info("measure_performance: %s", labelled_day)
-    served, _ = history.champion_of(labelled_day, services.tracking.decisions(kinds=history.REIGNS))
+    decisions = services.tracking.decisions(kinds=history.REIGNS)
+    served, _ = history.champion_of(labelled_day, decisions, allow_future=settings.score.force_future_model)
     name = f"version={served.version}.parquet" if served else ""
     shelf = services.shelf(f"predictions/day={labelled_day}")
     labels = services.registry.open("labels", rev=champion.data_version, first_day=labelled_day, last_day=labelled_day)

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator
-from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
 from ml.core.estimators import predict
-from ml.core.features import add_history, join_labels, lookback_days, matrix
+from ml.core.features import add_history, matrix
 from ml.errors import MissingArtifact
 from ml.records import Champion, Scoring
 from ml.settings import Settings
-from ml.steps.evaluate import settings_of
+from ml.steps.evaluate import labelled_before, settings_of
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Scorin
     logger.info("predict: %s with version %d", champion.day, champion.version)
     pipeline = services.tracking.load_model(champion.version)
     own = settings_of(champion.version, services)
-    labelled = _labelled_before(champion, own, services)
+    labelled = labelled_before(champion.day, champion.day, own, services, rev=champion.data_version)
     source = services.registry.open("inputs", rev=champion.data_version, first_day=champion.day, last_day=champion.day)
     place = services.shelf(f"staging/day={champion.day}")
     rows, total = 0, 0.0
@@ -70,30 +69,6 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Scorin
         uri=uri,
         sha256=digest,
     )
-
-
-def _labelled_before(champion: Champion, own: Settings, services: Services) -> pd.DataFrame:
-    """Read the labelled rows that the day's history features look back on."""
-    key, target, delay = own.task.key, own.task.target, max(own.task.label_delay_days, 1)
-    reach = lookback_days(own.features.history, label_delay_days=own.task.label_delay_days)
-    columns = list(dict.fromkeys([*key, *(name for feature in own.features.history for name in feature.by)]))
-    if not reach:
-        return pd.DataFrame(columns=[*columns, target])
-    first, last = champion.day - timedelta(days=reach), champion.day - timedelta(days=delay)
-    span: dict[str, date] = {"first_day": first, "last_day": last}
-    inputs, labels = (
-        services.registry.open(asset, rev=champion.data_version, **span) for asset in ("inputs", "labels")
-    )
-    parts = [
-        join_labels(
-            pd.read_parquet(inputs[day], columns=columns),
-            pd.read_parquet(labels[day]),
-            key=key,
-            target=target,
-        )
-        for day in sorted(set(inputs) & set(labels))
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, target])
 
 
 def _batches(path: Path, rows: int) -> Iterator[pd.DataFrame]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from datetime import UTC, datetime
 
 import pandas as pd
 
+from ml.adapters.workspace import Workspace
+from ml.errors import MissingArtifact
 from ml.records import Champion, Scoring
 from ml.settings import Settings
 from ml.wiring import Services
@@ -25,10 +28,13 @@ def run(champion: Champion, scoring: Scoring, *, settings: Settings, services: S
     ------
     DataRejected
         If the predictions break their contract; what was served before stays.
+    MissingArtifact
+        If the staged file is not the one that ``scoring`` tells of.
     """
     logger.info("publish: %s by version %d", scoring.day, scoring.version)
     staged = services.shelf(f"staging/day={scoring.day}")
     name = f"version={scoring.version}.parquet"
+    _refuse_other(staged, name, scoring)
     frame = staged.read_table(name)
     inputs = services.registry.open("inputs", rev=champion.data_version, first_day=scoring.day, last_day=scoring.day)[
         scoring.day
@@ -58,3 +64,12 @@ def run(champion: Champion, scoring: Scoring, *, settings: Settings, services: S
     )
     logger.info("publish: %s", uri)
     return scoring.model_copy(update={"uri": uri, "report_uri": report_uri, "published": True})
+
+
+def _refuse_other(staged: Workspace, name: str, scoring: Scoring) -> None:
+    """Refuse a file that another run has staged since, or that was only half written."""
+    if hashlib.sha256(staged.objects.get_bytes(staged.name(name))).hexdigest() != scoring.sha256:
+        raise MissingArtifact(
+            f"{staged.uri(name)} is not what was predicted: another run of {scoring.day} has staged it since; "
+            "clear 'predict' and what follows"
+        )

@@ -12,13 +12,12 @@ from datetime import date
 
 import pandas as pd
 
-from ml.adapters import code
 from ml.core import windows
 from ml.core.features import join_labels, lookback_days
-from ml.core.lineage import fingerprint
 from ml.records import DayFile, RetrainRequest, Window
 from ml.settings import Settings
 from ml.steps.command import DVC_WORKSPACE, execute, parser
+from ml.steps.stage import fingerprint_of
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
@@ -57,19 +56,19 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     )
     wanted = [*chosen.lookback, *chosen.days]
     files = [manifest[day] for manifest in (inputs, labels) for day in wanted]
-    name = fingerprint(files, settings, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256())
+    name = fingerprint_of(files, chosen.first_day, settings)
     place = services.workspace(workspace or services.storage.uri(f"runs/{name}{_forced(request)}"))
+    seen = workspace is None and any(services.tracking.decisions(kinds=JUDGED, fingerprint=name))
     if workspace is not None or not place.has("data/window.json"):
         rows = _rows(services, settings, version, wanted)
         in_window = int((rows["day"] >= chosen.first_day.isoformat()).sum())
         place.write_table("data/rows.parquet", rows)
         place.write_json("version.json", {"data_version": version})
-        if workspace is None:
-            place.write_json("settings.json", settings.model_dump(mode="json"))
-            place.write_json("request.json", request.model_dump(mode="json"))
         place.write_json("data/window.json", _window_file(chosen, files, in_window))
+    if workspace is None and (request.force or not seen):  # a judged run keeps what it was judged by
+        place.write_json("settings.json", settings.model_dump(mode="json"))
+        place.write_json("request.json", request.model_dump(mode="json"))
     facts = place.read_json("data/window.json")
-    seen = workspace is None and any(services.tracking.decisions(kinds=JUDGED, fingerprint=name))
     window = Window(
         first_day=chosen.first_day,
         last_day=chosen.last_day,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml.adapters.workspace import write_parquet
 from ml.core import drift
+from ml.errors import SettingsError
 from ml.records import Challenger, Evaluation, Window
 from ml.settings import Settings
 from ml.wiring import Services
@@ -20,12 +21,23 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
     """Keep the reference window and its drift limits with the run, then register its model.
 
     The same fingerprint is registered once: a second call finds the first one's version.
+
+    Raises
+    ------
+    SettingsError
+        If ``drift`` names a column that the data do not have.
     """
     logger.info("register: run %s", evaluation.run_id)
     place = services.workspace(window.workspace)
     recipe = place.read_json("model/recipe.json")
     watched = drift.watched(settings.drift)
-    reference = place.read_table("parts/train.parquet", columns=["day", *watched])
+    train = place.read_table("parts/train.parquet")
+    missing = [column for column in watched if column not in train]
+    if missing:
+        raise SettingsError(
+            f"columns {', '.join(missing)} are named under drift but are not in inputs; correct params.yaml"
+        )
+    reference = train[["day", *watched]]
     limits = drift.limits(reference, settings.drift)
     kept = drift.sample_days(reference, rows=settings.drift.reference_rows, seed=settings.fit.seed)
     tags = {

@@ -1,7 +1,7 @@
 """Land the history that a first training needs: many days, one data version.
 
-Days that are in the registry already are left alone. A day that breaks its contract is set aside
-and reported, and the others go on.
+Days that are in the registry already are left alone. A day that breaks its contract, or that the
+source does not have, is reported, and the others go on.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ml.adapters.contracts import profile
 from ml.adapters.workspace import write_parquet
 from ml.core.contracts import DayProfile
 from ml.core.features import days_between
+from ml.errors import DataRejected, MissingArtifact
 from ml.settings import Settings
 from ml.steps import screen
 from ml.steps.command import execute, iso_day, parser
@@ -48,7 +49,7 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
         batch = _Batch(services, settings, Path(folder))
         for number, day in enumerate(days_between(first_day, last_day), start=1):
             if day not in known["inputs"]:
-                accepted = batch.add("inputs", day, services.source.inputs(day), None)
+                accepted = batch.land("inputs", day, None)
                 if accepted is None:
                     refused.append(f"inputs of {day}")
                     continue
@@ -58,7 +59,7 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
                 if of_day is None:
                     path = services.registry.open("inputs", first_day=day, last_day=day)[day]
                     of_day = pd.read_parquet(path, columns=list(settings.task.key))
-                if batch.add("labels", day, services.source.labels(day), of_day) is None:
+                if batch.land("labels", day, of_day) is None:
                     refused.append(f"labels of {day}")
             if number % REPORT_EVERY_DAYS == 0:
                 sys.stderr.write(f"history: {number} days checked, {batch.rows:,} rows\n")
@@ -86,6 +87,16 @@ class _Batch:
         self.files: dict[Any, Path] = {}
         self.profiles: dict[str, dict[date, DayProfile]] = {"inputs": {}, "labels": {}}
         self.rows = 0
+
+    def land(self, asset: screen.Asset, day: date, known_keys: pd.DataFrame | None) -> pd.DataFrame | None:
+        """Fetch one day and `add` it; None if the source has none, or none that can be read."""
+        fetch = self.services.source.inputs if asset == "inputs" else self.services.source.labels
+        try:
+            frame = fetch(day)
+        except (DataRejected, MissingArtifact) as err:
+            sys.stderr.write(f"history: {asset} of {day} left out: {err}\n")
+            return None
+        return self.add(asset, day, frame, known_keys)
 
     def add(
         self, asset: screen.Asset, day: date, frame: pd.DataFrame, known_keys: pd.DataFrame | None

@@ -25,14 +25,20 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
     Raises
     ------
     DataRejected
-        If either part of a classification task holds a single class: nothing can be learnt from
-        it, or judged on it.
+        If no day is left to train on, or if either part of a classification task holds a single
+        class: nothing can be learnt from it, or judged on it.
     """
     logger.info("split: %d days, the newest %d held out", window.days, settings.split.holdout_days)
     place = services.workspace(window.workspace)
     labelled = place.read_table("data/rows.parquet")
     rows = labelled.loc[labelled["day"] >= window.first_day.isoformat()].reset_index(drop=True)
     days = [date.fromisoformat(day) for day in rows["day"].unique()]
+    if len(days) <= settings.split.holdout_days:
+        raise DataRejected(
+            f"only {len(days)} days from {window.first_day} to {window.last_day} have labelled rows, and "
+            f"split.holdout_days is {settings.split.holdout_days}: nothing is left to train on; "
+            "lengthen the window, or check the labels"
+        )
     first = holdout_first_day(days, settings.split.holdout_days).isoformat()
     rows = add_history(
         rows,

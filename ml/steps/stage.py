@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+from datetime import date
 from typing import Any, Protocol
 
 from ml.adapters import code
@@ -35,11 +38,21 @@ def reopen(workspace: str, *, settings: Settings, services: Services) -> Window:
         first_day=facts["first_day"],
         last_day=facts["last_day"],
         data_version=place.read_json("version.json")["data_version"],
-        fingerprint=fingerprint(files, settings, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256()),
+        fingerprint=fingerprint_of(files, date.fromisoformat(facts["first_day"]), settings),
         workspace=workspace,
         days=len(facts["days"]),
         rows=facts["rows"],
     )
+
+
+def fingerprint_of(files: Iterable[DayFile], first_day: date, settings: Settings) -> str:
+    """Name a training by its rows' content, its settings and code, and the day from which it trains.
+
+    Files before ``first_day`` are read by the history features only: the same files with another
+    first day are another training.
+    """
+    content = fingerprint(files, settings, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256())
+    return hashlib.sha256(f"{content} from {first_day}".encode()).hexdigest()
 
 
 def stage_main(doc: str | None, run: Run, argv: list[str] | None = None) -> int:

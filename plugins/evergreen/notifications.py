@@ -56,7 +56,7 @@ def worst_first(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
 def sentence_of_action(decision: Decision) -> str:
     """Say what the system did about it."""
     if decision.action == "retrain":
-        return "A challenger is being trained; it will serve only if it beats the champion on the same days."
+        return "A challenger has been asked for; it will serve only if it beats the champion on the same days."
     return "No challenger was asked for: " + "; ".join(decision.reasons[1:] or decision.reasons)
 
 
@@ -69,8 +69,7 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         from ml.errors import DataRejected
         from ml.wiring import open_services
 
-        error = context.get("exception")
-        cause = error.__cause__ if isinstance(error, BaseException) and error.__cause__ else error
+        cause = _origin(context.get("exception"))
         rejected = cause if isinstance(cause, DataRejected) else None
         instance, day = context["task_instance"], context.get("partition_key")
         what = "Data refused" if rejected else "Task failed"
@@ -79,7 +78,7 @@ def mail_failure(context: Mapping[str, Any]) -> None:
             "what": what,
             "where": f"{instance.dag_id}.{instance.task_id}",
             "day": day,
-            "error": str(cause),
+            "error": _said(cause),
             "failures": list(rejected.failures) if rejected else [],
             "links": [
                 ("This Airflow run", run_link(context)),
@@ -91,13 +90,34 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         log.exception("the failure could not be mailed")
 
 
+def _origin(error: object) -> object:
+    """Go back to the error of ours that a task's exception was made from, if it was."""
+    from ml.errors import EvergreenError
+
+    cause = error.__cause__ if isinstance(error, BaseException) else None
+    return cause if isinstance(cause, EvergreenError) else error
+
+
+def _said(error: object) -> str:
+    """Put an error in words; those that were not written for people are named by their kind."""
+    from airflow.sdk.exceptions import AirflowException
+
+    from ml.errors import EvergreenError
+
+    if error is None:
+        return "The task ended without an error of its own: it was stopped or killed. Its log may say more."
+    if isinstance(error, (EvergreenError, AirflowException)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def run_link(context: Mapping[str, Any]) -> str:
     """Give the address of this Dag run in Airflow's web UI."""
     from urllib.parse import quote
 
     from airflow.sdk.configuration import conf
 
-    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
+    base = (conf.get("api", "base_url", fallback="") or "http://localhost:8080").rstrip("/")
     instance = context["task_instance"]
     return f"{base}/dags/{quote(instance.dag_id)}/runs/{quote(instance.run_id, safe='')}"
 
@@ -113,6 +133,7 @@ def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     html, text = (environment.get_template(f"{name}.{kind}").render(**facts) for kind in ("html", "txt"))
     return html, text

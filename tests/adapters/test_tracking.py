@@ -1,0 +1,267 @@
+"""The door to MLflow, on a real SQLite store: runs, versions, aliases, decisions, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ml.adapters import models
+from ml.adapters.tracking import PREFIX, TAG_CHARACTERS, Tracking
+from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
+
+FINGERPRINT = "f" * 64
+ROWS = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0)[::-1] ** 2})
+TARGET = (ROWS["a"] > 9).astype("int64")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for all tests; each has a name, and so experiments, of its own."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'new' / 'mlflow.db'}"
+
+
+@pytest.fixture(autouse=True)
+def _leave_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow writes its address into the environment: undo that after each test."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "unset")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
+@pytest.fixture
+def tracking(store: str, request: pytest.FixtureRequest) -> Tracking:
+    return Tracking(store, request.node.name[:60].replace("[", "-").replace("]", ""))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    (folder / "recipe.json").write_text('{"settings": 1}')
+    return folder
+
+
+def fitted(estimator=None) -> Pipeline:
+    return make_pipeline(StandardScaler(), estimator or LogisticRegression()).fit(ROWS, TARGET)
+
+
+def log(tracking: Tracking, recipe: Path, *, pipeline: Pipeline | None = None, fingerprint: str = FINGERPRINT) -> str:
+    return tracking.log_fit(
+        pipeline or fitted(),
+        ROWS,
+        fingerprint=fingerprint,
+        params={"fit.args": "{}", "long": "x" * 9000},
+        metrics={"train_rows": 20.0},
+        tags={"data_version": "abc"},
+        dataset=ROWS.assign(target=TARGET),
+        dataset_source="registry.git@abc",
+        files=recipe,
+    )
+
+
+def register(tracking: Tracking, run_id: str, recipe: Path, *, fingerprint: str = FINGERPRINT) -> int:
+    return tracking.register(run_id, fingerprint=fingerprint, tags={"data_version": "abc"}, files=recipe)
+
+
+def test_a_training_is_one_finished_run_with_all_that_explains_it(tracking: Tracking, recipe: Path) -> None:
+    run_id = log(tracking, recipe)
+    run = tracking.client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[PREFIX + "fingerprint"] == FINGERPRINT
+    assert run.data.params["fit.args"] == "{}"
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.digest == FINGERPRINT[:36]
+    assert "registry.git@abc" in dataset.dataset.source
+    (logged,) = run.outputs.model_outputs
+    model = tracking.client.get_logged_model(logged.model_id)
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    told = (folder / "MLmodel").read_text()
+    assert "signature:" in told and "model.skops" in told and "serialization_format: skops" in told
+    assert (folder / "input_example.json").exists()
+    assert not list(folder.rglob("*.pkl"))
+
+
+def test_what_was_measured_is_added_to_the_run(tracking: Tracking, recipe: Path) -> None:
+    run_id = log(tracking, recipe)
+    tracking.log_results(run_id, {"log_loss": 0.5}, recipe)
+    assert tracking.run_metrics(run_id) == {"train_rows": 20.0, "log_loss": 0.5}
+
+
+def test_a_version_gives_back_the_model_its_tags_and_its_files(tracking: Tracking, recipe: Path) -> None:
+    pipeline = fitted()
+    run_id = log(tracking, recipe, pipeline=pipeline)
+    version = register(tracking, run_id, recipe)
+    assert tracking.alias("challenger") == version
+    loaded = tracking.load_model(version)
+    assert (loaded.predict_proba(ROWS) == pipeline.predict_proba(ROWS)).all()
+    expected = {"fingerprint": FINGERPRINT, "data_version": "abc", "run_id": run_id}
+    assert tracking.version_tags(version) == expected
+    assert tracking.read_file(version, "recipe/recipe.json", lambda path: json.loads(path.read_text())) == {
+        "settings": 1
+    }
+    assert tracking.read_file(version, "monitoring", lambda path: sorted(p.name for p in path.iterdir())) == [
+        "recipe.json"
+    ]
+
+
+def test_a_regression_is_kept_as_one(tracking: Tracking, recipe: Path) -> None:
+    pipeline = fitted(LinearRegression())
+    version = register(tracking, log(tracking, recipe, pipeline=pipeline), recipe)
+    assert (tracking.load_model(version).predict(ROWS) == pipeline.predict(ROWS)).all()
+
+
+def test_the_same_run_is_registered_once_and_another_run_of_its_fingerprint_again(
+    tracking: Tracking, recipe: Path
+) -> None:
+    first = log(tracking, recipe)
+    assert [register(tracking, first, recipe) for _ in range(2)] == [1, 1]
+    tracking.drop_alias("challenger")
+    forced = log(tracking, recipe)
+    assert forced != first
+    assert register(tracking, forced, recipe) == 2
+    assert register(tracking, first, recipe) == 1
+
+
+def test_a_training_that_was_killed_does_not_look_alive_when_it_is_done_again(
+    tracking: Tracking, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Tracking, "_log_model", killed)
+        log(tracking, recipe)
+    other = log(tracking, recipe, fingerprint="e" * 64)
+    done = log(tracking, recipe)
+    runs = tracking._runs(tracking.client, tracking.name, {"fingerprint": FINGERPRINT})
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
+    assert tracking.client.get_run(done).info.status == "FINISHED"
+    assert tracking.client.get_run(other).info.status == "FINISHED"
+
+
+# -- aliases ---------------------------------------------------------------------------------------
+
+
+def test_an_alias_of_a_model_that_does_not_exist_is_none(tracking: Tracking) -> None:
+    assert tracking.alias("champion") is None
+    tracking.drop_alias("champion")
+
+
+def test_an_alias_moves_and_is_removed(tracking: Tracking, recipe: Path) -> None:
+    version = register(tracking, log(tracking, recipe), recipe)
+    assert tracking.alias("champion") is None
+    for _ in range(2):
+        tracking.move_alias("champion", version)
+    assert tracking.alias("champion") == version
+    for _ in range(2):
+        tracking.drop_alias("champion")
+    assert tracking.alias("champion") is None
+
+
+def test_what_is_not_there_is_a_missing_artifact(tracking: Tracking, recipe: Path) -> None:
+    version = register(tracking, log(tracking, recipe), recipe)
+    missing = [
+        lambda: tracking.version_tags(99),
+        lambda: tracking.load_model(99),
+        lambda: tracking.run_metrics("0" * 32),
+        lambda: tracking.move_alias("champion", 99),
+        lambda: tracking.read_file(99, "recipe/recipe.json", Path.read_text),
+    ]
+    for look in missing:
+        with pytest.raises(MissingArtifact, match="MLflow has no such thing"):
+            look()
+    with pytest.raises(EvergreenError):
+        tracking.read_file(version, "recipe/nothing.json", Path.read_text)
+
+
+def test_a_model_file_that_holds_untrusted_types_is_not_loaded(
+    tracking: Tracking, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the registry says is trusted does not count: only the list in code does."""
+    version = register(tracking, log(tracking, recipe, pipeline=fitted()), recipe)
+    source = tracking.client.get_model_version_download_uri(tracking.name, str(version))
+    import skops.io as sio
+
+    evil = make_pipeline(RandomForestClassifier(n_estimators=2)).fit(ROWS, TARGET)
+    model = tracking.client.get_logged_model(source.rsplit("/", 1)[-1]) if source.startswith("models:") else None
+    folder = Path((model.artifact_location if model else source).removeprefix("file://"))
+    sio.dump(evil, folder / "model.skops")
+    monkeypatch.setattr(models, "TRUSTED_TYPES", [])
+    with pytest.raises(SettingsError, match=r"types that are not trusted: .*TRUSTED_TYPES in ml/adapters/models.py"):
+        tracking.load_model(version)
+
+
+# -- decisions -------------------------------------------------------------------------------------
+
+
+def decide(tracking: Tracking, kind: str, key: str, **payload: object):
+    return tracking.open_decision(
+        kind, key, fingerprint=FINGERPRINT, effective_day=date(2013, 6, 1), payload={"reasons": ["because"], **payload}
+    )
+
+
+def test_a_decision_counts_once_it_is_closed_and_is_written_once(tracking: Tracking) -> None:
+    assert tracking.decisions() == []
+    opened = decide(tracking, "hold", "hold version 2")
+    assert tracking.decisions() == []
+    assert decide(tracking, "hold", "hold version 2", other="facts") == opened
+    for _ in range(2):
+        tracking.close_decision(opened)
+    assert tracking.decisions() == [opened]
+    assert opened.payload == {"reasons": ["because"]}
+    assert opened.effective_day == date(2013, 6, 1)
+
+
+def test_decisions_are_found_by_kind_and_fingerprint_oldest_first(tracking: Tracking) -> None:
+    for number, kind in enumerate(["hold", "retrain_request", "hold"]):
+        tracking.close_decision(decide(tracking, kind, f"decision {number}"))
+        time.sleep(0.002)
+    assert [entry.kind for entry in tracking.decisions()] == ["hold", "retrain_request", "hold"]
+    assert len(tracking.decisions(kinds=("hold",))) == 2
+    assert len(tracking.decisions(fingerprint=FINGERPRINT)) == 3
+    assert tracking.decisions(fingerprint="0" * 64) == []
+
+
+def test_a_payload_longer_than_a_tag_comes_back_whole(tracking: Tracking) -> None:
+    reasons = [f"drift of column {number} ä" for number in range(2000)]
+    tracking.close_decision(decide(tracking, "retrain_request", "a long one", reasons=reasons))
+    (entry,) = tracking.decisions()
+    assert entry.payload["reasons"] == reasons
+    run = tracking.client.get_run(entry.decision_id)
+    assert max(len(value) for value in run.data.tags.values()) <= TAG_CHARACTERS
+
+
+def test_a_decision_that_somebody_else_wrote_by_hand_is_reported_and_breaks_nothing(
+    tracking: Tracking, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking.close_decision(decide(tracking, "hold", "ours"))
+    experiment = tracking.client.get_experiment_by_name(f"{tracking.name}-decisions")
+    for payload in ("{", "[1]"):
+        run = tracking.client.create_run(experiment.experiment_id, tags={PREFIX + "payload": payload})
+        tracking.client.set_terminated(run.info.run_id, "FINISHED")
+    assert [entry.payload for entry in tracking.decisions() if entry.kind == "unknown"] == [{}, {}]
+    assert "it counts for nothing" in caplog.text
+
+
+# -- a server that is not there --------------------------------------------------------------------
+
+
+def test_a_server_that_is_down_is_unavailable_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = Tracking("http://127.0.0.1:1", "orders")
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="is MLflow up"):
+        dead.alias("champion")
+    assert time.monotonic() - started < 20
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for call in (dead.decisions, lambda: dead.version_tags(1), lambda: dead.move_alias("champion", 1)):
+        with pytest.raises(Unavailable, match="MLflow did not answer"):
+            call()

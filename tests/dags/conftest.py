@@ -1,0 +1,19 @@
+"""Airflow in a temporary home, before anything here imports it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.dags.airflow_home import PROJECT, isolate
+
+isolate()
+
+
+@pytest.fixture(scope="session")
+def bag() -> Any:
+    """Parse all Dag files, as the Dag processor does."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(PROJECT / "dags"))

@@ -1,0 +1,345 @@
+"""The four Dags run for real, one after the other, on 45 days of 2013 and what comes after them.
+
+Nothing is mocked: the data registry is Git and DVC, MLflow keeps its SQLite file, Great Expectations and
+Evidently judge, and mail goes through a mail server. Each fixture is one chapter of the story and asks for
+the one before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.dags.postbox import smtp_server
+from tests.dags.world import Ran, World
+
+# Tasks run in this process, where a warning is an error; in their own, as in production, it is none.
+pytestmark = pytest.mark.filterwarnings("ignore")
+SEEDED = 45
+NEXT = SEEDED + 1
+DRIFTED = NEXT + 7  # the whole trailing window has moved, and the cooldown is over
+BROKEN = DRIFTED + 1
+
+
+def day(number: int) -> date:
+    """Give the nth day of 2013."""
+    return date(2013, 1, 1) + timedelta(days=number - 1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    from airflow.utils.db import initdb
+    from evergreen import warm
+
+    warm.import_all(warm.HEAVY_MODULES)  # as the scheduler does; their warnings are upstream's
+    initdb()
+    made = World(tmp_path_factory.mktemp("evergreen"))
+    server = smtp_server(made.postbox)
+    server.start()
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            made.open(environment, server.port)
+            made.deliver(day(1), day(NEXT))
+            assert made.seed(day(1), day(SEEDED))["refused"] == []
+            yield made
+    finally:
+        server.stop()
+
+
+# --- chapter 1: nobody serves yet -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unserved(world: World) -> dict[str, Ran]:
+    return {dag_id: world.run(dag_id, day=day(SEEDED)) for dag_id in ("score", "monitor")}
+
+
+def test_a_day_without_champion_is_skipped_and_green(unserved: dict[str, Ran]) -> None:
+    scored = unserved["score"]
+    assert scored.state == "success"
+    assert set(scored.states.values()) == {"skipped"}
+    assert scored.mails == []
+
+
+def test_without_champion_one_is_asked_for_and_nobody_is_alarmed(unserved: dict[str, Ran], world: World) -> None:
+    monitored = unserved["monitor"]
+    assert monitored.state == "success"
+    assert monitored.states["trigger_retrain"] == "success"
+    assert monitored.states["alert"] == "skipped"
+    assert monitored.mails == []
+    assert "no champion" in world.queued("retrain")[f"monitor__{day(SEEDED)}"]["why"]
+
+
+# --- chapter 2: the first challenger ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(world: World, unserved: dict[str, Ran]) -> Ran:
+    return world.run("retrain", conf={"why": "the first one", "asked_by": "a test"})
+
+
+def test_a_challenger_that_passes_every_rule_serves(trained: Ran, world: World) -> None:
+    assert trained.state == "success"
+    assert set(trained.states.values()) == {"success"}
+    assert trained.records["promote"]["promoted"]
+    assert world.services.tracking.alias("champion") == 1
+    (decision,) = world.decisions("promotion")
+    assert decision["version"] == 1
+    assert decision["judged_on"] == day(SEEDED).isoformat()
+    assert trained.mails == []
+
+
+def test_the_same_training_is_not_done_twice(trained: Ran, world: World) -> None:
+    repeated = world.run("retrain", conf={"why": "the very same again"})
+    assert repeated.state == "success"
+    assert set(repeated.states.values()) == {"skipped"}
+    assert len(world.decisions("promotion", "hold")) == 1
+    assert versions(world) == 1
+
+
+def test_clearing_a_promotion_promotes_nothing_new(trained: Ran, world: World) -> None:
+    before = world.decisions()
+    cleared = world.run("retrain", again=trained)
+    assert cleared.state == "success"
+    assert world.decisions() == before
+    assert versions(world) == 1
+    assert world.services.tracking.alias("champion") == 1
+
+
+# --- chapter 3: a calm day --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ingested(world: World, trained: Ran) -> Ran:
+    return world.run("ingest", day=day(NEXT))
+
+
+def test_a_day_enters_the_registry_and_is_announced(ingested: Ran, world: World) -> None:
+    assert ingested.state == "success"
+    assert ingested.records["commit"]["changed"]
+    assert ingested.records["commit"]["data_version"] == world.services.registry.head()
+    assert day(NEXT) in world.services.registry.days("inputs")
+    assert day(SEEDED) in world.services.registry.days("labels")
+    assert day(NEXT) not in world.services.registry.days("labels")
+    assert ("evergreen_inputs", day(NEXT).isoformat()) in world.events()
+    assert ingested.mails == []
+
+
+def test_clearing_ingest_leaves_the_registry_as_it_is(ingested: Ran, world: World) -> None:
+    head = world.services.registry.head()
+    cleared = world.run("ingest", day=day(NEXT), again=ingested)
+    assert cleared.state == "success"
+    assert not cleared.records["commit"]["changed"]
+    assert world.services.registry.head() == head == ingested.records["commit"]["data_version"]
+
+
+@pytest.fixture(scope="module")
+def scored(world: World, ingested: Ran, unserved: dict[str, Ran]) -> Ran:
+    late = world.run("score", day=day(SEEDED), again=unserved["score"])
+    assert late.states["publish"] == "success", "a skipped day can be cleared once somebody serves"
+    return world.run("score", day=day(NEXT))
+
+
+def test_predictions_are_published_and_announced(scored: Ran, world: World) -> None:
+    assert scored.state == "success"
+    assert set(scored.states.values()) == {"success"}
+    published = scored.records["publish"]
+    assert published["published"]
+    assert sha256(published["uri"]) == published["sha256"]
+    assert ("evergreen_predictions", day(NEXT).isoformat()) in world.events()
+
+
+def test_scoring_a_day_again_gives_the_same_bytes(scored: Ran, world: World) -> None:
+    before = sha256(scored.records["publish"]["uri"])
+    cleared = world.run("score", day=day(NEXT), again=scored)
+    assert cleared.records["publish"] == scored.records["publish"]
+    assert sha256(cleared.records["publish"]["uri"]) == before
+
+
+@pytest.fixture(scope="module")
+def calm(world: World, scored: Ran) -> Ran:
+    return world.run("monitor", day=day(NEXT))
+
+
+def test_a_calm_day_mails_nobody_and_asks_for_nothing(calm: Ran, world: World) -> None:
+    assert calm.state == "success"
+    assert calm.records["measure_drift"]["status"] == "calm"
+    assert calm.states["trigger_retrain"] == calm.states["alert"] == "skipped"
+    assert calm.mails == []
+    assert f"monitor__{day(NEXT)}" not in world.queued("retrain")
+
+
+def test_live_performance_is_of_the_day_whose_labels_came(calm: Ran) -> None:
+    measured = calm.records["measure_performance"]
+    assert measured["labelled_day"] == day(SEEDED).isoformat()
+    assert 0 < measured["metrics"]["log_loss"] < 2
+
+
+# --- chapter 4: a challenger that loses -------------------------------------------------------------
+
+
+@contextmanager
+def poor_settings(world: World) -> Iterator[None]:
+    """Let what is trained meanwhile learn next to nothing."""
+    path = world.home / "params.yaml"
+    honest = path.read_text(encoding="utf-8")
+    params = yaml.safe_load(honest)
+    params["fit"] = {"estimator": "sklearn.linear_model.LogisticRegression", "args": {"C": 1e-9}, "encoding": "onehot"}
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(honest, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def held(world: World, calm: Ran) -> Ran:
+    with poor_settings(world):
+        return world.run("retrain", conf={"why": "a poor idea"})
+
+
+def test_a_challenger_that_loses_is_held_and_the_run_is_green(held: Ran, world: World) -> None:
+    assert held.state == "success"
+    assert held.states.pop("promote") == "skipped"
+    assert set(held.states.values()) == {"success"}
+    assert world.services.tracking.alias("champion") == 1
+    assert held.mails == []
+    (decision,) = world.decisions("hold")
+    assert decision["verdict"]["decision"] == "hold"
+    assert [ruling["rule"] for ruling in decision["verdict"]["rulings"] if not ruling["passed"]]
+
+
+def test_settings_were_pinned_for_the_whole_run(held: Ran, world: World) -> None:
+    pinned = world.services.workspace(held.records["pull"]["workspace"]).read_json("settings.json")
+    assert pinned["fit"]["args"] == {"C": 1e-9}
+
+
+def test_clearing_a_hold_holds_once(held: Ran, world: World) -> None:
+    with poor_settings(world):
+        cleared = world.run("retrain", again=held)
+    assert cleared.state == "success"
+    assert len(world.decisions("hold")) == 1
+
+
+# --- chapter 5: the world moves ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alarmed(world: World, held: Ran) -> Ran:
+    world.deliver(
+        day(NEXT + 1),
+        day(DRIFTED),
+        lambda rows: rows.assign(distance=rows["distance"] * 1.6, sched_dep_minute=rows["sched_dep_minute"] // 2),
+    )
+    assert world.seed(day(NEXT + 1), day(DRIFTED))["refused"] == []
+    return world.run("monitor", day=day(DRIFTED))
+
+
+def test_drift_is_mailed_once_in_html_and_in_plain_text(alarmed: Ran, world: World) -> None:
+    assert alarmed.state == "success"
+    (mail,) = alarmed.mails
+    assert mail["Subject"].startswith(f"Drift on {day(DRIFTED)}")
+    assert mail["To"] == "ml-team@example.com"
+    assert world.postbox.recipients[-1] == ["ml-team@example.com"]
+    for kind in ("html", "plain"):
+        body = mail.get_body((kind,))
+        assert body is not None, kind
+        said = body.get_content()
+        assert "distance" in said
+        assert "sched_dep_minute" in said
+        assert "http://airflow.test:8080/dags/monitor/runs/" in said
+        assert "None" not in said
+
+
+def test_drift_asks_for_a_challenger_in_the_days_own_name(alarmed: Ran, world: World) -> None:
+    assert alarmed.states["trigger_retrain"] == "success"
+    asked = world.queued("retrain")[f"monitor__{day(DRIFTED)}"]
+    assert "distance" in asked["why"]
+    assert asked["asked_by"] == f"monitor of {day(DRIFTED)}"
+    (request,) = [found for found in world.decisions("retrain_request") if "drift" in found["reasons"][0]]
+    assert request["version"] == 1
+
+
+def test_clearing_an_alarm_mails_and_asks_no_second_time(alarmed: Ran, world: World) -> None:
+    before = world.decisions()
+    cleared = world.run("monitor", day=day(DRIFTED), again=alarmed)
+    assert cleared.state == "success"
+    assert cleared.mails == []
+    assert cleared.states["trigger_retrain"] == "skipped"
+    assert world.decisions() == before
+
+
+# --- chapter 6: a broken day ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def refused(world: World, alarmed: Ran) -> tuple[Ran, str]:
+    head = world.services.registry.head()
+    world.deliver(day(BROKEN), day(BROKEN), lambda rows: rows.assign(distance=-1.0))
+    return world.run("ingest", day=day(BROKEN)), head
+
+
+def test_a_broken_day_turns_ingest_red_at_the_first_try(refused: tuple[Ran, str], world: World) -> None:
+    ran, head = refused
+    assert ran.state == "failed"
+    assert ran.states == {"land": "success", "screen": "failed", "commit": "upstream_failed"}
+    assert ran.tries["screen"] == 1
+    assert world.services.registry.head() == head
+
+
+def test_one_mail_says_what_broke_where_and_how_often(refused: tuple[Ran, str]) -> None:
+    (mail,) = refused[0].mails
+    assert mail["Subject"] == f"Data refused: ingest.screen for {day(BROKEN)}"
+    rows = refused[0].records["land"] and len(read(refused[0], "inputs"))
+    for kind in ("html", "plain"):
+        said = " ".join(mail.get_body((kind,)).get_content().split())
+        assert "distance must be between 1 and 10000" in said
+        assert f"{rows}" in said
+        assert "-1" in said
+        assert "Next: mend the source and clear this run" in said
+        assert "report.html" in said
+        assert "http://airflow.test:8080/dags/ingest/runs/" in said
+        assert "None" not in said
+
+
+def test_a_mended_day_is_cleared_and_gets_in(refused: tuple[Ran, str], world: World) -> None:
+    ran, head = refused
+    world.deliver(day(BROKEN), day(BROKEN))
+    mended = world.run("ingest", day=day(BROKEN), again=ran)
+    assert mended.state == "success"
+    assert mended.mails == []
+    assert world.services.registry.head() != head
+    assert day(BROKEN) in world.services.registry.days("inputs")
+
+
+def test_a_run_without_a_day_says_how_to_give_it_one(world: World, refused: tuple[Ran, str]) -> None:
+    ran = world.run("score")
+    assert ran.state == "failed"
+    (mail,) = ran.mails
+    assert mail["Subject"] == "Task failed: score.resolve"
+    assert "airflow backfill create --dag-id" in " ".join(mail.get_body(("plain",)).get_content().split())
+
+
+def versions(world: World) -> int:
+    """Count the registered versions."""
+    from mlflow import MlflowClient
+
+    return len(MlflowClient(world.services.environment.tracking).search_model_versions("name='flight-delay'"))
+
+
+def read(ran: Ran, asset: str) -> Any:
+    import pandas as pd
+
+    landed = ran.records["land"]
+    return pd.read_parquet(Path(landed["workspace"]) / asset / f"day={landed['day']}.parquet")
+
+
+def sha256(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

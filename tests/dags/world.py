@@ -1,0 +1,176 @@
+"""A small real Evergreen in a temporary folder, and Airflow running its real Dags in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from email.message import EmailMessage
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from ml.wiring import Services, open_services
+from tests.dags.airflow_home import PROJECT
+from tests.dags.postbox import Postbox, smtp_connection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Change = Callable[["pd.DataFrame"], "pd.DataFrame"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of one Dag run."""
+
+    run_id: str
+    state: str
+    states: dict[str, str | None]
+    tries: dict[str, int]
+    records: dict[str, Any]
+    """What each task handed on."""
+    mails: list[EmailMessage]
+    """What arrived while it ran."""
+
+
+@dataclass
+class World:
+    """Everything of one installation below ``home``; its source is a folder of files, one a day."""
+
+    home: Path
+    postbox: Postbox = field(default_factory=Postbox)
+
+    def open(self, monkeypatch: pytest.MonkeyPatch, smtp_port: int) -> None:
+        """Write params.yaml and lead this process's environment here."""
+        params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+        source = self.home / "source"
+        params["source"] = {
+            "kind": "files",
+            "inputs": str(source / "inputs" / "{day}.parquet"),
+            "labels": str(source / "labels" / "{day}.parquet"),
+        }
+        for folder in (source / "inputs", source / "labels"):
+            folder.mkdir(parents=True)
+        (self.home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        for name in [name for name in os.environ if name.startswith(("EVERGREEN_", "AWS_"))]:
+            if name != "EVERGREEN_TEST_AIRFLOW_HOME":
+                monkeypatch.delenv(name)
+        monkeypatch.setenv("EVERGREEN_HOME", str(self.home))
+        monkeypatch.setenv("EVERGREEN_PARAMS", str(self.home / "params.yaml"))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}")
+        monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", smtp_connection(smtp_port))
+
+    @property
+    def services(self) -> Services:
+        return open_services()
+
+    def deliver(self, first: date, last: date, change: Change | None = None) -> None:
+        """Put the real flights of some days of 2013 into the source folder, with ``change`` made to the inputs."""
+        from ml.adapters.sources.demo import DemoSource
+
+        demo = DemoSource(replay=False)
+        for number in range((last - first).days + 1):
+            day = first + timedelta(days=number)
+            inputs = demo.inputs(day)
+            (change(inputs) if change else inputs).to_parquet(self.home / f"source/inputs/{day}.parquet")
+            demo.labels(day).to_parquet(self.home / f"source/labels/{day}.parquet")
+
+    def seed(self, first: date, last: date) -> dict[str, Any]:
+        """Bring days into the registry the quick way: one data version."""
+        from ml.steps import seed
+
+        services = self.services
+        return seed.run(first, last, settings=services.settings, services=services)
+
+    def decisions(self, *kinds: str) -> list[dict[str, Any]]:
+        """List the payloads of what was decided."""
+        return [entry.payload | {"kind": entry.kind} for entry in self.services.tracking.decisions(kinds=kinds)]
+
+    @cached_property
+    def dags(self) -> Mapping[str, Any]:
+        from airflow.dag_processing.dagbag import DagBag
+
+        dags = DagBag(str(PROJECT / "dags")).dags
+        for task in (task for dag in dags.values() for task in dag.tasks):
+            task.retry_delay = timedelta(milliseconds=10)  # what fails here shows at once
+            task.retry_exponential_backoff = False
+        return dags
+
+    def run(
+        self, dag_id: str, *, day: date | None = None, conf: dict[str, Any] | None = None, again: Ran | None = None
+    ) -> Ran:
+        """Run a Dag to its end with ``dag.test()``, for a partition; ``again`` clears that run and runs it anew.
+
+        ``dag.test()`` of Airflow 3.3.2 takes no partition key, so the Dag run itself is created here, as the
+        scheduler creates one: with the key and without a logical date.
+        """
+        from airflow.models import dagrun
+
+        before = len(self.postbox.messages)
+        started = datetime.now(UTC)
+
+        def create(*, dag: Any, session: Any, run_after: datetime, conf: Any, triggered_by: Any, **_: Any) -> Any:
+            if again is not None:
+                dag.clear(run_id=again.run_id, dag_run_state=dagrun.DagRunState.RUNNING, session=session)
+                found = session.query(dagrun.DagRun).filter_by(dag_id=dag.dag_id, run_id=again.run_id).one()
+                session.refresh(found)
+                found.dag = dag
+                return found
+            return dag.create_dagrun(
+                run_id=f"test__{started.isoformat()}",
+                run_after=run_after,
+                conf=conf,
+                run_type=dagrun.DagRunType.MANUAL,
+                state=dagrun.DagRunState.RUNNING,
+                triggered_by=triggered_by,
+                start_date=run_after,
+                partition_key=day.isoformat() if day else None,
+                session=session,
+            )
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(dagrun, "get_or_create_dagrun", create)
+            ended = self.dags[dag_id].test(logical_date=started, run_conf=conf)
+        return self._facts(dag_id, ended.run_id, before)
+
+    def _facts(self, dag_id: str, run_id: str, mails_before: int) -> Ran:
+        from airflow.models.dagrun import DagRun
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = session.query(DagRun).filter_by(dag_id=dag_id, run_id=run_id).one()
+            instances = found.get_task_instances(session=session)
+            xcoms = session.query(XComModel).filter_by(dag_id=dag_id, run_id=run_id, key="return_value").all()
+            return Ran(
+                run_id=run_id,
+                state=str(found.state),
+                states={instance.task_id: instance.state for instance in instances},
+                tries={instance.task_id: instance.try_number for instance in instances},
+                records={x.task_id: XComModel.deserialize_value(x) for x in xcoms},
+                mails=self.postbox.messages[mails_before:],
+            )
+
+    def queued(self, dag_id: str) -> dict[str, dict[str, Any]]:
+        """Give the Dag runs that wait for a scheduler, with what they were asked with."""
+        from airflow.models.dagrun import DagRun
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = session.query(DagRun).filter_by(dag_id=dag_id, state="queued").all()
+            return {run.run_id: run.conf for run in found}
+
+    def events(self) -> list[tuple[str, str | None]]:
+        """List asset events: the asset's name, and the partition it speaks of."""
+        from airflow.models.asset import AssetEvent
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            events = session.query(AssetEvent).order_by(AssetEvent.id).all()
+            return [(event.name, event.partition_key) for event in events]

@@ -1,0 +1,323 @@
+"""Mails: readable in both forms, safe whatever the data say, and sent once by a real server."""
+
+from __future__ import annotations
+
+import re
+import socket
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from evergreen import notifications
+
+from ml.errors import DataRejected, SettingsError
+from ml.records import ColumnDrift, Decision, DriftReport, LivePerformance, RetrainRequest
+from tests.dags.postbox import Postbox, smtp_connection
+
+DAY = date(2013, 4, 1)
+MAILS = Path(__file__).resolve().parents[2] / "build" / "mails"
+EVIL = "<script>alert('x')</script>"
+LONG = "s3://evergreen-storage/" + "a-very-long-prefix-without-any-space/" * 6 + "drift.html"
+
+
+def column(name: str, score: float | None, limit: float | None = 0.1, role: Any = "structural") -> ColumnDrift:
+    moved = score is not None and limit is not None and score > limit
+    return ColumnDrift(column=name, role=role, method="wasserstein", score=score, limit=limit, drifted=moved)
+
+
+DRIFT = DriftReport(
+    day=DAY,
+    status="drift",
+    champion_version=3,
+    reason="2 of 7 structural columns moved: sched_dep_minute 1.45 (limit 0.10), distance 0.83 (limit 0.10)",
+    current_first_day=date(2013, 3, 26),
+    current_rows=6344,
+    columns=(
+        column("carrier", 0.011),
+        column("distance", 0.827),
+        column("sched_dep_minute", 1.446),
+        column("temp", 4.2, 3.783, "environment"),
+        column("visib", None, 1.46, "environment"),
+        column("dest", 0.038),
+        column("origin", 0.002),
+        column("clock_minutes", 0.015, 0.107),
+        column("sched_arr_minute", 0.015),
+    ),
+    report_uri="/srv/evergreen/var/storage/monitor/day=2013-04-01/version=3/drift.html",
+)
+PERFORMANCE = LivePerformance(
+    day=DAY,
+    labelled_day=date(2013, 3, 31),
+    rows=954,
+    metrics={"log_loss": 0.5412, "roc_auc": 0.6123, "brier": 0.1834},
+    reason="version 3 on 954 labelled rows",
+)
+ASKED = Decision(
+    day=DAY,
+    action="retrain",
+    reasons=(f"drift: {DRIFT.reason}",),
+    alarm=True,
+    request=RetrainRequest(asked_by="monitor of 2013-04-01", reasons=("drift",)),
+)
+WAITING = "waiting: a challenger was judged on 2013-03-29, cooldown is 7 days"
+RUN = "http://airflow.test:8080/dags/ingest/runs/scheduled__2013-04-01"
+FAILURES: tuple[dict[str, object], ...] = (
+    {
+        "expectation": "expect_column_values_to_be_between",
+        "column": "distance",
+        "level": "row",
+        "message": "distance must be between 1 and 10000",
+        "unexpected_rows": 743,
+        "examples": ["-1", "0"],
+    },
+    {
+        "expectation": "expect_table_row_count_to_be_between",
+        "column": None,
+        "level": "table",
+        "message": "the table must have between 421 and 1684 rows, and has 212",
+        "unexpected_rows": 0,
+        "examples": [],
+    },
+)
+REFUSED = DataRejected(
+    "inputs of 2013-04-01 refused: 743 of 743 rows (100.0%) break row-level expectations, more than the 5.0% that may "
+    "be quarantined (screen.max_quarantined_share). Report: /srv/evergreen/var/storage/quarantine/inputs/"
+    "day=2013-04-01/report.html. Next: mend the source and clear this run",
+    report_uri="/srv/evergreen/var/storage/quarantine/inputs/day=2013-04-01/report.html",
+    failures=FAILURES,
+)
+
+
+def drift_facts(**changes: Any) -> dict[str, Any]:
+    facts = {
+        "subject": "Drift on 2013-04-01: 2 of 7 structural columns moved",
+        "drift": DRIFT,
+        "performance": PERFORMANCE,
+        "decision": ASKED,
+        "columns": notifications.worst_first(DRIFT.columns),
+        "task": "flight-delay",
+        "did": notifications.sentence_of_action(ASKED),
+        "links": [("This Airflow run", RUN), ("Evidently report", DRIFT.report_uri)],
+    }
+    return facts | changes
+
+
+def context(error: BaseException | None, day: str | None = "2013-04-01") -> dict[str, Any]:
+    """Give what Airflow calls a failure callback with, as far as it is read."""
+    instance = SimpleNamespace(dag_id="ingest", task_id="screen", run_id="scheduled__2013-04-01")
+    return {"task_instance": instance, "partition_key": day, "exception": error}
+
+
+def caused(outer: Exception, cause: Exception) -> Exception:
+    outer.__cause__ = cause
+    return outer
+
+
+def both(mail: Any) -> tuple[str, str]:
+    return mail.get_body(("html",)).get_content(), mail.get_body(("plain",)).get_content()
+
+
+def visible(html: str) -> str:
+    """Strip the tags, as a reader's eyes do."""
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+# --- what a mail says -------------------------------------------------------------------------------
+
+
+def test_a_drift_mail_says_what_moved_how_far_and_what_follows() -> None:
+    html, text = notifications.render("drift", drift_facts())
+    for said in (visible(html), " ".join(text.split())):
+        assert "2 of 7 structural columns moved" in said
+        assert said.index("1.446") < said.index("0.827") < said.index("0.011")
+        assert "1.446" in said
+        assert "0.827" in said
+        assert "A challenger has been asked for" in said
+        assert "version 3 on 954 labelled rows" in said
+        assert "6,344 rows" in said
+        assert "drift.html" in said
+        assert "None" not in said
+
+
+def test_structural_columns_come_first_and_the_farthest_over_their_limit() -> None:
+    found = [entry.column for entry in notifications.worst_first(DRIFT.columns)]
+    assert found[:2] == ["sched_dep_minute", "distance"]
+    assert found[-1] == "temp"
+    assert len(found) == notifications.WORST_COLUMNS
+
+
+def test_a_column_without_score_or_limit_is_unknown() -> None:
+    html, text = notifications.render("drift", drift_facts(columns=[column("visib", None, None)]))
+    assert visible(html).count("unknown") == 2
+    assert text.count("unknown") == 2
+
+
+def test_what_is_waited_for_is_said() -> None:
+    waits = Decision(day=DAY, action="nothing", reasons=("drift: 2 of 7", WAITING), alarm=True)
+    assert notifications.sentence_of_action(waits) == f"No challenger was asked for: {WAITING}"
+
+
+@pytest.mark.parametrize("name", ["drift", "failure"])
+def test_values_of_the_data_are_never_markup(name: str) -> None:
+    failures = [FAILURES[0] | {"column": EVIL, "message": EVIL, "examples": [EVIL, "a & b"]}]
+    facts = {
+        "drift": drift_facts(columns=[column(EVIL, 0.5)], did=EVIL, task=EVIL, subject=EVIL, links=[(EVIL, EVIL)]),
+        "failure": failure_facts(error=EVIL, failures=failures, what=EVIL, where=EVIL, day=EVIL, subject=EVIL),
+    }[name]
+    html, text = notifications.render(name, facts)
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert EVIL in text
+
+
+def test_a_link_is_one_only_if_it_leads_to_the_web() -> None:
+    links = [("bad", "javascript:alert(1)"), ("good", RUN), ("none", "")]
+    html, text = notifications.render("failure", failure_facts(links=links))
+    assert re.findall(r'href="([^"]*)"', html) == [RUN]
+    assert "none" not in visible(html)
+    assert "none:" not in text
+
+
+@pytest.mark.parametrize("name", ["drift", "failure"])
+def test_mails_stand_alone_and_fit_a_phone(name: str) -> None:
+    facts = {"drift": drift_facts, "failure": failure_facts}[name]()
+    html, _ = notifications.render(name, facts)
+    assert 'name="viewport"' in html
+    assert not re.search(r"<(img|link|script|iframe)|url\(|@import", html)
+    assert "overflow-wrap:anywhere" in html.replace(" ", "")
+    assert not re.search(r"(?<!max-)(?<!min-)width:\s*[4-9]\d\dpx", html)
+
+
+@pytest.mark.parametrize("name", ["drift", "failure"])
+def test_plain_text_is_readable(name: str) -> None:
+    facts = {"drift": drift_facts, "failure": failure_facts}[name]()
+    _, text = notifications.render(name, facts)
+    assert not re.search(r"[<>{}]|&\w+;", text)
+    assert "\n\n\n" not in text
+    assert not text.startswith("\n")
+    assert text.endswith("\n")
+    assert all(len(line) <= 100 or "/" in line for line in text.splitlines())
+
+
+def failure_facts(**changes: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "subject": "Data refused: ingest.screen for 2013-04-01",
+        "what": "Data refused",
+        "where": "ingest.screen",
+        "day": "2013-04-01",
+        "error": str(REFUSED),
+        "failures": list(FAILURES),
+        "links": [("This Airflow run", RUN), ("Validation report", REFUSED.report_uri)],
+    }
+    return facts | changes
+
+
+# --- sending ----------------------------------------------------------------------------------------
+
+
+def test_a_mail_arrives_at_everyone_in_both_forms(postbox: Postbox) -> None:
+    to = ("ml-team@example.com", "on-call@example.com")
+    message_id = notifications.send("drift", "Drift on a day:\nwith a break", drift_facts(), to)
+    (mail,) = postbox.messages
+    assert postbox.recipients == [list(to)]
+    assert mail["Subject"] == "Drift on a day: with a break"
+    assert mail["From"] == "evergreen@localhost"
+    assert mail["Message-ID"] == message_id
+    assert mail["Date"]
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_letters_beyond_ascii_arrive(postbox: Postbox) -> None:
+    notifications.send("failure", "Überraschung — 東京", failure_facts(error="Zürich → 東京"), ["a@example.com"])
+    (mail,) = postbox.messages
+    assert mail["Subject"] == "Überraschung — 東京"
+    assert all("Zürich → 東京" in said for said in both(mail))
+
+
+def test_a_refusal_is_mailed_with_its_evidence(postbox: Postbox) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    notifications.mail_failure(context(caused(AirflowFailException(str(REFUSED)), REFUSED)))
+    (mail,) = postbox.messages
+    assert mail["Subject"] == "Data refused: ingest.screen for 2013-04-01"
+    html, text = both(mail)
+    for said in (visible(html), " ".join(text.split())):
+        assert "distance must be between 1 and 10000" in said
+        assert "743" in said
+        assert "-1, 0" in said
+        assert "the table must have between 421 and 1684 rows" in said
+        assert "mend the source and clear this run" in said
+        assert "None" not in said
+        assert "/dags/ingest/runs/scheduled__2013-04-01" in html
+
+
+def test_an_error_of_ours_is_quoted(postbox: Postbox) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    error = SettingsError("params.yaml is wrong: fit.seed")
+    notifications.mail_failure(context(caused(AirflowFailException("x"), error), day=None))
+    (mail,) = postbox.messages
+    assert mail["Subject"] == "Task failed: ingest.screen"
+    assert all("params.yaml is wrong: fit.seed" in said for said in both(mail))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (caused(ValueError("the outer one"), KeyError("inner")), "ValueError: the outer one"),
+        (KeyError("log_loss"), "KeyError: 'log_loss'"),
+        (AssertionError(), "AssertionError"),
+        (None, "without an error of its own"),
+    ],
+)
+def test_any_other_error_is_named(postbox: Postbox, error: Exception | None, said: str) -> None:
+    notifications.mail_failure(context(error))
+    (mail,) = postbox.messages
+    _, text = both(mail)
+    assert said in text
+    assert "None" not in text
+
+
+def test_a_message_for_people_is_not_lost_to_the_error_behind_it(postbox: Postbox) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    notifications.mail_failure(context(caused(AirflowFailException("give the run a day"), ValueError("bad iso"))))
+    (mail,) = postbox.messages
+    assert all("give the run a day" in said and "bad iso" not in said for said in both(mail))
+
+
+def test_a_dead_mail_server_does_not_hide_the_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", smtp_connection(port))
+    notifications.mail_failure(context(ValueError("x")))
+    assert "the failure could not be mailed" in caplog.text
+
+
+def test_a_context_without_anything_does_not_raise(caplog: pytest.LogCaptureFixture) -> None:
+    notifications.mail_failure({})
+    assert "the failure could not be mailed" in caplog.text
+
+
+# --- pictures ---------------------------------------------------------------------------------------
+
+
+def test_sample_mails_can_be_looked_at() -> None:
+    """Write what the templates make to build/mails/, for eyes and for CI's artefacts."""
+    MAILS.mkdir(parents=True, exist_ok=True)
+    crash = failure_facts(what="Task failed", where="retrain.fit", day=None, failures=[], links=[("Log", LONG)])
+    samples = {
+        "drift": ("drift", drift_facts()),
+        "refused": ("failure", failure_facts()),
+        "failed": ("failure", crash | {"error": "KeyError: 'log_loss'"}),
+    }
+    for sample, (name, facts) in samples.items():
+        html, text = notifications.render(name, facts)
+        (MAILS / f"{sample}.html").write_text(html, encoding="utf-8")
+        (MAILS / f"{sample}.txt").write_text(text, encoding="utf-8")
+        assert html.lower().startswith("<!doctype html>")

@@ -1,0 +1,102 @@
+"""A task calls a step: its day, its errors, its record."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from evergreen import stepping
+
+from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.records import Champion
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set the partition key of the run that this process believes to be in."""
+
+    def use(value: object) -> None:
+        monkeypatch.setattr(stepping, "get_current_context", lambda: {"partition_key": value})
+
+    return use
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Give steps a stand-in for the services; note which workspace's settings were asked for."""
+    asked: list[str | None] = []
+
+    def open_services(*, run: str | None = None) -> Any:
+        asked.append(run)
+        return SimpleNamespace(settings="settings")
+
+    monkeypatch.setattr("ml.wiring.open_services", open_services)
+    return asked
+
+
+def test_the_day_is_the_partition_key(key: Any) -> None:
+    key("2013-04-01")
+    assert stepping.partition_day() == date(2013, 4, 1)
+
+
+@pytest.mark.parametrize("value", [None, "", "2013-04", "2013-04-31", "2013-04-01T05:00:00", "today"])
+def test_a_key_that_is_no_day_fails_at_once_and_says_what_to_do(key: Any, value: str | None) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    key(value)
+    with pytest.raises(AirflowFailException, match="airflow backfill create") as failed:
+        stepping.partition_day()
+    assert repr(value) in str(failed.value)
+
+
+def test_now_is_aware() -> None:
+    assert stepping.now().tzinfo is not None
+
+
+def test_a_record_is_handed_on_as_plain_facts(services: list[str | None]) -> None:
+    def run(day: date, *, settings: str, services: Any, loud: bool = False) -> Champion:
+        return Champion(day=day, version=None, reason=f"{settings} {loud}")
+
+    found = stepping.step(run, date(2013, 4, 1), workspace="/runs/1", loud=True)
+    assert found == {"day": "2013-04-01", "version": None, "reason": "settings True", "data_version": None}
+    assert services == ["/runs/1"]
+
+
+@pytest.mark.parametrize("kind", [DataRejected, MissingArtifact, SettingsError, EvergreenError])
+def test_what_a_retry_cannot_mend_fails_for_good(kind: type[EvergreenError], services: list[str | None]) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    error = kind("said so")
+    with pytest.raises(AirflowFailException, match="^said so$") as failed:
+        stepping.step(raising(error))
+    assert failed.value.__cause__ is error
+
+
+def test_what_a_retry_may_mend_is_tried_again(services: list[str | None]) -> None:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    with pytest.raises(AirflowException, match="^the store is busy$") as failed:
+        stepping.step(raising(Unavailable("the store is busy")))
+    assert not isinstance(failed.value, AirflowFailException)
+
+
+def test_a_fault_of_ours_is_not_dressed_up(services: list[str | None]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        stepping.step(raising(ZeroDivisionError()))
+
+
+def test_settings_that_cannot_be_read_fail_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    monkeypatch.setenv("EVERGREEN_PARAMS", str(tmp_path / "none.yaml"))
+    with pytest.raises(AirflowFailException, match="no such file"):
+        stepping.step(raising(AssertionError("is never reached")))
+
+
+def raising(error: Exception) -> Any:
+    def run(*_: object, **__: object) -> Champion:
+        raise error
+
+    return run

@@ -1,0 +1,128 @@
+"""A regression task on somebody's own files, with contracts of their own, through the whole loop."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.steps import decide, measure_drift, measure_performance, resolve, seed
+from tests.steps.conftest import World
+
+FIRST = date(2024, 1, 1)
+DAYS = 24
+NOW = datetime(2024, 3, 1, tzinfo=UTC)
+ROWS = 120
+KEY = ["day", "order"]
+
+
+def table(day: date) -> pd.DataFrame:
+    """120 orders of a day: the amount follows from the weight and the shop, with noise."""
+    random = np.random.default_rng(day.toordinal())
+    weight, shop = random.gamma(2.0, 3.0, ROWS), random.choice(["north", "south", "web"], ROWS)
+    price = pd.Series(shop).map({"north": 2.0, "south": 5.0, "web": 9.0}).to_numpy()
+    amount = 3.0 * weight + price + random.normal(0, 1.0, ROWS)
+    columns = {"day": day.isoformat(), "order": np.arange(ROWS), "shop": shop, "weight": weight, "amount": amount}
+    return pd.DataFrame(columns)
+
+
+def expectations(folder: Path) -> None:
+    def suite(name: str, columns: list[str], *rules: tuple[str, dict[str, Any], str]) -> None:
+        entries = [("expect_table_columns_to_match_set", {"column_set": columns, "exact_match": True}, "table")]
+        entries += [("expect_compound_columns_to_be_unique", {"column_list": KEY}, "table"), *rules]
+        listed = [{"type": kind, "kwargs": kwargs, "meta": {"level": level}} for kind, kwargs, level in entries]
+        (folder / f"{name}.json").write_text(json.dumps({"name": name, "expectations": listed}))
+
+    def between(column: str, low: float, high: float) -> tuple[str, dict[str, Any], str]:
+        return "expect_column_values_to_be_between", {"column": column, "min_value": low, "max_value": high}, "row"
+
+    folder.mkdir()
+    suite("inputs", [*KEY, "shop", "weight"], between("weight", 0, 1000))
+    suite("labels", [*KEY, "amount"], ("expect_column_values_to_not_be_null", {"column": "amount"}, "row"))
+    suite("window", [*KEY, "shop", "weight", "amount"])
+    count = ("expect_table_row_count_to_equal", {"value": {"$PARAMETER": "expected_rows"}}, "table")
+    known = ("expect_column_values_to_not_be_null", {"column": "prediction"}, "table")
+    suite("predictions", [*KEY, "prediction", "model_version"], count, known)
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> World:
+    home, folder = tmp_path / "home", tmp_path / "delivered"
+    home.mkdir()
+    folder.mkdir()
+    expectations(home / "expectations")
+    for day in (FIRST + timedelta(days=n) for n in range(DAYS + 2)):
+        table(day).drop(columns="amount").to_parquet(folder / f"inputs-{day}.parquet")
+        table(day)[[*KEY, "amount"]].to_parquet(folder / f"labels-{day}.parquet")
+    params = {
+        "task": {
+            "name": "orders", "kind": "regression", "target": "amount", "key": KEY, "label_delay_days": 1,
+        },
+        "source": {
+            "kind": "files",
+            "inputs": str(folder / "inputs-{day}.parquet"),
+            "labels": str(folder / "labels-{day}.parquet"),
+        },
+        "pull": {"min_days": 15},
+        "split": {"holdout_days": 8},
+        "features": {
+            "categorical": ["shop"], "numeric": ["weight"], "min_category_rows": 10,
+            "history": [{"by": [], "days": [7]}, {"by": ["shop"], "days": [3]}],
+        },
+        "fit": {"estimator": "sklearn.linear_model.Ridge", "args": {"alpha": 1.0}},
+        "gate": {"metric": "rmse", "floors": {"r2": 0.5}, "min_rows": 200},
+        "drift": {"structural": ["shop", "weight"], "min_rows": 200, "min_distance": 0.2},
+        "score": {"batch_rows": 50},
+    }  # fmt: skip
+    world = World(home, params)
+    services = world.services
+    seed.run(FIRST, FIRST + timedelta(days=DAYS - 1), settings=world.settings, services=services)
+    return world
+
+
+def test_a_regression_goes_through_the_whole_loop(orders: World) -> None:
+    window, judgement = orders.judge()
+    rules = {ruling.rule: ruling for ruling in judgement.verdict.rulings}
+    assert judgement.verdict.decision == "promote"
+    assert set(rules) == {"floor: r2", "base rate", "holdout size"}
+    assert rules["base rate"].evidence["rmse"] < rules["base rate"].evidence["base_rate"]
+    from ml.steps import promote
+
+    assert orders.run(promote, window, judgement).version == 1
+
+    day = FIRST + timedelta(days=DAYS)
+    assert orders.ingest(day, now=NOW).rows == ROWS
+    _, scoring = orders.score(day)
+    found = pd.read_parquet(scoring.uri)
+    assert list(found.columns) == [*KEY, "prediction", "model_version"]
+    truth = table(day)["amount"].to_numpy()
+    assert np.sqrt(np.mean((found["prediction"] - truth) ** 2)) < 2.0
+
+    champion = orders.run(resolve, day)
+    drift = orders.run(measure_drift, champion)
+    assert drift.status == "calm", drift.reason
+    assert orders.run(decide, champion, drift).action == "nothing"
+    orders.ingest(day + timedelta(days=1), now=NOW)
+    performance = orders.run(measure_performance, orders.run(resolve, day + timedelta(days=1)))
+    assert performance.rows == ROWS
+    assert set(performance.metrics) == {"rmse", "mae", "bias", "r2"}
+
+    signature = json.loads(orders.services.tracking.read_file(1, "recipe/recipe.json", Path.read_text))
+    assert signature["settings"]["task"]["kind"] == "regression"
+
+
+def test_a_challenger_of_a_regression_is_compared_by_squared_error(orders: World) -> None:
+    weak = {"features": {"categorical": ["shop"], "numeric": [], "history": []}, "gate": {"floors": {"r2": 0.0}}}
+    assert orders.having(**weak).retrain().promoted
+    window, judgement = orders.judge()
+    (rule,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "champion"]
+    assert rule.passed and "mean squared error" in rule.reason
+    from ml.steps import promote
+
+    promotion = orders.run(promote, window, judgement)
+    assert (promotion.version, promotion.previous_version) == (2, 1)
