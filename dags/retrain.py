@@ -11,33 +11,17 @@ trained twice, unless forced: the run then ends at **pull** and names the first 
 from __future__ import annotations
 
 import pendulum
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.defaults import DEFAULT_ARGS, TAGS
+from evergreen.forms import RETRAIN
 from evergreen.stepping import Facts, step
-
-FORM = {
-    "why": Param("asked for by hand", type="string", minLength=3, title="Why", description="Kept with the decision."),
-    "days": Param(
-        None, type=["null", "integer"], minimum=2, title="Window in days",
-        description="Empty: as in params.yaml (by default all labelled days).",
-    ),
-    "last_day": Param(
-        None, type=["null", "string"], format="date", title="Last labelled day",
-        description="Empty: the newest one in the data registry.",
-    ),
-    "force": Param(
-        False, type="boolean", title="Train even if this very training was judged before",
-        description="The same data, parameters and code give the same model.",
-    ),
-    "asked_by": Param("a person", type="string", title="Asked for by"),
-}  # fmt: skip
 
 
 @dag(
     schedule=None,
     max_active_runs=1,
-    params=FORM,
+    params=RETRAIN,
     default_args=DEFAULT_ARGS,
     dagrun_timeout=pendulum.duration(hours=6),
     tags=[*TAGS, "model"],

@@ -16,6 +16,7 @@ from ml.adapters.workspace import Workspace
 from ml.core import metrics
 from ml.core.estimators import predict
 from ml.core.features import add_history, join_labels, lookback_days, matrix
+from ml.errors import DataRejected, SettingsError
 from ml.records import Candidate, Evaluation, Parts, Window
 from ml.settings import Settings, parse
 from ml.steps.stage import stage_main
@@ -56,7 +57,10 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
     )
     champion = services.tracking.alias("champion") if meet_champion else None
     if champion is not None:
-        scored = scored.join(_champion_scores(champion, window, holdout, services))
+        try:
+            scored = scored.join(_champion_scores(champion, window, holdout, services))
+        except (DataRejected, SettingsError) as err:  # no evidence: the gate will hold
+            logger.warning("evaluate: champion v%d cannot score this holdout: %s", champion, err)
     measured = {
         name: metrics.measure(scored["target"], scored[name], kind)
         for name in ("challenger", "base_rate", "champion")

@@ -29,7 +29,7 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
     logger.info("gate: run %s against champion %s", evaluation.run_id, evaluation.champion_version)
     holdout = place.read_table("evaluation/holdout.parquet")
     comparison = None
-    if evaluation.champion_version is not None:
+    if "champion" in holdout:
         fresh = holdout.loc[~holdout["champion_had_seen"].astype(bool)]
         comparison = gate.paired_gain(
             fresh,

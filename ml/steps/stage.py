@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from datetime import date
 from typing import Any, Protocol
@@ -46,13 +45,10 @@ def reopen(workspace: str, *, settings: Settings, services: Services) -> Window:
 
 
 def fingerprint_of(files: Iterable[DayFile], first_day: date, settings: Settings) -> str:
-    """Name a training by its rows' content, its settings and code, and the day from which it trains.
-
-    Files before ``first_day`` are read by the history features only: the same files with another
-    first day are another training.
-    """
-    content = fingerprint(files, settings, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256())
-    return hashlib.sha256(f"{content} from {first_day}".encode()).hexdigest()
+    """Name a training by all that determines it, this checkout's code and lock included."""
+    return fingerprint(
+        files, settings, first_day=first_day, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256()
+    )
 
 
 def stage_main(doc: str | None, run: Run, argv: list[str] | None = None) -> int:

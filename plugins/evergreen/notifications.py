@@ -40,6 +40,7 @@ def mail_drift(drift: DriftReport, performance: LivePerformance, decision: Decis
         "did": sentence_of_action(decision),
         "links": [
             ("This Airflow run", run_link(get_current_context())),
+            ("The retrain", retrain_link(drift) if decision.action == "retrain" else ""),
             ("Evidently report", drift.report_uri or ""),
         ],
     }
@@ -113,13 +114,22 @@ def _said(error: object) -> str:
 
 def run_link(context: Mapping[str, Any]) -> str:
     """Give the address of this Dag run in Airflow's web UI."""
+    instance = context["task_instance"]
+    return _link(instance.dag_id, instance.run_id)
+
+
+def retrain_link(drift: DriftReport) -> str:
+    """Give the address of the retrain that a day's monitoring asks for: its run id follows from the day."""
+    return _link("retrain", f"monitor__{drift.day}")
+
+
+def _link(dag_id: str, run_id: str) -> str:
     from urllib.parse import quote
 
     from airflow.sdk.configuration import conf
 
     base = (conf.get("api", "base_url", fallback="") or "http://localhost:8080").rstrip("/")
-    instance = context["task_instance"]
-    return f"{base}/dags/{quote(instance.dag_id)}/runs/{quote(instance.run_id, safe='')}"
+    return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
 def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.core.features import matrix
-from ml.errors import MissingArtifact, SettingsError
+from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Evaluation, RetrainRequest
 from ml.settings import parse
 from ml.steps import (
@@ -268,6 +268,21 @@ def test_days_that_the_champion_was_trained_on_are_no_evidence_against_it(traine
     assert judgement.verdict.decision == "hold"
     (rule,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "champion"]
     assert rule.passed is None and "could not be compared" in rule.reason
+
+
+def test_a_champion_that_cannot_score_the_holdout_is_missing_evidence_and_holds(
+    trained: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise DataRejected("columns dest are declared under features but are not in inputs")
+
+    monkeypatch.setattr(evaluate, "_champion_scores", refuse)
+    trained.ingest(NEXT_DAY)
+    _, judgement = trained.judge()
+    assert judgement.verdict.decision == "hold"
+    (rule,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "champion"]
+    assert rule.passed is None and "could not be compared" in rule.reason
+    assert trained.services.tracking.alias("champion") == 1
 
 
 def test_a_truly_better_challenger_takes_over_and_the_old_champion_is_remembered(contest) -> None:

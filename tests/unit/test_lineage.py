@@ -19,10 +19,20 @@ FILES = [
 ]
 
 
+FIRST_DAY = date(2013, 1, 1)
+
+
 def printed(
-    files: list[DayFile] = FILES, *, code_sha256: str = "code", lock_sha256: str = "lock", **sections: Any
+    files: list[DayFile] = FILES,
+    *,
+    first_day: date = FIRST_DAY,
+    code_sha256: str = "code",
+    lock_sha256: str = "lock",
+    **sections: Any,
 ) -> str:
-    return fingerprint(files, settings(**sections), code_sha256=code_sha256, lock_sha256=lock_sha256)
+    return fingerprint(
+        files, settings(**sections), first_day=first_day, code_sha256=code_sha256, lock_sha256=lock_sha256
+    )
 
 
 SAME = printed()
@@ -97,14 +107,20 @@ def test_what_does_not_determine_the_model_leaves_it(change: dict[str, Any]) -> 
 
 def test_what_is_written_out_is_what_is_meant_by_default() -> None:
     written = Settings.model_validate(settings().model_dump(mode="json"))
-    assert fingerprint(FILES, written, code_sha256="code", lock_sha256="lock") == SAME
+    assert fingerprint(FILES, written, first_day=FIRST_DAY, code_sha256="code", lock_sha256="lock") == SAME
 
 
 def test_files_may_come_from_a_generator() -> None:
-    found = fingerprint((file for file in FILES), settings(), code_sha256="code", lock_sha256="lock")
+    found = fingerprint(
+        (file for file in FILES), settings(), first_day=FIRST_DAY, code_sha256="code", lock_sha256="lock"
+    )
     assert found == SAME
 
 
 def test_the_determining_sections_are_sections() -> None:
     assert set(DETERMINING_SECTIONS) <= set(Settings.model_fields)
     assert {"task", "features", "fit"} <= set(params())
+
+
+def test_training_from_another_day_on_is_another_training_of_the_same_files() -> None:
+    assert printed(first_day=date(2013, 1, 2)) != SAME
