@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -150,7 +151,7 @@ class Launch:
                 case loop.UnpauseIngest():
                     self.api.unpause("ingest")
                 case loop.Failed(reason, run):
-                    where = f": see {self._run_url(run)}" if run else ""
+                    where = f": see {self._run_url(run)} or {self._run_logs(run)}" if run else ""
                     raise EvergreenError(reason + where)
                 case loop.Done():
                     for finished in (move.ingest, move.score, move.monitor):
@@ -254,6 +255,10 @@ class Launch:
 
     def _run_url(self, run: Run) -> str:
         return f"{self.stack.airflow_url}/dags/{run.dag_id}/runs/{run.run_id}"
+
+    def _run_logs(self, run: Run) -> Path:
+        """Give the folder of a run's logs: the web pages are gone when the stack has stopped."""
+        return self.stack.airflow_home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}"
 
 
 def launch(stack: Stack, *, until_done: bool, parent: int | None) -> int:
