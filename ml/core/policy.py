@@ -14,7 +14,6 @@ class ChampionFacts:
     """What the policy knows of the champion: None fields are unknown, never assumed."""
 
     version: int
-    trained_until: date
     promoted_on: date
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import date
 
 from ml.core import history, policy
 from ml.records import Champion, Decision, DriftReport, Logged
@@ -22,7 +21,7 @@ def run(champion: Champion, drift: DriftReport, *, settings: Settings, services:
     decisions = services.tracking.decisions()
     decision = policy.decide(
         drift,
-        champion=_facts(champion, decisions, services),
+        champion=_facts(champion, decisions),
         newest_day=max(services.registry.days("inputs")),
         last_judged=history.last_judged(decisions, until=drift.day),
         policy=settings.retrain,
@@ -43,13 +42,8 @@ def run(champion: Champion, drift: DriftReport, *, settings: Settings, services:
     return decision
 
 
-def _facts(champion: Champion, decisions: list[Logged], services: Services) -> policy.ChampionFacts | None:
+def _facts(champion: Champion, decisions: list[Logged]) -> policy.ChampionFacts | None:
     if champion.version is None:
         return None
-    tags = services.tracking.version_tags(champion.version)
     since = [reign.effective_day for reign in history.reigns(decisions) if reign.version == champion.version]
-    return policy.ChampionFacts(
-        version=champion.version,
-        trained_until=date.fromisoformat(tags["train_last_day"]),
-        promoted_on=max(since),
-    )
+    return policy.ChampionFacts(version=champion.version, promoted_on=max(since))

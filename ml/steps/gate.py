@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import date
 
 from ml.core import gate
 from ml.records import Challenger, Evaluation, Judgement, Window
@@ -69,16 +70,20 @@ def _hold(judgement: Judgement, window: Window, services: Services) -> str:
         f"hold version {judgement.version} against {against}",
         fingerprint=judgement.fingerprint,
         effective_day=None,
-        payload={
-            "version": judgement.version,
-            "champion_version": judgement.champion_version,
-            "judged_on": newest.isoformat(),
-            "window_last_day": window.last_day.isoformat(),
-            "verdict": judgement.verdict.model_dump(mode="json"),
-        },
+        payload={"champion_version": judgement.champion_version, **evidence(judgement, window, newest)},
     )
     services.tracking.close_decision(decision)
     return decision.decision_id
+
+
+def evidence(judgement: Judgement, window: Window, judged_on: date) -> dict[str, object]:
+    """Give what the decision log keeps of a judgement, whichever way it went."""
+    return {
+        "version": judgement.version,
+        "judged_on": judged_on.isoformat(),
+        "window_last_day": window.last_day.isoformat(),
+        "verdict": judgement.verdict.model_dump(mode="json"),
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from ml.errors import EvergreenError
 from ml.records import Judgement, Logged, Promotion, Window
 from ml.settings import Settings
+from ml.steps.gate import evidence
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -76,11 +77,5 @@ def _write_down(judgement: Judgement, window: Window, services: Services) -> Log
         f"promote version {judgement.version} over {judgement.champion_version or 'none'}",
         fingerprint=judgement.fingerprint,
         effective_day=newest + timedelta(days=1),
-        payload={
-            "version": judgement.version,
-            "previous_version": judgement.champion_version,
-            "judged_on": newest.isoformat(),
-            "window_last_day": window.last_day.isoformat(),
-            "verdict": judgement.verdict.model_dump(mode="json"),
-        },
+        payload={"previous_version": judgement.champion_version, **evidence(judgement, window, newest)},
     )

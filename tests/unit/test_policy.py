@@ -17,7 +17,7 @@ DAY = date(2013, 6, 1)
 
 
 def champion(age: int = 10) -> ChampionFacts:
-    return ChampionFacts(version=3, trained_until=DAY - timedelta(days=age + 15), promoted_on=DAY - timedelta(days=age))
+    return ChampionFacts(version=3, promoted_on=DAY - timedelta(days=age))
 
 
 def ask(
