@@ -1,9 +1,11 @@
 """Watch a day: say whether the inputs moved, how the predictions do, and what follows.
 
-``resolve → (measure_drift, measure_performance) → decide → act → (trigger_retrain, alert)``
+``resolve → (measure_drift, measure_performance, measure_rivalry) → decide → act
+→ (trigger_retrain, trigger_rollback, alert)``
 
 Evidently compares the trailing window with what the champion was trained on. **decide** applies the policy
 of `params.yaml`: no champion, drift or age ask for a challenger, unless one was judged a short while ago.
+If the version that served before does better on the same labelled days, beyond noise, it is asked back.
 **alert** mails what moved, how far, and what was done about it.
 """
 
@@ -47,16 +49,28 @@ def monitor() -> None:
 
         return step(measure_performance.run, Champion.model_validate(champion))
 
+    @task(task_display_name="Compare with the version before")
+    def measure_rivalry(champion: Facts) -> Facts:
+        from ml.records import Champion
+        from ml.steps import measure_rivalry
+
+        return step(measure_rivalry.run, Champion.model_validate(champion))
+
     @task(task_display_name="Decide")
-    def decide(champion: Facts, drift: Facts) -> Facts:
-        from ml.records import Champion, DriftReport
+    def decide(champion: Facts, drift: Facts, rivalry: Facts) -> Facts:
+        from ml.records import Champion, DriftReport, Rivalry
         from ml.steps import decide
 
-        return step(decide.run, Champion.model_validate(champion), DriftReport.model_validate(drift))
+        known = Champion.model_validate(champion), DriftReport.model_validate(drift)
+        return step(decide.run, *known, Rivalry.model_validate(rivalry))
 
     @task.branch(task_display_name="Act on it")
     def act(decision: Facts) -> list[str]:
-        wanted = {"trigger_retrain": decision["request"] is not None, "alert": decision["alarm"]}
+        wanted = {
+            "trigger_retrain": decision["request"] is not None,
+            "trigger_rollback": decision["rollback"] is not None,
+            "alert": decision["alarm"],
+        }
         return [task_id for task_id, needed in wanted.items() if needed]
 
     @task(task_display_name="Mail the alarm")
@@ -73,7 +87,7 @@ def monitor() -> None:
 
     champion = resolve()
     drift, performance = measure_drift(champion), measure_performance(champion)
-    decision = decide(champion, drift)
+    decision = decide(champion, drift, measure_rivalry(champion))
     action, mail = act(decision), alert(drift, performance, decision)
     trigger_retrain = TriggerDagRunOperator(
         task_id="trigger_retrain",
@@ -86,9 +100,18 @@ def monitor() -> None:
         },
         skip_when_already_exists=True,
     )
+    trigger_rollback = TriggerDagRunOperator(
+        task_id="trigger_rollback",
+        task_display_name="Trigger rollback",
+        trigger_dag_id="rollback",
+        trigger_run_id="monitor__{{ partition_key }}",
+        # As JSON, which the operator reads: a templated number would reach the form as text.
+        conf="{{ ti.xcom_pull(task_ids='decide')['rollback'] | tojson }}",
+        skip_when_already_exists=True,
+    )
     # Side by side: Airflow never skips what lies behind a chosen branch, so one behind the other would
     # mail an alarm whenever a challenger is asked for.
-    action >> [trigger_retrain, mail]
+    action >> [trigger_retrain, trigger_rollback, mail]
 
 
 monitor()

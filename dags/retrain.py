@@ -1,21 +1,26 @@
 """Train a challenger, judge it, and let it serve if it wins.
 
-``pull → validate → split → fit → evaluate → register → gate → promote``
+``pull → validate → split → tune → fit → evaluate → register → check → gate → refit → (ask, describe)
+→ approve → approved → promote``
 
 Asked for by **monitor** (drift, age, no champion), by a person (Trigger), or from the command line. A
 challenger that loses is a result: the run is green, **promote** is skipped, and the decision with every
-rule's evidence is in MLflow's decisions experiment. The same data, parameters and code are never
-trained twice, unless forced: the run then ends at **pull** and names the first one's outcome.
+rule's evidence is in MLflow's decisions experiment. Where `gate.approval` wants a person, **ask** mails the
+approvers and **approve** waits for them; a *Reject*, and no answer in time, keep the champion. The same
+data, parameters and code are never trained twice, unless forced: the run then ends at **pull** and names
+the first one's outcome.
 """
 
 from __future__ import annotations
 
 import pendulum
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
+from evergreen.approval import LONGEST_HOURS, QUESTION, Approve, answer_of
 from evergreen.defaults import DEFAULT_ARGS, TAGS
 from evergreen.forms import RETRAIN
-from evergreen.stepping import Facts, step
+from evergreen.stepping import Facts, asker, step
 
 
 @dag(
@@ -23,7 +28,8 @@ from evergreen.stepping import Facts, step
     max_active_runs=1,
     params=RETRAIN,
     default_args=DEFAULT_ARGS,
-    dagrun_timeout=pendulum.duration(hours=6),
+    # Six hours of work, and the longest that a person may be waited for: the wait must not be cut short.
+    dagrun_timeout=pendulum.duration(hours=6 + LONGEST_HOURS),
     tags=[*TAGS, "model"],
     doc_md=__doc__,
     dag_display_name="Retrain: a challenger",
@@ -37,7 +43,7 @@ def retrain() -> None:
         context = get_current_context()
         form = context["params"]
         request = RetrainRequest(
-            asked_by=form["asked_by"],
+            asked_by=asker(form),
             reasons=(form["why"],),
             days=form["days"],
             last_day=form["last_day"],
@@ -57,6 +63,10 @@ def retrain() -> None:
     def split(window: Facts) -> Facts:
         return _on_window("split", window)
 
+    @task(task_display_name="Tune")
+    def tune(window: Facts) -> Facts:
+        return _on_window("tune", window)
+
     @task(task_display_name="Fit")
     def fit(window: Facts) -> Facts:
         return _on_window("fit", window)
@@ -71,25 +81,68 @@ def retrain() -> None:
 
         return _on_window("register", window, Evaluation.model_validate(evaluation))
 
+    @task(task_display_name="Check the package")
+    def check(window: Facts, challenger: Facts) -> Facts:
+        from ml.records import Challenger
+
+        return _on_window("check", window, challenger=Challenger.model_validate(challenger))
+
     @task(task_display_name="Quality gate")
     def gate(window: Facts, challenger: Facts) -> Facts:
         from ml.records import Challenger
 
         return _on_window("gate", window, challenger=Challenger.model_validate(challenger))
 
-    @task(task_display_name="Promote the winner")
+    @task(task_display_name="Refit the winner")
+    def refit(window: Facts, judgement: Facts) -> Facts:
+        from ml.records import Judgement
+
+        return _on_window("refit", window, Judgement.model_validate(judgement))
+
+    @task(task_display_name="Describe (model card)")
+    def describe(window: Facts, judgement: Facts) -> Facts:
+        from ml.records import Judgement
+
+        return _on_window("describe", window, Judgement.model_validate(judgement))
+
+    @task.branch(task_display_name="Ask a person, if need be")
+    def ask(window: Facts, judgement: Facts) -> str:
+        from evergreen.notifications import mail_approval
+
+        asked = mail_approval(window, judgement)
+        get_current_context()["ti"].xcom_push(QUESTION, asked)
+        return "approve" if asked else "promote"
+
+    # A rejection leads here too, to be written down; what never came to a verdict does not.
+    @task(task_display_name="Promote the winner", trigger_rule="none_failed_min_one_success")
     def promote(window: Facts, judgement: Facts) -> Facts:
         from ml.records import Judgement
 
-        promotion = _on_window("promote", window, Judgement.model_validate(judgement))
+        approval = answer_of(get_current_context())
+        promotion = _on_window("promote", window, Judgement.model_validate(judgement), approval=approval)
         if not promotion["promoted"]:
             raise AirflowSkipException(f"held: {promotion['reason']}")
         return promotion
 
     window = pull()
     evaluation = evaluate(window)
-    validate(window) >> split(window) >> fit(window) >> evaluation
-    promote(window, gate(window, register(window, evaluation)))
+    validate(window) >> split(window) >> tune(window) >> fit(window) >> evaluation
+    challenger = register(window, evaluation)
+    verdict = gate(window, challenger)
+    check(window, challenger) >> verdict
+    judgement = refit(window, verdict)
+    describe(window, judgement)
+    asked, promotion = ask(window, judgement), promote(window, judgement)
+    approve = Approve(
+        task_id="approve",
+        task_display_name="Wait for a person",
+        subject=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['subject'] }}}}",
+        body=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['body'] }}}}",
+        hours=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['hours'] }}}}",
+    )
+    # A rejection skips what comes right behind it: not promote, which has to write it down.
+    asked >> approve >> EmptyOperator(task_id="approved", task_display_name="Approved") >> promotion
+    asked >> promotion
 
 
 def _on_window(verb: str, window: Facts, *records: object, **options: object) -> Facts:

@@ -1,10 +1,13 @@
 """Score a day as soon as its inputs are in the registry.
 
-``resolve → predict → publish``
+``resolve → predict → publish → shadow``
 
 **resolve** finds the champion of that day in the decision history, once; **predict** scores it batch by
 batch; **publish** validates the predictions and writes them whole or not at all. A day without a champion
 is skipped, with the reason; clear the run once there is one. Scoring a day again gives the same bytes.
+**shadow** then scores the day with the version that served before (for some days after a promotion) and
+with a held challenger (if `score.shadow_challenger`). Shadow predictions are kept apart and never served;
+**shadow** failing takes nothing back.
 """
 
 from __future__ import annotations
@@ -50,8 +53,18 @@ def score() -> None:
 
         return step(publish.run, Champion.model_validate(champion), Scoring.model_validate(scoring))
 
+    @task(task_display_name="Score in shadow")
+    def shadow(champion: Facts) -> Facts:
+        from ml.records import Champion
+        from ml.steps import shadow
+
+        shadows = step(shadow.run, Champion.model_validate(champion))
+        if not shadows["versions"]:
+            raise AirflowSkipException(f"nothing to score in shadow: {shadows['reason']}")
+        return shadows
+
     champion = resolve()
-    publish(champion, predict(champion))
+    publish(champion, predict(champion)) >> shadow(champion)
 
 
 score()

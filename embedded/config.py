@@ -17,7 +17,7 @@ from pathlib import Path
 from ml.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
-DAGS = ("ingest", "retrain", "score", "monitor")
+DAGS = ("ingest", "retrain", "score", "monitor", "rollback")
 LOOPBACK = "127.0.0.1"
 MAIL_FROM = "evergreen@localhost"
 
@@ -155,6 +155,8 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "NO_COLOR": "1",
             "EVERGREEN_HOME": str(self.home),
+            # A laptop's checkout is being worked on; 0 refuses to register what no commit holds.
+            "EVERGREEN_DEVELOPMENT": kept.get("EVERGREEN_DEVELOPMENT") or "1",
             "EVERGREEN_WARM_TASKS": "1" if self.warm_tasks else "0",
             "AIRFLOW_HOME": str(self.airflow_home),
             "AIRFLOW_CONFIG": str(self.airflow_home / "airflow.cfg"),

@@ -128,6 +128,22 @@ class Parts(Record):
     holdout_rows: int
 
 
+class Tuned(Record):
+    """The arguments that a search has chosen for the estimator, and their mean row loss over its folds.
+
+    With ``enabled`` false nothing was searched and ``args`` are those of ``params.yaml``; ``default_loss`` is
+    theirs. A loss is None where nothing was, or could be, scored.
+    """
+
+    fingerprint: str
+    enabled: bool
+    args: dict[str, Any]
+    trials: int = 0
+    best_loss: float | None = None
+    default_loss: float | None = None
+    run_id: str | None = None
+
+
 class Candidate(Record):
     """A fitted pipeline and the MLflow run that holds it."""
 
@@ -178,14 +194,47 @@ class Verdict(Record):
     rulings: tuple[Ruling, ...]
 
 
+class PackageCheck(Record):
+    """What a fresh process found of the model as it is packaged; ``problem`` is None if all worked."""
+
+    identical: bool
+    refuses_bad_input: bool
+    rows: int
+    ms_per_1000_rows: float | None
+    megabytes: float | None
+    problem: str | None = None
+
+
+class Approval(Record):
+    """What people said of a promotion; ``approved`` is false after a time-out too."""
+
+    approved: bool
+    by: str
+    at: datetime
+    timed_out: bool = False
+
+
 class Judgement(Record):
-    """A verdict about one challenger, as recorded in the decisions experiment."""
+    """A verdict about one challenger, as recorded in the decisions experiment.
+
+    ``judged_version`` is the one that was weighed where ``version`` is its refit.
+    """
 
     fingerprint: str
     version: int | None
     champion_version: int | None
     verdict: Verdict
     decision_id: str | None
+    judged_version: int | None = None
+
+
+class Card(Record):
+    """Where the model card of a version is; ``version`` is None if its model was never registered."""
+
+    version: int | None
+    run_id: str
+    html_uri: str
+    markdown_uri: str
 
 
 class Promotion(Record):
@@ -194,6 +243,26 @@ class Promotion(Record):
     promoted: bool
     version: int | None
     previous_version: int | None
+    decision_id: str | None
+    reason: str
+
+
+class RollbackRequest(Record):
+    """What asks for an earlier champion; ``to_version`` None means the one that served before."""
+
+    asked_by: str
+    why: str
+    to_version: int | None = None
+    from_version: int | None = None
+    evidence: dict[str, float | None] = {}
+
+
+class Rollback(Record):
+    """Who serves after a rollback; ``moved`` is false if it had been done, or was overtaken."""
+
+    moved: bool
+    version: int | None
+    from_version: int | None
     decision_id: str | None
     reason: str
 
@@ -218,6 +287,15 @@ class Scoring(Record):
     sha256: str
     report_uri: str | None = None
     published: bool = False
+
+
+class Shadows(Record):
+    """The versions that scored a day beside the champion, never served; ``reason`` says who, and who did not."""
+
+    day: date
+    versions: tuple[int, ...]
+    uris: tuple[str, ...]
+    reason: str
 
 
 class ColumnDrift(Record):
@@ -255,18 +333,65 @@ class LivePerformance(Record):
     reason: str
 
 
+class Rivalry(Record):
+    """The champion against the version that served before, on the same newly labelled days.
+
+    ``gain`` is how much lower the rival's mean loss is (positive: the rival does better); None where
+    they could not be compared, which ``reason`` explains.
+    """
+
+    day: date
+    champion_version: int | None
+    rival_version: int | None
+    days: int
+    rows: int
+    gain: float | None
+    low: float | None
+    high: float | None
+    reason: str
+
+
 class Decision(Record):
     """What monitoring asks for, in sentences."""
 
     day: date
-    action: Literal["nothing", "retrain"]
+    action: Literal["nothing", "retrain", "rollback"]
     reasons: tuple[str, ...]
     alarm: bool
     request: RetrainRequest | None = None
+    rollback: RollbackRequest | None = None
+
+
+class Compared(Record):
+    """One fact of a training as it is recorded, and as it came out again; None is what is not there."""
+
+    what: str
+    recorded: str | None
+    reproduced: str | None
+    same: bool
+    detail: str = ""
+
+
+class Reproduction(Record):
+    """What came of rebuilding a version from its lineage.
+
+    ``environment`` names what differs between the machine that trained it and this one; ``folder`` is
+    where the rebuilt files were left, None if they were removed.
+    """
+
+    version: int
+    fingerprint: str
+    code_version: str
+    data_version: str
+    source: str
+    identical: bool
+    compared: tuple[Compared, ...]
+    environment: tuple[Compared, ...] = ()
+    folder: str | None = None
 
 
 class Logged(Record):
-    """One entry of the decisions experiment."""
+    """One entry of the decisions experiment; of one ``key`` there is one."""
 
     decision_id: str
     kind: str
@@ -274,3 +399,5 @@ class Logged(Record):
     fingerprint: str | None
     effective_day: date | None
     payload: dict[str, Any]
+    finished: bool = True
+    key: str = ""

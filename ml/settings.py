@@ -183,18 +183,101 @@ class Fit(Section):
     threads: int = Field(default=1, ge=1)
 
 
+class BoundRule(Section):
+    """A metric of the holdout has an absolute bound."""
+
+    kind: Literal["bound"]
+    metric: Name
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> BoundRule:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give at_least, at_most or both: a bound without a number bounds nothing")
+        return self
+
+
+class BaseRateRule(Section):
+    """The challenger beats the training prevalence (or mean) on the same rows."""
+
+    kind: Literal["base_rate"]
+
+
+class ChampionRule(Section):
+    """The challenger beats the champion (``min_gain``), or is not worse than it (``max_loss``), beyond noise."""
+
+    kind: Literal["champion"]
+    min_gain: float | None = Field(default=None, ge=0)
+    max_loss: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_question(self) -> ChampionRule:
+        if (self.min_gain is None) == (self.max_loss is None):
+            raise ValueError("give either min_gain (superiority) or max_loss (non-inferiority)")
+        return self
+
+
+class SlicesRule(Section):
+    """No slice of the holdout loses more than ``max_loss`` to the champion, beyond noise, Holm-controlled."""
+
+    kind: Literal["slices"]
+    by: tuple[Name, ...] = Field(min_length=1)
+    max_loss: float = Field(ge=0)
+    min_rows: int = Field(default=300, ge=2)
+    min_days: int = Field(default=5, ge=2)
+
+
+class SliceGapRule(Section):
+    """A metric differs by no more than ``max_gap`` between any two slices of a column (fairness)."""
+
+    kind: Literal["slice_gap"]
+    by: Name
+    metric: Name
+    max_gap: float = Field(gt=0)
+    min_rows: int = Field(default=300, ge=2)
+
+
+class CalibrationRule(Section):
+    """Expected calibration error, and mean prediction minus observed rate, are bounded."""
+
+    kind: Literal["calibration"]
+    max_error: float = Field(gt=0)
+    max_gap: float = Field(gt=0)
+
+
+class LeakageRule(Section):
+    """No feature alone explains the target, and train and holdout share no key and no day."""
+
+    kind: Literal["leakage"]
+    max_single_feature: float = Field(default=0.8, gt=0, le=1)
+
+
+class PackageRule(Section):
+    """The registered model works in a fresh process, fast and small enough."""
+
+    kind: Literal["package"]
+    max_ms_per_1000_rows: float = Field(default=1000.0, gt=0)
+    max_megabytes: float = Field(default=500.0, gt=0)
+
+
+Rule = Annotated[
+    BoundRule | BaseRateRule | ChampionRule | SlicesRule | SliceGapRule | CalibrationRule | LeakageRule | PackageRule,
+    Field(discriminator="kind"),
+]
+
+
 class Gate(Section):
-    """What a challenger must show before it may serve."""
+    """What a challenger must show before it may serve: rules by name, all of them always evaluated."""
 
     metric: Literal["log_loss", "brier", "rmse", "mae"] = "log_loss"
-    floors: dict[str, float] = Field(default_factory=dict)
-    ceilings: dict[str, float] = Field(default_factory=dict)
-    base_rate: bool = True
-    min_gain: float = Field(default=0.0, ge=0)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     bootstrap_rounds: int = Field(default=4000, ge=200)
     min_days: int = Field(default=7, ge=2)
     min_rows: int = Field(default=1000, ge=1)
+    approval: Literal["none", "required", "required_if_champion_exists"] = "none"
+    approval_hours: float = Field(default=24.0, gt=0, le=168)
+    rules: dict[Name, Rule] = Field(default_factory=dict)
 
 
 class Score(Section):
@@ -202,6 +285,7 @@ class Score(Section):
 
     batch_rows: int = Field(default=50_000, ge=1)
     force_future_model: bool = False
+    shadow_challenger: bool = False
 
 
 class Drift(Section):
@@ -231,12 +315,71 @@ class Retrain(Section):
     on_drift: bool = True
     max_age_days: int | None = Field(default=28, ge=1)
     cooldown_days: int = Field(default=7, ge=0)
+    refit: Literal["never", "after_gate"] = "never"
+    refit_max_difference: float = Field(default=0.02, gt=0)
+
+
+class Rollback(Section):
+    """When the version that served before comes back by itself."""
+
+    automatic: bool = True
+    watch_days: int = Field(default=14, ge=1)
+    min_days: int = Field(default=5, ge=2)
+    confidence: float = Field(default=0.99, gt=0.5, lt=1)
+
+    @model_validator(mode="after")
+    def _can_fire(self) -> Rollback:
+        if self.min_days > self.watch_days:
+            raise ValueError(
+                f"min_days ({self.min_days}) is more than watch_days ({self.watch_days}): it could never roll back"
+            )
+        return self
+
+
+class Span(Section):
+    """The values that a hyper-parameter may take: a range, or a list of choices."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+    choices: tuple[Any, ...] | None = None
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Span:
+        ranged = self.low is not None and self.high is not None
+        if ranged == (self.choices is not None):
+            raise ValueError("give either low and high, or choices")
+        if self.choices is not None and not self.choices:
+            raise ValueError("choices is empty")
+        if ranged and not (self.low or 0) < (self.high or 0):
+            raise ValueError("low must be less than high")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError("a logarithmic range needs low > 0")
+        return self
+
+
+class Tune(Section):
+    """Search for ``fit.args`` inside the training window, scored by time-ordered cross-validation."""
+
+    enabled: bool = False
+    trials: int = Field(default=20, ge=1)
+    folds: int = Field(default=3, ge=2)
+    minutes: float | None = Field(default=None, gt=0)
+    space: dict[Name, Span] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _something_to_search(self) -> Tune:
+        if self.enabled and not self.space:
+            raise ValueError("tune is enabled but declares no space; name at least one of fit.args under tune.space")
+        return self
 
 
 class Notify(Section):
     """Who is told what."""
 
     to: tuple[Name, ...] = ("ml-team@example.com",)
+    approvers: tuple[Name, ...] = ()
 
 
 class Settings(Section):
@@ -254,6 +397,8 @@ class Settings(Section):
     score: Score = Score()
     drift: Drift = Drift()
     retrain: Retrain = Retrain()
+    rollback: Rollback = Rollback()
+    tune: Tune = Tune()
     notify: Notify = Notify()
 
     @model_validator(mode="after")
@@ -274,12 +419,15 @@ class Settings(Section):
             )
         if self.pull.days is not None and self.pull.days < self.pull.min_days:
             raise ValueError(f"pull.days ({self.pull.days}) is less than pull.min_days ({self.pull.min_days})")
-        unmeasured = sorted({*self.gate.floors, *self.gate.ceilings} - set(MEASURED[self.task.kind]))
+        named = {rule.metric for rule in self.gate.rules.values() if isinstance(rule, BoundRule | SliceGapRule)}
+        unmeasured = sorted(named - set(MEASURED[self.task.kind]))
         if unmeasured:
             raise ValueError(
-                f"gate.floors or gate.ceilings name what a {self.task.kind} task does not measure: "
+                f"gate.rules name what a {self.task.kind} task does not measure: "
                 f"{', '.join(unmeasured)}; use any of {', '.join(MEASURED[self.task.kind])}"
             )
+        if self.task.kind == "regression" and any(isinstance(r, CalibrationRule) for r in self.gate.rules.values()):
+            raise ValueError("a rule of kind calibration judges classification only; bound bias instead")
         proper = {"classification": {"log_loss", "brier"}, "regression": {"rmse", "mae"}}[self.task.kind]
         if self.gate.metric not in proper:
             raise ValueError(
@@ -298,7 +446,10 @@ class Settings(Section):
 
 
 class Environment(BaseModel):
-    """Where things are; every value is a path or a URL, none of them changes a result."""
+    """Where things are, in paths and URLs; none of it changes a result.
+
+    ``development`` lets a model be registered whose code no commit holds, so that nobody can rebuild it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -310,6 +461,7 @@ class Environment(BaseModel):
     registry_remote: str
     cache: Path
     tracking: str
+    development: bool = False
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Environment:
@@ -324,6 +476,7 @@ class Environment(BaseModel):
             registry_remote=environ.get("EVERGREEN_REGISTRY_REMOTE") or str(home / "registry-remote"),
             cache=Path(environ.get("EVERGREEN_CACHE") or home / "cache"),
             tracking=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+            development=environ.get("EVERGREEN_DEVELOPMENT", "0") not in {"", "0"},
         )
 
 
@@ -351,6 +504,11 @@ def load(path: Path | None = None) -> Settings:
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise SettingsError(f"{path}: not readable as YAML ({err}); mend the file") from err
     return parse(raw, origin=str(path))
+
+
+def dump(raw: Mapping[str, Any]) -> str:
+    """Write settings as a ``params.yaml`` would hold them; `load` reads the same values back."""
+    return yaml.safe_dump(dict(raw), sort_keys=False)
 
 
 def parse(raw: object, *, origin: str = "params.yaml") -> Settings:
@@ -387,8 +545,8 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         fields = [section.model_fields[part] for section in sections if part in section.model_fields]
         if fields:
             sections = _sections_in(fields[0].annotation)
-        elif isinstance(part, str):
-            sections = [section for section in sections if part in _tags(section)]
+        elif isinstance(part, str):  # a tag, or the name of an entry, which leads no further
+            sections = [section for section in sections if part in _tags(section)] or sections
     return [name for section in sections for name in section.model_fields]
 
 

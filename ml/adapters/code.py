@@ -1,22 +1,38 @@
-"""The version of the code that runs: its Git commit where there is one, its content always."""
+"""The code that runs and what it runs on: its Git commit where there is one, its content always."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import subprocess
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, Literal
 
 from ml.settings import PROJECT_ROOT
+
+DIRTY = "-dirty"
+UNKNOWN = "unknown"
+PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "joblib", "threadpoolctl", "skops")
+"""What computes a training result; the lock's hash stands for all others."""
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Variables that set how many threads share a sum: another number may add up in another order."""
 
 
 @lru_cache(maxsize=1)
 def code_sha256() -> str:
     """Hash every Python file below ``ml/``: what a training runs through."""
+    return hash_code(PROJECT_ROOT)
+
+
+def hash_code(project: Path) -> str:
+    """Hash every Python file below ``ml/`` of a checkout."""
     digest = hashlib.sha256()
-    for path in sorted((PROJECT_ROOT / "ml").rglob("*.py")):
-        digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0")
+    for path in sorted((project / "ml").rglob("*.py")):
+        digest.update(path.relative_to(project).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -30,24 +46,87 @@ def lock_sha256() -> str:
 
 @lru_cache(maxsize=1)
 def commit() -> str:
-    """Give the commit of this checkout, with ``-dirty`` if tracked files differ from it.
+    """Give the commit of this checkout, with ``-dirty`` if it does not hold what runs.
 
-    ``EVERGREEN_CODE_VERSION`` stands in where there is no ``.git`` (an image); ``unknown`` without
-    either.
+    It does not if tracked files differ from it, or if there are Python files below ``ml/`` that it does
+    not hold. ``EVERGREEN_CODE_VERSION`` stands in where there is no ``.git`` (an image); ``unknown``
+    without either.
     """
     baked = os.environ.get("EVERGREEN_CODE_VERSION")
     if baked:
         return baked
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        described = subprocess.run(
-            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-            env=environ,
-        )
+        described = git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+        strangers = git("ls-files", "--others", "--", "ml/*.py")
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return described.stdout.strip()
+        return UNKNOWN
+    return described.removesuffix(DIRTY) + (DIRTY if strangers or described.endswith(DIRTY) else "")
+
+
+def state() -> Literal["clean", "dirty", "unknown"]:
+    """Say whether the code that runs can be had again: ``clean`` only if a commit holds all of it."""
+    found = commit()
+    return "unknown" if found == UNKNOWN else "dirty" if found.endswith(DIRTY) else "clean"
+
+
+def machine() -> dict[str, Any]:
+    """Describe what a result may depend on beside code, data and settings.
+
+    Returns
+    -------
+    dict
+        Python, platform, processor and how many there are, versions of the packages that compute, the
+        libraries of linear algebra that are loaded now, and the variables in `THREADS` that are set.
+    """
+    from threadpoolctl import threadpool_info
+
+    told = ("internal_api", "version", "architecture", "num_threads")
+    pools = [", ".join(str(pool[key]) for key in told if pool.get(key)) for pool in threadpool_info()]
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu": _cpu(),
+        "cpus": os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "libraries": sorted(pools),
+        "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
+    }
+
+
+def git(*arguments: str, seconds: float = 60) -> str:
+    """Run Git in this checkout without hooks, and untouched by one that we were called from.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If Git ended with an error; ``stderr`` is what it said.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "-C", str(PROJECT_ROOT), "-c", "core.hooksPath=/dev/null", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=True,
+        env=environ | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+    )
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    """Give the processor's name: Linux tells it in a file, others through `platform`."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

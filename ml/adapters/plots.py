@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,3 +48,33 @@ def draw(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
         figure.autofmt_xdate()
         figure.savefig(folder / "loss_by_day.png", dpi=110)
         plt.close(figure)
+
+
+def calibration_png(table: pd.DataFrame, *, kind: str, dark: bool) -> bytes:
+    """Draw predicted against observed, bin by bin, as a transparent PNG for a light or a dark page.
+
+    Parameters
+    ----------
+    table
+        As `ml.core.card.calibration_table` gives it: ``predicted``, ``observed``, ``low``, ``high``.
+
+    Returns
+    -------
+    bytes
+        The same for the same table.
+    """
+    ink, faint, line = ("#e6e8eb", "#7d858f", "#6fb1ff") if dark else ("#1b1f24", "#8a929c", "#1f5fbf")
+    style = {"text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.edgecolor": faint}
+    with mpl.rc_context({**style, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(figsize=(5.4, 4.2), layout="constrained")
+        edges = table[["predicted", "observed"]].to_numpy()
+        bottom, top = float(edges.min()), float(edges.max())
+        axes.plot([bottom, top], [bottom, top], linestyle=(0, (4, 3)), linewidth=1, color=faint)
+        axes.vlines(table["predicted"], table["low"], table["high"], color=line, alpha=0.45, linewidth=2)
+        axes.plot(table["predicted"], table["observed"], marker="o", markersize=5, linewidth=1.5, color=line)
+        observed = "observed rate" if kind == "classification" else "observed mean"
+        axes.set(xlabel="mean prediction", ylabel=observed)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=160, transparent=True, metadata={"Software": None})
+        plt.close(figure)
+    return picture.getvalue()

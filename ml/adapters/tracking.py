@@ -2,7 +2,7 @@
 
 Decisions are the audit trail, the cooldown state and the champion history. One decision is one
 run of the experiment ``<name>-decisions``, found again by its ``key``; it counts once it is
-FINISHED, and a promotion also counts from the moment at which its alias has moved.
+FINISHED, and a promotion or a rollback also counts from the moment at which its alias has moved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,10 +42,15 @@ from ml.records import Logged
 
 logger = logging.getLogger(__name__)
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
+MOVES_THE_CHAMPION = ("promotion", "rollback")
 PREFIX = "evergreen."
 TAG_CHARACTERS = 5000
 """Longer payloads go into several tags: MLflow's databases hold 8,000 characters each, older ones 5,000."""
 
+MOMENT = timedelta(milliseconds=1)
+"""What MLflow can tell apart."""
+
+ATTEMPTS = 3
 ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 RETRYABLE = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "INTERNAL_ERROR"}
 T = TypeVar("T")
@@ -105,7 +110,7 @@ class Tracking:
         dataset : DataFrame
             The training rows, logged as the run's input with ``fingerprint`` in its digest.
         files
-            A folder whose files are kept with the run under ``recipe/``.
+            A folder whose files are kept with the run under ``lineage/``.
         """
         client = self.client
         with _door(f"log the training {fingerprint[:12]}"):
@@ -123,7 +128,7 @@ class Tracking:
                 params=[Param(key, value[:6000]) for key, value in params.items()],
                 metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
             )
-            client.log_artifacts(run_id, str(files), "recipe")
+            client.log_artifacts(run_id, str(files), "lineage")
             self._log_model(run_id, pipeline, sample)
         return str(run_id)
 
@@ -155,6 +160,66 @@ class Tracking:
         with _door(f"log the evaluation of run {run_id}"):
             client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
             client.log_artifacts(run_id, str(files), "evaluation")
+
+    def keep_files(self, run_id: str, files: Path, folder: str) -> str:
+        """Keep the files of a folder with a run, under ``folder``, in the place of earlier ones; return its URI."""
+        client = self.client
+        with _door(f"keep {folder} with run {run_id}"):
+            client.log_artifacts(run_id, str(files), folder)
+        return f"runs:/{run_id}/{folder}"
+
+    # -- searches of fit.args --------------------------------------------------------------------
+
+    def open_search(self, fingerprint: str, params: Mapping[str, str]) -> str:
+        """Open the run that a search's trials are nested in, and return its id.
+
+        Neither carries the fingerprint under the tag of trainings: whoever looks for those meets none of
+        these. Runs of the same search that were killed half-way are marked so.
+        """
+        client = self.client
+        with _door(f"open the search {fingerprint[:12]}"):
+            for run in self._runs(client, self.name, {"tuned_fingerprint": fingerprint}):
+                if run.info.status == "RUNNING":
+                    client.set_terminated(run.info.run_id, "KILLED")
+            run_id = self._open_tuning_run(client, f"tune-{fingerprint[:12]}", {"tuned_fingerprint": fingerprint})
+            client.log_batch(run_id, params=[Param(key, value[:6000]) for key, value in params.items()])
+        return run_id
+
+    def log_trial(
+        self, search_id: str, number: int, *, fingerprint: str, params: Mapping[str, str], loss: float | None, said: str
+    ) -> None:
+        """Log one trial of a search as a run of its own, nested in it; without a loss it has FAILED."""
+        client = self.client
+        with _door(f"log trial {number} of the search {fingerprint[:12]}"):
+            tags = {"tuned_fingerprint": fingerprint, **({"said": said[:TAG_CHARACTERS]} if said else {})}
+            run_id = self._open_tuning_run(client, f"trial-{number}", tags, inside=search_id)
+            now = int(datetime.now(UTC).timestamp() * 1000)
+            client.log_batch(
+                run_id,
+                params=[Param(key, value[:6000]) for key, value in params.items()],
+                metrics=[] if loss is None else [Metric("loss", loss, now, 0)],
+            )
+            client.set_terminated(run_id, "FAILED" if loss is None else "FINISHED")
+
+    def close_search(self, search_id: str, *, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+        """Log what a search has chosen (``best.`` before each name); without any loss it has FAILED."""
+        client = self.client
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        with _door(f"close the search {search_id}"):
+            client.log_batch(
+                search_id,
+                params=[Param(f"best.{key}", value[:6000]) for key, value in params.items()],
+                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+            )
+            client.set_terminated(search_id, "FINISHED" if metrics else "FAILED")
+
+    def _open_tuning_run(
+        self, client: MlflowClient, name: str, tags: Mapping[str, str], *, inside: str | None = None
+    ) -> str:
+        ours = {PREFIX + key: value for key, value in tags.items()}
+        nested = {} if inside is None else {"mlflow.parentRunId": inside}
+        run = client.create_run(self._experiment(client, self.name), tags=ours | nested, run_name=name)
+        return str(run.info.run_id)
 
     # -- model registry --------------------------------------------------------------------------
 
@@ -192,20 +257,26 @@ class Tracking:
         except MlflowException as err:
             if err.error_code in ABSENT:
                 return None
-            raise Unavailable(f"alias {alias!r} could not be read ({err.message}); is MLflow up?") from err
+            raise Unavailable(f"read the alias {alias!r}: MLflow did not answer ({err.message}); is MLflow up?") from err
 
     def move_alias(self, alias: str, version: int) -> None:
         """Point an alias at a version: the commit point of a promotion."""
         client = self.client
         with _door(f"point {alias!r} at version {version}"):
-            client.set_registered_model_alias(self.name, alias, str(version))
+            _insist(
+                lambda: client.set_registered_model_alias(self.name, alias, str(version)),
+                lambda: self.alias(alias) == version,
+            )
 
     def drop_alias(self, alias: str) -> None:
         """Remove an alias; nothing happens if there is none."""
         client = self.client
         if self.alias(alias) is not None:
             with _door(f"remove the alias {alias!r}"):
-                client.delete_registered_model_alias(self.name, alias)
+                _insist(
+                    lambda: client.delete_registered_model_alias(self.name, alias),
+                    lambda: self.alias(alias) is None,
+                )
 
     def version_tags(self, version: int) -> dict[str, str]:
         """Give a version's own tags, without their prefix, and ``run_id``."""
@@ -214,6 +285,22 @@ class Tracking:
             found = client.get_model_version(self.name, str(version))
         ours = {k.removeprefix(PREFIX): v for k, v in found.tags.items() if k.startswith(PREFIX)}
         return ours | {"run_id": str(found.run_id)}
+
+    def tag_version(self, version: int, tag: str, value: str | None) -> None:
+        """Set a version's own tag, named without its prefix; None removes it."""
+        client = self.client
+        with _door(f"tag version {version}"):
+            text, named = value[:TAG_CHARACTERS] if value is not None else None, (self.name, str(version), PREFIX + tag)
+            if self.version_tags(version).get(tag) == text:
+                return
+            _insist(
+                lambda: (
+                    client.delete_model_version_tag(*named)
+                    if text is None
+                    else client.set_model_version_tag(*named, text)
+                ),
+                lambda: self.version_tags(version).get(tag) == text,
+            )
 
     def run_metrics(self, run_id: str) -> dict[str, float]:
         """Give the metrics of a run."""
@@ -228,6 +315,20 @@ class Tracking:
             source = client.get_model_version_download_uri(self.name, str(version))
             local = mlflow.artifacts.download_artifacts(source, dst_path=folder)
             return models.load(Path(local) / "model.skops")
+
+    @contextmanager
+    def packaged(self, run_id: str, version: int | None = None) -> Iterator[Path]:
+        """Give a local copy of the model's folder, as the registry or (without a version) its run holds it."""
+        client = self.client
+        with tempfile.TemporaryDirectory() as folder:
+            with _door(f"fetch the model of run {run_id}"):
+                if version is None:
+                    models_of_run = client.get_run(run_id).outputs.model_outputs
+                    source = f"models:/{models_of_run[-1].model_id}"
+                else:
+                    source = client.get_model_version_download_uri(self.name, str(version))
+                local = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder))
+            yield local
 
     def read_file(self, version: int, name: str, read: Callable[[Path], T]) -> T:
         """Fetch a file kept with a version's run and read it before its copy is removed."""
@@ -246,8 +347,19 @@ class Tracking:
         fingerprint: str | None,
         effective_day: date | None,
         payload: Mapping[str, Any],
+        not_before: datetime | None = None,
     ) -> Logged:
-        """Write a decision down, not yet finished; the same ``key`` finds the first one again."""
+        """Write a decision down, not yet finished; the same ``key`` finds the first one again.
+
+        Of several callers at once most find the same one. Whoever must be sure settles on one of
+        those that were given, and drops the others: `drop_other_decisions`.
+
+        Parameters
+        ----------
+        not_before
+            When the decision before it in the same chain was made: clocks of two machines differ,
+            and the order of decisions is that of their instants. None asks the clock only.
+        """
         client = self.client
         with _door(f"record the decision {key}"):
             found = self._decision(client, key)
@@ -256,12 +368,38 @@ class Tracking:
             tags = {"kind": kind, "key": key, **_payload_tags(payload)}
             tags |= {"fingerprint": fingerprint} if fingerprint else {}
             tags |= {"effective_day": effective_day.isoformat()} if effective_day else {}
+            now = datetime.now(UTC) if not_before is None else max(datetime.now(UTC), not_before + MOMENT)
             run = client.create_run(
                 self._experiment(client, f"{self.name}-decisions"),
+                start_time=int(now.timestamp() * 1000),
                 tags={PREFIX + name: value for name, value in tags.items()},
                 run_name=key[:250],
             )
-            return _logged(run)
+            first = self._decision(client, key) or run
+            if first.info.run_id != run.info.run_id:  # somebody else was quicker
+                _forget(client, run)
+            return _logged(first)
+
+    def decision(self, decision_id: str) -> Logged:
+        """Read one decision by its id, finished or not; MissingArtifact if there is none."""
+        client = self.client
+        with _door(f"read the decision {decision_id}"):
+            return _logged(client.get_run(decision_id))
+
+    def drop_other_decisions(self, decision: Logged) -> None:
+        """Remove what others wrote down under the same key at the same moment."""
+        client = self.client
+        with _door(f"remove the doubles of the decision {decision.decision_id}"):
+            for run in self._runs(client, f"{self.name}-decisions", {"key": decision.key}):
+                if run.info.run_id != decision.decision_id:
+                    _forget(client, run)
+
+    def book(self) -> str:
+        """Name the decisions experiment as no other is named, so that what refers to one never meets another."""
+        client = self.client
+        with _door("open the decisions experiment"):
+            found = client.get_experiment(self._experiment(client, f"{self.name}-decisions"))
+        return f"{self.name}-{found.creation_time}"
 
     def close_decision(self, decision: Logged) -> None:
         """Mark a decision as carried out."""
@@ -271,13 +409,13 @@ class Tracking:
             client.set_terminated(decision.decision_id, "FINISHED")
 
     def decisions(self, *, kinds: Sequence[str] = (), fingerprint: str | None = None) -> list[Logged]:
-        """List what was decided, oldest first; a promotion half-done counts if its alias has moved."""
+        """List what was decided, oldest first; one half-done counts if its champion alias has moved."""
         client = self.client
         wanted = {"fingerprint": fingerprint} if fingerprint else {}
         with _door("read the decisions"):
+            champion = self.alias(CHAMPION)  # first: a move made between the two is then seen whole, or not yet
             runs = self._runs(client, f"{self.name}-decisions", wanted)
-            champion = self.alias(CHAMPION)
-        logged = _in_force(runs, champion)
+        logged = _in_force(_one_a_key(runs), champion)
         found = [entry for entry in logged if not kinds or entry.kind in kinds]
         return sorted(found, key=lambda entry: (entry.decided_at, entry.decision_id))
 
@@ -340,16 +478,51 @@ def _dataset(frame: pd.DataFrame, source: str, fingerprint: str) -> DatasetInput
         return DatasetInput(data._to_mlflow_entity())
 
 
+def _insist(act: Callable[[], object], is_done: Callable[[], bool]) -> None:
+    """Do what MLflow refuses to one of several callers at once, who insert or delete the same row."""
+    for attempt in range(ATTEMPTS):
+        try:
+            act()
+        except MlflowException:
+            if is_done():
+                return
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def _forget(client: MlflowClient, run: Run) -> None:
+    """Delete a run that somebody else may be deleting too."""
+    try:
+        client.delete_run(run.info.run_id)
+    except MlflowException as err:
+        if err.error_code not in ABSENT:
+            raise
+
+
+def _one_a_key(runs: Sequence[Run]) -> list[Run]:
+    """Leave out the doubles of a decision that callers at once wrote down: the finished one, or the first, counts."""
+
+    def rank(run: Run) -> tuple[bool, int, str]:
+        return run.info.status != "FINISHED", run.info.start_time, run.info.run_id
+
+    kept: dict[str, Run] = {}
+    for run in sorted(runs, key=rank):
+        kept.setdefault(run.data.tags.get(PREFIX + "key", run.info.run_id), run)
+    return list(kept.values())
+
+
 def _in_force(runs: Sequence[Run], champion: int | None) -> list[Logged]:
-    """Keep what counts: the finished, and promotions that were killed after their alias had moved.
+    """Keep what counts: the finished, and moves of the champion that were killed after their alias had moved.
 
     Such a one serves now, or was replaced by one that names it as the version before.
     """
     counted, served = [], {champion} - {None}
     for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True):
         entry = _logged(run)
-        half_done = entry.kind == "promotion" and entry.payload.get("version") in served
-        if run.info.status == "FINISHED" or half_done:
+        half_done = entry.kind in MOVES_THE_CHAMPION and entry.payload.get("version") in served
+        if entry.finished or half_done:
             counted.append(entry)
             served |= {entry.payload.get("previous_version")} - {None}
     return counted
@@ -365,6 +538,8 @@ def _logged(run: Run) -> Logged:
         fingerprint=tags.get(PREFIX + "fingerprint"),
         effective_day=date.fromisoformat(effective) if effective else None,
         payload=_payload(run),
+        finished=run.info.status == "FINISHED",
+        key=tags.get(PREFIX + "key", ""),
     )
 
 

@@ -1,168 +1,310 @@
 """Say whether a challenger may take the champion's place.
 
-Every rule is evaluated, always, and the verdict lists each with its evidence. A rule whose
-evidence is missing does not pass. Ties hold. A gate without any rule holds.
+The rules are declared by name in ``params.yaml``. Each is evaluated, always, and the verdict lists each
+with its evidence, threshold and outcome. A rule whose evidence is missing does not pass. Ties hold. A gate
+without any rule holds, and so does one that would replace a champion without a comparison.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import assert_never
 
 import numpy as np
-import pandas as pd
 
-from ml.core.metrics import row_loss
-from ml.records import Ruling, Verdict
-from ml.settings import Gate
+from ml.core.comparison import PairedGain, holm, loss_p_value
+from ml.core.leakage import Leakage
+from ml.core.slices import Slice
+from ml.records import PackageCheck, Ruling, Verdict
+from ml.settings import (
+    BaseRateRule,
+    BoundRule,
+    CalibrationRule,
+    ChampionRule,
+    Gate,
+    LeakageRule,
+    PackageRule,
+    Rule,
+    SliceGapRule,
+    SlicesRule,
+)
+
+WORST_SLICES = 10
 
 
 @dataclass(frozen=True)
-class PairedGain:
-    """How much lower the challenger's mean loss is, over the days on which both can be judged.
+class Evidence:
+    """What was measured of one challenger; None and absent keys are missing evidence, never a pass.
 
-    ``gain`` is champion's minus challenger's mean row loss (positive is better), ``low`` and
-    ``high`` its confidence interval.
-    """
-
-    gain: float
-    low: float
-    high: float
-    days: int
-    rows: int
-
-
-def paired_gain(holdout: pd.DataFrame, *, metric: str, confidence: float, rounds: int, seed: int) -> PairedGain | None:
-    """Compare two models on the same rows, resampling whole days.
-
-    Rows of a day share its weather and its luck, so the day is the independent unit: a bootstrap
-    of rows would be far too sure of itself (cluster bootstrap; Cameron, Gelbach & Miller 2008,
-    doi:10.1162/rest.90.3.414). The interval is the percentile interval of the ratio of resampled
-    sums, so that busy days count by their rows.
-
-    Parameters
+    Attributes
     ----------
-    holdout : DataFrame of shape (n_rows, n_columns)
-        ``day``, ``target``, ``challenger``, ``champion``; not modified.
-
-    Returns
-    -------
-    PairedGain or None
-        None for fewer than two days (one cluster carries no interval), and if any row has no
-        finite loss: a row that one of the two did not predict is no tie.
-    """
-    difference = row_loss(holdout["target"], holdout["champion"], metric) - row_loss(
-        holdout["target"], holdout["challenger"], metric
-    )
-    if not np.isfinite(difference).all():
-        return None
-    days = pd.DataFrame({"day": holdout["day"].to_numpy(), "gain": difference}).groupby("day")["gain"]
-    sums, rows = days.sum().to_numpy(), days.size().to_numpy()
-    if len(sums) < 2:
-        return None
-    draws = np.random.default_rng(seed).integers(0, len(sums), size=(rounds, len(sums)))
-    gains = sums[draws].sum(axis=1) / rows[draws].sum(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(gains, [tail, 1 - tail])
-    return PairedGain(float(sums.sum() / rows.sum()), float(low), float(high), len(sums), int(rows.sum()))
-
-
-def decide(
-    gate: Gate,
-    *,
-    challenger: Mapping[str, float],
-    base_rate: Mapping[str, float],
-    holdout_days: int,
-    holdout_rows: int,
-    against_champion: bool,
-    comparison: PairedGain | None = None,
-) -> Verdict:
-    """Weigh the evidence of one holdout.
-
-    Parameters
-    ----------
-    challenger
-        Its metrics on the holdout; an absent metric is missing evidence.
-    base_rate
-        Metrics of the constant training prevalence (or mean) on the same rows.
+    challenger, base_rate
+        Metrics on the holdout, of the challenger and of the constant training prevalence (or mean).
     against_champion
-        Whether a champion serves. If so, ``comparison`` is needed: None is missing evidence.
+        Whether a champion serves; ``comparison`` is then needed.
+    slices
+        By the name of a rule of kind ``slices`` or ``slice_gap``; None if a column of it is not there.
+    barred
+        Whether this very training was rolled back before.
+    """
+
+    challenger: Mapping[str, float]
+    base_rate: Mapping[str, float]
+    holdout_days: int
+    holdout_rows: int
+    against_champion: bool
+    comparison: PairedGain | None = None
+    slices: Mapping[str, tuple[Slice, ...] | None] = field(default_factory=dict)
+    leakage: Leakage | None = None
+    package: PackageCheck | None = None
+    barred: bool = False
+
+
+def decide(gate: Gate, evidence: Evidence) -> Verdict:
+    """Weigh the evidence of one holdout, rule by rule.
 
     Examples
     --------
-    >>> decide(Gate(floors={"roc_auc": 0.6}, base_rate=False, min_rows=10), challenger={"roc_auc": 0.7},
-    ...        base_rate={}, holdout_days=14, holdout_rows=900, against_champion=False).decision
+    >>> from ml.settings import BoundRule
+    >>> rules = {"ranks": BoundRule(kind="bound", metric="roc_auc", at_least=0.6)}
+    >>> decide(Gate(rules=rules, min_rows=10), Evidence(challenger={"roc_auc": 0.7}, base_rate={},
+    ...        holdout_days=14, holdout_rows=900, against_champion=False)).decision
     'promote'
     """
-    rulings = [
-        *(_bound(name, challenger.get(name), low, lower=True) for name, low in sorted(gate.floors.items())),
-        *(_bound(name, challenger.get(name), high, lower=False) for name, high in sorted(gate.ceilings.items())),
-    ]
-    if gate.base_rate:
-        rulings.append(_base_rate(gate.metric, challenger.get(gate.metric), base_rate.get(gate.metric)))
-    if against_champion:
-        rulings.append(_comparison(gate, comparison))
-    if not rulings:
-        return Verdict(decision="hold", reasons=("no rule is declared under gate: nothing can be shown",), rulings=())
-    rulings.append(_enough(gate, holdout_days, holdout_rows))
+    if not gate.rules:
+        nothing = "no rule is declared under gate.rules: nothing can be shown"
+        return Verdict(decision="hold", reasons=(nothing,), rulings=())
+    rulings = [_ruling(name, rule, gate, evidence) for name, rule in gate.rules.items()]
+    if evidence.against_champion and not any(isinstance(rule, ChampionRule) for rule in gate.rules.values()):
+        reason = "a champion serves, but no rule of kind champion compares with it; declare one under gate.rules"
+        rulings.append(Ruling(rule="champion", passed=None, evidence={}, reason=reason))
+    rulings.append(_enough(gate, evidence.holdout_days, evidence.holdout_rows))
+    if evidence.barred:
+        reason = "this very training (same fingerprint) was rolled back: train on other data, parameters or code"
+        rulings.append(Ruling(rule="not rolled back", passed=False, evidence={}, reason=reason))
     failed = tuple(ruling.reason for ruling in rulings if not ruling.passed)
     if failed:
         return Verdict(decision="hold", reasons=failed, rulings=tuple(rulings))
-    return Verdict(decision="promote", reasons=tuple(r.reason for r in rulings), rulings=tuple(rulings))
+    said = tuple(ruling.reason for ruling in rulings if ruling.reason)
+    return Verdict(decision="promote", reasons=said, rulings=tuple(rulings))
+
+
+def _ruling(name: str, rule: Rule, gate: Gate, found: Evidence) -> Ruling:  # noqa: PLR0911  one for each kind
+    match rule:
+        case BoundRule():
+            return _bound(name, rule, found)
+        case BaseRateRule():
+            return _base_rate(name, gate.metric, found)
+        case ChampionRule():
+            return _champion(name, rule, gate, found)
+        case SlicesRule():
+            return _slices(name, rule, gate, found)
+        case SliceGapRule():
+            return _slice_gap(name, rule, found)
+        case CalibrationRule():
+            return _calibration(name, rule, found)
+        case LeakageRule():
+            return _leakage(name, rule, found.leakage)
+        case PackageRule():
+            return _package(name, rule, found.package)
+        case _:
+            assert_never(rule)
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def _bound(name: str, value: float | None, limit: float, *, lower: bool) -> Ruling:
-    kind, word = ("floor", "at least") if lower else ("ceiling", "at most")
-    value = _finite(value)
-    evidence = {name: value, "limit": limit}
+def _bound(name: str, rule: BoundRule, found: Evidence) -> Ruling:
+    value = _finite(found.challenger.get(rule.metric))
+    evidence = {rule.metric: value, "at_least": rule.at_least, "at_most": rule.at_most}
+    evidence = {key: number for key, number in evidence.items() if number is not None or key == rule.metric}
     if value is None:
-        return Ruling(rule=f"{kind}: {name}", passed=None, evidence=evidence, reason=f"{name} could not be measured")
-    passed = value >= limit if lower else value <= limit
-    said = f"{name} is {value:.4f}, must be {word} {limit:g}"
-    return Ruling(rule=f"{kind}: {name}", passed=passed, evidence=evidence, reason=said)
+        return Ruling(rule=name, passed=None, evidence=evidence, reason=f"{rule.metric} could not be measured")
+    above = rule.at_least is None or value >= rule.at_least
+    below = rule.at_most is None or value <= rule.at_most
+    bounds = [("at least", rule.at_least), ("at most", rule.at_most)]
+    must = " and ".join(f"{word} {limit:g}" for word, limit in bounds if limit is not None)
+    reason = f"{rule.metric} is {value:.4f}, must be {must}"
+    return Ruling(rule=name, passed=above and below, evidence=evidence, reason=reason)
 
 
-def _base_rate(metric: str, value: float | None, base: float | None) -> Ruling:
-    value, base = _finite(value), _finite(base)
+def _base_rate(name: str, metric: str, found: Evidence) -> Ruling:
+    value, base = _finite(found.challenger.get(metric)), _finite(found.base_rate.get(metric))
     evidence = {metric: value, "base_rate": base}
     if value is None or base is None:
         reason = f"{metric} could not be measured against the base rate"
-        return Ruling(rule="base rate", passed=None, evidence=evidence, reason=reason)
+        return Ruling(rule=name, passed=None, evidence=evidence, reason=reason)
     words = f"{metric} {value:.4f} against {base:.4f} for the base rate"
-    return Ruling(rule="base rate", passed=value < base, evidence=evidence, reason=words)
+    return Ruling(rule=name, passed=value < base, evidence=evidence, reason=words)
 
 
-def _comparison(gate: Gate, found: PairedGain | None) -> Ruling:
+def _champion(name: str, rule: ChampionRule, gate: Gate, evidence: Evidence) -> Ruling:
+    threshold: dict[str, float | None] = (
+        {"min_gain": rule.min_gain} if rule.min_gain is not None else {"max_loss": rule.max_loss}
+    )
+    if not evidence.against_champion:
+        reason = "no champion serves yet: there is nobody to be compared with"
+        return Ruling(rule=name, passed=True, evidence=threshold, reason=reason)
+    found = evidence.comparison
     if found is None or not np.isfinite([found.gain, found.low, found.high]).all():
         reason = "champion and challenger could not be compared on the same days"
-        return Ruling(rule="champion", passed=None, evidence={}, reason=reason)
-    evidence: dict[str, float | None] = {
+        return Ruling(rule=name, passed=None, evidence=threshold, reason=reason)
+    facts: dict[str, float | None] = {
         "gain": found.gain,
         "low": found.low,
         "high": found.high,
+        "resolution": found.resolution,
         "days": float(found.days),
         "rows": float(found.rows),
-        "min_gain": gate.min_gain,
+        **threshold,
     }
     if found.days < gate.min_days or found.rows < gate.min_rows:
         reason = (
             f"only {found.days} days and {found.rows} rows are new to both models; "
             f"the comparison needs {gate.min_days} days and {gate.min_rows} rows"
         )
-        return Ruling(rule="champion", passed=None, evidence=evidence, reason=reason)
-    passed = found.low > 0 and found.gain > 0 and found.gain >= gate.min_gain
+        return Ruling(rule=name, passed=None, evidence=facts, reason=reason)
     unit = "mean squared error" if gate.metric == "rmse" else gate.metric
     reason = (
         f"gain over the champion {found.gain:+.4f} {unit} "
-        f"({gate.confidence:.0%} interval {found.low:+.4f} to {found.high:+.4f}) on {found.days} days"
+        f"({gate.confidence:.0%} interval {found.low:+.4f} to {found.high:+.4f}); "
+        f"with {found.days} days this gate can see a gain of about {found.resolution:.4f}"
     )
-    if not passed:
-        reason += f"; must be above 0 beyond noise and at least {gate.min_gain:g}"
-    return Ruling(rule="champion", passed=passed, evidence=evidence, reason=reason)
+    if rule.max_loss is not None:
+        passed = found.low > -rule.max_loss
+        wanted = f"must lose no more than {rule.max_loss:g}, beyond noise"
+    else:
+        passed = found.low > 0 and found.gain > 0 and found.gain >= (rule.min_gain or 0.0)
+        wanted = f"must be above 0 beyond noise and at least {rule.min_gain:g}"
+    return Ruling(rule=name, passed=passed, evidence=facts, reason=reason if passed else f"{reason}; {wanted}")
+
+
+def _slices(name: str, rule: SlicesRule, gate: Gate, evidence: Evidence) -> Ruling:
+    """Hold if any slice loses more than the margin, at the gate's level over all slices (Holm 1979)."""
+    threshold: dict[str, float | None] = {"max_loss": rule.max_loss}
+    if not evidence.against_champion:
+        reason = "no champion serves yet: no slice can regress"
+        return Ruling(rule=name, passed=True, evidence=threshold, reason=reason)
+    found = evidence.slices.get(name)
+    if found is None:
+        reason = f"the slices by {', '.join(rule.by)} could not be cut: a column of them is not in inputs"
+        return Ruling(rule=name, passed=None, evidence=threshold, reason=reason)
+    if not found or evidence.comparison is None:
+        reason = f"no slice of {rule.min_rows} rows and {rule.min_days} days is new to both models"
+        return Ruling(rule=name, passed=None, evidence=threshold, reason=reason)
+    unknown = [part.name for part in found if part.gain is None]
+    if unknown:
+        reason = f"no loss could be compared for {', '.join(unknown)}"
+        return Ruling(rule=name, passed=None, evidence=threshold, reason=reason)
+    gains = [part.gain for part in found if part.gain is not None]
+    rejected = holm([loss_p_value(gain, rule.max_loss) for gain in gains], 1 - gate.confidence)
+    worse = [part.name for part, bad in zip(found, rejected, strict=True) if bad]
+    order = sorted(zip(found, gains, strict=True), key=lambda pair: pair[1].gain)
+    facts: dict[str, float | None] = {**{part.name: gain.gain for part, gain in order[:WORST_SLICES]}, **threshold}
+    worst, gain = order[0]
+    said = f"the worst of {len(found)} slices, {worst.name}: {gain.gain:+.4f} {gate.metric} on {worst.rows} rows"
+    if worse:
+        said = f"{', '.join(worse)} lost more than {rule.max_loss:g} to the champion, beyond noise; {said}"
+    return Ruling(rule=name, passed=not worse, evidence=facts, reason=said)
+
+
+def _slice_gap(name: str, rule: SliceGapRule, evidence: Evidence) -> Ruling:
+    threshold: dict[str, float | None] = {"max_gap": rule.max_gap}
+    found = evidence.slices.get(name)
+    if found is None:
+        reason = f"the slices by {rule.by} could not be cut: a column of them is not in inputs"
+        return Ruling(rule=name, passed=None, evidence=threshold, reason=reason)
+    values = {part.name: _finite(part.metrics.get(rule.metric)) for part in found}
+    unknown = sorted(part for part, value in values.items() if value is None)
+    if unknown or not values:
+        reason = f"{rule.metric} could not be measured for {', '.join(unknown) or 'any slice'}"
+        return Ruling(rule=name, passed=None, evidence=values | threshold, reason=reason)
+    known = {part: value for part, value in values.items() if value is not None}
+    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    gap = known[high] - known[low]
+    reason = f"{rule.metric} differs by {gap:.4f} between {low} and {high}, must be at most {rule.max_gap:g}"
+    facts = {low: known[low], high: known[high], "gap": gap} | threshold
+    return Ruling(rule=name, passed=gap <= rule.max_gap, evidence=facts, reason=reason)
+
+
+def _calibration(name: str, rule: CalibrationRule, found: Evidence) -> Ruling:
+    error = _finite(found.challenger.get("calibration_error"))
+    gap = _finite(found.challenger.get("calibration_gap"))
+    evidence = {
+        "calibration_error": error,
+        "calibration_gap": gap,
+        "max_error": rule.max_error,
+        "max_gap": rule.max_gap,
+    }
+    if error is None or gap is None:
+        return Ruling(rule=name, passed=None, evidence=evidence, reason="calibration could not be measured")
+    passed = error <= rule.max_error and abs(gap) <= rule.max_gap
+    reason = (
+        f"calibration error is {error:.4f}, must be at most {rule.max_error:g}; mean prediction minus "
+        f"observed rate is {gap:+.4f}, must be within {rule.max_gap:g}"
+    )
+    return Ruling(rule=name, passed=passed, evidence=evidence, reason=reason)
+
+
+def _leakage(name: str, rule: LeakageRule, found: Leakage | None) -> Ruling:
+    threshold: dict[str, float | None] = {"max_single_feature": rule.max_single_feature}
+    strengths = {} if found is None else found.strengths
+    if found is None or not strengths or not all(np.isfinite(value) for value in strengths.values()):
+        reason = "what each feature alone explains could not be measured"
+        return Ruling(rule=name, passed=None, evidence=threshold, reason=reason)
+    strongest = max(strengths, key=lambda feature: strengths[feature])
+    value = strengths[strongest]
+    problems = []
+    if value > rule.max_single_feature:
+        problems.append(
+            f"{strongest} alone explains the target suspiciously well ({found.measure} {value:.3f}, "
+            f"at most {rule.max_single_feature:g}): is it known before the outcome?"
+        )
+    if found.shared_days or found.shared_keys:
+        problems.append(f"train and holdout share {found.shared_days} days and {found.shared_keys} keys")
+    if found.label_columns:
+        problems.append(f"columns of labels are features: {', '.join(found.label_columns)}")
+    evidence: dict[str, float | None] = {
+        strongest: value,
+        "shared_days": float(found.shared_days),
+        "shared_keys": float(found.shared_keys),
+        "label_columns": float(len(found.label_columns)),
+        **threshold,
+    }
+    calm = f"the strongest feature alone, {strongest}, has {found.measure} {value:.3f}; train and holdout share nothing"
+    return Ruling(rule=name, passed=not problems, evidence=evidence, reason="; ".join(problems) or calm)
+
+
+def _package(name: str, rule: PackageRule, found: PackageCheck | None) -> Ruling:
+    budget: dict[str, float | None] = {
+        "max_ms_per_1000_rows": rule.max_ms_per_1000_rows,
+        "max_megabytes": rule.max_megabytes,
+    }
+    if found is None:
+        reason = "the packaged model was not tried in a fresh process"
+        return Ruling(rule=name, passed=None, evidence=budget, reason=reason)
+    speed, size = _finite(found.ms_per_1000_rows), _finite(found.megabytes)
+    evidence = {"ms_per_1000_rows": speed, "megabytes": size, "rows": float(found.rows), **budget}
+    if found.problem is not None:
+        reason = f"the packaged model does not work: {found.problem}"
+        return Ruling(rule=name, passed=False, evidence=evidence, reason=reason)
+    if speed is None or size is None or found.rows < 1:
+        reason = "speed and size of the packaged model could not be measured"
+        return Ruling(rule=name, passed=None, evidence=evidence, reason=reason)
+    problems = []
+    if not found.identical:
+        problems.append("the packaged model does not predict what it predicted in training")
+    if not found.refuses_bad_input:
+        problems.append("the packaged model accepts input that breaks its signature")
+    if speed > rule.max_ms_per_1000_rows:
+        problems.append(f"it takes {speed:.0f} ms per 1,000 rows, at most {rule.max_ms_per_1000_rows:g}")
+    if size > rule.max_megabytes:
+        problems.append(f"it is {size:.1f} MB large, at most {rule.max_megabytes:g}")
+    calm = f"in a fresh process it predicts {found.rows} kept rows bit-identically, {speed:.0f} ms per 1,000 rows"
+    calm += f", {size:.2f} MB, and refuses what breaks its signature"
+    return Ruling(rule=name, passed=not problems, evidence=evidence, reason="; ".join(problems) or calm)
 
 
 def _enough(gate: Gate, days: int, rows: int) -> Ruling:

@@ -1,15 +1,17 @@
-"""Who was champion on a day, read out of the decisions."""
+"""Who was champion on a day, since when and why, read out of the decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 
 from ml.records import Logged
 
 REIGNS = ("promotion", "rollback")
-JUDGED = ("promotion", "hold")
+JUDGED = ("promotion", "hold", "rejection", "rollback")
+"""Decisions after which nobody needs to ask at once for a challenger, nor train on the same data again."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,50 @@ def reigns(decisions: Sequence[Logged]) -> list[Reign]:
 
     Decisions without a version or a day are evidence of nothing and are left out.
     """
-    found = []
-    for entry in decisions:
-        version, last = entry.payload.get("version"), entry.payload.get("window_last_day")
-        if entry.kind in REIGNS and version is not None and last is not None and entry.effective_day is not None:
-            found.append(Reign(int(version), entry.effective_day, date.fromisoformat(str(last))))
-    return found
+    return [
+        Reign(int(entry.payload["version"]), day, date.fromisoformat(str(entry.payload["window_last_day"])))
+        for entry in crownings(decisions)
+        if (day := entry.effective_day) is not None
+    ]
+
+
+def crownings(decisions: Sequence[Logged]) -> list[Logged]:
+    """List the decisions by which a version came to serve, in their order; see `reigns`."""
+    return [
+        entry
+        for entry in decisions
+        if entry.kind in REIGNS
+        and entry.effective_day is not None
+        and all(entry.payload.get(fact) is not None for fact in ("version", "window_last_day"))
+    ]
+
+
+def crowned_on(day: date | None, decisions: Sequence[Logged]) -> Logged | None:
+    """Find the decision by which the champion of ``day`` serves (None: of now); None before the first.
+
+    Who was champion, that is; who may score a day that it was trained on is `champion_of`'s question.
+    """
+    found = [
+        entry
+        for entry in crownings(decisions)
+        if day is None or (entry.effective_day is not None and entry.effective_day <= day)
+    ]
+    return found[-1] if found else None
+
+
+def champion_before(decisions: Sequence[Logged]) -> Logged | None:
+    """Find the reign that a rollback without a named version returns to; None if there is none.
+
+    The newest one of another version that was not itself rolled back: a second rollback goes one
+    further back, and never to the version that the first one removed.
+    """
+    known = crownings(decisions)
+    bad = barred(decisions)
+    present = known[-1].payload["version"] if known else None
+    for entry in reversed(known[:-1]):
+        if entry.payload["version"] != present and (entry.fingerprint is None or entry.fingerprint not in bad):
+            return entry
+    return None
 
 
 def champion_of(day: date, decisions: Sequence[Logged], *, allow_future: bool = False) -> tuple[Reign | None, str]:
@@ -68,10 +108,81 @@ def champion_of(day: date, decisions: Sequence[Logged], *, allow_future: bool = 
 
 
 def last_judged(decisions: Sequence[Logged], *, until: date) -> date | None:
-    """Give the newest day, not after ``until``, on which a challenger was judged; None if never."""
+    """Give the newest day, not after ``until``, on which a model was judged; None if never.
+
+    A rollback judges too: the champion was found worse than the one before it.
+    """
     days = [
         date.fromisoformat(str(entry.payload["judged_on"]))
         for entry in decisions
         if entry.kind in JUDGED and entry.payload.get("judged_on")
     ]
     return max((day for day in days if day <= until), default=None)
+
+
+def barred(decisions: Sequence[Logged]) -> set[str]:
+    """Give the fingerprints that were rolled back, and were not rolled back to since."""
+    found: set[str] = set()
+    for entry in decisions:
+        if entry.kind == "rollback":
+            found |= {str(entry.payload["barred_fingerprint"])} if entry.payload.get("barred_fingerprint") else set()
+            found -= {entry.fingerprint or ""}
+    return found
+
+
+@dataclass(frozen=True)
+class Told:
+    """One decision as people read it; ``version`` is what it was about, ``against`` what it was weighed against.
+
+    ``version`` is the one returned to in a rollback, and ``against`` the one that it removed.
+    ``in_force_from`` is None for what changes nobody's reign.
+    """
+
+    decision_id: str
+    decided_at: datetime
+    kind: str
+    version: int | None
+    against: int | None
+    in_force_from: date | None
+    asked_by: str | None
+    reasons: tuple[str, ...]
+    evidence: dict[str, Any]
+
+
+def tell(entry: Logged) -> Told:
+    """Put one decision into a reader's words; nothing of its payload is lost, ``evidence`` holds the rest."""
+    facts = dict(entry.payload)
+    version = facts.pop("version", None)
+    against = facts.get("from_version", facts.get("previous_version", facts.get("champion_version")))
+    return Told(
+        decision_id=entry.decision_id,
+        decided_at=entry.decided_at,
+        kind=entry.kind,
+        version=version,
+        against=against,
+        in_force_from=entry.effective_day if entry.kind in REIGNS else None,
+        asked_by=facts.pop("asked_by", None),
+        reasons=_reasons(entry.kind, facts),
+        evidence=facts,
+    )
+
+
+def _reasons(kind: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say why: what a person said goes before what was measured."""
+    verdict, approval = facts.get("verdict"), facts.get("approval")
+    said = [str(facts["why"])] if facts.get("why") else []
+    if isinstance(approval, Mapping):
+        said.append(approval_in_words(approval))
+    if isinstance(verdict, Mapping) and kind != "rejection":
+        said += [str(reason) for reason in verdict.get("reasons", ())]
+    if not said:
+        said += [str(reason) for reason in facts.get("reasons", ())]
+    return tuple(said)
+
+
+def approval_in_words(approval: Mapping[str, Any]) -> str:
+    """Say who decided and when, out of an `ml.records.Approval` that was written down."""
+    at = str(approval.get("at"))[:16].replace("T", " ")
+    if approval.get("timed_out"):
+        return f"nobody answered until {at}: that means no"
+    return f"{'approved' if approval.get('approved') else 'rejected'} by {approval.get('by')} at {at}"

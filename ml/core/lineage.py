@@ -1,14 +1,17 @@
-"""What determines a training result, and its fingerprint."""
+"""What determines a training result, its fingerprint, and whether a repetition came to the same."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from ml.records import DayFile
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ml.records import Compared, DayFile
 from ml.settings import Settings
 
 DETERMINING_SECTIONS = ("task", "split", "features", "fit")
@@ -30,6 +33,8 @@ def fingerprint(
         files with another first day are another training.
     """
     sections = settings.model_dump(mode="json", include=set(DETERMINING_SECTIONS))
+    if settings.tune.enabled:  # the search, and what scores it, choose the model too; turned off, neither counts
+        sections |= settings.model_dump(mode="json", include={"tune": True, "gate": {"metric"}})
     facts: dict[str, Any] = {
         "data": sorted([file.asset, file.day.isoformat(), file.md5] for file in files),
         "first_day": first_day.isoformat(),
@@ -38,3 +43,118 @@ def fingerprint(
         "lock": lock_sha256,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def pinned_settings(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings that lead to the recorded window again, whatever data came later.
+
+    They are not checked: they are for the recorded code, whose settings may have had another shape.
+    """
+    window, settings = lineage["window"], dict(lineage["settings"])
+    first, last = (date.fromisoformat(window[name]) for name in ("first_day", "last_day"))
+    pull = dict(settings["pull"])
+    settings["pull"] = {
+        **pull,
+        "data_version": lineage["data_version"],
+        "last_day": pull.get("last_day") or last.isoformat(),
+        "days": pull.get("days") or (last - first).days + 1,
+    }
+    return settings
+
+
+def compare_facts(recorded: Mapping[str, Any], reproduced: Mapping[str, Any]) -> list[Compared]:
+    """Compare two lineages in what they say of code, data and rows, and in their fingerprints.
+
+    Both are read as they are: what the recorded one lacks is not the same.
+    """
+    edges = [f"{one['window']['first_day']} to {one['window']['last_day']}" for one in (recorded, reproduced)]
+    return [
+        _compared("code of ml/, SHA-256", recorded["code_sha256"], reproduced["code_sha256"]),
+        _compared("lock file, SHA-256", recorded["lock_sha256"], reproduced["lock_sha256"]),
+        _compared("window", edges[0], edges[1]),
+        _compare_files(recorded["window"]["files"], reproduced["window"]["files"]),
+        *(
+            _compared(name.replace("_", " "), recorded["parts"].get(name), reproduced["parts"].get(name))
+            for name in ("train_rows", "holdout_rows", "holdout_first_day")
+        ),
+        _compared("fingerprint", recorded["resolved_fingerprint"], reproduced["resolved_fingerprint"]),
+    ]
+
+
+def _compare_files(recorded: Mapping[str, str], reproduced: Mapping[str, str]) -> Compared:
+    names = sorted(recorded.keys() | reproduced.keys())
+    other = [name for name in names if recorded.get(name) != reproduced.get(name)]
+    said = [f"{len(files)} files, {_digest(files)[:16]}" for files in (recorded, reproduced)]
+    more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+    return _compared(
+        "files of the window, md5", said[0], said[1], detail=f"other content: {', '.join(other[:3])}{more}"
+    )
+
+
+def compare_values(what: str, recorded: ArrayLike | None, reproduced: ArrayLike | None) -> Compared:
+    """Compare predictions bit by bit, as float64.
+
+    Parameters
+    ----------
+    recorded, reproduced : array of shape (n_rows,)
+        None where there are none: never the same as anything.
+    """
+    both = [None if one is None else np.asarray(one, dtype="<f8") for one in (recorded, reproduced)]
+    said = [None if one is None else f"{len(one)} values, {_digest(one.tobytes())[:16]}" for one in both]
+    before, after = both
+    if before is None or after is None:
+        detail = "nothing is kept to compare with" if before is None else "nothing came out"
+    elif len(before) != len(after):
+        detail = "another number of rows"
+    else:
+        other = before.view("<u8") != after.view("<u8")
+        apart = float(np.abs(before - after).max(initial=0.0))
+        detail = f"{int(other.sum())} of {len(before)} differ, by at most {apart:.3g}"
+    identical = before is not None and after is not None and before.tobytes() == after.tobytes()
+    return Compared(what=what, recorded=said[0], reproduced=said[1], same=identical, detail="" if identical else detail)
+
+
+def compare_metrics(recorded: Mapping[str, float], reproduced: Mapping[str, float]) -> list[Compared]:
+    """Compare every metric that came out with the recorded one of its name: equal to the last bit."""
+    return [
+        _compared(
+            name,
+            None if name not in recorded else repr(float(recorded[name])),
+            repr(float(value)),
+            detail=f"off by {abs(float(recorded[name]) - float(value)):.3g}" if name in recorded else "not recorded",
+        )
+        for name, value in sorted(reproduced.items())
+    ]
+
+
+def differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> list[Compared]:
+    """Name what differs between two descriptions of machines, level by level; what is equal is left out."""
+    before, after = _flat(recorded), _flat(present)
+    pairs = [_compared(name, before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())]
+    return [one for one in pairs if one.recorded != one.reproduced]
+
+
+def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{above}{name}.")
+        else:
+            found[above + name] = "; ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return found
+
+
+def _compared(what: str, recorded: object, reproduced: object, detail: str = "") -> Compared:
+    before, after = (None if value is None else str(value) for value in (recorded, reproduced))
+    same = before is not None and before == after
+    return Compared(what=what, recorded=before, reproduced=after, same=same, detail="" if same else detail)
+
+
+def _digest(facts: bytes | Mapping[str, str]) -> str:
+    data = facts if isinstance(facts, bytes) else json.dumps(dict(facts), sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def fingerprint_of_refit(judged: str) -> str:
+    """Name the refit on the whole window of a training, which follows from that training alone."""
+    return hashlib.sha256(f"{judged} refit on the whole window".encode()).hexdigest()

@@ -32,10 +32,15 @@ def iso_day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2013-04-01") from err
 
 
-def execute(work: Callable[[], Any]) -> int:
+def execute(work: Callable[[], Any], *, show: Callable[[Any], str] | None = None) -> int:
     """Run a step, print its record, and turn an error into one line and its exit code.
 
     0 done, 1 failed, 2 misuse, 3 refused (the data or the gate said no).
+
+    Parameters
+    ----------
+    show
+        Lays the record out for people; None prints it as JSON.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("alembic", "mlflow", "great_expectations", "dvc", "httpx", "botocore"):
@@ -49,5 +54,5 @@ def execute(work: Callable[[], Any]) -> int:
         sys.stderr.write("interrupted: nothing was left half-written; run it again\n")
         return FAILED
     facts = record.model_dump(mode="json") if isinstance(record, BaseModel) else record
-    sys.stdout.write(json.dumps(facts, sort_keys=True) + "\n")
+    sys.stdout.write((show(facts) if show else json.dumps(facts, sort_keys=True)) + "\n")
     return 0

@@ -5,17 +5,30 @@ from __future__ import annotations
 import logging
 
 from ml.core import history, policy
-from ml.records import Champion, Decision, DriftReport, Logged
+from ml.records import Champion, Decision, DriftReport, Logged, Rivalry
 from ml.settings import Settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
 
 
-def run(champion: Champion, drift: DriftReport, *, settings: Settings, services: Services) -> Decision:
+def run(
+    champion: Champion,
+    drift: DriftReport,
+    rivalry: Rivalry | None = None,
+    *,
+    settings: Settings,
+    services: Services,
+) -> Decision:
     """Apply the policy of ``params.yaml`` to the facts of the day, once.
 
-    A second call for the same day and champion finds the retrain request of the first.
+    A second call for the same day and champion finds the retrain request of the first. A rollback is
+    written down by whoever carries it out.
+
+    Parameters
+    ----------
+    rivalry
+        None if it was not measured: nothing is rolled back then.
     """
     logger.info("decide: %s", drift.day)
     decisions = services.tracking.decisions()
@@ -25,6 +38,8 @@ def run(champion: Champion, drift: DriftReport, *, settings: Settings, services:
         newest_day=max(services.registry.days("inputs")),
         last_judged=history.last_judged(decisions, until=drift.day),
         policy=settings.retrain,
+        rivalry=rivalry,
+        rollback=settings.rollback,
         anyone_serves=bool(history.reigns(decisions)),
         no_champion_reason=champion.reason,
     )
@@ -45,5 +60,8 @@ def run(champion: Champion, drift: DriftReport, *, settings: Settings, services:
 def _facts(champion: Champion, decisions: list[Logged]) -> policy.ChampionFacts | None:
     if champion.version is None:
         return None
-    since = [reign.effective_day for reign in history.reigns(decisions) if reign.version == champion.version]
-    return policy.ChampionFacts(version=champion.version, promoted_on=max(since))
+    reigns = history.reigns(decisions)
+    since = [reign.effective_day for reign in reigns if reign.version == champion.version]
+    return policy.ChampionFacts(
+        version=champion.version, promoted_on=max(since), serves_now=reigns[-1].version == champion.version
+    )

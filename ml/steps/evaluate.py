@@ -13,9 +13,9 @@ import pandas as pd
 
 from ml.adapters import models
 from ml.adapters.workspace import Workspace
-from ml.core import metrics
+from ml.core import leakage, metrics
 from ml.core.estimators import predict
-from ml.core.features import add_history, join_labels, lookback_days, matrix
+from ml.core.features import add_history, feature_columns, join_labels, lookback_days, matrix
 from ml.errors import DataRejected, SettingsError
 from ml.records import Candidate, Evaluation, Parts, Window
 from ml.settings import Settings, parse
@@ -76,9 +76,26 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
         champion=measured.get("champion"),
         champion_version=champion,
     )
+    _look_for_leaks(place, holdout, settings)
     _write(place, scored, evaluation, settings, services)
     logger.info("evaluate: %s", {name: found.get(settings.gate.metric) for name, found in measured.items()})
     return evaluation
+
+
+def _look_for_leaks(place: Workspace, holdout: pd.DataFrame, settings: Settings) -> None:
+    """Write down what each feature alone explains, and what train and holdout share."""
+    task, names = settings.task, feature_columns(settings.features)
+    columns = list(dict.fromkeys([*task.key, *names, task.target]))
+    found = leakage.look(
+        place.read_table("parts/train.parquet", columns=columns),
+        holdout,
+        names,
+        target=task.target,
+        key=task.key,
+        kind=task.kind,
+        label_columns=[name for name in place.read_json("data/window.json")["label_columns"] if name not in task.key],
+    )
+    place.write_json("evaluation/leakage.json", found.model_dump(mode="json"))
 
 
 def _champion_scores(version: int, window: Window, holdout: pd.DataFrame, services: Services) -> pd.DataFrame:
@@ -138,10 +155,10 @@ def settings_of(version: int, services: Services) -> Settings:
     """Give the settings that a version was trained with: its features are computed by its own."""
 
     def read(path: Path) -> Settings:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-        return parse(recipe["settings"], origin=f"the recipe of version {version}")
+        lineage = json.loads(path.read_text(encoding="utf-8"))
+        return parse(lineage["settings"], origin=f"the lineage of version {version}")
 
-    return services.tracking.read_file(version, "recipe/recipe.json", read)
+    return services.tracking.read_file(version, "lineage/lineage.json", read)
 
 
 def _write(

@@ -5,27 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from ml.adapters import code, models
-from ml.adapters.workspace import Workspace
+from ml.adapters.workspace import Workspace, write_parquet
 from ml.core import estimators
 from ml.core.features import matrix
 from ml.records import Candidate, Window
 from ml.settings import Settings
-from ml.steps.stage import stage_main
+from ml.steps.stage import files_of, fingerprint_of, stage_main
+from ml.steps.tune import tuned_settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
 SAMPLE_ROWS = 200
+KEPT_ROWS = 1000
 
 
 def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
@@ -35,6 +37,8 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
     ------
     SettingsError
         If the estimator cannot be built from ``params.yaml`` or may not be loaded again.
+    MissingArtifact
+        If a search is asked for and `ml.steps.tune` has made none.
     """
     place = services.workspace(window.workspace)
     if place.has("model/candidate.json"):
@@ -42,25 +46,36 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
         if candidate.fingerprint == window.fingerprint:
             logger.info("fit: run %s has this fingerprint already", candidate.run_id)
             return candidate
+    settings = tuned_settings(place, settings)
     logger.info("fit: %s for %s", settings.fit.estimator, window.fingerprint[:12])
     train = place.read_table("parts/train.parquet")
     started = time.perf_counter()
     pipeline = fit_pipeline(train, settings)
     seconds = round(time.perf_counter() - started, 3)
-    recipe = recipe_of(window, place, settings)
+    lineage = lineage_of(window, place, settings)
     with tempfile.TemporaryDirectory() as folder:
         model_file = Path(folder) / "pipeline.skops"
         models.save(pipeline, model_file)
         place.write_file("model/pipeline.skops", model_file)
-        files = Path(folder) / "recipe"
+        sample = _sample(pipeline, train, settings)
+        place.write_table("model/sample.parquet", sample)
+        place.write_json("model/lineage.json", lineage)
+        files = Path(folder) / "lineage"
         files.mkdir()
-        (files / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
-        place.write_json("model/recipe.json", recipe)
-        run_id = _log(services, window, settings, pipeline, train, files, recipe, seconds)
+        write_parquet(sample, files / "sample.parquet")
+        (files / "lineage.json").write_text(json.dumps(lineage, indent=2, sort_keys=True))
+        run_id = _log(services, window, settings, pipeline, train, files, lineage, seconds)
     candidate = Candidate(fingerprint=window.fingerprint, run_id=run_id, fit_seconds=seconds)
     place.write_json("model/candidate.json", candidate.model_dump(mode="json"))
     logger.info("fit: %d rows in %.1f s, MLflow run %s", len(train), seconds, run_id)
     return candidate
+
+
+def _sample(pipeline: Pipeline, train: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Keep rows from all over the window with what the pipeline predicts for them, straight from its fit."""
+    chosen = train.iloc[np.unique(np.linspace(0, len(train) - 1, KEPT_ROWS).astype(int))]
+    features = matrix(chosen, settings.features).reset_index(drop=True)
+    return features.assign(prediction=estimators.predict(pipeline, features, settings.task.kind))
 
 
 def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
@@ -72,22 +87,38 @@ def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
         return pipeline.fit(matrix(train, settings.features), typed)
 
 
-def recipe_of(window: Window, place: Workspace, settings: Settings) -> dict[str, object]:
-    """Write down all that the training result depends on, and who asked for it."""
+def lineage_of(window: Window, place: Workspace, settings: Settings) -> dict[str, object]:
+    """Write down all that the training result depends on, and who asked for it: enough to repeat it exactly.
+
+    Parameters
+    ----------
+    settings
+        Those that the pipeline is fitted with; after a search they hold what it found.
+
+    Returns
+    -------
+    dict
+        ``resolved_fingerprint`` is that of an ordinary training by ``settings``: it differs from
+        ``fingerprint`` after a search, and of a refit, and is what a repetition comes to.
+    """
     asked = place.read_json("request.json") if place.has("request.json") else {"asked_by": "dvc repro", "reasons": []}
+    facts = place.read_json("data/window.json")
     return {
         "fingerprint": window.fingerprint,
+        "resolved_fingerprint": fingerprint_of(files_of(facts), window.first_day, settings),
         "asked_by": asked["asked_by"],
         "reasons": asked["reasons"],
+        "request_id": asked.get("request_id", ""),
         "data_version": window.data_version,
-        "window": place.read_json("data/window.json"),
+        "window": facts,
         "parts": place.read_json("parts/parts.json"),
         "settings": settings.model_dump(mode="json"),
+        "seeds": {"fit": settings.fit.seed},
         "code_version": code.commit(),
+        "code_state": code.state(),
         "code_sha256": code.code_sha256(),
         "lock_sha256": code.lock_sha256(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
+        "environment": code.machine(),
     }
 
 
@@ -98,16 +129,16 @@ def _log(
     pipeline: Pipeline,
     train: pd.DataFrame,
     files: Path,
-    recipe: dict[str, object],
+    lineage: dict[str, object],
     seconds: float,
 ) -> str:
     sections = settings.model_dump(mode="json", include={"task", "split", "features", "fit"})
     params = {f"{name}.{k}": json.dumps(v) for name, section in sections.items() for k, v in section.items()}
     tags = {
         "data_version": window.data_version,
-        "code_version": str(recipe["code_version"]),
-        "lock_sha256": str(recipe["lock_sha256"]),
-        "asked_by": str(recipe["asked_by"]),
+        "code_version": str(lineage["code_version"]),
+        "lock_sha256": str(lineage["lock_sha256"]),
+        "asked_by": str(lineage["asked_by"]),
         "window": f"{window.first_day} to {window.last_day}",
         "airflow_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", ""),
     }

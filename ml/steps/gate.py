@@ -5,14 +5,23 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import date
+from typing import TypeVar
 
-from ml.core import gate
-from ml.records import Challenger, Evaluation, Judgement, Window
-from ml.settings import Settings
+import pandas as pd
+from pydantic import BaseModel
+
+from ml.adapters.workspace import Workspace
+from ml.core import gate, history, slices
+from ml.core.comparison import PairedGain, paired_gain
+from ml.core.leakage import Leakage
+from ml.core.slices import Slice
+from ml.records import Challenger, Evaluation, Judgement, PackageCheck, Window
+from ml.settings import Settings, SliceGapRule, SlicesRule
 from ml.steps.stage import stage_main
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T", bound=BaseModel)
 
 
 def run(window: Window, *, settings: Settings, services: Services, challenger: Challenger | None = None) -> Judgement:
@@ -28,26 +37,20 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
     place = services.workspace(window.workspace)
     evaluation = Evaluation.model_validate(place.read_json("evaluation/evaluation.json"))
     logger.info("gate: run %s against champion %s", evaluation.run_id, evaluation.champion_version)
-    holdout = place.read_table("evaluation/holdout.parquet")
-    comparison = None
-    if "champion" in holdout:
-        fresh = holdout.loc[~holdout["champion_had_seen"].astype(bool)]
-        comparison = gate.paired_gain(
-            fresh,
-            metric=settings.gate.metric,
-            confidence=settings.gate.confidence,
-            rounds=settings.gate.bootstrap_rounds,
-            seed=settings.fit.seed,
-        )
-    verdict = gate.decide(
-        settings.gate,
+    scored = place.read_table("evaluation/holdout.parquet")
+    evidence = gate.Evidence(
         challenger=evaluation.challenger,
         base_rate=evaluation.base_rate,
         holdout_days=evaluation.holdout_days,
         holdout_rows=evaluation.holdout_rows,
         against_champion=evaluation.champion_version is not None,
-        comparison=comparison,
+        comparison=_comparison(scored, settings),
+        slices=_slices(place, scored, settings),
+        leakage=_kept(place, "evaluation/leakage.json", Leakage),
+        package=_kept(place, "check/check.json", PackageCheck),
+        barred=challenger is not None and challenger.fingerprint in history.barred(services.tracking.decisions()),
     )
+    verdict = gate.decide(settings.gate, evidence)
     place.write_json("verdict.json", verdict.model_dump(mode="json"))
     judgement = Judgement(
         fingerprint=window.fingerprint,
@@ -59,10 +62,66 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
     logger.info("gate: %s: %s", verdict.decision, "; ".join(verdict.reasons))
     if challenger is None or verdict.decision == "promote":
         return judgement
-    return judgement.model_copy(update={"decision_id": _hold(judgement, window, services)})
+    return judgement.model_copy(update={"decision_id": record_hold(judgement, window, services)})
 
 
-def _hold(judgement: Judgement, window: Window, services: Services) -> str:
+def _comparison(scored: pd.DataFrame, settings: Settings) -> PairedGain | None:
+    if "champion" not in scored:
+        return None
+    return paired_gain(
+        _new_to_both(scored),
+        metric=settings.gate.metric,
+        confidence=settings.gate.confidence,
+        rounds=settings.gate.bootstrap_rounds,
+        seed=settings.fit.seed,
+    )
+
+
+def _new_to_both(scored: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the days that the champion was trained on."""
+    return scored.loc[~scored["champion_had_seen"].astype(bool)] if "champion_had_seen" in scored else scored
+
+
+def _slices(place: Workspace, scored: pd.DataFrame, settings: Settings) -> dict[str, tuple[Slice, ...] | None]:
+    """Cut the holdout for every rule that asks for it; None where a column is not there."""
+    rules = {name: rule for name, rule in settings.gate.rules.items() if isinstance(rule, SlicesRule | SliceGapRule)}
+    if not rules:
+        return {}
+    rows = place.read_table("parts/holdout.parquet")
+    found: dict[str, tuple[Slice, ...] | None] = {}
+    for name, rule in rules.items():
+        compared = isinstance(rule, SlicesRule)
+        part = _new_to_both(scored) if compared else scored.drop(columns="champion", errors="ignore")
+        try:
+            found[name] = slices.gains(
+                part,
+                rows.loc[part.index],
+                rule.by if isinstance(rule, SlicesRule) else (rule.by,),
+                kind=settings.task.kind,
+                metric=settings.gate.metric,
+                confidence=settings.gate.confidence,
+                min_rows=rule.min_rows,
+                min_days=rule.min_days if isinstance(rule, SlicesRule) else 1,
+            )
+        except KeyError as err:
+            logger.warning("gate: %s: %s", name, err)
+            found[name] = None
+    return found
+
+
+def _kept(place: Workspace, name: str, kind: type[T]) -> T | None:
+    """Read evidence that an earlier step wrote; None if it is not there or cannot be read."""
+    if not place.has(name):
+        return None
+    try:
+        return kind.model_validate(place.read_json(name))
+    except ValueError as err:
+        logger.warning("gate: %s cannot be read and counts for nothing: %s", place.uri(name), err)
+        return None
+
+
+def record_hold(judgement: Judgement, window: Window, services: Services) -> str:
+    """Write a hold down, once, and give the decision's id."""
     against = judgement.champion_version or "none"
     newest = max(services.registry.days("inputs"))
     decision = services.tracking.open_decision(
@@ -80,6 +139,7 @@ def evidence(judgement: Judgement, window: Window, judged_on: date) -> dict[str,
     """Give what the decision log keeps of a judgement, whichever way it went."""
     return {
         "version": judgement.version,
+        **({"judged_version": judgement.judged_version} if judgement.judged_version is not None else {}),
         "judged_on": judged_on.isoformat(),
         "window_last_day": window.last_day.isoformat(),
         "verdict": judgement.verdict.model_dump(mode="json"),

@@ -6,6 +6,8 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +27,17 @@ from ml.wiring import Services
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What a day's predictions by one version came to."""
+
+    rows: int
+    mean_prediction: float
+    sha256: str
+
+
 def run(champion: Champion, *, settings: Settings, services: Services) -> Scoring:
     """Write the staged predictions of a day; equal data and version give equal bytes.
-
-    Memory holds one batch of ``score.batch_rows`` rows and the labelled rows that the history
-    features look back on, whatever the size of the day.
 
     Raises
     ------
@@ -39,36 +47,55 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Scorin
     if champion.version is None:
         raise MissingArtifact(f"{champion.day} cannot be scored: {champion.reason}")
     logger.info("predict: %s with version %d", champion.day, champion.version)
-    pipeline = services.tracking.load_model(champion.version)
-    own = settings_of(champion.version, services)
-    labelled = labelled_before(champion.day, champion.day, own, services, rev=champion.data_version)
-    source = services.registry.open("inputs", rev=champion.data_version, first_day=champion.day, last_day=champion.day)
     place = services.shelf(f"staging/day={champion.day}")
-    rows, total = 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
-        writer: pq.ParquetWriter | None = None
-        try:
-            for batch in _batches(source[champion.day], settings.score.batch_rows):
-                scored = _score(batch, labelled, pipeline, own, champion.version, settings.task.threshold)
-                table = pa.Table.from_pandas(scored, preserve_index=False).replace_schema_metadata(None)
-                writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-                writer.write_table(table)
-                rows, total = rows + len(scored), total + float(scored["prediction"].sum())
-        finally:
-            if writer is not None:
-                writer.close()
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        scored = score_to(
+            path,
+            champion.day,
+            champion.version,
+            data_version=champion.data_version,
+            settings=settings,
+            services=services,
+        )
         uri = place.write_file(f"version={champion.version}.parquet", path)
-    logger.info("predict: %d rows, mean prediction %.4f", rows, total / rows)
+    logger.info("predict: %d rows, mean prediction %.4f", scored.rows, scored.mean_prediction)
     return Scoring(
         day=champion.day,
         version=champion.version,
-        rows=rows,
-        mean_prediction=round(total / rows, 6),
+        rows=scored.rows,
+        mean_prediction=round(scored.mean_prediction, 6),
         uri=uri,
-        sha256=digest,
+        sha256=scored.sha256,
     )
+
+
+def score_to(
+    path: Path, day: date, version: int, *, data_version: str | None, settings: Settings, services: Services
+) -> Scored:
+    """Score a day with any version into the local file ``path``, as it would be served.
+
+    Memory holds one batch of ``score.batch_rows`` rows and the labelled rows that the history
+    features look back on, whatever the size of the day. Whether the version may score that day is
+    for the caller to say.
+    """
+    pipeline = services.tracking.load_model(version)
+    own = settings_of(version, services)
+    labelled = labelled_before(day, day, own, services, rev=data_version)
+    source = services.registry.open("inputs", rev=data_version, first_day=day, last_day=day)
+    rows, total = 0, 0.0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in _batches(source[day], settings.score.batch_rows):
+            scored = _score(batch, labelled, pipeline, own, version, settings.task.threshold)
+            table = pa.Table.from_pandas(scored, preserve_index=False).replace_schema_metadata(None)
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table)
+            rows, total = rows + len(scored), total + float(scored["prediction"].sum())
+    finally:
+        if writer is not None:
+            writer.close()
+    return Scored(rows, total / rows, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _batches(path: Path, rows: int) -> Iterator[pd.DataFrame]:

@@ -1,81 +1,199 @@
-"""Let the winner serve: one alias move, made last.
+"""Let the winner serve: one alias move, made last, and only over the champion that it was judged against.
 
-``write the decision → previous_champion → champion (the commit point) → close the decision``
+``settle → (judge again) → claim → previous_champion → champion (the commit point) → close the decision``
 
-Killed between any two of these and run again, the end is the same: the decision is found by its
-key, and the old champion serves until the one move that replaces it.
+Killed between any two of these and run again, or never, the end is the same: see `ml.steps.succession`.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from ml.errors import EvergreenError
-from ml.records import Judgement, Logged, Promotion, Window
+from ml.core import history
+from ml.errors import Unavailable
+from ml.records import Approval, Challenger, Judgement, Logged, Promotion, Verdict, Window
 from ml.settings import Settings
-from ml.steps.gate import evidence
+from ml.steps import evaluate, gate, succession
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
+ROUNDS = 5
+"""So often a challenger is judged again within one call, while others keep being promoted before it."""
 
 
-def run(window: Window, judgement: Judgement, *, settings: Settings, services: Services) -> Promotion:
+def run(
+    window: Window,
+    judgement: Judgement,
+    *,
+    settings: Settings,
+    services: Services,
+    approval: Approval | None = None,
+) -> Promotion:
     """Carry out a verdict; a hold is returned as it is.
 
     The promotion takes effect on the day after the newest one in the registry: days that arrived
-    before it belong to the champion before it.
+    before it belong to the champion before it. A version is promoted once: a second call returns
+    what was recorded, also when that version was rolled back since.
+
+    Parameters
+    ----------
+    approval
+        What people said of this very comparison; None if nobody was asked. A rejection is
+        recorded. If another champion serves by now, an approval holds no more.
 
     Raises
     ------
     EvergreenError
-        If another version was promoted since this challenger was judged.
+        If the alias was moved by hand, or an earlier move cannot be carried out.
+    Unavailable
+        If others were promoted so often meanwhile that this one has to wait.
     """
-    del settings
     version = judgement.version
     if judgement.verdict.decision != "promote" or version is None:
-        reason = "; ".join(judgement.verdict.reasons)
-        logger.info("promote: held: %s", reason)
-        return Promotion(
-            promoted=False,
-            version=version,
-            previous_version=judgement.champion_version,
-            decision_id=judgement.decision_id,
-            reason=reason,
-        )
+        return _stays(judgement, "; ".join(judgement.verdict.reasons), judgement.decision_id)
     logger.info("promote: version %d over %s", version, judgement.champion_version)
-    tracking = services.tracking
-    serving = tracking.alias("champion")
-    if serving not in (judgement.champion_version, version):
-        raise EvergreenError(
-            f"version {serving} was promoted since version {version} was judged against "
-            f"{judgement.champion_version}; clear 'evaluate' and what follows to judge again"
-        )
-    decision = _write_down(judgement, window, services)
-    before = decision.payload["previous_version"]
-    if before is not None:
-        tracking.move_alias("previous_champion", before)
-    tracking.move_alias("champion", version)
-    if tracking.alias("challenger") == version:
-        tracking.drop_alias("challenger")
-    tracking.close_decision(decision)
-    reason = "; ".join(judgement.verdict.reasons)
+    rounds, won = 0, None
+    while True:
+        seat = succession.settle(services, won=won)
+        recorded = _recorded(version, seat)
+        if recorded is not None:
+            return _serves(recorded, seat)
+        if approval is not None and not approval.approved:
+            return _reject(judgement, window, approval, services)
+        if judgement.fingerprint in history.barred(seat.decisions):
+            reason = (
+                f"this training ({judgement.fingerprint[:12]}) was rolled back before; train on newer data, or return "
+                "to it by 'python -m ml.steps.rollback --to' its version"
+            )
+            return _hold(judgement, window, reason, f"hold version {version}: rolled back before", services)
+        if seat.version == judgement.champion_version:
+            move = _move(judgement, window, approval, services)
+            won = move.key if succession.claim(move, seat, services) else None
+            continue
+        if approval is not None:
+            reason = (
+                f"approved as better than version {judgement.champion_version}, but version {seat.version} serves by "
+                "now; clear 'evaluate' and what follows, to judge and ask again"
+            )
+            key = f"hold version {version} against {seat.version}: approved against {judgement.champion_version}"
+            return _hold(judgement, window, reason, key, services, approval)
+        rounds += 1
+        if rounds > ROUNDS:
+            raise Unavailable(f"the champion changed {rounds} times while version {version} was judged; try again")
+        judgement = _judge_again(judgement, window, settings, services)
+        if judgement.verdict.decision != "promote":
+            return _stays(judgement, "; ".join(judgement.verdict.reasons), judgement.decision_id)
+
+
+def _judge_again(judgement: Judgement, window: Window, settings: Settings, services: Services) -> Judgement:
+    """Weigh the same challenger against whoever serves by now; a refit is weighed by its original."""
+    logger.info("promote: version %s serves no more; judging again", judgement.champion_version)
+    evaluation = evaluate.run(window, settings=settings, services=services, meet_champion=True)
+    weighed = judgement.judged_version or judgement.version
+    assert weighed is not None
+    challenger = Challenger(fingerprint=judgement.fingerprint, run_id=evaluation.run_id, version=weighed)
+    again = gate.run(window, settings=settings, services=services, challenger=challenger)
+    kept = {name: getattr(judgement, name) for name in ("fingerprint", "version", "judged_version")}
+    return again.model_copy(update=kept)
+
+
+def _move(judgement: Judgement, window: Window, approval: Approval | None, services: Services) -> succession.Move:
+    newest = max(services.registry.days("inputs"))
+    return succession.Move(
+        kind="promotion",
+        key=f"promote version {judgement.version} over {judgement.champion_version or 'none'}",
+        fingerprint=judgement.fingerprint,
+        effective_day=newest + timedelta(days=1),
+        payload={
+            "previous_version": judgement.champion_version,
+            **_evidence(judgement, window, newest, approval, services),
+        },
+        claimed_at=datetime.now(UTC),
+    )
+
+
+def _evidence(
+    judgement: Judgement, window: Window, newest: date, approval: Approval | None, services: Services
+) -> dict[str, Any]:
+    """Give what the decision log keeps, with who asked for the training and who approved of its result."""
+    facts: dict[str, Any] = gate.evidence(judgement, window, newest)
+    if judgement.judged_version is not None:
+        facts["judged_version"] = judgement.judged_version
+    if approval is not None:
+        facts["approval"] = approval.model_dump(mode="json")
+    place = services.workspace(window.workspace)
+    if place.has("request.json"):
+        request = place.read_json("request.json")
+        facts |= {"asked_by": request.get("asked_by"), "asked_because": request.get("reasons")}
+    return facts
+
+
+def _recorded(version: int, seat: succession.Seat) -> Logged | None:
+    found = [d for d in seat.decisions if d.kind == "promotion" and d.payload.get("version") == version]
+    return found[0] if found else None
+
+
+def _serves(decision: Logged, seat: succession.Seat) -> Promotion:
+    version = int(decision.payload["version"])
+    reason = "; ".join(history.tell(decision).reasons)
+    if seat.version != version:
+        reason = f"promoted on {decision.decided_at:%Y-%m-%d}, and replaced by version {seat.version} since: {reason}"
     logger.info("promote: version %d is champion from %s on", version, decision.effective_day)
     return Promotion(
         promoted=True,
         version=version,
-        previous_version=before,
+        previous_version=decision.payload.get("previous_version"),
         decision_id=decision.decision_id,
         reason=reason,
     )
 
 
-def _write_down(judgement: Judgement, window: Window, services: Services) -> Logged:
-    newest = max(services.registry.days("inputs"))
-    return services.tracking.open_decision(
-        "promotion",
-        f"promote version {judgement.version} over {judgement.champion_version or 'none'}",
-        fingerprint=judgement.fingerprint,
-        effective_day=newest + timedelta(days=1),
-        payload={"previous_version": judgement.champion_version, **evidence(judgement, window, newest)},
+def _stays(judgement: Judgement, reason: str, decision_id: str | None) -> Promotion:
+    logger.info("promote: held: %s", reason)
+    return Promotion(
+        promoted=False,
+        version=judgement.version,
+        previous_version=judgement.champion_version,
+        decision_id=decision_id,
+        reason=reason,
     )
+
+
+def _hold(
+    judgement: Judgement,
+    window: Window,
+    reason: str,
+    key: str,
+    services: Services,
+    approval: Approval | None = None,
+) -> Promotion:
+    """Write down that a challenger stays outside although its verdict was to promote."""
+    verdict = Verdict(decision="hold", reasons=(reason,), rulings=judgement.verdict.rulings)
+    held = judgement.model_copy(update={"verdict": verdict})
+    return _stays(held, reason, _write_down("hold", key, held, window, approval, services))
+
+
+def _reject(judgement: Judgement, window: Window, approval: Approval, services: Services) -> Promotion:
+    key = f"reject version {judgement.version} against {judgement.champion_version or 'none'}"
+    reason = history.approval_in_words(approval.model_dump(mode="json"))
+    return _stays(judgement, reason, _write_down("rejection", key, judgement, window, approval, services))
+
+
+def _write_down(
+    kind: str, key: str, judgement: Judgement, window: Window, approval: Approval | None, services: Services
+) -> str:
+    newest = max(services.registry.days("inputs"))
+    decision = services.tracking.open_decision(
+        kind,
+        key,
+        fingerprint=judgement.fingerprint,
+        effective_day=None,
+        payload={
+            "champion_version": judgement.champion_version,
+            **_evidence(judgement, window, newest, approval, services),
+        },
+    )
+    services.tracking.close_decision(decision)
+    return decision.decision_id

@@ -12,8 +12,10 @@ from datetime import date
 
 import pandas as pd
 
-from ml.core import windows
+from ml.adapters import code
+from ml.core import history, windows
 from ml.core.features import join_labels, lookback_days
+from ml.errors import SettingsError
 from ml.records import DayFile, RetrainRequest, Window
 from ml.settings import Settings
 from ml.steps.command import DVC_WORKSPACE, execute, parser
@@ -21,7 +23,6 @@ from ml.steps.stage import fingerprint_of
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
-JUDGED = ("promotion", "hold")
 
 
 def run(request: RetrainRequest, *, settings: Settings, services: Services, workspace: str | None = None) -> Window:
@@ -37,9 +38,13 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
 
     Raises
     ------
+    SettingsError
+        If the model would be registered and no commit holds the code that runs, outside development.
     MissingArtifact
         If the registry holds too little for the window that was asked for.
     """
+    if workspace is None and not services.environment.development:
+        _refuse_what_nobody_could_rebuild()
     overrides = {"days": request.days, "last_day": request.last_day}
     pull = settings.pull.model_copy(update={k: v for k, v in overrides.items() if v is not None})
     settings = settings.model_copy(update={"pull": pull})
@@ -58,13 +63,13 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     files = [manifest[day] for manifest in (inputs, labels) for day in wanted]
     name = fingerprint_of(files, chosen.first_day, settings)
     place = services.workspace(workspace or services.storage.uri(f"runs/{name}{_forced(request)}"))
-    seen = workspace is None and any(services.tracking.decisions(kinds=JUDGED, fingerprint=name))
+    seen = workspace is None and any(services.tracking.decisions(kinds=history.JUDGED, fingerprint=name))
     if workspace is not None or not place.has("data/window.json"):
-        rows = _rows(services, settings, version, wanted)
+        rows, label_columns = _rows(services, settings, version, wanted)
         in_window = int((rows["day"] >= chosen.first_day.isoformat()).sum())
         place.write_table("data/rows.parquet", rows)
         place.write_json("version.json", {"data_version": version})
-        place.write_json("data/window.json", _window_file(chosen, files, in_window))
+        place.write_json("data/window.json", _window_file(chosen, files, in_window, label_columns))
     if workspace is None and (request.force or not seen):  # a judged run keeps what it was judged by
         place.write_json("settings.json", settings.model_dump(mode="json"))
         place.write_json("request.json", request.model_dump(mode="json"))
@@ -83,29 +88,49 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     return window
 
 
+def _refuse_what_nobody_could_rebuild() -> None:
+    said = {
+        "dirty": "its files differ from the commit, or there are Python files that it does not hold",
+        "unknown": "this is no Git checkout, and EVERGREEN_CODE_VERSION is not set",
+    }.get(code.state())
+    if said:
+        raise SettingsError(
+            f"nobody could rebuild a model from this code ({code.commit()}): {said}. Commit the changes (an image: "
+            "set EVERGREEN_CODE_VERSION to the commit it is built from), try with 'dvc repro', which registers "
+            "nothing, or set EVERGREEN_DEVELOPMENT=1 where no model is meant to last"
+        )
+
+
 def _forced(request: RetrainRequest) -> str:
     """Give a forced training a workspace of its own, the same one when it is tried again."""
     return f"-forced-{hashlib.sha256(request.request_id.encode()).hexdigest()[:12]}" if request.force else ""
 
 
-def _rows(services: Services, settings: Settings, version: str, days: list[date]) -> pd.DataFrame:
+def _rows(
+    services: Services, settings: Settings, version: str, days: list[date]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     key, target = settings.task.key, settings.task.target
     inputs, labels = (
         services.registry.open(asset, rev=version, first_day=days[0], last_day=days[-1])
         for asset in ("inputs", "labels")
     )
-    parts = [
-        join_labels(pd.read_parquet(inputs[day]), pd.read_parquet(labels[day]), key=key, target=target) for day in days
-    ]
-    return pd.concat(parts, ignore_index=True)
+    parts, columns = [], set()
+    for day in days:
+        outcomes = pd.read_parquet(labels[day])
+        columns |= set(map(str, outcomes.columns))
+        parts.append(join_labels(pd.read_parquet(inputs[day]), outcomes, key=key, target=target))
+    return pd.concat(parts, ignore_index=True), tuple(sorted(columns))
 
 
-def _window_file(chosen: windows.Chosen, files: list[DayFile], rows: int) -> dict[str, object]:
+def _window_file(
+    chosen: windows.Chosen, files: list[DayFile], rows: int, label_columns: tuple[str, ...]
+) -> dict[str, object]:
     return {
         "first_day": chosen.first_day.isoformat(),
         "last_day": chosen.last_day.isoformat(),
         "days": [day.isoformat() for day in chosen.days],
         "rows": rows,
+        "label_columns": list(label_columns),
         "files": {f"{file.asset}/day={file.day}": file.md5 for file in files},
     }
 

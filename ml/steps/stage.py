@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Protocol
 
@@ -29,19 +29,23 @@ def reopen(workspace: str, *, settings: Settings, services: Services) -> Window:
     if not place.has("data/window.json"):
         raise MissingArtifact(f"{workspace} holds no pulled window; run 'dvc repro' from its first stage on")
     facts = place.read_json("data/window.json")
-    files = [
-        DayFile(asset=name.split("/")[0], day=name.split("=")[1], md5=md5, bytes=0)
-        for name, md5 in facts["files"].items()
-    ]
     return Window(
         first_day=facts["first_day"],
         last_day=facts["last_day"],
         data_version=place.read_json("version.json")["data_version"],
-        fingerprint=fingerprint_of(files, date.fromisoformat(facts["first_day"]), settings),
+        fingerprint=fingerprint_of(files_of(facts), date.fromisoformat(facts["first_day"]), settings),
         workspace=workspace,
         days=len(facts["days"]),
         rows=facts["rows"],
     )
+
+
+def files_of(window: Mapping[str, Any]) -> list[DayFile]:
+    """Read the days of ``data/window.json`` back; their sizes are not kept there, and are 0."""
+    return [
+        DayFile(asset=name.split("/")[0], day=name.split("=")[1], md5=md5, bytes=0)
+        for name, md5 in window["files"].items()
+    ]
 
 
 def fingerprint_of(files: Iterable[DayFile], first_day: date, settings: Settings) -> str:

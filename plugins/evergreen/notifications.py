@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.records import ColumnDrift, Decision, DriftReport, LivePerformance
+    from ml.records import ColumnDrift, Decision, DriftReport, LivePerformance, Rollback, RollbackRequest
+    from ml.wiring import Services
 
 log = logging.getLogger(__name__)
 CONNECTION = "smtp_default"
@@ -56,9 +57,106 @@ def worst_first(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
 
 def sentence_of_action(decision: Decision) -> str:
     """Say what the system did about it."""
+    if decision.action == "rollback" and decision.rollback:
+        back = decision.rollback.to_version
+        return f"Version {back or 'that served before'} comes back: {decision.rollback.why}"
     if decision.action == "retrain":
         return "A challenger has been asked for; it will serve only if it beats the champion on the same days."
     return "No challenger was asked for: " + "; ".join(decision.reasons[1:] or decision.reasons)
+
+
+def mail_approval(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Mail the approvers what a promotion waits for, once for each time that it is asked.
+
+    Returns
+    -------
+    dict or None
+        The question in words (`evergreen.approval.question`), or None if nobody need be asked.
+    """
+    from urllib.parse import quote
+
+    from airflow.sdk import get_current_context
+
+    from evergreen import approval
+    from ml.records import Judgement, Window
+    from ml.wiring import open_services
+
+    services = open_services(run=window["workspace"])
+    judged = Judgement.model_validate(judgement)
+    if not approval.needs_person(judged, services.settings.gate):
+        return None
+    context = get_current_context()
+    place = services.workspace(window["workspace"])
+    asked_by = place.read_json("request.json")["asked_by"]
+    facts = approval.question(Window.model_validate(window), judged, services, asked_by=asked_by)
+    run = context["dag_run"]
+    sent = f"asked/run={quote(run.run_id, safe='')}/clearing={run.clear_number}/version={judged.version}.json"
+    if place.has(sent):
+        log.info("the approvers were mailed before")
+        return facts
+    links = [("Answer in Airflow", question_link(context)), *facts["links"]]
+    notify = services.settings.notify
+    told = "notify.approvers" if notify.approvers else "notify.to"
+    mail = facts | {"links": links, "told": told}
+    message_id = send("approval", facts["subject"], mail, notify.approvers or notify.to)
+    place.write_json(sent, {"message_id": message_id, "subject": facts["subject"]})
+    return facts
+
+
+def mail_rollback(done: Rollback, request: RollbackRequest) -> None:
+    """Mail that an earlier champion serves again, once for each rollback."""
+    from airflow.sdk import get_current_context
+
+    from evergreen.approval import version_link
+    from ml.wiring import open_services
+
+    services = open_services()
+    shelf = services.shelf(f"rollbacks/decision={done.decision_id}")
+    if shelf.has("mailed.json"):
+        log.info("rollback %s was mailed before", done.decision_id)
+        return
+    barred = done.decision_id in {entry.decision_id for entry in services.tracking.decisions(kinds=("rollback",))}
+    facts = rollback_facts(done, request, services, barred=barred)
+    subject = f"Rolled back: version {done.version} serves again instead of {facts['away']}"
+    links = [("This Airflow run", run_link(get_current_context()))]
+    for role, version in (("Serves again", done.version), ("Taken away", done.from_version)):
+        links += version_link(role, version, services)
+    message_id = send("rollback", subject, facts | {"links": links}, services.settings.notify.to)
+    shelf.write_json("mailed.json", {"message_id": message_id, "subject": subject})
+
+
+def rollback_facts(
+    done: Rollback, request: RollbackRequest, services: Services, *, barred: bool = True
+) -> dict[str, Any]:
+    """Give what the mail of a rollback says.
+
+    Parameters
+    ----------
+    barred
+        False where only an alias that somebody had moved by hand was brought back.
+
+    Returns
+    -------
+    dict
+        ``found`` is the comparison in words, or empty if there is none; ``away`` is who served.
+    """
+    settings, numbers = services.settings, dict(request.evidence)
+    gain, low, high = (numbers.pop(name, None) for name in ("gain", "low", "high"))
+    found = ""
+    if gain is not None and low is not None and high is not None:
+        found = (
+            f"Version {done.version} had the lower mean {settings.gate.metric.replace('_', ' ')}, by {gain:.4f} "
+            f"({low:.4f} to {high:.4f} with {settings.rollback.confidence:.0%} confidence), on the same rows"
+        )
+    return {
+        "task": settings.task.name,
+        "done": done,
+        "request": request,
+        "found": found,
+        "away": f"version {done.from_version}" if done.from_version is not None else "nobody",
+        "barred": barred,
+        "numbers": [(name.replace("_", " "), f"{value:,.6g}") for name, value in numbers.items() if value is not None],
+    }
 
 
 def mail_failure(context: Mapping[str, Any]) -> None:
@@ -121,6 +219,11 @@ def run_link(context: Mapping[str, Any]) -> str:
 def retrain_link(drift: DriftReport) -> str:
     """Give the address of the retrain that a day's monitoring asks for: its run id follows from the day."""
     return _link("retrain", f"monitor__{drift.day}")
+
+
+def question_link(context: Mapping[str, Any]) -> str:
+    """Give the address of the page where a person answers for this Dag run."""
+    return f"{run_link(context)}/tasks/approve/required_actions?map_index=-1"
 
 
 def _link(dag_id: str, run_id: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from evergreen.forms import A_PERSON
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -36,6 +38,13 @@ def partition_day() -> date:
 def now() -> datetime:
     """Give the instant, aware."""
     return datetime.now(UTC)
+
+
+def asker(form: Mapping[str, Any]) -> str:
+    """Name who asks for this run: what the form says, or who triggered it where the form was left as it was."""
+    said = str(form["asked_by"])
+    user = getattr(get_current_context()["dag_run"], "triggering_user_name", None)
+    return user if user and said == A_PERSON else said
 
 
 def step(run: Callable[..., BaseModel], *records: Any, workspace: str | None = None, **options: Any) -> Facts:

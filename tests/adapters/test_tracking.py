@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,7 @@ def test_a_version_gives_back_the_model_its_tags_and_its_files(tracking: Trackin
     assert (loaded.predict_proba(ROWS) == pipeline.predict_proba(ROWS)).all()
     expected = {"fingerprint": FINGERPRINT, "data_version": "abc", "run_id": run_id}
     assert tracking.version_tags(version) == expected
-    assert tracking.read_file(version, "recipe/recipe.json", lambda path: json.loads(path.read_text())) == {
+    assert tracking.read_file(version, "lineage/recipe.json", lambda path: json.loads(path.read_text())) == {
         "settings": 1
     }
     assert tracking.read_file(version, "monitoring", lambda path: sorted(p.name for p in path.iterdir())) == [
@@ -174,13 +174,13 @@ def test_what_is_not_there_is_a_missing_artifact(tracking: Tracking, recipe: Pat
         lambda: tracking.load_model(99),
         lambda: tracking.run_metrics("0" * 32),
         lambda: tracking.move_alias("champion", 99),
-        lambda: tracking.read_file(99, "recipe/recipe.json", Path.read_text),
+        lambda: tracking.read_file(99, "lineage/recipe.json", Path.read_text),
     ]
     for look in missing:
         with pytest.raises(MissingArtifact, match="MLflow has no such thing"):
             look()
     with pytest.raises(EvergreenError):
-        tracking.read_file(version, "recipe/nothing.json", Path.read_text)
+        tracking.read_file(version, "lineage/nothing.json", Path.read_text)
 
 
 def test_a_model_file_that_holds_untrusted_types_is_not_loaded(
@@ -216,9 +216,62 @@ def test_a_decision_counts_once_it_is_closed_and_is_written_once(tracking: Track
     assert decide(tracking, "hold", "hold version 2", other="facts") == opened
     for _ in range(2):
         tracking.close_decision(opened)
-    assert tracking.decisions() == [opened]
+    (closed,) = tracking.decisions()
+    assert (opened.finished, closed) == (False, opened.model_copy(update={"finished": True}))
+    assert tracking.decision(opened.decision_id) == closed
     assert opened.payload == {"reasons": ["because"]}
     assert opened.effective_day == date(2013, 6, 1)
+
+
+def test_what_callers_at_once_wrote_under_one_key_counts_once(tracking: Tracking) -> None:
+    opened = decide(tracking, "hold", "hold version 2")
+    found = tracking.client.get_run(opened.decision_id)
+    for _ in range(2):
+        tracking.client.create_run(found.info.experiment_id, tags=found.data.tags)
+    tracking.close_decision(opened)
+    assert [entry.decision_id for entry in tracking.decisions()] == [opened.decision_id]
+    tracking.drop_other_decisions(opened)
+    assert len(tracking._runs(tracking.client, f"{tracking.name}-decisions", {})) == 1
+
+
+def test_a_decision_never_comes_before_the_one_that_it_follows(tracking: Tracking) -> None:
+    """The clock of the machine that decided first may be fast."""
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    opened = tracking.open_decision(
+        "promotion", "second", fingerprint=None, effective_day=None, payload={}, not_before=ahead
+    )
+    assert opened.decided_at > ahead - timedelta(milliseconds=1)
+
+
+def test_a_rollback_half_done_counts_from_the_moment_its_alias_has_moved(tracking: Tracking, recipe: Path) -> None:
+    for fingerprint in (FINGERPRINT, "e" * 64):
+        version = register(tracking, log(tracking, recipe, fingerprint=fingerprint), recipe, fingerprint=fingerprint)
+        before = version - 1 or None
+        tracking.close_decision(
+            decide(tracking, "promotion", f"promote {version}", version=version, previous_version=before)
+        )
+        tracking.move_alias("champion", version)
+        time.sleep(0.002)
+    decide(tracking, "rollback", "back", version=1, previous_version=2)
+    assert [entry.kind for entry in tracking.decisions()] == ["promotion", "promotion"]
+    tracking.move_alias("champion", 1)
+    assert [(entry.kind, entry.finished) for entry in tracking.decisions()] == [
+        ("promotion", True),
+        ("promotion", True),
+        ("rollback", False),
+    ]
+
+
+def test_a_tag_of_a_version_is_set_and_removed(tracking: Tracking, recipe: Path) -> None:
+    version = register(tracking, log(tracking, recipe), recipe)
+    for value in ("bad", "worse", None, None):
+        tracking.tag_version(version, "rolled_back", value)
+        assert tracking.version_tags(version).get("rolled_back") == value
+
+
+def test_two_books_of_decisions_are_never_taken_for_one_another(tracking: Tracking) -> None:
+    time.sleep(0.002)
+    assert tracking.book() == tracking.book() != Tracking(tracking.uri, f"{tracking.name}-2").book()
 
 
 def test_decisions_are_found_by_kind_and_fingerprint_oldest_first(tracking: Tracking) -> None:

@@ -19,9 +19,10 @@ DOORS = {
     "dvc_data": ("ml/adapters/registry/manifest.py",),
     "evidently": ("ml/adapters/drift.py",),
     "great_expectations": ("ml/adapters/contracts.py",),
-    "jinja2": ("ml/adapters/contract_report.py", "plugins/evergreen/notifications.py"),
+    "jinja2": ("ml/adapters/card.py", "ml/adapters/contract_report.py", "plugins/evergreen/notifications.py"),
     "matplotlib": ("ml/adapters/plots.py",),
-    "mlflow": ("ml/adapters/tracking.py",),
+    "mlflow": ("ml/adapters/tracking.py", "ml/adapters/package.py"),  # the latter in a process of its own
+    "optuna": ("ml/adapters/search.py",),
     "psutil": ("embedded/*.py",),
     "pyarrow": (
         "ml/adapters/contracts.py",
@@ -39,8 +40,8 @@ DOORS = {
         "ml/steps/fit.py",
         "ml/steps/predict.py",
     ),
-    "tabulate": ("embedded/summary.py",),
-    "threadpoolctl": ("ml/steps/fit.py",),
+    "tabulate": ("embedded/summary.py", "ml/steps/history.py", "ml/steps/reproduce.py"),
+    "threadpoolctl": ("ml/adapters/code.py", "ml/steps/fit.py"),
     "urllib3": ("ml/adapters/sources/http.py",),
     "yaml": ("ml/settings.py", "ml/adapters/registry/manifest.py"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,27 +16,45 @@ GRAPHS = {
     },
     "retrain": {
         # Each box reads the window that pull pinned.
-        "pull": ["evaluate", "fit", "gate", "promote", "register", "split", "validate"],
+        "pull": [
+            *["ask", "check", "describe", "evaluate", "fit", "gate", "promote", "refit", "register", "split", "tune"],
+            "validate",
+        ],
         "validate": ["split"],
-        "split": ["fit"],
+        "split": ["tune"],
+        "tune": ["fit"],
         "fit": ["evaluate"],
         "evaluate": ["register"],
-        "register": ["gate"],
-        "gate": ["promote"],
+        "register": ["check", "gate"],
+        "check": ["gate"],
+        "gate": ["refit"],
+        "refit": ["ask", "describe", "promote"],
+        "describe": [],
+        "ask": ["approve", "promote"],
+        # Never promote itself: a rejection skips what comes right behind it.
+        "approve": ["approved"],
+        "approved": ["promote"],
         "promote": [],
     },
+    "rollback": {
+        "rollback": ["tell"],
+        "tell": [],
+    },
     "score": {
-        "resolve": ["predict", "publish"],
+        "resolve": ["predict", "publish", "shadow"],
         "predict": ["publish"],
-        "publish": [],
+        "publish": ["shadow"],
+        "shadow": [],
     },
     "monitor": {
-        "resolve": ["decide", "measure_drift", "measure_performance"],
+        "resolve": ["decide", "measure_drift", "measure_performance", "measure_rivalry"],
         "measure_drift": ["alert", "decide"],
         "measure_performance": ["alert"],
+        "measure_rivalry": ["decide"],
         "decide": ["act", "alert"],
-        "act": ["alert", "trigger_retrain"],
+        "act": ["alert", "trigger_retrain", "trigger_rollback"],
         "trigger_retrain": [],
+        "trigger_rollback": [],
         "alert": [],
     },
 }
@@ -58,8 +78,9 @@ def test_who_announces_which_asset(bag: Any) -> None:
     assert found == OUTLETS
 
 
-def test_one_challenger_at_a_time(bag: Any) -> None:
-    assert bag.dags["retrain"].max_active_runs == 1
+@pytest.mark.parametrize("dag_id", ["retrain", "rollback"])
+def test_who_serves_is_changed_by_one_run_at_a_time(bag: Any, dag_id: str) -> None:
+    assert bag.dags[dag_id].max_active_runs == 1
 
 
 def test_the_form_of_retrain(bag: Any) -> None:
@@ -74,6 +95,34 @@ def test_monitor_asks_for_one_retrain_a_day(bag: Any) -> None:
     assert trigger.skip_when_already_exists
 
 
-def test_every_task_waits_for_all_before_it(bag: Any) -> None:
-    rules = {task.trigger_rule for dag in bag.dags.values() for task in dag.tasks}
-    assert rules == {"all_success"}
+def test_only_promote_runs_though_something_before_it_was_skipped(bag: Any) -> None:
+    rules = {(dag.dag_id, task.task_id): task.trigger_rule.value for dag in bag.dags.values() for task in dag.tasks}
+    unusual = {name: rule for name, rule in rules.items() if rule != "all_success"}
+    assert unusual == {("retrain", "promote"): "none_failed_min_one_success"}
+
+
+def test_the_form_of_rollback(bag: Any) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    params = {name: bag.dags["rollback"].params.get_param(name) for name in bag.dags["rollback"].params}
+    assert {name: param.resolve() for name, param in params.items() if name != "why"} == {
+        "to_version": None, "asked_by": "a person", "from_version": None, "evidence": None,
+    }  # fmt: skip
+    with pytest.raises(ParamValidationError):
+        params["why"].resolve()
+    for name, value in (("why", None), ("why", ""), ("why", "?"), ("to_version", 0), ("to_version", "the last one")):
+        with pytest.raises(ParamValidationError):
+            copy(params[name]).resolve(value)
+    for name, value in (("why", "worse on weekends"), ("to_version", 3), ("evidence", {"gain": 0.01})):
+        assert copy(params[name]).resolve(value) == value
+
+
+def test_no_time_limit_of_a_run_cuts_the_wait_for_a_person_short(bag: Any) -> None:
+    from annotated_types import Le
+    from evergreen.approval import LONGEST_HOURS
+
+    from ml.settings import Gate
+
+    (longest,) = [bound.le for bound in Gate.model_fields["approval_hours"].metadata if isinstance(bound, Le)]
+    assert longest == LONGEST_HOURS
+    assert bag.dags["retrain"].dagrun_timeout >= timedelta(hours=LONGEST_HOURS + 6)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +12,7 @@ from email.message import EmailMessage
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -20,6 +23,7 @@ from tests.dags.postbox import Postbox, smtp_connection
 
 if TYPE_CHECKING:
     import pandas as pd
+    from fastapi.testclient import TestClient
 
 Change = Callable[["pd.DataFrame"], "pd.DataFrame"]
 
@@ -61,6 +65,7 @@ class World:
             if name != "EVERGREEN_TEST_AIRFLOW_HOME":
                 monkeypatch.delenv(name)
         monkeypatch.setenv("EVERGREEN_HOME", str(self.home))
+        monkeypatch.setenv("EVERGREEN_DEVELOPMENT", "1")
         monkeypatch.setenv("EVERGREEN_PARAMS", str(self.home / "params.yaml"))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}")
         monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -103,9 +108,19 @@ class World:
         return dags
 
     def run(
-        self, dag_id: str, *, day: date | None = None, conf: dict[str, Any] | None = None, again: Ran | None = None
+        self,
+        dag_id: str,
+        *,
+        day: date | None = None,
+        conf: dict[str, Any] | None = None,
+        again: Ran | None = None,
+        user: str | None = None,
+        meanwhile: Callable[[str], None] | None = None,
     ) -> Ran:
         """Run a Dag to its end with ``dag.test()``, for a partition; ``again`` clears that run and runs it anew.
+
+        ``user`` is who triggered it; ``meanwhile`` is called with the run's id, again and again, while the
+        run waits for a person.
 
         ``dag.test()`` of Airflow 3.3.2 takes no partition key, so the Dag run itself is created here, as the
         scheduler creates one: with the key and without a logical date.
@@ -114,6 +129,7 @@ class World:
 
         before = len(self.postbox.messages)
         started = datetime.now(UTC)
+        run_id = again.run_id if again else f"test__{started.isoformat()}"
 
         def create(*, dag: Any, session: Any, run_after: datetime, conf: Any, triggered_by: Any, **_: Any) -> Any:
             if again is not None:
@@ -123,7 +139,7 @@ class World:
                 found.dag = dag
                 return found
             return dag.create_dagrun(
-                run_id=f"test__{started.isoformat()}",
+                run_id=run_id,
                 run_after=run_after,
                 conf=conf,
                 run_type=dagrun.DagRunType.MANUAL,
@@ -131,13 +147,65 @@ class World:
                 triggered_by=triggered_by,
                 start_date=run_after,
                 partition_key=day.isoformat() if day else None,
+                triggering_user_name=user,
                 session=session,
             )
 
+        sleep = time.sleep
+
+        def wait(seconds: float) -> None:
+            # dag.test() looks once a second whether an answer has come, and Airflow sleeps elsewhere too.
+            if sys._getframe(1).f_globals["__name__"] == "airflow.sdk.definitions.dag" and self._waits(run_id):
+                assert meanwhile is not None, f"{dag_id} waits for a person who never comes"
+                meanwhile(run_id)
+            sleep(min(seconds, 0.2))
+
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(dagrun, "get_or_create_dagrun", create)
+            patched.setattr(time, "sleep", wait)
             ended = self.dags[dag_id].test(logical_date=started, run_conf=conf)
         return self._facts(dag_id, ended.run_id, before)
+
+    @cached_property
+    def api(self) -> TestClient:
+        """Open Airflow's real API as a person who may do everything."""
+        from airflow.api_fastapi.app import create_app
+        from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+        from fastapi.testclient import TestClient
+
+        app = create_app(apps="core")
+        token = app.state.auth_manager.generate_jwt(SimpleAuthManagerUser(username="anna", role="ADMIN"))
+        return TestClient(app, base_url="http://airflow.test", headers={"Authorization": f"Bearer {token}"})
+
+    def question(self, run_id: str) -> tuple[str, dict[str, Any]]:
+        """Read what a retrain asks, and where an answer goes."""
+        where = f"/api/v2/dags/retrain/dagRuns/{quote(run_id, safe='')}/taskInstances/approve/-1/hitlDetails"
+        found = self.api.get(where)
+        assert found.status_code == 200, found.text
+        return where, found.json()
+
+    def answer(self, run_id: str, option: str) -> None:
+        """Answer a retrain's question as the page does."""
+        where, asked = self.question(run_id)
+        if not asked["response_received"]:
+            sent = self.api.patch(where, json={"chosen_options": [option], "params_input": {}})
+            assert sent.status_code == 200, sent.text
+
+    def let_time_pass(self, run_id: str) -> None:
+        """Do what the scheduler does every few seconds for questions whose time is over."""
+        from airflow.jobs.job import Job
+        from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+
+        del run_id
+        SchedulerJobRunner(Job()).check_awaiting_input_timeouts()
+
+    def _waits(self, run_id: str) -> bool:
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            waiting = session.query(TaskInstance).filter_by(run_id=run_id, state="awaiting_input")
+            return waiting.count() > 0
 
     def _facts(self, dag_id: str, run_id: str, mails_before: int) -> Ran:
         from airflow.models.dagrun import DagRun

@@ -119,5 +119,5 @@ def test_every_server_that_listens_listens_on_this_machine_only(stack: Stack) ->
         assert "--skip-serve-logs" in stack.server(name, {}).argv
 
 
-def test_the_dags_it_drives_are_the_four_of_the_design() -> None:
-    assert set(DAGS) == {"ingest", "retrain", "score", "monitor"}
+def test_the_dags_it_drives_are_those_of_the_design() -> None:
+    assert set(DAGS) == {"ingest", "retrain", "score", "monitor", "rollback"}

@@ -10,10 +10,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evergreen import notifications
+from evergreen import approval, notifications
 
 from ml.errors import DataRejected, SettingsError
-from ml.records import ColumnDrift, Decision, DriftReport, LivePerformance, RetrainRequest
+from ml.records import (
+    ColumnDrift,
+    Decision,
+    DriftReport,
+    Judgement,
+    LivePerformance,
+    RetrainRequest,
+    Rollback,
+    RollbackRequest,
+    Ruling,
+    Verdict,
+    Window,
+)
 from tests.dags.postbox import Postbox, smtp_connection
 
 DAY = date(2013, 4, 1)
@@ -89,6 +101,63 @@ REFUSED = DataRejected(
     failures=FAILURES,
 )
 
+WINDOW = Window(
+    first_day=date(2013, 1, 1),
+    last_day=date(2013, 3, 31),
+    data_version="5f1c2a9e0b7d4c3f5f1c2a9e0b7d4c3f5f1c2a9e",
+    fingerprint="f" * 64,
+    workspace="/srv/evergreen/var/storage/runs/ffff",
+    days=90,
+    rows=80_789,
+)
+RULINGS = (
+    Ruling(rule="discrimination", passed=True, evidence={}, reason="roc_auc 0.664 is at least 0.55"),
+    Ruling(rule="base rate", passed=True, evidence={}, reason="log_loss 0.4912, lower than 0.5297 of the base rate"),
+    Ruling(
+        rule="champion",
+        passed=True,
+        evidence={"gain": 0.0061, "low": 0.0023, "high": 0.0098},
+        reason="log_loss is lower by 0.0061 (95% from 0.0023 to 0.0098, over 14 days), beyond min_gain 0.001; "
+        "with 14 days this gate can see a gain of 0.0057",
+    ),
+    Ruling(rule="package", passed=True, evidence={}, reason="identical, 38 ms per 1,000 rows, 1.2 MB"),
+)
+JUDGEMENT = Judgement(
+    fingerprint="f" * 64,
+    version=5,
+    champion_version=4,
+    verdict=Verdict(decision="promote", reasons=("all rules passed",), rulings=RULINGS),
+    decision_id=None,
+)
+BACK = Rollback(moved=True, version=4, from_version=5, decision_id="abc", reason="version 4 served before")
+BACK_ASKED = RollbackRequest(
+    asked_by="monitor of 2013-04-01",
+    why="version 4 did better than champion 5 on 7 newly labelled days: log_loss lower by 0.0124 (0.0041 to 0.0207)",
+    to_version=4,
+    from_version=5,
+    evidence={"gain": 0.0124, "low": 0.0041, "high": 0.0207, "days": 7, "rows": 6344, "power": None},
+)
+SERVICES: Any = SimpleNamespace(
+    settings=SimpleNamespace(
+        task=SimpleNamespace(name="flight-delay"),
+        gate=SimpleNamespace(metric="log_loss", approval_hours=24.0),
+        rollback=SimpleNamespace(confidence=0.99),
+    ),
+    environment=SimpleNamespace(tracking="http://mlflow.test:5000"),
+)
+
+
+def approval_facts(judgement: Judgement = JUDGEMENT, **changes: Any) -> dict[str, Any]:
+    facts = approval.question(WINDOW, judgement, SERVICES, asked_by="monitor of 2013-04-01")
+    answer = ("Answer in Airflow", f"{RUN}/tasks/approve/required_actions?map_index=-1")
+    return facts | {"links": [answer, *facts["links"]], "told": "notify.approvers"} | changes
+
+
+def rollback_facts(request: RollbackRequest = BACK_ASKED, **changes: Any) -> dict[str, Any]:
+    facts = notifications.rollback_facts(BACK, request, SERVICES)
+    links = [("This Airflow run", RUN), *approval.version_link("Serves again", 4, SERVICES)]
+    return facts | {"subject": "Rolled back", "links": links} | changes
+
 
 def drift_facts(**changes: Any) -> dict[str, Any]:
     facts = {
@@ -159,10 +228,71 @@ def test_what_is_waited_for_is_said() -> None:
     assert notifications.sentence_of_action(waits) == f"No challenger was asked for: {WAITING}"
 
 
-@pytest.mark.parametrize("name", ["drift", "failure"])
+def test_an_approval_mail_shows_the_evidence_and_where_to_answer() -> None:
+    html, text = notifications.render("approval", approval_facts())
+    assert f'href="{RUN}/tasks/approve/required_actions?map_index=-1"' in html
+    for said in (visible(html), " ".join(text.split())):
+        assert "Version 5 passed every rule of the gate and asks to take the place of version 4." in said
+        assert [said.index(ruling.rule) for ruling in RULINGS] == sorted(said.index(r.rule) for r in RULINGS)
+        assert all(ruling.reason in said for ruling in RULINGS)
+        assert "No answer within 24 hours means no" in said
+        assert "2013-01-01 to 2013-03-31 (90 days, 80,789 rows)" in said
+        assert "monitor of 2013-04-01" in said
+        assert "notify.approvers" in said
+        assert "None" not in said
+    assert "http://mlflow.test:5000/#/models/flight-delay/versions/5" in text
+    assert "http://mlflow.test:5000/#/models/flight-delay/versions/4" in text
+
+
+def test_a_rollback_mail_says_from_to_why_and_what_happens_next() -> None:
+    html, text = notifications.render("rollback", rollback_facts())
+    for said in (visible(html), " ".join(text.split())):
+        assert "Version 4 serves again, instead of version 5. " in said
+        assert "did better than champion 5" in said
+        assert "Version 4 had the lower mean log loss, by 0.0124 (0.0041 to 0.0207 with 99% confidence)" in said
+        assert "days 7 rows 6,344" in said
+        assert "Version 5 is barred" in said
+        assert "predictions already served stay as they are" in said
+        assert "None" not in said
+        assert "power" not in said
+
+
+def test_an_alias_that_is_brought_back_bars_nobody() -> None:
+    done = BACK.model_copy(update={"from_version": None, "reason": "the alias was moved by hand; it is back"})
+    facts = notifications.rollback_facts(done, BACK_ASKED, SERVICES, barred=False)
+    html, text = notifications.render("rollback", facts | {"subject": "s", "links": []})
+    for said in (visible(html), " ".join(text.split())):
+        assert "instead of nobody" in said
+        assert "the alias was moved by hand" in said
+        assert "barred" not in said
+        assert "None" not in said
+
+
+def test_a_rollback_by_hand_claims_no_evidence() -> None:
+    asked = RollbackRequest(asked_by="anna", why="it misjudges Sundays")
+    html, text = notifications.render("rollback", rollback_facts(asked))
+    for said in (visible(html), " ".join(text.split())):
+        assert "anna" in said
+        assert "it misjudges Sundays" in said
+        assert "confidence" not in said
+        assert "None" not in said
+
+
+ALL_MAILS = ["approval", "drift", "failure", "rollback"]
+
+
+def test_an_alarm_that_ends_in_a_rollback_says_so() -> None:
+    back = Decision(day=DAY, action="rollback", reasons=("drift",), alarm=True, rollback=BACK_ASKED)
+    assert notifications.sentence_of_action(back).startswith("Version 4 comes back: version 4 did better")
+
+
+@pytest.mark.parametrize("name", ALL_MAILS)
 def test_values_of_the_data_are_never_markup(name: str) -> None:
     failures = [FAILURES[0] | {"column": EVIL, "message": EVIL, "examples": [EVIL, "a & b"]}]
+    rulings = [{"rule": EVIL, "passed": "yes", "reason": EVIL}]
     facts = {
+        "approval": approval_facts(rulings=rulings, claim=EVIL, trained=EVIL, subject=EVIL, links=[(EVIL, EVIL)]),
+        "rollback": rollback_facts(RollbackRequest(asked_by=EVIL, why=EVIL), task=EVIL, numbers=[(EVIL, EVIL)]),
         "drift": drift_facts(columns=[column(EVIL, 0.5)], did=EVIL, task=EVIL, subject=EVIL, links=[(EVIL, EVIL)]),
         "failure": failure_facts(error=EVIL, failures=failures, what=EVIL, where=EVIL, day=EVIL, subject=EVIL),
     }[name]
@@ -180,9 +310,16 @@ def test_a_link_is_one_only_if_it_leads_to_the_web() -> None:
     assert "none:" not in text
 
 
-@pytest.mark.parametrize("name", ["drift", "failure"])
+def facts_of(name: str) -> dict[str, Any]:
+    """Give what one of the mails says."""
+    return {"approval": approval_facts, "rollback": rollback_facts, "drift": drift_facts, "failure": failure_facts}[
+        name
+    ]()
+
+
+@pytest.mark.parametrize("name", ALL_MAILS)
 def test_mails_stand_alone_and_fit_a_phone(name: str) -> None:
-    facts = {"drift": drift_facts, "failure": failure_facts}[name]()
+    facts = facts_of(name)
     html, _ = notifications.render(name, facts)
     assert 'name="viewport"' in html
     assert not re.search(r"<(img|link|script|iframe)|url\(|@import", html)
@@ -190,9 +327,9 @@ def test_mails_stand_alone_and_fit_a_phone(name: str) -> None:
     assert not re.search(r"(?<!max-)(?<!min-)width:\s*[4-9]\d\dpx", html)
 
 
-@pytest.mark.parametrize("name", ["drift", "failure"])
+@pytest.mark.parametrize("name", ALL_MAILS)
 def test_plain_text_is_readable(name: str) -> None:
-    facts = {"drift": drift_facts, "failure": failure_facts}[name]()
+    facts = facts_of(name)
     _, text = notifications.render(name, facts)
     assert not re.search(r"[<>{}]|&\w+;", text)
     assert "\n\n\n" not in text
@@ -311,7 +448,19 @@ def test_sample_mails_can_be_looked_at() -> None:
     """Write what the templates make to build/mails/, for eyes and for CI's artefacts."""
     MAILS.mkdir(parents=True, exist_ok=True)
     crash = failure_facts(what="Task failed", where="retrain.fit", day=None, failures=[], links=[("Log", LONG)])
+    long = RULINGS[0].model_copy(update={"rule": "slices", "reason": LONG})
+    refit = JUDGEMENT.model_copy(
+        update={
+            "judged_version": 5,
+            "version": 6,
+            "verdict": JUDGEMENT.verdict.model_copy(update={"rulings": (*RULINGS, long)}),
+        }
+    )
     samples = {
+        "approval": ("approval", approval_facts()),
+        "approval-of-refit": ("approval", approval_facts(refit)),
+        "rollback": ("rollback", rollback_facts()),
+        "rollback-by-hand": ("rollback", rollback_facts(RollbackRequest(asked_by="anna", why="it misjudges Sundays"))),
         "drift": ("drift", drift_facts()),
         "refused": ("failure", failure_facts()),
         "failed": ("failure", crash | {"error": "KeyError: 'log_loss'"}),

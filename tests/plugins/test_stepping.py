@@ -55,6 +55,22 @@ def test_now_is_aware() -> None:
     assert stepping.now().tzinfo is not None
 
 
+@pytest.mark.parametrize(
+    ("said", "user", "named"),
+    [
+        ("a person", "anna", "anna"),
+        ("a person", None, "a person"),
+        ("monitor of 2013-04-01", "anna", "monitor of 2013-04-01"),
+    ],
+)
+def test_who_asks_is_the_user_unless_the_form_names_another(
+    monkeypatch: pytest.MonkeyPatch, said: str, user: str | None, named: str
+) -> None:
+    run = SimpleNamespace(triggering_user_name=user)
+    monkeypatch.setattr(stepping, "get_current_context", lambda: {"dag_run": run})
+    assert stepping.asker({"asked_by": said}) == named
+
+
 def test_a_record_is_handed_on_as_plain_facts(services: list[str | None]) -> None:
     def run(day: date, *, settings: str, services: Any, loud: bool = False) -> Champion:
         return Champion(day=day, version=None, reason=f"{settings} {loud}")

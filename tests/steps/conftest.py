@@ -42,7 +42,7 @@ MUCH_LATER = datetime(2013, 12, 31, 12, tzinfo=UTC)
 BAD_MODEL: dict[str, dict[str, Any]] = {
     # Naive Bayes takes each of its correlated columns for news: it is far too sure, and wrong on every day.
     "fit": {"estimator": "sklearn.naive_bayes.GaussianNB", "args": {}},
-    "gate": {"floors": {"roc_auc": 0.3}, "ceilings": {}, "base_rate": False},
+    "gate": {"rules": {"ranks": {"kind": "bound", "metric": "roc_auc", "at_least": 0.3}}},
 }
 REQUEST = RetrainRequest(asked_by="a test", reasons=("to see",))
 
@@ -63,7 +63,7 @@ class World:
         """Give the variables that lead a process here; params.yaml is written when they are asked for."""
         path = self.home / "params.yaml"
         path.write_text(yaml.safe_dump(self.params))
-        given = {"EVERGREEN_HOME": str(self.home), "EVERGREEN_PARAMS": str(path)}
+        given = {"EVERGREEN_HOME": str(self.home), "EVERGREEN_PARAMS": str(path), "EVERGREEN_DEVELOPMENT": "1"}
         return given | ({"EVERGREEN_EXPECTATIONS": str(own)} if (own := self.home / "expectations").exists() else {})
 
     @property
@@ -95,10 +95,11 @@ class World:
         return window, self.run(evaluate, window, meet_champion=True)
 
     def judge(self, request: RetrainRequest = REQUEST) -> tuple[Window, Judgement]:
-        from ml.steps import gate, register
+        from ml.steps import check, gate, register
 
         window, evaluation = self.train(request)
         challenger = self.run(register, window, evaluation)
+        self.run(check, window, challenger=challenger)
         return window, self.run(gate, window, challenger=challenger)
 
     def retrain(self, request: RetrainRequest = REQUEST) -> Promotion:

@@ -15,6 +15,7 @@ from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Evaluation, RetrainRequest
 from ml.settings import parse
 from ml.steps import (
+    check,
     commit,
     decide,
     evaluate,
@@ -88,10 +89,13 @@ def test_the_whole_loop_on_real_days_each_step_twice(seeded: World) -> None:
     challenger = twice(world, register, window, evaluation)
     assert challenger.version == 1
     assert world.services.tracking.alias("challenger") == 1
+    packaged = world.run(check, window, challenger=challenger)
+    assert (packaged.identical, packaged.refuses_bad_input, packaged.problem) == (True, True, None)
+    assert packaged.rows == 1000
     judgement = twice(world, gate, window, challenger=challenger)
     assert judgement.verdict.decision == "promote"
     assert {ruling.rule for ruling in judgement.verdict.rulings} == {
-        "floor: roc_auc", "ceiling: calibration_error", "base rate", "holdout size",
+        "discrimination", "base rate", "champion", "slices", "calibration", "leakage", "package", "holdout size",
     }  # fmt: skip
     assert all(ruling.passed for ruling in judgement.verdict.rulings)
     promotion = twice(world, promote, window, judgement)
@@ -148,7 +152,7 @@ def test_the_same_training_is_never_done_twice_unless_forced(trained: World) -> 
     (decision,) = trained.services.tracking.decisions(fingerprint=judged.fingerprint)
     assert decision.kind == "promotion"
     before = (trained.home / "storage").joinpath("runs", judged.fingerprint, "settings.json").read_bytes()
-    assert trained.having(gate={"min_gain": 0.5}).run(pull, REQUEST).seen_before
+    assert trained.having(gate={"confidence": 0.9}).run(pull, REQUEST).seen_before
     assert (trained.home / "storage").joinpath("runs", judged.fingerprint, "settings.json").read_bytes() == before
 
     forced = [RetrainRequest(asked_by="a person", reasons=("why not",), force=True, request_id=i) for i in "ab"]
@@ -181,17 +185,17 @@ def test_other_parameters_other_data_and_another_window_are_another_training(see
 def test_asking_for_the_same_days_in_other_words_is_the_same_training(seeded: World) -> None:
     growing = seeded.run(pull, REQUEST)
     counted = seeded.run(pull, REQUEST.model_copy(update={"days": 44}))
-    gated = seeded.having(gate={"min_gain": 0.1}, notify={"to": ["a@example.com"]}).run(pull, REQUEST)
+    gated = seeded.having(gate={"confidence": 0.9}, notify={"to": ["a@example.com"]}).run(pull, REQUEST)
     assert growing.fingerprint == counted.fingerprint == gated.fingerprint
 
 
 def test_a_training_that_was_never_judged_takes_the_settings_of_whoever_asks_next(seeded: World) -> None:
     first = seeded.run(pull, REQUEST)
     other = REQUEST.model_copy(update={"asked_by": "somebody else"})
-    window = seeded.having(gate={"min_gain": 0.25}).run(pull, other)
+    window = seeded.having(gate={"confidence": 0.9}).run(pull, other)
     assert window == first
     place = seeded.services.workspace(window.workspace)
-    assert place.read_json("settings.json")["gate"]["min_gain"] == 0.25
+    assert place.read_json("settings.json")["gate"]["confidence"] == 0.9
     assert place.read_json("request.json")["asked_by"] == "somebody else"
 
 
@@ -299,7 +303,7 @@ def test_a_truly_better_challenger_takes_over_and_the_old_champion_is_remembered
 
 
 def test_a_gate_without_any_rule_holds(seeded: World) -> None:
-    lax = seeded.having(gate={"floors": {}, "ceilings": {}, "base_rate": False})
+    lax = seeded.having(gate={"rules": {}})
     promotion = lax.retrain()
     assert not promotion.promoted and "no rule is declared" in promotion.reason
     assert seeded.services.tracking.alias("champion") is None
@@ -374,7 +378,7 @@ def test_a_version_carries_all_that_explains_it_and_can_be_rebuilt(trained: Worl
     assert (tags["window_first_day"], tags["window_last_day"]) == ("2013-05-01", "2013-06-13")
     assert tags["train_last_day"] == "2013-06-03"
     assert tags["asked_by"] == "a test"
-    recipe = tracking.read_file(1, "recipe/recipe.json", lambda path: json.loads(path.read_text()))
+    recipe = tracking.read_file(1, "lineage/lineage.json", lambda path: json.loads(path.read_text()))
     assert parse(recipe["settings"]).features == trained.settings.features
     manifest = trained.services.registry.days("inputs", window.data_version)
     assert recipe["window"]["files"]["inputs/day=2013-05-01"] == manifest[FIRST_DAY].md5

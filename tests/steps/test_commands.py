@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml.settings import PROJECT_ROOT
-from ml.steps import champion, evaluate, fit, gate, pull, seed, split, validate
+from ml.steps import champion, check, evaluate, fit, gate, pull, seed, split, tune, validate
 from tests.steps.conftest import LAST_DAY, World
 
 
@@ -51,10 +51,10 @@ def test_the_stages_of_dvc_yaml_work_on_a_local_workspace_and_touch_no_registry(
     stand_in(seeded)
     workspace = str(tmp_path / "workspace")
     records = []
-    for step in (pull, validate, split, fit, evaluate, gate):
+    for step in (pull, validate, split, tune, fit, evaluate, check, gate):
         assert step.main(["--workspace", workspace]) == 0, step
         records.append(answer(capsys))
-    assert len({record["fingerprint"] for record in records}) == 1
+    assert len({record["fingerprint"] for record in records if "fingerprint" in record}) == 1
     assert records[-1]["verdict"]["decision"] == "promote"
     assert records[-1]["decision_id"] is None
     assert seeded.services.tracking.decisions() == []
@@ -68,8 +68,8 @@ def test_the_stages_of_dvc_yaml_work_on_a_local_workspace_and_touch_no_registry(
 def test_a_held_verdict_is_a_result_and_no_failure(
     seeded: World, stand_in, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    stand_in(seeded.having(gate={"floors": {"roc_auc": 0.99}}))
-    for step in (pull, split, fit, evaluate, gate):
+    stand_in(seeded.having(gate={"rules": {"ranks": {"kind": "bound", "metric": "roc_auc", "at_least": 0.99}}}))
+    for step in (pull, split, tune, fit, evaluate, check, gate):
         assert step.main(["--workspace", str(tmp_path)]) == 0
     assert "hold" in capsys.readouterr().out.splitlines()[-1]
 
@@ -78,7 +78,7 @@ def test_a_stage_without_the_one_before_it_fails_with_what_to_run(
     seeded: World, stand_in, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     stand_in(seeded)
-    for step in (validate, split, fit, evaluate, gate):
+    for step in (validate, split, tune, fit, evaluate, check, gate):
         assert step.main(["--workspace", str(tmp_path / "nowhere")]) == 1
         told = capsys.readouterr()
         assert told.out == ""

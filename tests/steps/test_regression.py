@@ -75,7 +75,17 @@ def orders(tmp_path: Path) -> World:
             "history": [{"by": [], "days": [7]}, {"by": ["shop"], "days": [3]}],
         },
         "fit": {"estimator": "sklearn.linear_model.Ridge", "args": {"alpha": 1.0}},
-        "gate": {"metric": "rmse", "floors": {"r2": 0.5}, "min_rows": 200},
+        "gate": {
+            "metric": "rmse", "min_rows": 200,
+            "rules": {
+                "explains": {"kind": "bound", "metric": "r2", "at_least": 0.5},
+                "base rate": {"kind": "base_rate"},
+                "champion": {"kind": "champion", "min_gain": 0.0},
+                "slices": {"kind": "slices", "by": ["shop"], "max_loss": 0.5, "min_rows": 20},
+                "leakage": {"kind": "leakage", "max_single_feature": 0.99},
+                "package": {"kind": "package"},
+            },
+        },
         "drift": {"structural": ["shop", "weight"], "min_rows": 200, "min_distance": 0.2},
         "score": {"batch_rows": 50},
     }  # fmt: skip
@@ -89,7 +99,7 @@ def test_a_regression_goes_through_the_whole_loop(orders: World) -> None:
     window, judgement = orders.judge()
     rules = {ruling.rule: ruling for ruling in judgement.verdict.rulings}
     assert judgement.verdict.decision == "promote"
-    assert set(rules) == {"floor: r2", "base rate", "holdout size"}
+    assert set(rules) == {"explains", "base rate", "champion", "slices", "leakage", "package", "holdout size"}
     assert rules["base rate"].evidence["rmse"] < rules["base rate"].evidence["base_rate"]
     from ml.steps import promote
 
@@ -112,12 +122,15 @@ def test_a_regression_goes_through_the_whole_loop(orders: World) -> None:
     assert performance.rows == ROWS
     assert set(performance.metrics) == {"rmse", "mae", "bias", "r2"}
 
-    signature = json.loads(orders.services.tracking.read_file(1, "recipe/recipe.json", Path.read_text))
+    signature = json.loads(orders.services.tracking.read_file(1, "lineage/lineage.json", Path.read_text))
     assert signature["settings"]["task"]["kind"] == "regression"
 
 
 def test_a_challenger_of_a_regression_is_compared_by_squared_error(orders: World) -> None:
-    weak = {"features": {"categorical": ["shop"], "numeric": [], "history": []}, "gate": {"floors": {"r2": 0.0}}}
+    weak = {
+        "features": {"categorical": ["shop"], "numeric": [], "history": []},
+        "gate": {"rules": {"base rate": {"kind": "base_rate"}}},
+    }
     assert orders.having(**weak).retrain().promoted
     window, judgement = orders.judge()
     (rule,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "champion"]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from ml.core.history import Reign, champion_of, last_judged, reigns
+from ml.core.history import Reign, barred, champion_before, champion_of, crowned_on, last_judged, reigns, tell
 from ml.records import Logged
 from tests.builders import day, decided
 
@@ -128,15 +128,109 @@ class TestLastJudged:
     JUDGED: ClassVar = [
         decided("promotion", 1, effective=41, trained_until=38, judged_on=40),
         decided("hold", 2, effective=None, trained_until=48, judged_on=50),
+        decided("rejection", 3, effective=None, trained_until=58, judged_on=60),
         decided("rollback", 1, effective=70, trained_until=38, judged_on=70),
         decided("retrain_request", 1, effective=80, trained_until=None, judged_on=80),
     ]
 
-    @pytest.mark.parametrize(("until", "expected"), [(39, None), (40, 40), (49, 40), (50, 50), (99, 50)])
-    def test_it_is_the_newest_promotion_or_hold_not_after_the_day(self, until: int, expected: int | None) -> None:
+    @pytest.mark.parametrize(("until", "expected"), [(39, None), (40, 40), (49, 40), (50, 50), (69, 60), (99, 70)])
+    def test_it_is_the_newest_promotion_hold_rejection_or_rollback_not_after_the_day(
+        self, until: int, expected: int | None
+    ) -> None:
         found = last_judged(self.JUDGED, until=on(until))
         assert found == (None if expected is None else on(expected))
         assert found == last_judged(self.JUDGED[::-1], until=on(until))
 
     def test_a_judgement_without_a_day_does_not_count(self) -> None:
         assert last_judged([decided("hold", 2, effective=None, trained_until=48)], until=on(99)) is None
+
+
+def reign_of(kind: str, version: int, *, effective: int, fingerprint: str, **facts: object) -> Logged:
+    plain = decided(kind, version, effective=effective, trained_until=effective - 2)
+    return plain.model_copy(update={"fingerprint": fingerprint, "payload": {**plain.payload, **facts}})
+
+
+def rolled_back(version: int, fingerprint: str, *, away_from: str, effective: int = 90) -> Logged:
+    return reign_of("rollback", version, effective=effective, fingerprint=fingerprint, barred_fingerprint=away_from)
+
+
+THREE = [
+    reign_of("promotion", 1, effective=40, fingerprint="a"),
+    reign_of("promotion", 2, effective=60, fingerprint="b"),
+    reign_of("promotion", 3, effective=80, fingerprint="c"),
+]
+
+
+class TestBarred:
+    def test_a_rollback_bars_what_it_removed(self) -> None:
+        assert barred(THREE) == set()
+        assert barred([*THREE, rolled_back(2, "b", away_from="c")]) == {"c"}
+
+    def test_each_further_rollback_bars_one_more(self) -> None:
+        assert barred([*THREE, rolled_back(2, "b", away_from="c"), rolled_back(1, "a", away_from="b")]) == {"b", "c"}
+
+    def test_who_is_rolled_back_to_is_barred_no_more(self) -> None:
+        assert barred([*THREE, rolled_back(2, "b", away_from="c"), rolled_back(3, "c", away_from="b")]) == {"b"}
+
+    def test_a_rollback_without_a_fingerprint_bars_nobody(self) -> None:
+        assert barred([*THREE, decided("rollback", 2, effective=90, trained_until=58)]) == set()
+
+
+class TestChampionBefore:
+    @pytest.mark.parametrize(
+        ("decisions", "version"),
+        [
+            (THREE, 2),
+            (THREE[:1], None),
+            ([], None),
+            ([*THREE, rolled_back(2, "b", away_from="c")], 1),
+            ([*THREE, rolled_back(1, "a", away_from="c")], 2),
+            ([*THREE, rolled_back(2, "b", away_from="c"), rolled_back(1, "a", away_from="b")], None),
+        ],
+        ids=["the one before", "only one", "nobody", "after a rollback", "after a leap back", "all were bad"],
+    )
+    def test_it_is_the_newest_other_champion_that_was_not_rolled_back(
+        self, decisions: list[Logged], version: int | None
+    ) -> None:
+        found = champion_before(decisions)
+        assert (found.payload["version"] if found else None) == version
+
+
+class TestWhoWasChampion:
+    @pytest.mark.parametrize(("number", "version"), [(39, None), (40, 1), (79, 2), (80, 3), (1000, 3)])
+    def test_of_a_day(self, number: int, version: int | None) -> None:
+        found = crowned_on(on(number), THREE)
+        assert (found.payload["version"] if found else None) == version
+
+    def test_now(self) -> None:
+        back = [*THREE, rolled_back(2, "b", away_from="c", effective=81)]
+        assert crowned_on(None, back) == back[-1]
+
+
+class TestTelling:
+    VERDICT: ClassVar = {"decision": "promote", "reasons": ["better", "well calibrated"], "rulings": []}
+
+    def test_a_promotion_says_over_whom_and_every_reason(self) -> None:
+        told = tell(reign_of("promotion", 2, effective=60, fingerprint="b", previous_version=1, verdict=self.VERDICT))
+        assert (told.version, told.against, told.in_force_from) == (2, 1, on(60))
+        assert told.reasons == ("better", "well calibrated")
+        assert told.evidence["verdict"] == self.VERDICT
+
+    def test_a_rejection_says_who_and_not_what_spoke_for_it(self) -> None:
+        approval = {"approved": False, "by": "ada", "at": "2013-06-15T09:30:00Z", "timed_out": False}
+        told = tell(reign_of("rejection", 2, effective=60, fingerprint="b", approval=approval, verdict=self.VERDICT))
+        assert (told.in_force_from, told.reasons) == (None, ("rejected by ada at 2013-06-15 09:30",))
+
+    def test_a_time_out_is_told_as_one(self) -> None:
+        approval = {"approved": False, "by": "nobody", "at": "2013-06-15T09:30:00Z", "timed_out": True}
+        told = tell(reign_of("rejection", 2, effective=60, fingerprint="b", approval=approval))
+        assert told.reasons == ("nobody answered until 2013-06-15 09:30: that means no",)
+
+    def test_a_rollback_says_why_and_what_it_removed(self) -> None:
+        told = tell(reign_of("rollback", 1, effective=90, fingerprint="a", from_version=2, why="worse", asked_by="ada"))
+        assert (told.version, told.against, told.reasons, told.asked_by) == (1, 2, ("worse",), "ada")
+
+    def test_a_retrain_request_says_its_reasons(self) -> None:
+        assert tell(reign_of("retrain_request", 1, effective=90, fingerprint="a", reasons=["drift"])).reasons == (
+            "drift",
+        )

@@ -86,7 +86,7 @@ def test_swapped_contents_of_two_days_change_it() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"gate": {"min_gain": 0.5, "confidence": 0.9}},
+        {"gate": {"min_days": 5, "confidence": 0.9}},
         {"retrain": {"on_drift": False, "max_age_days": None}},
         {"notify": {"to": ["someone@else.example"]}},
         {"drift": {"window_days": 3, "structural": ["number"]}},

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ml.core.policy import ChampionFacts, decide
-from ml.records import Decision
-from ml.settings import Retrain
+from ml.records import Decision, Rivalry
+from ml.settings import Retrain, Rollback
 from tests.builders import drift_report
 
 DAY = date(2013, 6, 1)
@@ -109,6 +109,77 @@ class TestWithoutChampion:
         found = ask("unknown", age=None, anyone_serves=True)
         assert (found.action, found.alarm, found.request) == ("nothing", False, None)
         assert found.reasons == ("drift unknown: nobody was promoted",)
+
+
+BETTER_BEFORE = Rivalry(
+    day=DAY,
+    champion_version=3,
+    rival_version=2,
+    days=6,
+    rows=5400,
+    gain=0.05,
+    low=0.01,
+    high=0.09,
+    reason="it was better",
+)
+
+
+def rival(
+    status: str = "calm", *, serves_now: bool = True, newest: date = DAY, automatic: bool = True, **changed: Any
+) -> Decision:
+    """Decide for `DAY` where the version before did better, but for what is ``changed``."""
+    return decide(
+        drift_report(status, on=DAY, reason="7 columns"),
+        champion=ChampionFacts(version=3, promoted_on=DAY - timedelta(days=100), serves_now=serves_now),
+        newest_day=newest,
+        last_judged=None,
+        policy=Retrain(max_age_days=None if status == "calm" else 28),
+        rivalry=BETTER_BEFORE.model_copy(update=changed),
+        rollback=Rollback(automatic=automatic, min_days=5),
+    )
+
+
+class TestRollback:
+    def test_a_version_before_that_does_better_beyond_noise_is_asked_back_with_the_evidence(self) -> None:
+        found = rival()
+        assert (found.action, found.alarm, found.request) == ("rollback", False, None)
+        assert found.reasons == ("it was better",)
+        assert found.rollback is not None
+        assert found.rollback.model_dump() == {
+            "asked_by": "monitor of 2013-06-01",
+            "why": "it was better",
+            "to_version": 2,
+            "from_version": 3,
+            "evidence": {"gain": 0.05, "low": 0.01, "high": 0.09, "days": 6.0, "rows": 5400.0},
+        }
+
+    def test_it_goes_before_a_challenger_and_keeps_the_alarm(self) -> None:
+        found = rival("drift")
+        assert (found.action, found.alarm, found.request) == ("rollback", True, None)
+        assert found.reasons == ("drift: 7 columns", "it was better")
+
+    @pytest.mark.parametrize(
+        "lacking",
+        [
+            {"low": 0.0},
+            {"low": -0.001},
+            {"low": None, "gain": None, "high": None},
+            {"days": 4},
+            {"champion_version": 4},
+            {"champion_version": None},
+            {"rival_version": None},
+            {"serves_now": False},
+            {"automatic": False},
+            {"newest": DAY + timedelta(days=1)},
+        ],
+        ids=", ".join,
+    )
+    def test_anything_less_rolls_nothing_back(self, lacking: dict[str, Any]) -> None:
+        found = rival(**lacking)
+        assert (found.action, found.rollback) == ("nothing", None)
+
+    def test_what_was_not_measured_rolls_nothing_back(self) -> None:
+        assert ask("calm").rollback is None
 
 
 @pytest.mark.parametrize("age", [None, 5, 100])

@@ -177,9 +177,23 @@ OUT_OF_RANGE: list[tuple[str, str, Any]] = [
     ("features", "history", [{"days": [1], "prior_rows": float("inf")}]),
     ("fit", "estimator", ""), ("fit", "encoding", "hash"), ("fit", "seed", -1), ("fit", "seed", 2**32),
     ("fit", "threads", 0),
-    ("gate", "metric", "accuracy"), ("gate", "min_gain", -0.1), ("gate", "min_gain", float("nan")),
+    ("gate", "metric", "accuracy"), ("gate", "approval", "maybe"), ("gate", "approval_hours", 0),
     ("gate", "confidence", 0.5), ("gate", "confidence", 1.0), ("gate", "bootstrap_rounds", 199),
-    ("gate", "min_days", 1), ("gate", "min_rows", 0), ("gate", "floors", {"roc_auc": float("nan")}),
+    ("gate", "min_days", 1), ("gate", "min_rows", 0), ("gate", "rules", {"": {"kind": "base_rate"}}),
+    ("gate", "rules", {"a": {"kind": "bound", "metric": "roc_auc", "at_least": float("nan")}}),
+    ("gate", "rules", {"a": {"kind": "bound", "metric": "roc_auc"}}), ("gate", "rules", {"a": {"kind": "luck"}}),
+    ("gate", "rules", {"a": {"kind": "champion"}}),
+    ("gate", "rules", {"a": {"kind": "champion", "min_gain": 0, "max_loss": 1}}),
+    ("gate", "rules", {"a": {"kind": "champion", "min_gain": -0.1}}),
+    ("gate", "rules", {"a": {"kind": "champion", "max_loss": 0}}),
+    ("gate", "rules", {"a": {"kind": "slices", "by": [], "max_loss": 1}}),
+    ("gate", "rules", {"a": {"kind": "leakage", "max_single_feature": 1.1}}),
+    ("rollback", "watch_days", 4), ("rollback", "confidence", 1.0), ("rollback", "min_days", 1),
+    ("retrain", "refit", "sometimes"), ("retrain", "refit_max_difference", 0),
+    ("tune", "enabled", True), ("tune", "trials", 0), ("tune", "folds", 1), ("tune", "minutes", 0),
+    ("tune", "space", {"C": {}}), ("tune", "space", {"C": {"low": 1, "high": 1}}),
+    ("tune", "space", {"C": {"low": 0, "high": 1, "log": True}}), ("tune", "space", {"C": {"choices": []}}),
+    ("tune", "space", {"C": {"low": 0, "high": 1, "choices": [1]}}),
     ("score", "batch_rows", 0),
     ("drift", "window_days", 0), ("drift", "min_rows", 0), ("drift", "reference_rows", 99),
     ("drift", "min_distance", 0), ("drift", "limit_factor", 0.99), ("drift", "limit_factor", float("inf")),
@@ -193,7 +207,7 @@ AT_THE_EDGE: list[tuple[str, str, Any]] = [
     ("task", "threshold", 0.0), ("task", "threshold", 1.0), ("land", "due_hour", 0), ("land", "due_hour", 23),
     ("land", "catch_up_days", 0), ("screen", "recent_days", 7), ("screen", "row_count_ratio", [0.0, 1.01]),
     ("pull", "min_days", 15), ("split", "holdout_days", 34), ("fit", "seed", 2**32 - 1), ("fit", "seed", 0),
-    ("gate", "min_gain", 0.0), ("gate", "bootstrap_rounds", 200), ("gate", "min_days", 2),
+    ("gate", "rules", {}), ("gate", "bootstrap_rounds", 200), ("gate", "min_days", 2),
     ("drift", "limit_factor", 1.0), ("drift", "reference_rows", 100), ("retrain", "max_age_days", None),
     ("retrain", "cooldown_days", 0), ("features", "history", [{"days": [1], "prior_rows": 0}]),
     ("pull", "days", 35), ("notify", "to", []),
@@ -225,6 +239,10 @@ class TestTimezone:
         )
 
 
+def bound(metric: str) -> dict[str, Any]:
+    return {"rules": {"a": {"kind": "bound", "metric": metric, "at_least": 0.6}}}
+
+
 class TestFitsTogether:
     @pytest.mark.parametrize(
         ("sections", "expected"),
@@ -245,8 +263,8 @@ class TestFitsTogether:
             ({"pull": {"days": 34}}, "pull.days (34) is less than pull.min_days (35)"),
             ({"gate": {"metric": "rmse"}}, "does not judge a classification task; use one of ['brier', 'log_loss']"),
             ({"task": {"kind": "regression"}}, "does not judge a regression task; use one of ['mae', 'rmse']"),
-            ({"gate": {"floors": {"roc_auk": 0.6}}}, "does not measure: roc_auk; use any of log_loss, brier, roc_auc"),
-            ({"gate": {"ceilings": {"rmse": 1}}}, "does not measure: rmse; use any of"),
+            ({"gate": bound("roc_auk")}, "does not measure: roc_auk; use any of log_loss, brier, roc_auc"),
+            ({"gate": bound("rmse")}, "does not measure: rmse; use any of"),
             ({"drift": {"structural": ["a"], "environment": ["a"]}}, "named twice under structural and environment: a"),
             ({"drift": {"structural": ["a", "a"]}}, "named twice under structural and environment: a"),
         ],
@@ -259,7 +277,17 @@ class TestFitsTogether:
 
     @pytest.mark.parametrize("metric", ["rmse", "mae"])
     def test_a_regression_task_is_judged_by_its_own_metrics(self, metric: str) -> None:
-        assert settings(task={"kind": "regression"}, gate={"metric": metric, "ceilings": {"bias": 1, "mae": 3}})
+        bound = {"kind": "bound", "metric": "bias", "at_most": 1}
+        assert settings(task={"kind": "regression"}, gate={"metric": metric, "rules": {"bias": bound}})
+
+    def test_a_typing_error_inside_a_rule_is_told_with_what_was_meant(self) -> None:
+        rule = {"kind": "bound", "metric": "roc_auc", "at_leest": 0.6}
+        assert "at_leest: unknown key; did you mean 'at_least'?" in said(gate={"rules": {"discrimination": rule}})
+
+    def test_a_regression_has_no_calibration_to_bound(self) -> None:
+        rules = {"calibration": {"kind": "calibration", "max_error": 0.1, "max_gap": 0.1}}
+        wrong = {"metric": "rmse", "rules": rules}
+        assert "judges classification only" in said(task={"kind": "regression"}, gate=wrong)
 
 
 class TestFrozen:

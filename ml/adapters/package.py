@@ -1,0 +1,142 @@
+"""Try a packaged model in a process of its own: what was registered is what has to work.
+
+``python -m ml.adapters.package`` is that process. It loads the model with our list of trusted types,
+predicts a kept sample, and lets the model's signature meet input that breaks it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ml.errors import EvergreenError
+from ml.records import PackageCheck
+from ml.settings import PROJECT_ROOT
+
+PREDICTION = "prediction"
+TIMEOUT_SECONDS = 300
+REPEATS = 3
+
+
+def check(model: Path, sample: Path, kind: str) -> PackageCheck:
+    """Start a fresh interpreter that tries the packaged model.
+
+    Parameters
+    ----------
+    model
+        The folder of an MLflow model, as downloaded from the registry.
+    sample
+        Parquet of shape (n_rows, n_features + 1): the features as the pipeline sees them, and what the
+        pipeline predicted when it was fitted, as ``prediction``.
+
+    Returns
+    -------
+    PackageCheck
+        A process that fails, or does not end within five minutes, is the ``problem``.
+    """
+    size = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", "ml.adapters.package", str(model), str(sample), kind, str(answer)]
+        environ = os.environ | {"PYTHONPATH": str(PROJECT_ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
+        try:
+            ended = subprocess.run(
+                command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return _broken(f"it did not answer within {TIMEOUT_SECONDS} s", size)
+        if ended.returncode or not answer.exists():
+            said = ended.stderr.strip().splitlines()
+            return _broken(said[-1] if said else f"its process ended with code {ended.returncode}", size)
+        facts = json.loads(answer.read_text(encoding="utf-8"))
+    return PackageCheck(megabytes=round(size, 4), **facts)
+
+
+def _broken(problem: str, size: float) -> PackageCheck:
+    return PackageCheck(
+        identical=False,
+        refuses_bad_input=False,
+        rows=0,
+        ms_per_1000_rows=None,
+        megabytes=round(size, 4),
+        problem=problem[:500],
+    )
+
+
+def _try(model: Path, sample: Path, kind: str) -> dict[str, object]:
+    from mlflow.models import Model
+
+    from ml.adapters import models
+    from ml.core.estimators import predict
+
+    kept = pd.read_parquet(sample)
+    features = kept.drop(columns=PREDICTION)
+    pipeline = models.load(model / "model.skops")
+    signature = Model.load(str(model)).signature
+    if signature is None or signature.inputs is None:
+        raise EvergreenError("the packaged model has no signature; train it again")
+    found = predict(pipeline, features, kind)
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        predict(pipeline, features, kind)
+        seconds.append(time.perf_counter() - started)
+    return {
+        "identical": bool(np.array_equal(found, kept[PREDICTION].to_numpy())),
+        "refuses_bad_input": _accepts(features, signature) and not any(_accepts(b, signature) for b in _bad(features)),
+        "rows": len(kept),
+        "ms_per_1000_rows": round(statistics.median(seconds) / len(kept) * 1e6, 3),
+    }
+
+
+def _bad(features: pd.DataFrame) -> list[pd.DataFrame]:
+    """Break the signature in each way that data break it: a column less, and each type by its opposite."""
+    name = features.columns[0]
+    bad = [features.drop(columns=name)]
+    numbers = features.select_dtypes("number").columns
+    texts = [column for column in features if column not in numbers]
+    if len(numbers):
+        bad.append(features.assign(**{numbers[0]: "text"}))
+    if texts:
+        bad.append(features.assign(**{str(texts[0]): 1.5}))
+    return bad
+
+
+def _accepts(frame: pd.DataFrame, signature: object) -> bool:
+    import warnings
+
+    from mlflow.exceptions import MlflowException
+    from mlflow.models.utils import validate_schema
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            validate_schema(frame, signature.inputs)  # type: ignore[attr-defined]
+    except MlflowException:
+        return False
+    return True
+
+
+def main(argv: list[str]) -> int:
+    """Try the model and write what was found as JSON."""
+    model, sample, kind, answer = argv
+    try:
+        facts = _try(Path(model), Path(sample), kind)
+    except Exception as err:  # noqa: BLE001  whatever breaks here would break where it serves
+        sys.stderr.write(f"{type(err).__name__}: {' '.join(str(err).split())}\n")
+        return 1
+    Path(answer).write_text(json.dumps(facts), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""Try the packaged model in a fresh process, before the gate may let it serve."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from ml.adapters import package
+from ml.records import Candidate, Challenger, PackageCheck, Window
+from ml.settings import Settings
+from ml.steps.stage import stage_main
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    window: Window, *, settings: Settings, services: Services, challenger: Challenger | None = None
+) -> PackageCheck:
+    """Load what was registered, and see whether it predicts a kept sample as it did in training.
+
+    Writes ``check/check.json``, which the gate weighs: what is found here is a result, never an error.
+
+    Parameters
+    ----------
+    challenger
+        None under ``dvc repro``, where nothing is registered: the model as its MLflow run holds it.
+    """
+    place = services.workspace(window.workspace)
+    candidate = Candidate.model_validate(place.read_json("model/candidate.json"))
+    version = challenger.version if challenger else None
+    logger.info("check: %s", f"version {version}" if version else f"run {candidate.run_id}")
+    with (
+        services.tracking.packaged(candidate.run_id, version) as model,
+        place.local("model/sample.parquet") as sample,
+    ):
+        found = package.check(model, sample, settings.task.kind)
+    place.write_json("check/check.json", found.model_dump(mode="json"))
+    logger.info("check: %s", found)
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Check the model of a local workspace; the ``check`` stage of ``dvc.yaml``."""
+    return stage_main(__doc__, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

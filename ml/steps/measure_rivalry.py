@@ -1,0 +1,93 @@
+"""Hold the champion against the version that served before, on the days that both have scored."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+
+import pandas as pd
+
+from ml.core import history, rivalry
+from ml.core.features import days_between, join_labels
+from ml.records import Champion, Rivalry
+from ml.settings import Settings
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+COLUMNS = ["day", "target", "champion", "rival"]
+
+
+def run(champion: Champion, *, settings: Settings, services: Services) -> Rivalry:
+    """Compare what was served with the shadow of the version before, where labels have arrived.
+
+    A day counts only if both predictions are there and are of the same rows. What cannot be
+    compared has no ``gain``, with the reason: missing evidence speaks against nobody.
+    """
+    logger.info("measure_rivalry: %s", champion.day)
+    found = _measure(champion, settings, services)
+    services.shelf(f"monitor/day={champion.day}").write_json("rivalry.json", found.model_dump(mode="json"))
+    logger.info("measure_rivalry: %s", found.reason)
+    return found
+
+
+def _measure(champion: Champion, settings: Settings, services: Services) -> Rivalry:
+    day, delay = champion.day, settings.task.label_delay_days
+    decisions = services.tracking.decisions(kinds=history.REIGNS)
+    watch, reason = rivalry.watch_of(day, champion.version, decisions, days=settings.rollback.watch_days)
+    if watch is None:
+        return _nothing(champion, reason)
+    if day > watch.last_day + timedelta(days=delay + settings.land.catch_up_days):
+        return _nothing(champion, f"the watch over version {watch.champion} ended on {watch.last_day}")
+    last = min(watch.last_day, day - timedelta(days=delay))
+    if last < watch.first_day:
+        return _nothing(champion, f"no day since {watch.first_day} has its labels yet")
+    labels = services.registry.open("labels", rev=champion.data_version, first_day=watch.first_day, last_day=last)
+    parts, missing = [], []
+    for each in days_between(watch.first_day, last):
+        rows = _pair(each, watch, settings, services) if each in labels else None
+        if rows is None:
+            missing.append(each)
+            continue
+        joined = join_labels(rows, pd.read_parquet(labels[each]), key=settings.task.key, target=settings.task.target)
+        parts.append(joined.rename(columns={settings.task.target: "target"})[COLUMNS])
+    together = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    return rivalry.compare(
+        day,
+        watch,
+        together,
+        gate=settings.gate,
+        rollback=settings.rollback,
+        seed=settings.fit.seed,
+        left_out=f"; left out: {', '.join(map(str, missing))}" if missing else "",
+    )
+
+
+def _pair(day: date, watch: rivalry.Watch, settings: Settings, services: Services) -> pd.DataFrame | None:
+    """Put both predictions of a day side by side; None if one is missing, or is of other rows."""
+    key = list(settings.task.key)
+    served, shadow = services.shelf(f"predictions/day={day}"), services.shelf(f"shadow/day={day}")
+    names = f"version={watch.champion}.parquet", f"version={watch.rival}.parquet"
+    if not (served.has(names[0]) and shadow.has(names[1])):
+        return None
+    first, second = (
+        place.read_table(name, columns=[*key, "prediction"])
+        for place, name in zip((served, shadow), names, strict=True)
+    )
+    both = first.rename(columns={"prediction": "champion"}).merge(
+        second.rename(columns={"prediction": "rival"}), on=key, how="inner", validate="one_to_one"
+    )
+    return both if len(both) == len(first) == len(second) else None
+
+
+def _nothing(champion: Champion, reason: str) -> Rivalry:
+    return Rivalry(
+        day=champion.day,
+        champion_version=champion.version,
+        rival_version=None,
+        days=0,
+        rows=0,
+        gain=None,
+        low=None,
+        high=None,
+        reason=reason,
+    )

@@ -1,0 +1,89 @@
+"""Score a day in shadow: with versions that do not serve it, kept apart from what is served."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from ml.core import history, rivalry
+from ml.records import Champion, Shadows
+from ml.settings import Settings
+from ml.steps.predict import score_to
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+
+def run(champion: Champion, *, settings: Settings, services: Services) -> Shadows:
+    """Write what the version that served before, and a held challenger, would have predicted.
+
+    The version before scores along for ``rollback.watch_days`` days after a promotion, a held
+    challenger while ``score.shadow_challenger`` says so. Neither scores a day that it was trained
+    on. Equal data and version give equal bytes.
+    """
+    logger.info("shadow: %s", champion.day)
+    wanted, said = _wanted(champion, settings, services)
+    versions, uris = [], []
+    for version, why in wanted.items():
+        seen = _had_seen(version, champion.day, services)
+        if seen is not None:
+            said.append(seen)
+            continue
+        versions.append(version)
+        uris.append(_score(champion, version, why, settings, services))
+        said.append(why)
+    reason = "; ".join(said)
+    logger.info("shadow: %s", reason)
+    return Shadows(day=champion.day, versions=tuple(versions), uris=tuple(uris), reason=reason)
+
+
+def _wanted(champion: Champion, settings: Settings, services: Services) -> tuple[dict[int, str], list[str]]:
+    """Name the versions to score with and why, and say of the others why not."""
+    wanted: dict[int, str] = {}
+    said: list[str] = []
+    decisions = services.tracking.decisions(kinds=history.REIGNS)
+    watch, reason = rivalry.watch_of(champion.day, champion.version, decisions, days=settings.rollback.watch_days)
+    if watch is not None and champion.day <= watch.last_day:
+        wanted[watch.rival] = reason
+    else:
+        said.append(reason)
+    challenger = services.tracking.alias("challenger") if settings.score.shadow_challenger else None
+    if challenger is not None and challenger not in {champion.version, *wanted}:
+        wanted[challenger] = f"version {challenger} is a challenger that does not serve"
+    return wanted, said
+
+
+def _had_seen(version: int, day: date, services: Services) -> str | None:
+    """Say that a version was trained on the day, or that nobody knows; None if it is new to it."""
+    tags = services.tracking.version_tags(version)
+    last_days = [tags[name] for name in ("window_last_day", "train_last_day") if name in tags]
+    if not last_days:
+        return f"version {version} is left out: its tags do not say what it was trained on"
+    last = max(last_days)
+    return f"version {version} is left out: it was trained on days up to {last}" if last >= day.isoformat() else None
+
+
+def _score(champion: Champion, version: int, why: str, settings: Settings, services: Services) -> str:
+    place = services.shelf(f"shadow/day={champion.day}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shadow.parquet"
+        scored = score_to(
+            path, champion.day, version, data_version=champion.data_version, settings=settings, services=services
+        )
+        uri = place.write_file(f"version={version}.parquet", path)
+    place.write_json(
+        f"version={version}.json",
+        {
+            "sha256": scored.sha256,
+            "rows": scored.rows,
+            "data_version": champion.data_version,
+            "beside": champion.version,
+            "chosen_because": why,
+            "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "airflow_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID"),
+        },
+    )
+    return uri

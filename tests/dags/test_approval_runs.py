@@ -1,0 +1,230 @@
+"""Promotions that wait for a person, and a rollback from its form: real Dags, answered through the real API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.dags.postbox import smtp_server
+from tests.dags.world import Ran, World
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # tasks run in this process, where a warning is an error
+FIRST = date(2013, 1, 1)
+SEEDED = 40
+APPROVERS = ["anna@example.com", "ben@example.com"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    from airflow.utils.db import initdb
+    from evergreen import warm
+
+    warm.import_all(warm.HEAVY_MODULES)
+    initdb()
+    made = World(tmp_path_factory.mktemp("evergreen"))
+    server = smtp_server(made.postbox)
+    server.start()
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            made.open(environment, server.port)
+            made.deliver(FIRST, FIRST + timedelta(days=SEEDED - 1))
+            assert made.seed(FIRST, FIRST + timedelta(days=SEEDED - 1))["refused"] == []
+            yield made
+    finally:
+        server.stop()
+
+
+@contextmanager
+def settings(world: World, *, approval: str, hours: float = 24.0, c: float = 0.001) -> Iterator[None]:
+    """Let rules that any honest model passes judge, and people have the last word."""
+    path = world.home / "params.yaml"
+    kept = path.read_text(encoding="utf-8")
+    params = yaml.safe_load(kept)
+    params["pull"]["min_days"] = 30
+    params["fit"]["args"]["C"] = c
+    rules = {"base rate": {"kind": "base_rate"}, "champion": {"kind": "champion", "max_loss": 1.0}}
+    params["gate"] |= {"approval": approval, "approval_hours": hours, "rules": rules}
+    params["notify"]["approvers"] = APPROVERS
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(kept, encoding="utf-8")
+
+
+# --- chapter 1: nobody answers ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def timed_out(world: World) -> Ran:
+    with settings(world, approval="required", hours=0.0005):
+        return world.run("retrain", conf={"why": "the first one"}, user="carla", meanwhile=world.let_time_pass)
+
+
+def test_no_answer_in_time_is_a_no(timed_out: Ran, world: World) -> None:
+    assert timed_out.state == "success"
+    assert timed_out.states["approve"] == "success"
+    assert timed_out.states["approved"] == timed_out.states["promote"] == "skipped"
+    assert timed_out.states["describe"] == "success"
+    assert world.services.tracking.alias("champion") is None
+    (said,) = approvals(world)
+    assert said["approved"] is False
+    assert said["timed_out"] is True
+    assert said["by"].startswith("nobody")
+
+
+def test_who_pressed_the_button_asked(timed_out: Ran, world: World) -> None:
+    workspace = world.services.workspace(timed_out.records["pull"]["workspace"])
+    assert workspace.read_json("request.json")["asked_by"] == "carla"
+
+
+def test_a_rejection_is_a_judgement_like_any_other(timed_out: Ran, world: World) -> None:
+    with settings(world, approval="required", hours=0.0005):
+        repeated = world.run("retrain", conf={"why": "the very same again"})
+    assert repeated.state == "success"
+    assert set(repeated.states.values()) == {"skipped"}
+    assert len(approvals(world)) == 1
+
+
+# --- chapter 2: somebody says yes -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def approved(world: World, timed_out: Ran) -> tuple[Ran, dict[str, Any]]:
+    asked: dict[str, Any] = {}
+
+    def approve(run_id: str) -> None:
+        if not asked:
+            asked.update(world.question(run_id)[1], champion=world.services.tracking.alias("champion"))
+            world.answer(run_id, "Approve")
+
+    with settings(world, approval="required", c=0.002):
+        return world.run("retrain", conf={"why": "a better idea", "asked_by": "the team"}, meanwhile=approve), asked
+
+
+def test_nothing_is_promoted_before_the_answer(approved: tuple[Ran, dict[str, Any]]) -> None:
+    _, asked = approved
+    assert asked["champion"] is None
+    assert asked["options"] == ["Approve", "Reject"]
+    assert asked["defaults"] == ["Reject"]
+
+
+def test_the_question_shows_the_evidence(approved: tuple[Ran, dict[str, Any]]) -> None:
+    _, asked = approved
+    assert asked["subject"] == "flight-delay: may version 2 serve?"
+    assert "| base rate | yes |" in asked["body"]
+    assert "asked for by the team" in asked["body"]
+    assert "No answer within 24 hours means no" in asked["body"]
+
+
+def test_the_approvers_are_mailed_once(approved: tuple[Ran, dict[str, Any]], world: World) -> None:
+    ran, asked = approved
+    (mail,) = ran.mails
+    assert mail["Subject"] == asked["subject"]
+    assert mail["To"] == ", ".join(APPROVERS)
+    for kind in ("html", "plain"):
+        said = mail.get_body((kind,)).get_content()
+        assert "base rate" in said
+        assert "/tasks/approve/required_actions" in said
+        assert "http://airflow.test:8080/dags/retrain/runs/" in said
+
+
+def test_who_approved_and_when_is_in_the_decision(approved: tuple[Ran, dict[str, Any]], world: World) -> None:
+    ran, _ = approved
+    assert ran.state == "success"
+    assert set(ran.states.values()) == {"success"}
+    assert world.services.tracking.alias("champion") == 2
+    (decision,) = world.decisions("promotion")
+    assert decision["approval"]["approved"] is True
+    assert decision["approval"]["by"] == "anna"
+    assert decision["approval"]["timed_out"] is False
+    assert decision["approval"]["at"].startswith("20")
+
+
+# --- chapter 3: somebody says no --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rejected(world: World, approved: tuple[Ran, dict[str, Any]]) -> Ran:
+    with settings(world, approval="required_if_champion_exists", c=0.003):
+        return world.run(
+            "retrain", conf={"why": "another idea"}, meanwhile=lambda run_id: world.answer(run_id, "Reject")
+        )
+
+
+def test_a_no_keeps_the_champion_and_the_run_is_green(rejected: Ran, world: World) -> None:
+    assert rejected.state == "success"
+    assert rejected.states["approved"] == rejected.states["promote"] == "skipped"
+    assert world.services.tracking.alias("champion") == 2
+    assert len(world.decisions("promotion")) == 1
+    said = [found for found in approvals(world) if not found["approved"] and not found["timed_out"]]
+    assert [found["by"] for found in said] == ["anna"]
+
+
+# --- chapter 4: nobody need be asked, and what was promoted is taken back ---------------------------
+
+
+@pytest.fixture(scope="module")
+def unasked(world: World, rejected: Ran) -> Ran:
+    with settings(world, approval="none", c=0.004):
+        return world.run("retrain", conf={"why": "trusted"})
+
+
+def test_without_approval_it_goes_straight_to_promote(unasked: Ran, world: World) -> None:
+    assert unasked.state == "success"
+    assert unasked.states["approve"] == unasked.states["approved"] == "skipped"
+    assert unasked.states["promote"] == "success"
+    assert unasked.mails == []
+    assert world.services.tracking.alias("champion") == 4
+    assert world.decisions("promotion")[-1].get("approval") is None
+
+
+@pytest.fixture(scope="module")
+def rolled_back(world: World, unasked: Ran) -> Ran:
+    return world.run("rollback", conf={"why": "it misjudges Sundays"}, user="carla")
+
+
+def test_an_empty_form_brings_back_the_version_that_served_before(rolled_back: Ran, world: World) -> None:
+    assert rolled_back.state == "success"
+    assert rolled_back.states == {"rollback": "success", "tell": "success"}
+    assert world.services.tracking.alias("champion") == 2
+    (decision,) = world.decisions("rollback")
+    assert "carla" in str(decision)
+    assert "it misjudges Sundays" in str(decision)
+
+
+def test_people_are_mailed_what_was_rolled_back(rolled_back: Ran, world: World) -> None:
+    (mail,) = rolled_back.mails
+    assert mail["Subject"] == "Rolled back: version 2 serves again instead of version 4"
+    for kind in ("html", "plain"):
+        said = mail.get_body((kind,)).get_content()
+        assert "it misjudges Sundays" in said
+        assert "carla" in said
+        assert "http://airflow.test:8080/dags/rollback/runs/" in said
+        assert "None" not in said
+
+
+def test_clearing_a_rollback_moves_and_mails_nothing_more(rolled_back: Ran, world: World) -> None:
+    before = world.decisions()
+    cleared = world.run("rollback", again=rolled_back)
+    assert cleared.state == "success"
+    assert cleared.mails == []
+    assert world.decisions() == before
+    assert world.services.tracking.alias("champion") == 2
+
+
+def test_a_version_that_never_served_cannot_come_back(rolled_back: Ran, world: World) -> None:
+    refused = world.run("rollback", conf={"why": "a try", "to_version": 3})
+    assert refused.state == "failed"
+    assert refused.states == {"rollback": "failed", "tell": "upstream_failed"}
+    assert world.services.tracking.alias("champion") == 2
+
+
+def approvals(world: World) -> list[dict[str, Any]]:
+    """List what people said, in the order of the decisions."""
+    return [entry["approval"] for entry in world.decisions() if entry.get("approval")]
