@@ -226,8 +226,8 @@ def importance(found: Importance) -> Section:
     said = (
         f"By how much the {loss} grows when a feature is permuted within the holdout (permutation importance; Breiman "
         f"2001, doi:10.1023/A:1010933404324): {found.rows:,} rows, {found.repeats} permutations each, "
-        f"seed {found.seed}. As they are, the {loss} of these rows is {number(found.loss)}. About 0 means that the model does not need "
-        "the feature, below 0 that it would have done better on these rows without it."
+        f"seed {found.seed}. As they are, the {loss} of these rows is {number(found.loss)}. About 0 means that the "
+        "model does not need the feature, below 0 that it would have done better on these rows without it."
     )
     return Section(
         "Features by importance", (Prose(said), Table(("feature", "increase", "sd", "of the largest"), rows))

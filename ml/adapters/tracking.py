@@ -257,7 +257,7 @@ class Tracking:
         except MlflowException as err:
             if err.error_code in ABSENT:
                 return None
-            raise Unavailable(f"read the alias {alias!r}: MLflow did not answer ({err.message}); is MLflow up?") from err
+            raise Unavailable(f"alias {alias!r}: MLflow did not answer ({err.message}); is MLflow up?") from err
 
     def move_alias(self, alias: str, version: int) -> None:
         """Point an alias at a version: the commit point of a promotion."""
@@ -351,8 +351,8 @@ class Tracking:
     ) -> Logged:
         """Write a decision down, not yet finished; the same ``key`` finds the first one again.
 
-        Of several callers at once most find the same one. Whoever must be sure settles on one of
-        those that were given, and drops the others: `drop_other_decisions`.
+        Several callers at once may write one each, of which one is read. Whoever must be sure settles on one
+        of those that were given, and drops the others: `drop_other_decisions`.
 
         Parameters
         ----------
@@ -375,10 +375,7 @@ class Tracking:
                 tags={PREFIX + name: value for name, value in tags.items()},
                 run_name=key[:250],
             )
-            first = self._decision(client, key) or run
-            if first.info.run_id != run.info.run_id:  # somebody else was quicker
-                _forget(client, run)
-            return _logged(first)
+            return _logged(self._decision(client, key) or run)  # if somebody else was quicker: theirs
 
     def decision(self, decision_id: str) -> Logged:
         """Read one decision by its id, finished or not; MissingArtifact if there is none."""

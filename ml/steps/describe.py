@@ -234,6 +234,6 @@ def _unlabelled(facts: _Facts) -> str:
     without = rows - window.rows
     return (
         f"{without:,} of the window's {rows:,} rows ({without / max(rows, 1):.2%}) have no outcome "
-        f"({settings.task.target} is null or never came, as of what was cancelled): they are scored in service, but were "
-        "neither fitted nor judged on."
+        f"({settings.task.target} is null or never came, as of what was cancelled): they are scored in service, "
+        "but were neither fitted nor judged on."
     )

@@ -190,7 +190,11 @@ def _the_one(decision: Logged, services: Services) -> Logged:
     if services.storage.create_bytes(name, decision.decision_id.encode()):
         return decision
     agreed = services.storage.get_bytes(name).decode()
-    return services.tracking.decision(agreed)
+    if agreed == decision.decision_id:
+        return decision
+    found = services.tracking.decision(agreed)
+    services.tracking.drop_other_decisions(found)
+    return found
 
 
 def _finish(decision: Logged, services: Services) -> None:

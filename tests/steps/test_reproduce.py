@@ -80,11 +80,12 @@ def git(folder: Path, *arguments: str) -> str:
 def python(folder: Path, world: World, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     temporary = folder.parent / "tmp"
     temporary.mkdir(exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EVERGREEN_", "MLFLOW_"))}
     given = {name: value for name, value in world.environ.items() if name != "EVERGREEN_DEVELOPMENT"}
     given["EVERGREEN_PARAMS"] = str(folder / "params.yaml")
     return subprocess.run(
         [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=250, check=False,
-        env={**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(temporary), **given, **variables},
+        env={**kept, "PYTHONPATH": str(folder), "TMPDIR": str(temporary), **given, **variables},
     )  # fmt: skip
 
 
@@ -96,14 +97,12 @@ def replaced(path: Path, old: str, new: str) -> None:
 
 def state_of(home: Path) -> dict[str, object]:
     """What nobody may have written to: data, models and what MLflow says of them."""
-    names = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file() and "cache" not in path.parts}
+    files = [path for path in home.rglob("*") if path.is_file() and "cache" not in path.parts]
     with sqlite3.connect(home / "mlflow" / "mlflow.db") as database:
         dump = list(database.iterdump())
     database.close()
-    return {
-        "names": {path: at for path, at in names.items() if path.name not in {"mlflow.db", "params.yaml"}},
-        "mlflow": dump,
-    }
+    written = {path: path.stat().st_mtime_ns for path in files if path.name not in {"mlflow.db", "params.yaml"}}
+    return {"files": written, "mlflow": dump}
 
 
 @pytest.fixture(scope="module")

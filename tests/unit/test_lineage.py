@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from ml.core.lineage import DETERMINING_SECTIONS, fingerprint
+from ml.core.lineage import (
+    DETERMINING_SECTIONS,
+    compare_metrics,
+    compare_values,
+    differences,
+    fingerprint,
+    pinned_settings,
+)
 from ml.records import DayFile
 from ml.settings import Settings
 from tests.builders import params, settings
@@ -124,3 +131,48 @@ def test_the_determining_sections_are_sections() -> None:
 
 def test_training_from_another_day_on_is_another_training_of_the_same_files() -> None:
     assert printed(first_day=date(2013, 1, 2)) != SAME
+
+
+def lineage(**pull: Any) -> dict[str, Any]:
+    window = {"first_day": "2013-01-03", "last_day": "2013-02-01"}
+    return {"window": window, "data_version": "abc", "settings": {"pull": {"min_days": 21, **pull}, "fit": {"C": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "last_day", "days"),
+    [
+        ({}, "2013-02-01", 30),
+        ({"last_day": None, "days": None, "data_version": None}, "2013-02-01", 30),
+        ({"last_day": "2013-02-03", "days": 32}, "2013-02-03", 32),  # two days of it were never labelled
+    ],
+)
+def test_settings_are_pinned_to_the_window_that_they_chose(given: dict[str, Any], last_day: str, days: int) -> None:
+    recorded = lineage(**given)
+    found = pinned_settings(recorded)
+    assert found["pull"] == {"min_days": 21, "data_version": "abc", "last_day": last_day, "days": days}
+    assert found["fit"] == {"C": 1}
+    assert recorded == lineage(**given)
+
+
+def test_predictions_are_the_same_to_the_last_bit_or_not_at_all() -> None:
+    values = [0.1, 0.2, 0.3]
+    assert compare_values("p", values, list(values)).same
+    near = compare_values("p", values, [0.1, 0.2, 0.3 + 1e-16])
+    assert (near.same, near.detail) == (False, "1 of 3 differ, by at most 1.11e-16")
+    assert not compare_values("p", [0.0], [-0.0]).same
+    assert compare_values("p", values, values[:2]).detail == "another number of rows"
+    for absent in ((None, values), (values, None), (None, None)):
+        assert not compare_values("p", *absent).same
+
+
+def test_every_metric_that_came_out_must_have_been_recorded() -> None:
+    found = {one.what: one.same for one in compare_metrics({"a": 0.1, "b": 0.2, "z": 1}, {"a": 0.1, "b": 0.3, "c": 1})}
+    assert found == {"a": True, "b": False, "c": False}
+
+
+def test_only_what_differs_between_machines_is_named() -> None:
+    here = {"python": "3.11.7", "packages": {"numpy": "2.3", "scipy": "1.17"}, "libraries": ["a", "b"], "cpus": 2}
+    there = {"python": "3.11.7", "packages": {"numpy": "2.2", "scipy": "1.17"}, "libraries": ["a"], "cpus": 2}
+    found = [(one.what, one.recorded, one.reproduced) for one in differences(here, there)]
+    assert found == [("libraries", "a; b", "a"), ("packages.numpy", "2.3", "2.2")]
+    assert differences(here, here) == []
