@@ -65,14 +65,21 @@ def test_the_lock_file_is_hashed_and_may_be_absent(project: Path) -> None:
 
 
 def test_the_commit_says_so_when_files_differ_from_it(project: Path) -> None:
-    assert asked(code.commit) == "unknown"
+    assert asked(code.commit) == code.state() == "unknown"
     git(project, "init", "-q")
     git(project, "add", ".")
     git(project, "commit", "-qm", "first")
     head = git(project, "rev-parse", "HEAD")
     assert asked(code.commit) == head
+    assert code.state() == "clean"
     (project / "ml" / "core" / "gate.py").write_text("x = 3\n")
     assert asked(code.commit) == f"{head}-dirty"
+    assert code.state() == "dirty"
+    git(project, "checkout", "-q", ".")
+    (project / "ml" / "notes.md").write_text("no code\n")
+    assert asked(code.commit) == head
+    (project / "ml" / "core" / "new.py").write_text("x = 4\n")
+    assert asked(code.commit) == f"{head}-dirty", "no commit holds what runs"
 
 
 def test_an_image_without_git_says_what_it_was_built_from(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
