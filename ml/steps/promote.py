@@ -72,10 +72,11 @@ def run(
             move = _move(judgement, window, approval, services)
             won = move.key if succession.claim(move, seat, services) else None
             continue
-        if approval is not None:
+        if approval is not None or settings.gate.approval != "none":
+            said = "approved" if approval is not None else "judged, without anybody being asked,"
             reason = (
-                f"approved as better than version {judgement.champion_version}, but version {seat.version} serves by "
-                "now; clear 'evaluate' and what follows, to judge and ask again"
+                f"{said} as better than version {judgement.champion_version or 'none'}, but version {seat.version} "
+                "serves by now; clear 'evaluate' and what follows, to judge and ask again"
             )
             key = f"hold version {version} against {seat.version}: approved against {judgement.champion_version}"
             return _hold(judgement, window, reason, key, services, approval)

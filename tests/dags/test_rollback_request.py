@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,7 @@ def test_the_request_reaches_the_form_unchanged(bag: Any) -> None:
     assert (trigger.trigger_dag_id, trigger.trigger_run_id) == ("rollback", "monitor__2013-06-21")
     assert trigger.skip_when_already_exists
     assert json.loads(trigger.conf) == REQUEST
-    form = bag.dags["rollback"].params
+    form = deepcopy(bag.dags["rollback"].params)
     assert {name: form.get_param(name).resolve(REQUEST[name]) for name in form} == REQUEST
 
 

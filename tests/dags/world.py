@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
@@ -102,6 +103,8 @@ class World:
         from airflow.dag_processing.dagbag import DagBag
 
         dags = DagBag(str(PROJECT / "dags")).dags
+        for dag in dags.values():
+            dag.params = deepcopy(dag.params)  # a run in this process leaves its answers in the form
         for task in (task for dag in dags.values() for task in dag.tasks):
             task.retry_delay = timedelta(milliseconds=10)  # what fails here shows at once
             task.retry_exponential_backoff = False

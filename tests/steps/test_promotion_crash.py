@@ -441,6 +441,16 @@ def test_an_approval_holds_for_the_champion_that_was_shown_only(contest: Contest
     assert aliases(world)[0] == 2
 
 
+def test_where_people_are_asked_nobody_unasked_replaces_a_champion_that_came_meanwhile(contest: Contest) -> None:
+    """Judged while nobody served, a challenger needs no approval; it does once somebody serves."""
+    world = contest.world.having(gate={"approval": "required_if_champion_exists"})
+    unasked = contest.judgement.model_copy(update={"champion_version": None})
+    promotion = world.run(promote, contest.window, unasked)
+    assert not promotion.promoted
+    assert "without anybody being asked" in promotion.reason
+    assert world.services.tracking.alias("champion") == 1
+
+
 @pytest.mark.parametrize("approved", [True, False])
 def test_who_approved_or_rejected_and_when_is_in_the_decision(contest: Contest, approved: bool) -> None:
     approval = Approval(approved=approved, by="ada", at=datetime(2013, 6, 15, 9, 30, tzinfo=UTC))
