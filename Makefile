@@ -52,6 +52,10 @@ demo: $(INSTALLED) ## Run one whole loop, print what came of it, stop
 repro: setup ## Train and judge a model from params.yaml with DVC
 	@dvc repro
 
+.PHONY: backtest
+backtest: $(INSTALLED) ## Replay April to December 2013 under six policies
+	@$(RUN) -m ml.steps.backtest --from 2013-04-01 --to 2013-12-31
+
 .PHONY: test
 test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
 	@$(RUN) -m pytest -m "not e2e"

@@ -20,19 +20,26 @@ Kind = TypeVar("Kind", bound=Record)
 
 @dataclass(frozen=True)
 class Champion:
-    """Who serves, as ``python -m ml.steps.champion --json`` says; ``version`` None is nobody."""
+    """Who serves, as ``python -m ml.steps.champion --json`` says; ``version`` None is nobody.
+
+    ``metrics`` were measured of ``judged_version`` where that is given: the champion is its refit.
+    """
 
     version: int | None
     run_id: str | None
     metrics: dict[str, float]
+    judged_version: int | None = None
 
     @classmethod
     def read(cls, answer: Mapping[str, object]) -> Champion:
-        version, run_id, metrics = (answer.get(key) for key in ("version", "run_id", "metrics"))
+        version, run_id, metrics, judged = (
+            answer.get(key) for key in ("version", "run_id", "metrics", "judged_version")
+        )
         return cls(
             version=int(str(version)) if version is not None else None,
             run_id=str(run_id) if run_id else None,
             metrics={k: float(v) for k, v in metrics.items()} if isinstance(metrics, Mapping) else {},
+            judged_version=int(str(judged)) if judged is not None and judged != version else None,
         )
 
     def sentence(self, metric: str) -> str:
@@ -44,6 +51,8 @@ class Champion:
             told += f": {metric.replace('_', ' ')} {own:.3f}"
         if own is not None and base is not None:
             told += f" vs {base:.3f} for the base rate"
+        if self.judged_version is not None:
+            told += f", judged as version {self.judged_version}, refitted as {self.version}"
         return told
 
 
@@ -60,9 +69,9 @@ class Evidence:
 
 
 def gather(
-    api: AirflowApi, runs: tuple[Run, ...], *, score: Run, monitor: Run, champion: Champion, mail: Path
+    api: AirflowApi, runs: tuple[Run, ...], *, score: Run, monitor: Run, champion: Champion, mails: int
 ) -> Evidence:
-    """Ask Airflow what the tasks of the loop returned, and count the mails in the Maildir."""
+    """Ask Airflow what the tasks of the loop returned; ``mails`` is how many were sent so far."""
     reports: dict[str, None] = {}
     for run in runs:
         for answer in answers(api, run).values():
@@ -73,7 +82,7 @@ def gather(
         scoring=served_predictions(api, score),
         decision=first_record(api, monitor, Decision),
         reports=tuple(reports),
-        mails=count_mails(mail),
+        mails=mails,
     )
 
 

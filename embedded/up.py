@@ -13,6 +13,7 @@ import smtplib
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ class Launch:
         if judged is not None:
             base = {f"base_rate_{name}": value for name, value in judged.base_rate.items()}
             metrics = {**judged.challenger, **base, **self.champion.metrics}
-            self.champion = summary.Champion(self.champion.version, self.champion.run_id, metrics)
+            self.champion = replace(self.champion, metrics=metrics)
         say(f"{self.champion.sentence(self.settings.gate.metric)} (trained in {run.seconds or 0:.0f} s)")
 
     def follow(self) -> None:
@@ -246,7 +247,7 @@ class Launch:
                 score=done.score,
                 monitor=done.monitor,
                 champion=self.champion,
-                mail=self.stack.mail,
+                mails=summary.count_mails(self.stack.mail),
             )
         )
         metric = self.settings.gate.metric

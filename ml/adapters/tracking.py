@@ -7,8 +7,6 @@ FINISHED, and a promotion or a rollback also counts from the moment at which its
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import tempfile
 import warnings
@@ -37,15 +35,13 @@ from mlflow.tracking import MlflowClient
 from sklearn.pipeline import Pipeline
 
 from ml.adapters import models
+from ml.adapters.decisions import PREFIX, TAG_CHARACTERS, in_force, logged, one_a_key, payload_tags
 from ml.errors import EvergreenError, MissingArtifact, Unavailable
 from ml.records import Logged
 
-logger = logging.getLogger(__name__)
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
-MOVES_THE_CHAMPION = ("promotion", "rollback")
-PREFIX = "evergreen."
-TAG_CHARACTERS = 5000
-"""Longer payloads go into several tags: MLflow's databases hold 8,000 characters each, older ones 5,000."""
+PARAM_CHARACTERS = 6000
+"""As many of a parameter as MLflow keeps."""
 
 MOMENT = timedelta(milliseconds=1)
 """What MLflow can tell apart."""
@@ -69,6 +65,18 @@ def _door(what: str) -> Iterator[None]:
         raise EvergreenError(f"{what}: MLflow refused ({err.message})") from err
     except requests.RequestException as err:
         raise Unavailable(f"{what}: MLflow did not answer ({err}); is its server up?") from err
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version: its own tags without their prefix, and what its run has measured."""
+
+    version: int
+    run_id: str
+    created_at: datetime
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ class Tracking:
         """
         client = self.client
         with _door(f"log the training {fingerprint[:12]}"):
-            self._abandon(client, fingerprint)
+            self._abandon(client, {"fingerprint": fingerprint})
             run = client.create_run(
                 self._experiment(client, self.name),
                 tags={PREFIX + "fingerprint": fingerprint, **{PREFIX + k: v for k, v in tags.items()}},
@@ -122,12 +130,7 @@ class Tracking:
             )
             run_id = run.info.run_id
             client.log_inputs(run_id, [_dataset(dataset, dataset_source, fingerprint)])
-            now = int(datetime.now(UTC).timestamp() * 1000)
-            client.log_batch(
-                run_id,
-                params=[Param(key, value[:6000]) for key, value in params.items()],
-                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-            )
+            client.log_batch(run_id, params=_params(params), metrics=_metrics(metrics))
             client.log_artifacts(run_id, str(files), "lineage")
             self._log_model(run_id, pipeline, sample)
         return str(run_id)
@@ -147,19 +150,17 @@ class Tracking:
                 pip_requirements=[f"{name}=={_version(name)}" for name in ("scikit-learn", "pandas", "skops")],
             )
 
-    def _abandon(self, client: MlflowClient, fingerprint: str) -> None:
-        """Mark runs of the same training that were killed half-way, so that none looks alive."""
-        for run in self._runs(client, self.name, {"fingerprint": fingerprint}):
+    def _abandon(self, client: MlflowClient, tags: Mapping[str, str]) -> None:
+        """Mark runs of the same training or search that were killed half-way, so that none looks alive."""
+        for run in self._runs(client, self.name, tags):
             if run.info.status == "RUNNING":
                 client.set_terminated(run.info.run_id, "KILLED")
 
     def log_results(self, run_id: str, metrics: Mapping[str, float], files: Path) -> None:
         """Add what was measured on the holdout to a training run, and the files that show it."""
-        client = self.client
-        now = int(datetime.now(UTC).timestamp() * 1000)
         with _door(f"log the evaluation of run {run_id}"):
-            client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
-            client.log_artifacts(run_id, str(files), "evaluation")
+            self.client.log_batch(run_id, metrics=_metrics(metrics))
+        self.keep_files(run_id, files, "evaluation")
 
     def keep_files(self, run_id: str, files: Path, folder: str) -> str:
         """Keep the files of a folder with a run, under ``folder``, in the place of earlier ones; return its URI."""
@@ -167,6 +168,17 @@ class Tracking:
         with _door(f"keep {folder} with run {run_id}"):
             client.log_artifacts(run_id, str(files), folder)
         return f"runs:/{run_id}/{folder}"
+
+    def log_report(self, kind: str, *, params: Mapping[str, str], metrics: Mapping[str, float], files: Path) -> str:
+        """Keep a report as one run of the experiment ``<name>-<kind>``, its files under ``report``; give its id."""
+        client = self.client
+        with _door(f"keep a report in {self.name}-{kind}"):
+            run = client.create_run(self._experiment(client, f"{self.name}-{kind}"), run_name=kind)
+            run_id = str(run.info.run_id)
+            client.log_batch(run_id, params=_params(params), metrics=_metrics(metrics))
+            client.log_artifacts(run_id, str(files), "report")
+            client.set_terminated(run_id)
+        return run_id
 
     # -- searches of fit.args --------------------------------------------------------------------
 
@@ -178,11 +190,9 @@ class Tracking:
         """
         client = self.client
         with _door(f"open the search {fingerprint[:12]}"):
-            for run in self._runs(client, self.name, {"tuned_fingerprint": fingerprint}):
-                if run.info.status == "RUNNING":
-                    client.set_terminated(run.info.run_id, "KILLED")
+            self._abandon(client, {"tuned_fingerprint": fingerprint})
             run_id = self._open_tuning_run(client, f"tune-{fingerprint[:12]}", {"tuned_fingerprint": fingerprint})
-            client.log_batch(run_id, params=[Param(key, value[:6000]) for key, value in params.items()])
+            client.log_batch(run_id, params=_params(params))
         return run_id
 
     def log_trial(
@@ -193,24 +203,16 @@ class Tracking:
         with _door(f"log trial {number} of the search {fingerprint[:12]}"):
             tags = {"tuned_fingerprint": fingerprint, **({"said": said[:TAG_CHARACTERS]} if said else {})}
             run_id = self._open_tuning_run(client, f"trial-{number}", tags, inside=search_id)
-            now = int(datetime.now(UTC).timestamp() * 1000)
-            client.log_batch(
-                run_id,
-                params=[Param(key, value[:6000]) for key, value in params.items()],
-                metrics=[] if loss is None else [Metric("loss", loss, now, 0)],
-            )
+            measured = {} if loss is None else {"loss": loss}
+            client.log_batch(run_id, params=_params(params), metrics=_metrics(measured))
             client.set_terminated(run_id, "FAILED" if loss is None else "FINISHED")
 
     def close_search(self, search_id: str, *, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
         """Log what a search has chosen (``best.`` before each name); without any loss it has FAILED."""
         client = self.client
-        now = int(datetime.now(UTC).timestamp() * 1000)
+        best = {f"best.{key}": value for key, value in params.items()}
         with _door(f"close the search {search_id}"):
-            client.log_batch(
-                search_id,
-                params=[Param(f"best.{key}", value[:6000]) for key, value in params.items()],
-                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-            )
+            client.log_batch(search_id, params=_params(best), metrics=_metrics(metrics))
             client.set_terminated(search_id, "FINISHED" if metrics else "FAILED")
 
     def _open_tuning_run(
@@ -278,6 +280,33 @@ class Tracking:
                     lambda: self.alias(alias) is None,
                 )
 
+    def versions(self) -> list[Version]:
+        """List all registered versions, newest first, in a few requests however many there are."""
+        client = self.client
+        with _door("list the versions"):
+            found = self._versions(client)
+            aliases = client.get_registered_model(self.name).aliases if found else {}
+            runs = self._search(client, self.name, f"tags.`{PREFIX}fingerprint` != ''") if found else []
+        metrics = {run.info.run_id: dict(run.data.metrics) for run in runs}
+        listed = [
+            Version(
+                version=int(one.version),
+                run_id=str(one.run_id),
+                created_at=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
+                aliases=tuple(sorted(alias for alias, of in aliases.items() if int(of) == int(one.version))),
+                tags={k.removeprefix(PREFIX): v for k, v in one.tags.items() if k.startswith(PREFIX)},
+                metrics=metrics.get(one.run_id, {}),
+            )
+            for one in found
+        ]
+        return sorted(listed, key=lambda one: -one.version)
+
+    def file_names(self, run_id: str, folder: str) -> list[str]:
+        """List the files kept with a run in one of its folders, as `read_file` names them."""
+        client = self.client
+        with _door(f"list {folder} of run {run_id}"):
+            return sorted(file.path for file in client.list_artifacts(run_id, folder) if not file.is_dir)
+
     def version_tags(self, version: int) -> dict[str, str]:
         """Give a version's own tags, without their prefix, and ``run_id``."""
         client = self.client
@@ -330,6 +359,13 @@ class Tracking:
                 local = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder))
             yield local
 
+    def has_file(self, version: int, name: str) -> bool:
+        """Say whether a file was kept with a version's run."""
+        client = self.client
+        with _door(f"look for {name} of version {version}"):
+            run_id = str(client.get_model_version(self.name, str(version)).run_id)
+            return any(file.path == name for file in client.list_artifacts(run_id, name.rpartition("/")[0] or None))
+
     def read_file(self, version: int, name: str, read: Callable[[Path], T]) -> T:
         """Fetch a file kept with a version's run and read it before its copy is removed."""
         client = self.client
@@ -364,8 +400,8 @@ class Tracking:
         with _door(f"record the decision {key}"):
             found = self._decision(client, key)
             if found is not None:
-                return _logged(found)
-            tags = {"kind": kind, "key": key, **_payload_tags(payload)}
+                return logged(found)
+            tags = {"kind": kind, "key": key, **payload_tags(payload)}
             tags |= {"fingerprint": fingerprint} if fingerprint else {}
             tags |= {"effective_day": effective_day.isoformat()} if effective_day else {}
             now = datetime.now(UTC) if not_before is None else max(datetime.now(UTC), not_before + MOMENT)
@@ -375,13 +411,13 @@ class Tracking:
                 tags={PREFIX + name: value for name, value in tags.items()},
                 run_name=key[:250],
             )
-            return _logged(self._decision(client, key) or run)  # if somebody else was quicker: theirs
+            return logged(self._decision(client, key) or run)  # if somebody else was quicker: theirs
 
     def decision(self, decision_id: str) -> Logged:
         """Read one decision by its id, finished or not; MissingArtifact if there is none."""
         client = self.client
         with _door(f"read the decision {decision_id}"):
-            return _logged(client.get_run(decision_id))
+            return logged(client.get_run(decision_id))
 
     def drop_other_decisions(self, decision: Logged) -> None:
         """Remove what others wrote down under the same key at the same moment."""
@@ -412,8 +448,7 @@ class Tracking:
         with _door("read the decisions"):
             champion = self.alias(CHAMPION)  # first: a move made between the two is then seen whole, or not yet
             runs = self._runs(client, f"{self.name}-decisions", wanted)
-        logged = _in_force(_one_a_key(runs), champion)
-        found = [entry for entry in logged if not kinds or entry.kind in kinds]
+        found = [entry for entry in in_force(one_a_key(runs), champion) if not kinds or entry.kind in kinds]
         return sorted(found, key=lambda entry: (entry.decided_at, entry.decision_id))
 
     def _decision(self, client: MlflowClient, key: str) -> Run | None:
@@ -441,16 +476,17 @@ class Tracking:
         return (Path(self.uri.removeprefix("sqlite:///")).parent / "artifacts" / name).absolute().as_uri()
 
     def _runs(self, client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
+        terms = [f"tags.`{PREFIX}{name}` = '{value}'" for name, value in tags.items()]
+        return self._search(client, experiment, " and ".join(terms))
+
+    def _search(self, client: MlflowClient, experiment: str, wanted: str) -> list[Run]:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return []
-        terms = [f"tags.`{PREFIX}{name}` = '{value}'" for name, value in tags.items()]
         runs: list[Run] = []
         token: str | None = None
         while True:
-            page = client.search_runs(
-                [found.experiment_id], " and ".join(terms), ViewType.ACTIVE_ONLY, 1000, page_token=token
-            )
+            page = client.search_runs([found.experiment_id], wanted, ViewType.ACTIVE_ONLY, 1000, page_token=token)
             runs += page
             token = page.token
             if not token:
@@ -475,6 +511,15 @@ def _dataset(frame: pd.DataFrame, source: str, fingerprint: str) -> DatasetInput
         return DatasetInput(data._to_mlflow_entity())
 
 
+def _params(params: Mapping[str, str]) -> list[Param]:
+    return [Param(key, value[:PARAM_CHARACTERS]) for key, value in params.items()]
+
+
+def _metrics(metrics: Mapping[str, float]) -> list[Metric]:
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    return [Metric(key, value, now, 0) for key, value in metrics.items()]
+
+
 def _insist(act: Callable[[], object], is_done: Callable[[], bool]) -> None:
     """Do what MLflow refuses to one of several callers at once, who insert or delete the same row."""
     for attempt in range(ATTEMPTS):
@@ -496,70 +541,6 @@ def _forget(client: MlflowClient, run: Run) -> None:
     except MlflowException as err:
         if err.error_code not in ABSENT:
             raise
-
-
-def _one_a_key(runs: Sequence[Run]) -> list[Run]:
-    """Leave out the doubles of a decision that callers at once wrote down: the finished one, or the first, counts."""
-
-    def rank(run: Run) -> tuple[bool, int, str]:
-        return run.info.status != "FINISHED", run.info.start_time, run.info.run_id
-
-    kept: dict[str, Run] = {}
-    for run in sorted(runs, key=rank):
-        kept.setdefault(run.data.tags.get(PREFIX + "key", run.info.run_id), run)
-    return list(kept.values())
-
-
-def _in_force(runs: Sequence[Run], champion: int | None) -> list[Logged]:
-    """Keep what counts: the finished, and moves of the champion that were killed after their alias had moved.
-
-    Such a one serves now, or was replaced by one that names it as the version before.
-    """
-    counted, served = [], {champion} - {None}
-    for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True):
-        entry = _logged(run)
-        half_done = entry.kind in MOVES_THE_CHAMPION and entry.payload.get("version") in served
-        if entry.finished or half_done:
-            counted.append(entry)
-            served |= {entry.payload.get("previous_version")} - {None}
-    return counted
-
-
-def _logged(run: Run) -> Logged:
-    tags = run.data.tags
-    effective = tags.get(PREFIX + "effective_day")
-    return Logged(
-        decision_id=run.info.run_id,
-        kind=tags.get(PREFIX + "kind", "unknown"),
-        decided_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-        fingerprint=tags.get(PREFIX + "fingerprint"),
-        effective_day=date.fromisoformat(effective) if effective else None,
-        payload=_payload(run),
-        finished=run.info.status == "FINISHED",
-        key=tags.get(PREFIX + "key", ""),
-    )
-
-
-def _payload_tags(payload: Mapping[str, Any]) -> dict[str, str]:
-    text = json.dumps(payload, sort_keys=True)
-    parts = [text[at : at + TAG_CHARACTERS] for at in range(0, len(text), TAG_CHARACTERS)]
-    return {"payload" + (f".{number}" if number else ""): part for number, part in enumerate(parts)}
-
-
-def _payload(run: Run) -> dict[str, Any]:
-    """Read a decision's payload; one that cannot be read is evidence of nothing, and is reported."""
-    tags = run.data.tags
-    parts: list[str] = []
-    while (name := PREFIX + "payload" + (f".{len(parts)}" if parts else "")) in tags:
-        parts.append(tags[name])
-    try:
-        found = json.loads("".join(parts) or "{}")
-    except ValueError:
-        found = None
-    if isinstance(found, dict):
-        return found
-    logger.warning("decision %s has a payload that is no JSON object: it counts for nothing", run.info.run_id)
-    return {}
 
 
 def _version(package: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from ml.core.comparison import expanded_tails, new_to_both
 from ml.core.features import feature_columns
 from ml.core.importance import overall_loss
 from ml.core.metrics import CALIBRATION_BINS, Kind, row_loss
@@ -54,9 +54,7 @@ def day_intervals(
     """Give an interval to each metric of `ml.core.metrics.measure`, resampling whole days.
 
     Rows of a day share its luck, so the day is the unit (cluster bootstrap; Cameron, Gelbach & Miller
-    2008, doi:10.1162/rest.90.3.414). Percentiles of few days are too narrow and are taken further out,
-    as Student's t asks (expanded percentile interval; Hesterberg 2015,
-    doi:10.1080/00031305.2015.1089789).
+    2008, doi:10.1162/rest.90.3.414). The percentiles are `ml.core.comparison.expanded_tails`.
 
     Parameters
     ----------
@@ -78,7 +76,7 @@ def day_intervals(
     resampled = _of_sums(y, p, codes, times, kind)
     if kind == "classification":
         resampled |= _of_ranks(y, p, codes, times)
-    tails = _tails(days, confidence)
+    tails = expanded_tails(days, confidence)
     found = {}
     for name, values in resampled.items():
         finite = values[np.isfinite(values)]
@@ -114,7 +112,7 @@ def calibration_table(scored: pd.DataFrame, *, confidence: float, seed: int, rou
         drawn_rows = rows[draws].sum(axis=1)
         empty = np.full_like(drawn_rows, np.nan)
         means = np.divide(sums[draws].sum(axis=1), drawn_rows, out=empty, where=drawn_rows > 0)
-        table["low"], table["high"] = np.nanquantile(means, _tails(days, confidence), axis=0)
+        table["low"], table["high"] = np.nanquantile(means, expanded_tails(days, confidence), axis=0)
     return table.reset_index(drop=True)
 
 
@@ -232,7 +230,7 @@ def _slice_table(by: str, rows: pd.DataFrame, scored: pd.DataFrame, metric: str)
 def _slice(name: str, scored: pd.DataFrame, metric: str) -> Slice:
     gain = None
     if "champion" in scored:
-        fresh = scored.loc[~scored["champion_had_seen"].astype(bool)] if "champion_had_seen" in scored else scored
+        fresh = new_to_both(scored)
         if len(fresh):
             losses = [overall_loss(fresh["target"], fresh[of], metric) for of in ("champion", "challenger")]
             gain = losses[0] - losses[1]
@@ -250,12 +248,6 @@ def _slice(name: str, scored: pd.DataFrame, metric: str) -> Slice:
 def _day_codes(scored: pd.DataFrame) -> tuple[int, np.ndarray]:
     codes, known = pd.factorize(scored["day"], sort=True)
     return len(known), codes
-
-
-def _tails(days: int, confidence: float) -> list[float]:
-    beyond = stats.t.isf((1 - confidence) / 2, days - 1)
-    tail = float(stats.norm.sf(np.sqrt(days / (days - 1)) * beyond))
-    return [tail, 1 - tail]
 
 
 def _of_sums(y: np.ndarray, p: np.ndarray, codes: np.ndarray, times: np.ndarray, kind: Kind) -> dict[str, np.ndarray]:

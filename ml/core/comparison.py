@@ -51,9 +51,7 @@ def paired_gain(
 
     - a bootstrap that resamples whole days (Cameron, Gelbach & Miller 2008,
       doi:10.1162/rest.90.3.414), which sees that luck is lopsided. The ratio of resampled sums lets
-      busy days count by their rows. Percentiles of so few days are too narrow; they are taken further
-      out, as Student's t asks (expanded percentiles; Hesterberg 2015,
-      doi:10.1080/00031305.2015.1089789);
+      busy days count by their rows. Its percentiles are `expanded_tails`;
     - Student's t with the ``error``, which sees that luck lasts: a bad day is followed by a bad day.
 
     ``bench/gate_errors.py`` shows what either alone would let through.
@@ -76,29 +74,116 @@ def paired_gain(
     )
     if not np.isfinite(difference).all():
         return None
-    by_day = pd.DataFrame({"day": holdout["day"].to_numpy(), "gain": difference}).groupby("day")["gain"]
-    sums, rows = by_day.sum().to_numpy(), by_day.size().to_numpy()
-    days = len(sums)
-    if days < 2:
+    found = mean_by_day(holdout["day"], difference, confidence=confidence, rounds=rounds, seed=seed)
+    if found is None:
         return None
-    gain = float(sums.sum() / rows.sum())
-    draws = np.random.default_rng(seed).integers(0, days, size=(rounds, days))
-    gains = sums[draws].sum(axis=1) / rows[draws].sum(axis=1)
-    tail = (1 - confidence) / 2
-    expanded = stats.norm.sf(np.sqrt(days / (days - 1)) * stats.t.isf(tail, days - 1))
-    low, high = np.quantile(gains, [expanded, 1 - expanded])
-    error, freedom = _error((sums - gain * rows) / rows.sum(), confidence)
-    reach = stats.t.isf(tail, freedom) * error
+    reach = stats.t.isf((1 - confidence) / 2, found.freedom) * found.error
     return PairedGain(
-        gain=gain,
-        low=float(min(low, gain - reach)),
-        high=float(max(high, gain + reach)),
-        days=days,
-        rows=int(rows.sum()),
-        error=error,
-        resolution=float(reach + stats.t.ppf(POWER, freedom) * error),
-        freedom=freedom,
+        gain=found.value,
+        low=found.low,
+        high=found.high,
+        days=found.days,
+        rows=found.rows,
+        error=found.error,
+        resolution=float(reach + stats.t.ppf(POWER, found.freedom) * found.error),
+        freedom=found.freedom,
     )
+
+
+@dataclass(frozen=True)
+class DailyMean:
+    """A mean over rows with its interval, days being the units of chance.
+
+    ``error`` is its standard error with days as clusters, of ``freedom`` degrees.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    freedom: int
+    days: int
+    rows: int
+
+
+def mean_by_day(days: pd.Series, values: np.ndarray, *, confidence: float, rounds: int, seed: int) -> DailyMean | None:
+    """Give the mean of ``values`` over all rows, with the interval that `paired_gain` describes.
+
+    Parameters
+    ----------
+    days : Series of length n_rows
+        The day of each row, such that sorting puts them in order.
+    values : array of shape (n_rows,)
+        Finite numbers, in the order of ``days``.
+
+    Returns
+    -------
+    DailyMean or None
+        None for fewer than two days.
+    """
+    by_day = pd.DataFrame({"day": days.to_numpy(), "value": values}).groupby("day")["value"]
+    sums, rows = by_day.sum().to_numpy(), by_day.size().to_numpy()
+    count = len(sums)
+    if count < 2:
+        return None
+    mean = float(sums.sum() / rows.sum())
+    draws = np.random.default_rng(seed).integers(0, count, size=(rounds, count))
+    means = sums[draws].sum(axis=1) / rows[draws].sum(axis=1)
+    low, high = np.quantile(means, expanded_tails(count, confidence))
+    error, freedom = _error((sums - mean * rows) / rows.sum(), confidence)
+    reach = stats.t.isf((1 - confidence) / 2, freedom) * error
+    return DailyMean(
+        value=mean,
+        low=float(min(low, mean - reach)),
+        high=float(max(high, mean + reach)),
+        error=error,
+        freedom=freedom,
+        days=count,
+        rows=int(rows.sum()),
+    )
+
+
+def new_to_both(scored: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the days that the champion was trained on: they flatter it.
+
+    Parameters
+    ----------
+    scored : DataFrame of shape (n_rows, n_columns)
+        ``champion_had_seen`` says which; all rows are kept without that column. Not modified.
+
+    Returns
+    -------
+    DataFrame of shape (n_kept, n_columns)
+        In the same order and with the same index; possibly empty.
+    """
+    return scored.loc[~scored["champion_had_seen"].astype(bool)] if "champion_had_seen" in scored else scored
+
+
+def expanded_tails(days: int, confidence: float) -> tuple[float, float]:
+    """Say which percentiles of a bootstrap of ``days`` days bound an interval of this ``confidence``.
+
+    Those of few days are too narrow and are taken further out, as Student's t asks (expanded percentiles;
+    Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
+
+    Parameters
+    ----------
+    days
+        At least two: one day has no interval.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper, as shares from 0 to 1 that add up to 1.
+
+    Examples
+    --------
+    >>> low, high = expanded_tails(7, confidence=0.95)
+    >>> round(low, 4), round(high, 4)
+    (0.0041, 0.9959)
+    """
+    beyond = stats.t.isf((1 - confidence) / 2, days - 1)
+    tail = float(stats.norm.sf(np.sqrt(days / (days - 1)) * beyond))
+    return tail, 1 - tail
 
 
 def _error(parts: np.ndarray, confidence: float) -> tuple[float, int]:

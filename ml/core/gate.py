@@ -107,7 +107,7 @@ def _ruling(name: str, rule: Rule, gate: Gate, found: Evidence) -> Ruling:  # no
         case LeakageRule():
             return _leakage(name, rule, found.leakage)
         case PackageRule():
-            return _package(name, rule, found.package)
+            return package(name, rule, found.package)
         case _:
             assert_never(rule)
 
@@ -277,11 +277,21 @@ def _leakage(name: str, rule: LeakageRule, found: Leakage | None) -> Ruling:
     return Ruling(rule=name, passed=not problems, evidence=evidence, reason="; ".join(problems) or calm)
 
 
-def _package(name: str, rule: PackageRule, found: PackageCheck | None) -> Ruling:
-    budget: dict[str, float | None] = {
-        "max_ms_per_1000_rows": rule.max_ms_per_1000_rows,
-        "max_megabytes": rule.max_megabytes,
-    }
+def package(name: str, rule: PackageRule | None, found: PackageCheck | None) -> Ruling:
+    """Say whether a packaged model works in a fresh process, and within its budgets.
+
+    Parameters
+    ----------
+    name
+        What the ruling is called.
+    rule
+        The budgets; None sets none, and the package only has to work.
+    found
+        None if it was not tried: missing evidence, which does not pass.
+    """
+    budget: dict[str, float | None] = {}
+    if rule is not None:
+        budget = {"max_ms_per_1000_rows": rule.max_ms_per_1000_rows, "max_megabytes": rule.max_megabytes}
     if found is None:
         reason = "the packaged model was not tried in a fresh process"
         return Ruling(rule=name, passed=None, evidence=budget, reason=reason)
@@ -298,9 +308,9 @@ def _package(name: str, rule: PackageRule, found: PackageCheck | None) -> Ruling
         problems.append("the packaged model does not predict what it predicted in training")
     if not found.refuses_bad_input:
         problems.append("the packaged model accepts input that breaks its signature")
-    if speed > rule.max_ms_per_1000_rows:
+    if rule is not None and speed > rule.max_ms_per_1000_rows:
         problems.append(f"it takes {speed:.0f} ms per 1,000 rows, at most {rule.max_ms_per_1000_rows:g}")
-    if size > rule.max_megabytes:
+    if rule is not None and size > rule.max_megabytes:
         problems.append(f"it is {size:.1f} MB large, at most {rule.max_megabytes:g}")
     calm = f"in a fresh process it predicts {found.rows} kept rows bit-identically, {speed:.0f} ms per 1,000 rows"
     calm += f", {size:.2f} MB, and refuses what breaks its signature"

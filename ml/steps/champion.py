@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from ml.errors import MissingArtifact
+from ml.records import Logged
 from ml.steps.command import execute, parser
 from ml.wiring import Services, open_services
 
+logger = logging.getLogger(__name__)
+
 
 def run(*, services: Services) -> dict[str, Any]:
-    """Read the ``champion`` alias; ``version`` is None while nothing serves."""
+    """Read the ``champion`` alias; ``version`` is None while nothing serves.
+
+    ``metrics`` were measured of ``judged_version``. That is the champion itself, or the version whose refit it
+    is: a refit has seen the holdout, and nothing was measured of it. They are empty if MLflow no longer holds
+    the judged version.
+    """
     version = services.tracking.alias("champion")
     if version is None:
         return {"version": None}
     tags = services.tracking.version_tags(version)
+    judged = judged_version(version, services.tracking.decisions())
     return {
         "version": version,
+        "judged_version": judged,
         "run_id": tags["run_id"],
         "window": [tags.get("window_first_day"), tags.get("window_last_day")],
-        "metrics": services.tracking.run_metrics(tags["run_id"]),
+        "metrics": _metrics(judged, services),
     }
+
+
+def judged_version(version: int, decisions: Sequence[Logged]) -> int:
+    """Find the version that was weighed in the place of ``version``: another one only where it is a refit."""
+    found = [
+        entry.payload["judged_version"]
+        for entry in decisions
+        if entry.payload.get("version") == version and entry.payload.get("judged_version") is not None
+    ]
+    return int(found[-1]) if found else version
+
+
+def _metrics(version: int, services: Services) -> dict[str, float]:
+    try:
+        return services.tracking.run_metrics(services.tracking.version_tags(version)["run_id"])
+    except MissingArtifact as err:  # somebody cleaned up: who serves is known all the same
+        logger.warning("champion: version %d was judged, and its metrics are gone: %s", version, err)
+        return {}
 
 
 def main(argv: list[str] | None = None) -> int:

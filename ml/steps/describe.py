@@ -110,8 +110,7 @@ class _Facts:
 
     @cached_property
     def lineage(self) -> dict[str, Any]:
-        name = "model/lineage.json" if self.place.has("model/lineage.json") else "model/recipe.json"
-        found: dict[str, Any] = self.place.read_json(name)
+        found: dict[str, Any] = self.place.read_json("model/lineage.json")
         return found
 
     @cached_property

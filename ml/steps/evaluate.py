@@ -16,13 +16,15 @@ from ml.adapters.workspace import Workspace
 from ml.core import leakage, metrics
 from ml.core.estimators import predict
 from ml.core.features import add_history, feature_columns, join_labels, lookback_days, matrix
-from ml.errors import DataRejected, SettingsError
+from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Candidate, Evaluation, Parts, Window
 from ml.settings import Settings, parse
 from ml.steps.stage import stage_main
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
+LINEAGE = "lineage/lineage.json"
+"""Where a version's run keeps what it was made of."""
 
 
 def run(window: Window, *, settings: Settings, services: Services, meet_champion: bool = False) -> Evaluation:
@@ -41,28 +43,13 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
     candidate = Candidate.model_validate(place.read_json("model/candidate.json"))
     parts = Parts.model_validate({"fingerprint": window.fingerprint, **place.read_json("parts/parts.json")})
     logger.info("evaluate: run %s on %d rows", candidate.run_id, parts.holdout_rows)
-    kind, target = settings.task.kind, settings.task.target
     holdout = place.read_table("parts/holdout.parquet")
-    with place.local("model/pipeline.skops") as path:
-        pipeline = models.load(path)
-    scored = pd.DataFrame(
-        {
-            "day": holdout["day"],
-            "target": holdout[target].astype(float),
-            "challenger": predict(pipeline, matrix(holdout, settings.features), kind),
-        }
-    )
-    scored["base_rate"] = metrics.base_prediction(
-        place.read_table("parts/train.parquet", columns=[target])[target].to_numpy()
-    )
+    scored = _candidate_scores(place, holdout, settings)
     champion = services.tracking.alias("champion") if meet_champion else None
     if champion is not None:
-        try:
-            scored = scored.join(_champion_scores(champion, window, holdout, services))
-        except (DataRejected, SettingsError) as err:  # no evidence: the gate will hold
-            logger.warning("evaluate: champion v%d cannot score this holdout: %s", champion, err)
+        scored = _with_champion(scored, champion, window, holdout, services)
     measured = {
-        name: metrics.measure(scored["target"], scored[name], kind)
+        name: metrics.measure(scored["target"], scored[name], settings.task.kind)
         for name in ("challenger", "base_rate", "champion")
         if name in scored
     }
@@ -76,20 +63,36 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
         champion=measured.get("champion"),
         champion_version=champion,
     )
-    _look_for_leaks(place, holdout, settings)
     _write(place, scored, evaluation, settings, services)
     logger.info("evaluate: %s", {name: found.get(settings.gate.metric) for name, found in measured.items()})
     return evaluation
 
 
-def _look_for_leaks(place: Workspace, holdout: pd.DataFrame, settings: Settings) -> None:
+def _candidate_scores(place: Workspace, holdout: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Score the holdout as the candidate and the base rate do, and look for leaks from train into it."""
+    task = settings.task
+    columns = list(dict.fromkeys([*task.key, *feature_columns(settings.features), task.target]))
+    train = place.read_table("parts/train.parquet", columns=columns)
+    _look_for_leaks(place, train, holdout, settings)
+    with place.local("model/pipeline.skops") as path:
+        pipeline = models.load(path)
+    return pd.DataFrame(
+        {
+            "day": holdout["day"],
+            "target": holdout[task.target].astype(float),
+            "challenger": predict(pipeline, matrix(holdout, settings.features), task.kind),
+            "base_rate": metrics.base_prediction(train[task.target].to_numpy()),
+        }
+    )
+
+
+def _look_for_leaks(place: Workspace, train: pd.DataFrame, holdout: pd.DataFrame, settings: Settings) -> None:
     """Write down what each feature alone explains, and what train and holdout share."""
-    task, names = settings.task, feature_columns(settings.features)
-    columns = list(dict.fromkeys([*task.key, *names, task.target]))
+    task = settings.task
     found = leakage.look(
-        place.read_table("parts/train.parquet", columns=columns),
+        train,
         holdout,
-        names,
+        feature_columns(settings.features),
         target=task.target,
         key=task.key,
         kind=task.kind,
@@ -98,9 +101,29 @@ def _look_for_leaks(place: Workspace, holdout: pd.DataFrame, settings: Settings)
     place.write_json("evaluation/leakage.json", found.model_dump(mode="json"))
 
 
-def _champion_scores(version: int, window: Window, holdout: pd.DataFrame, services: Services) -> pd.DataFrame:
+def _with_champion(
+    scored: pd.DataFrame, version: int, window: Window, holdout: pd.DataFrame, services: Services
+) -> pd.DataFrame:
+    """Add the champion's scores; where it cannot give any, evidence is missing and the gate will hold.
+
+    Data that the registry should have and has not are no such case: they fail.
+    """
+    try:
+        own = settings_of(version, services)
+    except (MissingArtifact, SettingsError) as err:
+        logger.warning("evaluate: champion v%d cannot be compared with: %s", version, err)
+        return scored
+    try:
+        return scored.join(_champion_scores(version, own, window, holdout, services))
+    except (DataRejected, SettingsError) as err:
+        logger.warning("evaluate: champion v%d cannot score this holdout: %s", version, err)
+        return scored
+
+
+def _champion_scores(
+    version: int, own: Settings, window: Window, holdout: pd.DataFrame, services: Services
+) -> pd.DataFrame:
     """Score the same rows as the champion would, with its own features and its own history."""
-    own = settings_of(version, services)
     train_last_day = services.tracking.version_tags(version)["train_last_day"]
     first, last = (date.fromisoformat(str(edge)) for edge in (holdout["day"].min(), holdout["day"].max()))
     plain = holdout.drop(columns=[column for column in holdout if str(column).startswith("history_")])
@@ -152,13 +175,27 @@ def labelled_before(first: date, last: date, own: Settings, services: Services, 
 
 
 def settings_of(version: int, services: Services) -> Settings:
-    """Give the settings that a version was trained with: its features are computed by its own."""
+    """Give the settings that a version was trained with: its features are computed by its own.
+
+    Raises
+    ------
+    MissingArtifact
+        If they are not kept with it, as of versions registered before they were.
+    SettingsError
+        If they are none that this code knows.
+    """
 
     def read(path: Path) -> Settings:
         lineage = json.loads(path.read_text(encoding="utf-8"))
         return parse(lineage["settings"], origin=f"the lineage of version {version}")
 
-    return services.tracking.read_file(version, "lineage/lineage.json", read)
+    try:
+        return services.tracking.read_file(version, LINEAGE, read)
+    except MissingArtifact as err:
+        raise MissingArtifact(
+            f"version {version} has no {LINEAGE}, so that nobody knows the settings it was trained with ({err}); "
+            "roll back to a version that has one, or add the file to its run in MLflow"
+        ) from err
 
 
 def _write(

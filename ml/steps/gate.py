@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import date
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel
 
 from ml.adapters.workspace import Workspace
 from ml.core import gate, history, slices
-from ml.core.comparison import PairedGain, paired_gain
+from ml.core.comparison import PairedGain, new_to_both, paired_gain
 from ml.core.leakage import Leakage
 from ml.core.slices import Slice
 from ml.records import Challenger, Evaluation, Judgement, PackageCheck, Window
@@ -69,17 +70,12 @@ def _comparison(scored: pd.DataFrame, settings: Settings) -> PairedGain | None:
     if "champion" not in scored:
         return None
     return paired_gain(
-        _new_to_both(scored),
+        new_to_both(scored),
         metric=settings.gate.metric,
         confidence=settings.gate.confidence,
         rounds=settings.gate.bootstrap_rounds,
         seed=settings.fit.seed,
     )
-
-
-def _new_to_both(scored: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the days that the champion was trained on."""
-    return scored.loc[~scored["champion_had_seen"].astype(bool)] if "champion_had_seen" in scored else scored
 
 
 def _slices(place: Workspace, scored: pd.DataFrame, settings: Settings) -> dict[str, tuple[Slice, ...] | None]:
@@ -91,7 +87,7 @@ def _slices(place: Workspace, scored: pd.DataFrame, settings: Settings) -> dict[
     found: dict[str, tuple[Slice, ...] | None] = {}
     for name, rule in rules.items():
         compared = isinstance(rule, SlicesRule)
-        part = _new_to_both(scored) if compared else scored.drop(columns="champion", errors="ignore")
+        part = new_to_both(scored) if compared else scored.drop(columns="champion", errors="ignore")
         try:
             found[name] = slices.gains(
                 part,
@@ -122,20 +118,39 @@ def _kept(place: Workspace, name: str, kind: type[T]) -> T | None:
 
 def record_hold(judgement: Judgement, window: Window, services: Services) -> str:
     """Write a hold down, once, and give the decision's id."""
-    against = judgement.champion_version or "none"
-    newest = max(services.registry.days("inputs"))
+    key = f"hold version {judgement.version} against {judgement.champion_version or 'none'}"
+    return record("hold", key, judgement, window, services)
+
+
+def record(
+    kind: str,
+    key: str,
+    judgement: Judgement,
+    window: Window,
+    services: Services,
+    *,
+    asked: Mapping[str, Any] | None = None,
+) -> str:
+    """Write down a judgement after which the champion stays, once a ``key``, and give the decision's id.
+
+    Parameters
+    ----------
+    asked
+        Who asked for the training and who was asked for approval; None says nothing of either.
+    """
+    facts = evidence(judgement, window, max(services.registry.days("inputs")))
     decision = services.tracking.open_decision(
-        "hold",
-        f"hold version {judgement.version} against {against}",
+        kind,
+        key,
         fingerprint=judgement.fingerprint,
         effective_day=None,
-        payload={"champion_version": judgement.champion_version, **evidence(judgement, window, newest)},
+        payload={"champion_version": judgement.champion_version, **facts, **(asked or {})},
     )
     services.tracking.close_decision(decision)
     return decision.decision_id
 
 
-def evidence(judgement: Judgement, window: Window, judged_on: date) -> dict[str, object]:
+def evidence(judgement: Judgement, window: Window, judged_on: date) -> dict[str, Any]:
     """Give what the decision log keeps of a judgement, whichever way it went."""
     return {
         "version": judgement.version,

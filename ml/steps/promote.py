@@ -8,7 +8,6 @@ Killed between any two of these and run again, or never, the end is the same: se
 from __future__ import annotations
 
 import logging
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from ml.core import history
@@ -102,28 +101,22 @@ def _judge_again(judgement: Judgement, window: Window, settings: Settings, servi
 
 def _move(judgement: Judgement, window: Window, approval: Approval | None, services: Services) -> succession.Move:
     newest = max(services.registry.days("inputs"))
-    return succession.Move(
+    return succession.Move.after(
+        newest,
         kind="promotion",
         key=f"promote version {judgement.version} over {judgement.champion_version or 'none'}",
         fingerprint=judgement.fingerprint,
-        effective_day=newest + timedelta(days=1),
         payload={
             "previous_version": judgement.champion_version,
-            **_evidence(judgement, window, newest, approval, services),
+            **gate.evidence(judgement, window, newest),
+            **_asked(window, approval, services),
         },
-        claimed_at=datetime.now(UTC),
     )
 
 
-def _evidence(
-    judgement: Judgement, window: Window, newest: date, approval: Approval | None, services: Services
-) -> dict[str, Any]:
-    """Give what the decision log keeps, with who asked for the training and who approved of its result."""
-    facts: dict[str, Any] = gate.evidence(judgement, window, newest)
-    if judgement.judged_version is not None:
-        facts["judged_version"] = judgement.judged_version
-    if approval is not None:
-        facts["approval"] = approval.model_dump(mode="json")
+def _asked(window: Window, approval: Approval | None, services: Services) -> dict[str, Any]:
+    """Say who asked for the training, and who approved of its result or did not."""
+    facts: dict[str, Any] = {} if approval is None else {"approval": approval.model_dump(mode="json")}
     place = services.workspace(window.workspace)
     if place.has("request.json"):
         request = place.read_json("request.json")
@@ -173,28 +166,12 @@ def _hold(
     """Write down that a challenger stays outside although its verdict was to promote."""
     verdict = Verdict(decision="hold", reasons=(reason,), rulings=judgement.verdict.rulings)
     held = judgement.model_copy(update={"verdict": verdict})
-    return _stays(held, reason, _write_down("hold", key, held, window, approval, services))
+    asked = _asked(window, approval, services)
+    return _stays(held, reason, gate.record("hold", key, held, window, services, asked=asked))
 
 
 def _reject(judgement: Judgement, window: Window, approval: Approval, services: Services) -> Promotion:
     key = f"reject version {judgement.version} against {judgement.champion_version or 'none'}"
     reason = history.approval_in_words(approval.model_dump(mode="json"))
-    return _stays(judgement, reason, _write_down("rejection", key, judgement, window, approval, services))
-
-
-def _write_down(
-    kind: str, key: str, judgement: Judgement, window: Window, approval: Approval | None, services: Services
-) -> str:
-    newest = max(services.registry.days("inputs"))
-    decision = services.tracking.open_decision(
-        kind,
-        key,
-        fingerprint=judgement.fingerprint,
-        effective_day=None,
-        payload={
-            "champion_version": judgement.champion_version,
-            **_evidence(judgement, window, newest, approval, services),
-        },
-    )
-    services.tracking.close_decision(decision)
-    return decision.decision_id
+    asked = _asked(window, approval, services)
+    return _stays(judgement, reason, gate.record("rejection", key, judgement, window, services, asked=asked))

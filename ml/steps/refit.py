@@ -13,11 +13,12 @@ import pandas as pd
 
 from ml.adapters import models
 from ml.adapters.workspace import Workspace
+from ml.core import gate
 from ml.core.estimators import predict
 from ml.core.lineage import fingerprint_of_refit
-from ml.records import Challenger, Evaluation, Judgement, Ruling, Verdict, Window
-from ml.settings import Settings
-from ml.steps import check, fit, register
+from ml.records import Challenger, Evaluation, Judgement, PackageCheck, Ruling, Verdict, Window
+from ml.settings import Gate, PackageRule, Settings
+from ml.steps import check, fit, out_of_fold, register
 from ml.steps.gate import record_hold
 from ml.wiring import Services
 
@@ -46,12 +47,7 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
     difference = _difference(place, services.workspace(whole.workspace), settings)
     rulings = (
         agreement(difference, settings.retrain.refit_max_difference),
-        Ruling(
-            rule="refit's package",
-            passed=packaged.problem is None and packaged.identical and packaged.refuses_bad_input,
-            evidence={"ms_per_1000_rows": packaged.ms_per_1000_rows, "megabytes": packaged.megabytes},
-            reason=packaged.problem or "the refit was tried in a fresh process",
-        ),
+        *package_rulings(packaged, settings.gate),
     )
     failed = tuple(ruling.reason for ruling in rulings if not ruling.passed)
     verdict = Verdict(
@@ -79,6 +75,15 @@ def agreement(difference: float, bound: float) -> Ruling:
     )
 
 
+def package_rulings(found: PackageCheck, declared: Gate) -> tuple[Ruling, ...]:
+    """Judge the refit's package by each rule of kind ``package``; without any it has to work, at any speed and size."""
+    rules: dict[str, PackageRule | None] = {
+        name: rule for name, rule in declared.rules.items() if isinstance(rule, PackageRule)
+    }
+    rulings = [gate.package(f"refit's {name}", rule, found) for name, rule in (rules or {"package": None}).items()]
+    return tuple(ruling.model_copy(update={"reason": f"of the refit: {ruling.reason}"}) for ruling in rulings)
+
+
 def _whole_window(window: Window, place: Workspace, services: Services) -> Window:
     """Lay out a workspace whose training part is the whole window: the steps of a training run there."""
     whole = services.workspace(place.uri("refit"))
@@ -88,6 +93,8 @@ def _whole_window(window: Window, place: Workspace, services: Services) -> Windo
     asked = place.read_json("request.json") if place.has("request.json") else {"asked_by": "unknown", "reasons": []}
     because = f"refit on the whole window of training {window.fingerprint}"
     whole.write_json("request.json", {**asked, "reasons": [*asked["reasons"], because]})
+    if place.has(out_of_fold.PREDICTIONS):  # a refit has no holdout: its monitoring starts from the judged one's
+        whole.write_table(out_of_fold.PREDICTIONS, place.read_table(out_of_fold.PREDICTIONS))
     parts = place.read_json("parts/parts.json")
     both = [place.read_table(f"parts/{name}.parquet") for name in ("train", "holdout")]
     whole.write_table("parts/train.parquet", pd.concat(both, ignore_index=True))

@@ -11,7 +11,6 @@ import getpass
 import hashlib
 import logging
 import sys
-from datetime import UTC, datetime, timedelta
 
 from ml.core import history
 from ml.errors import EvergreenError
@@ -106,11 +105,11 @@ def _move(
     newest = max(services.registry.days("inputs"))
     to = target.payload["version"]
     ended = hashlib.sha256(reign.key.encode()).hexdigest()[:12]
-    return succession.Move(
+    return succession.Move.after(
+        newest,
         kind="rollback",
         key=f"roll back to version {to} from {seat.version}, reign {ended}",
         fingerprint=target.fingerprint,
-        effective_day=newest + timedelta(days=1),
         payload={
             "version": to,
             "from_version": seat.version,
@@ -122,7 +121,6 @@ def _move(
             "asked_by": request.asked_by,
             "evidence": request.evidence,
         },
-        claimed_at=datetime.now(UTC),
     )
 
 
@@ -131,8 +129,7 @@ def _done(reign: Logged, *, moved: bool) -> Rollback:
     reason = f"version {to} serves again from {reign.effective_day} on instead of version {bad}: {reign.payload['why']}"
     if not moved:
         reason = f"done already on {reign.decided_at:%Y-%m-%d}: {reason}"
-    logger.info("rollback: %s", reason)
-    return Rollback(moved=moved, version=to, from_version=bad, decision_id=reign.decision_id, reason=reason)
+    return _told(reason, reign, moved=moved, version=to, from_version=bad)
 
 
 def _keep(seat: succession.Seat, services: Services) -> Rollback:
@@ -142,23 +139,20 @@ def _keep(seat: succession.Seat, services: Services) -> Rollback:
     services.tracking.move_alias("champion", seat.version)
     where = f"from version {seat.alias}" if seat.alias is not None else "from nowhere"
     reason = f"the alias was moved by hand; it is back {where} to version {seat.version}, which the decisions name"
-    logger.info("rollback: %s", reason)
-    return Rollback(
-        moved=True,
-        version=seat.version,
-        from_version=seat.alias,
-        decision_id=seat.reign.decision_id if seat.reign else None,
-        reason=reason,
-    )
+    return _told(reason, seat.reign, moved=True, version=seat.version, from_version=seat.alias)
 
 
 def _stays(seat: succession.Seat, reason: str) -> Rollback:
-    logger.info("rollback: nothing moved: %s", reason)
+    return _told(reason, seat.reign, moved=False, version=seat.version, from_version=seat.version)
+
+
+def _told(reason: str, reign: Logged | None, *, moved: bool, version: int | None, from_version: int | None) -> Rollback:
+    logger.info("rollback: %s%s", "" if moved else "nothing moved: ", reason)
     return Rollback(
-        moved=False,
-        version=seat.version,
-        from_version=seat.version,
-        decision_id=seat.reign.decision_id if seat.reign else None,
+        moved=moved,
+        version=version,
+        from_version=from_version,
+        decision_id=reign.decision_id if reign else None,
         reason=reason,
     )
 

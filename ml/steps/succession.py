@@ -14,8 +14,8 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any, Literal
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, Self
 
 from pydantic import ValidationError
 
@@ -45,6 +45,29 @@ class Move(Record):
     effective_day: date
     payload: dict[str, Any]
     claimed_at: datetime
+
+    @classmethod
+    def after(
+        cls,
+        newest: date,
+        *,
+        kind: Literal["promotion", "rollback"],
+        key: str,
+        fingerprint: str | None,
+        payload: dict[str, Any],
+    ) -> Self:
+        """Make a move, now, that takes effect on the day after ``newest``, the registry's newest day.
+
+        Days that had arrived before it belong to the champion before it.
+        """
+        return cls(
+            kind=kind,
+            key=key,
+            fingerprint=fingerprint,
+            effective_day=newest + timedelta(days=1),
+            payload=payload,
+            claimed_at=datetime.now(UTC),
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io as sio
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -66,6 +65,8 @@ def shout(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_types_that_nobody_reviewed_are_refused_when_saved_and_when_loaded(tmp_path: Path) -> None:
+    import skops.io as sio  # by now ml.adapters.models has: the first import warns wherever Airflow is loaded
+
     pipeline = make_pipeline(FunctionTransformer(shout), StandardScaler()).fit(FRAME[["weight"]])
     said = r"types that are not trusted: .*shout.*TRUSTED_TYPES in ml/adapters/models.py"
     with pytest.raises(SettingsError, match=said):

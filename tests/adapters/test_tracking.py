@@ -43,10 +43,10 @@ def tracking(store: str, request: pytest.FixtureRequest) -> Tracking:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    folder = tmp_path / "recipe"
+def lineage(tmp_path: Path) -> Path:
+    folder = tmp_path / "lineage"
     folder.mkdir()
-    (folder / "recipe.json").write_text('{"settings": 1}')
+    (folder / "lineage.json").write_text('{"settings": 1}')
     return folder
 
 
@@ -54,7 +54,7 @@ def fitted(estimator=None) -> Pipeline:
     return make_pipeline(StandardScaler(), estimator or LogisticRegression()).fit(ROWS, TARGET)
 
 
-def log(tracking: Tracking, recipe: Path, *, pipeline: Pipeline | None = None, fingerprint: str = FINGERPRINT) -> str:
+def log(tracking: Tracking, lineage: Path, *, pipeline: Pipeline | None = None, fingerprint: str = FINGERPRINT) -> str:
     return tracking.log_fit(
         pipeline or fitted(),
         ROWS,
@@ -64,16 +64,16 @@ def log(tracking: Tracking, recipe: Path, *, pipeline: Pipeline | None = None, f
         tags={"data_version": "abc"},
         dataset=ROWS.assign(target=TARGET),
         dataset_source="registry.git@abc",
-        files=recipe,
+        files=lineage,
     )
 
 
-def register(tracking: Tracking, run_id: str, recipe: Path, *, fingerprint: str = FINGERPRINT) -> int:
-    return tracking.register(run_id, fingerprint=fingerprint, tags={"data_version": "abc"}, files=recipe)
+def register(tracking: Tracking, run_id: str, lineage: Path, *, fingerprint: str = FINGERPRINT) -> int:
+    return tracking.register(run_id, fingerprint=fingerprint, tags={"data_version": "abc"}, files=lineage)
 
 
-def test_a_training_is_one_finished_run_with_all_that_explains_it(tracking: Tracking, recipe: Path) -> None:
-    run_id = log(tracking, recipe)
+def test_a_training_is_one_finished_run_with_all_that_explains_it(tracking: Tracking, lineage: Path) -> None:
+    run_id = log(tracking, lineage)
     run = tracking.client.get_run(run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags[PREFIX + "fingerprint"] == FINGERPRINT
@@ -90,58 +90,58 @@ def test_a_training_is_one_finished_run_with_all_that_explains_it(tracking: Trac
     assert not list(folder.rglob("*.pkl"))
 
 
-def test_what_was_measured_is_added_to_the_run(tracking: Tracking, recipe: Path) -> None:
-    run_id = log(tracking, recipe)
-    tracking.log_results(run_id, {"log_loss": 0.5}, recipe)
+def test_what_was_measured_is_added_to_the_run(tracking: Tracking, lineage: Path) -> None:
+    run_id = log(tracking, lineage)
+    tracking.log_results(run_id, {"log_loss": 0.5}, lineage)
     assert tracking.run_metrics(run_id) == {"train_rows": 20.0, "log_loss": 0.5}
 
 
-def test_a_version_gives_back_the_model_its_tags_and_its_files(tracking: Tracking, recipe: Path) -> None:
+def test_a_version_gives_back_the_model_its_tags_and_its_files(tracking: Tracking, lineage: Path) -> None:
     pipeline = fitted()
-    run_id = log(tracking, recipe, pipeline=pipeline)
-    version = register(tracking, run_id, recipe)
+    run_id = log(tracking, lineage, pipeline=pipeline)
+    version = register(tracking, run_id, lineage)
     assert tracking.alias("challenger") == version
     loaded = tracking.load_model(version)
     assert (loaded.predict_proba(ROWS) == pipeline.predict_proba(ROWS)).all()
     expected = {"fingerprint": FINGERPRINT, "data_version": "abc", "run_id": run_id}
     assert tracking.version_tags(version) == expected
-    assert tracking.read_file(version, "lineage/recipe.json", lambda path: json.loads(path.read_text())) == {
+    assert tracking.read_file(version, "lineage/lineage.json", lambda path: json.loads(path.read_text())) == {
         "settings": 1
     }
     assert tracking.read_file(version, "monitoring", lambda path: sorted(p.name for p in path.iterdir())) == [
-        "recipe.json"
+        "lineage.json"
     ]
 
 
-def test_a_regression_is_kept_as_one(tracking: Tracking, recipe: Path) -> None:
+def test_a_regression_is_kept_as_one(tracking: Tracking, lineage: Path) -> None:
     pipeline = fitted(LinearRegression())
-    version = register(tracking, log(tracking, recipe, pipeline=pipeline), recipe)
+    version = register(tracking, log(tracking, lineage, pipeline=pipeline), lineage)
     assert (tracking.load_model(version).predict(ROWS) == pipeline.predict(ROWS)).all()
 
 
 def test_the_same_run_is_registered_once_and_another_run_of_its_fingerprint_again(
-    tracking: Tracking, recipe: Path
+    tracking: Tracking, lineage: Path
 ) -> None:
-    first = log(tracking, recipe)
-    assert [register(tracking, first, recipe) for _ in range(2)] == [1, 1]
+    first = log(tracking, lineage)
+    assert [register(tracking, first, lineage) for _ in range(2)] == [1, 1]
     tracking.drop_alias("challenger")
-    forced = log(tracking, recipe)
+    forced = log(tracking, lineage)
     assert forced != first
-    assert register(tracking, forced, recipe) == 2
-    assert register(tracking, first, recipe) == 1
+    assert register(tracking, forced, lineage) == 2
+    assert register(tracking, first, lineage) == 1
 
 
 def test_a_training_that_was_killed_does_not_look_alive_when_it_is_done_again(
-    tracking: Tracking, recipe: Path, monkeypatch: pytest.MonkeyPatch
+    tracking: Tracking, lineage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Tracking, "_log_model", killed)
-        log(tracking, recipe)
-    other = log(tracking, recipe, fingerprint="e" * 64)
-    done = log(tracking, recipe)
+        log(tracking, lineage)
+    other = log(tracking, lineage, fingerprint="e" * 64)
+    done = log(tracking, lineage)
     runs = tracking._runs(tracking.client, tracking.name, {"fingerprint": FINGERPRINT})
     assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
     assert tracking.client.get_run(done).info.status == "FINISHED"
@@ -156,8 +156,8 @@ def test_an_alias_of_a_model_that_does_not_exist_is_none(tracking: Tracking) -> 
     tracking.drop_alias("champion")
 
 
-def test_an_alias_moves_and_is_removed(tracking: Tracking, recipe: Path) -> None:
-    version = register(tracking, log(tracking, recipe), recipe)
+def test_an_alias_moves_and_is_removed(tracking: Tracking, lineage: Path) -> None:
+    version = register(tracking, log(tracking, lineage), lineage)
     assert tracking.alias("champion") is None
     for _ in range(2):
         tracking.move_alias("champion", version)
@@ -167,14 +167,14 @@ def test_an_alias_moves_and_is_removed(tracking: Tracking, recipe: Path) -> None
     assert tracking.alias("champion") is None
 
 
-def test_what_is_not_there_is_a_missing_artifact(tracking: Tracking, recipe: Path) -> None:
-    version = register(tracking, log(tracking, recipe), recipe)
+def test_what_is_not_there_is_a_missing_artifact(tracking: Tracking, lineage: Path) -> None:
+    version = register(tracking, log(tracking, lineage), lineage)
     missing = [
         lambda: tracking.version_tags(99),
         lambda: tracking.load_model(99),
         lambda: tracking.run_metrics("0" * 32),
         lambda: tracking.move_alias("champion", 99),
-        lambda: tracking.read_file(99, "lineage/recipe.json", Path.read_text),
+        lambda: tracking.read_file(99, "lineage/lineage.json", Path.read_text),
     ]
     for look in missing:
         with pytest.raises(MissingArtifact, match="MLflow has no such thing"):
@@ -184,10 +184,10 @@ def test_what_is_not_there_is_a_missing_artifact(tracking: Tracking, recipe: Pat
 
 
 def test_a_model_file_that_holds_untrusted_types_is_not_loaded(
-    tracking: Tracking, recipe: Path, monkeypatch: pytest.MonkeyPatch
+    tracking: Tracking, lineage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the registry says is trusted does not count: only the list in code does."""
-    version = register(tracking, log(tracking, recipe, pipeline=fitted()), recipe)
+    version = register(tracking, log(tracking, lineage, pipeline=fitted()), lineage)
     source = tracking.client.get_model_version_download_uri(tracking.name, str(version))
     import skops.io as sio
 
@@ -243,9 +243,9 @@ def test_a_decision_never_comes_before_the_one_that_it_follows(tracking: Trackin
     assert opened.decided_at > ahead - timedelta(milliseconds=1)
 
 
-def test_a_rollback_half_done_counts_from_the_moment_its_alias_has_moved(tracking: Tracking, recipe: Path) -> None:
+def test_a_rollback_half_done_counts_from_the_moment_its_alias_has_moved(tracking: Tracking, lineage: Path) -> None:
     for fingerprint in (FINGERPRINT, "e" * 64):
-        version = register(tracking, log(tracking, recipe, fingerprint=fingerprint), recipe, fingerprint=fingerprint)
+        version = register(tracking, log(tracking, lineage, fingerprint=fingerprint), lineage, fingerprint=fingerprint)
         before = version - 1 or None
         tracking.close_decision(
             decide(tracking, "promotion", f"promote {version}", version=version, previous_version=before)
@@ -262,8 +262,8 @@ def test_a_rollback_half_done_counts_from_the_moment_its_alias_has_moved(trackin
     ]
 
 
-def test_a_tag_of_a_version_is_set_and_removed(tracking: Tracking, recipe: Path) -> None:
-    version = register(tracking, log(tracking, recipe), recipe)
+def test_a_tag_of_a_version_is_set_and_removed(tracking: Tracking, lineage: Path) -> None:
+    version = register(tracking, log(tracking, lineage), lineage)
     for value in ("bad", "worse", None, None):
         tracking.tag_version(version, "rolled_back", value)
         assert tracking.version_tags(version).get("rolled_back") == value

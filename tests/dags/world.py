@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -75,6 +76,19 @@ class World:
     @property
     def services(self) -> Services:
         return open_services()
+
+    @contextmanager
+    def with_params(self, change: Callable[[dict[str, Any]], object]) -> Iterator[None]:
+        """Let params.yaml be what ``change`` makes of it, in place, for as long as the context lasts."""
+        path = self.home / "params.yaml"
+        kept = path.read_text(encoding="utf-8")
+        params = yaml.safe_load(kept)
+        change(params)
+        path.write_text(yaml.safe_dump(params), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(kept, encoding="utf-8")
 
     def deliver(self, first: date, last: date, change: Change | None = None) -> None:
         """Put the real flights of some days of 2013 into the source folder, with ``change`` made to the inputs."""

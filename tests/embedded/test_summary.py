@@ -48,6 +48,19 @@ def test_a_whole_loop_lacks_nothing_and_its_table_tells_all(whole: Evidence) -> 
     assert "\x1b" not in told
 
 
+def test_a_refit_is_told_with_what_its_original_was_judged_by() -> None:
+    answer = {"version": 2, "judged_version": 1, "metrics": {"log_loss": 0.49, "base_rate_log_loss": 0.56}}
+    told = Champion.read(answer).sentence("log_loss")
+    assert told == "champion v2: log loss 0.490 vs 0.560 for the base rate, judged as version 1, refitted as 2"
+    unmeasured = Champion.read(answer | {"metrics": {}}).sentence("log_loss")
+    assert unmeasured == "champion v2, judged as version 1, refitted as 2"
+
+
+def test_a_champion_that_was_judged_itself_is_told_without_a_word_about_it() -> None:
+    answer = {"version": 2, "judged_version": 2, "metrics": {"log_loss": 0.49}}
+    assert Champion.read(answer).sentence("log_loss") == "champion v2: log loss 0.490"
+
+
 def test_whatever_is_missing_is_named(whole: Evidence) -> None:
     assert missing(replace(whole, scoring=None)) == ("score published no predictions",)
     assert missing(replace(whole, decision=None)) == ("monitor returned no decision",)

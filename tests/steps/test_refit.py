@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ml.core.history import champion_of
+from ml.records import PackageCheck
 from ml.steps import promote, refit
+from tests.builders import settings
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, Contest
 
 
@@ -48,3 +50,32 @@ def test_a_refit_that_disagrees_is_held(contest: Contest) -> None:
 @pytest.mark.parametrize(("difference", "passed"), [(0.01, True), (0.0101, False), (float("nan"), None)])
 def test_what_agreement_is(difference: float, passed: bool | None) -> None:
     assert refit.agreement(difference, 0.01).passed is passed
+
+
+SOUND = PackageCheck(identical=True, refuses_bad_input=True, rows=100, ms_per_1000_rows=50.0, megabytes=3.0)
+OWN = {"mine": {"kind": "package", "max_ms_per_1000_rows": 10}, "base rate": {"kind": "base_rate"}}
+
+
+@pytest.mark.parametrize(
+    ("facts", "passed", "said"),
+    [
+        ({}, True, "of the refit: in a fresh process it predicts 100 kept rows bit-identically"),
+        ({"identical": False}, False, "does not predict what it predicted in training"),
+        ({"refuses_bad_input": False}, False, "accepts input that breaks its signature"),
+        ({"problem": "no module named sklearn"}, False, "does not work: no module named sklearn"),
+        ({"megabytes": None}, None, "could not be measured"),
+    ],
+)
+def test_a_refit_has_to_work_as_packaged_even_where_no_rule_says_so(
+    facts: dict[str, object], passed: bool | None, said: str
+) -> None:
+    (ruling,) = refit.package_rulings(SOUND.model_copy(update=facts), settings(gate={"rules": {}}).gate)
+    assert (ruling.rule, ruling.passed) == ("refit's package", passed)
+    assert said in ruling.reason
+
+
+def test_a_refit_is_held_to_the_declared_budgets() -> None:
+    (ruling,) = refit.package_rulings(SOUND, settings(gate={"rules": OWN}).gate)
+    assert (ruling.rule, ruling.passed) == ("refit's mine", False)
+    assert ruling.reason == "of the refit: it takes 50 ms per 1,000 rows, at most 10"
+    assert ruling.evidence["max_ms_per_1000_rows"] == 10

@@ -10,7 +10,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
-from ml.core.comparison import PairedGain, holm, loss_p_value, paired_gain
+from ml.core.comparison import PairedGain, expanded_tails, holm, loss_p_value, new_to_both, paired_gain
 from tests.builders import holdout
 
 FOUND = PairedGain(gain=0.01, low=0.002, high=0.018, days=14, rows=9000, error=0.004, resolution=0.012)
@@ -203,3 +203,18 @@ class TestHolm:
     def test_what_is_no_probability_is_refused(self, p: float) -> None:
         with pytest.raises(ValueError, match="leave out"):
             holm([0.01, p], 0.05)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.99])
+def test_percentiles_lie_further_out_the_fewer_the_days(confidence: float) -> None:
+    found = [expanded_tails(days, confidence) for days in (3, 7, 14, 100_000)]
+    lows = [low for low, _ in found]
+    assert lows == sorted(set(lows)) and [high for _, high in found] == [1 - low for low in lows]
+    assert lows[-1] == pytest.approx((1 - confidence) / 2, rel=1e-3)
+
+
+def test_days_that_the_champion_had_seen_are_left_out_and_nothing_else() -> None:
+    seen = BY_HAND.assign(champion_had_seen=[True, False, False, False])
+    kept = new_to_both(seen)
+    assert list(kept.index) == [1, 2, 3] and len(seen) == 4
+    assert new_to_both(BY_HAND) is BY_HAND

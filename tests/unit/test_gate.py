@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ml.core.comparison import PairedGain
-from ml.core.gate import Evidence, decide
+from ml.core.gate import Evidence, decide, package
 from ml.core.leakage import Leakage
 from ml.core.slices import Slice
 from ml.records import PackageCheck, Ruling, Verdict
@@ -253,6 +253,12 @@ class TestPackage:
         found = decide(gate(), evidence(package=PACKAGE.model_copy(update=facts)))
         assert ruling(found, "package").passed is passed
         assert found.decision == "hold"
+
+    def test_without_a_budget_it_only_has_to_work(self) -> None:
+        slow = PACKAGE.model_copy(update={"ms_per_1000_rows": 1e6, "megabytes": 1e6})
+        assert package("package", None, slow).passed is True
+        assert package("package", None, slow.model_copy(update={"identical": False})).passed is False
+        assert package("package", None, None).passed is None
 
 
 def test_the_unit_of_a_gain_in_rmse_is_said_to_be_squared() -> None:
