@@ -1,12 +1,13 @@
 """Watch a day: say whether the inputs moved, how the predictions do, and what follows.
 
-``resolve → (measure_drift, measure_performance, measure_rivalry) → decide → act
-→ (trigger_retrain, trigger_rollback, alert)``
+``resolve → (measure_drift, measure_performance, measure_rivalry) → decide → (act, alert)
+→ (trigger_retrain, trigger_rollback)``
 
-Evidently compares the trailing window with what the champion was trained on. **decide** applies the policy
-of `params.yaml`: no champion, drift or age ask for a challenger, unless one was judged a short while ago.
+Evidently compares the trailing window with what the champion was trained on; labels that have arrived meet the
+predictions. **decide** applies the policy of `params.yaml`: no champion, drift or decay on several days, age or
+enough new labels ask for a challenger; broken data, a training that was tried, cooldown and budget make it wait.
 If the version that served before does better on the same labelled days, beyond noise, it is asked back.
-**alert** mails what moved, how far, and what was done about it.
+**alert** runs every day and mails when the state changes. A person's *Retrain* needs no leave from here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import PartitionedAssetTimetable, dag, task
 from evergreen.assets import INPUTS
 from evergreen.defaults import DEFAULT_ARGS, TAGS
+from evergreen.links import with_links
 from evergreen.stepping import Facts, partition_day, step
 
 
@@ -57,29 +59,33 @@ def monitor() -> None:
         return step(measure_rivalry.run, Champion.model_validate(champion))
 
     @task(task_display_name="Decide")
-    def decide(champion: Facts, drift: Facts, rivalry: Facts) -> Facts:
-        from ml.records import Champion, DriftReport, Rivalry
+    def decide(champion: Facts, drift: Facts, performance: Facts, rivalry: Facts) -> Facts:
+        from ml.records import Champion, DriftReport, LivePerformance, Rivalry
         from ml.steps import decide
 
-        known = Champion.model_validate(champion), DriftReport.model_validate(drift)
-        return step(decide.run, *known, Rivalry.model_validate(rivalry))
+        return step(
+            decide.run,
+            Champion.model_validate(champion),
+            DriftReport.model_validate(drift),
+            LivePerformance.model_validate(performance),
+            Rivalry.model_validate(rivalry),
+        )
 
     @task.branch(task_display_name="Act on it")
     def act(decision: Facts) -> list[str]:
         wanted = {
             "trigger_retrain": decision["request"] is not None,
             "trigger_rollback": decision["rollback"] is not None,
-            "alert": decision["alarm"],
         }
         return [task_id for task_id, needed in wanted.items() if needed]
 
-    @task(task_display_name="Mail the alarm")
+    @task(task_display_name="Mail a change of state")
     def alert(drift: Facts, performance: Facts, decision: Facts) -> None:
-        from evergreen.notifications import mail_drift
+        from evergreen.notifications import mail_monitoring
 
         from ml.records import Decision, DriftReport, LivePerformance
 
-        mail_drift(
+        mail_monitoring(
             DriftReport.model_validate(drift),
             LivePerformance.model_validate(performance),
             Decision.model_validate(decision),
@@ -87,15 +93,17 @@ def monitor() -> None:
 
     champion = resolve()
     drift, performance = measure_drift(champion), measure_performance(champion)
-    decision = decide(champion, drift, measure_rivalry(champion))
-    action, mail = act(decision), alert(drift, performance, decision)
+    decision = decide(champion, drift, performance, measure_rivalry(champion))
+    action = act(decision)
+    # Not behind the branch: what was decided is told whatever is triggered, and so is that all is calm again.
+    alert(drift, performance, decision)
     trigger_retrain = TriggerDagRunOperator(
         task_id="trigger_retrain",
         task_display_name="Trigger retrain",
         trigger_dag_id="retrain",
         trigger_run_id="monitor__{{ partition_key }}",
         conf={
-            "why": "{{ ti.xcom_pull(task_ids='decide')['reasons'] | join('; ') }}",
+            "why": "{{ ti.xcom_pull(task_ids='decide')['request']['reasons'] | join('; ') }}",
             "asked_by": "monitor of {{ partition_key }}",
         },
         skip_when_already_exists=True,
@@ -109,9 +117,8 @@ def monitor() -> None:
         conf="{{ ti.xcom_pull(task_ids='decide')['rollback'] | tojson }}",
         skip_when_already_exists=True,
     )
-    # Side by side: Airflow never skips what lies behind a chosen branch, so one behind the other would
-    # mail an alarm whenever a challenger is asked for.
-    action >> [trigger_retrain, trigger_rollback, mail]
+    # Side by side: Airflow never skips what lies behind a chosen branch.
+    action >> [trigger_retrain, trigger_rollback]
 
 
-monitor()
+with_links(monitor())

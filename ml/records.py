@@ -276,8 +276,21 @@ class Champion(Record):
     data_version: str | None = None
 
 
+class Adaptation(Record):
+    """By how much a day's scores were moved beside what the model said (``score.adapt``), and after what evidence.
+
+    ``shift`` is in logits for a classification, in the target's unit for a regression. Taking it off again gives
+    what the version itself predicted, which the file keeps as ``raw_prediction``.
+    """
+
+    shift: float
+    share: float
+    days: tuple[date, ...]
+    rows: int
+
+
 class Scoring(Record):
-    """The predictions of a day by one version."""
+    """The predictions of a day by one version; ``adaptation`` is None unless ``score.adapt`` is on."""
 
     day: date
     version: int
@@ -287,6 +300,7 @@ class Scoring(Record):
     sha256: str
     report_uri: str | None = None
     published: bool = False
+    adaptation: Adaptation | None = None
 
 
 class Shadows(Record):
@@ -298,19 +312,74 @@ class Shadows(Record):
     reason: str
 
 
+class Limit(Record):
+    """How far a column may move before it counts: its no-change range, and the limit above it.
+
+    ``no_change`` is the largest distance of a block of days inside the reference from the rest of it;
+    None where the reference was too short to tell.
+    """
+
+    limit: float
+    no_change: float | None
+    blocks: int
+
+
 class ColumnDrift(Record):
-    """How far one column moved from what the champion knew, in its own unit of distance."""
+    """How far one column moved from what the champion knew, in its own unit of distance.
+
+    ``matters`` says whether the champion's predictions depend on the column (permutation importance kept with the
+    version); None if that is not known. ``changed`` puts the move in words ("JFK's share 33 % → 0 %").
+    """
 
     column: str
-    role: Literal["structural", "environment"]
+    role: Literal["structural", "environment", "prediction", "label"]
     method: str
     score: float | None
     limit: float | None
     drifted: bool
+    no_change: float | None = None
+    importance: float | None = None
+    matters: bool | None = None
+    changed: str = ""
+
+
+FindingKind = Literal[
+    "drift",
+    "new_category",
+    "vanished_category",
+    "null_share",
+    "constant",
+    "prediction_drift",
+    "label_drift",
+    "decay",
+    "missing_predictions",
+    "missing_labels",
+    "label_coverage",
+]
+
+
+class Finding(Record):
+    """One thing that monitoring noticed on a day, in a sentence.
+
+    A ``warning`` is shown and raises no alarm. An ``alarm`` raises one on k of n days (``drift.alarm_days``), or by
+    itself on its first day if it is ``at_once``.
+    """
+
+    kind: FindingKind
+    severity: Literal["alarm", "warning"]
+    said: str
+    column: str | None = None
+    at_once: bool = False
+    score: float | None = None
+    limit: float | None = None
+    matters: bool | None = None
 
 
 class DriftReport(Record):
-    """What Evidently measured for a day; ``status`` is ``unknown`` if it could not be measured."""
+    """What Evidently measured for a day; ``status`` is ``unknown`` if it could not be measured.
+
+    ``status`` speaks of this day alone; whether an alarm is raised is decided over several days.
+    """
 
     day: date
     status: Literal["calm", "drift", "unknown"]
@@ -319,18 +388,47 @@ class DriftReport(Record):
     current_first_day: date | None = None
     current_rows: int = 0
     columns: tuple[ColumnDrift, ...] = ()
+    findings: tuple[Finding, ...] = ()
     report_uri: str | None = None
     result_uri: str | None = None
 
 
+class Interval(Record):
+    """A figure with its interval by day; the ends are None where too few days were there."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
 class LivePerformance(Record):
-    """How the served predictions did on the newest day whose labels have arrived."""
+    """How the served predictions did: on the newest day whose labels have arrived, and over the trailing window.
+
+    ``window`` holds metrics of the trailing labelled days with intervals by day, ``gap`` and ``skill`` among them
+    (mean prediction minus observed rate; mean loss of the base rate minus that of the champion); ``promised`` the
+    same names as the gate saw them on the holdout. ``estimated`` is the loss of ``estimated_day`` expected without
+    labels (``estimated_metrics`` holds other metrics of that day), ``estimate_error`` the mean absolute error of
+    such estimates on the days of the window.
+    """
 
     day: date
     labelled_day: date | None
     rows: int
     metrics: dict[str, float]
     reason: str
+    champion_version: int | None = None
+    status: Literal["fine", "decay", "unknown"] = "unknown"
+    window_first_day: date | None = None
+    window_days: int = 0
+    window_rows: int = 0
+    window: dict[str, Interval] = {}
+    promised: dict[str, float] = {}
+    estimated: float | None = None
+    estimated_day: date | None = None
+    estimated_metrics: dict[str, float] = {}
+    estimate_error: float | None = None
+    label_coverage: float | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 class Rivalry(Record):
@@ -352,12 +450,19 @@ class Rivalry(Record):
 
 
 class Decision(Record):
-    """What monitoring asks for, in sentences."""
+    """What monitoring asks for, in sentences.
+
+    ``state`` sums up the newest days: ``alarm`` needs findings on enough of them, ``watching`` is a finding that is
+    not (yet) an alarm, ``unknown`` that it could not be measured. ``findings`` are those of this day.
+    """
 
     day: date
     action: Literal["nothing", "retrain", "rollback"]
     reasons: tuple[str, ...]
     alarm: bool
+    state: Literal["calm", "watching", "alarm", "unknown"] = "unknown"
+    champion_version: int | None = None
+    findings: tuple[Finding, ...] = ()
     request: RetrainRequest | None = None
     rollback: RollbackRequest | None = None
 

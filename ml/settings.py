@@ -281,24 +281,61 @@ class Gate(Section):
 
 
 class Score(Section):
-    """How a day is read while it is scored."""
+    """How a day is read while it is scored, and whether scores follow the newest labels between retrains.
+
+    ``adapt: intercept`` shifts a day's scores by ``adapt_share`` of the gap (in logits; in the target's unit for
+    regression) that the newest ``adapt_days`` labelled days show, by at most ``adapt_max_shift``.
+    """
 
     batch_rows: int = Field(default=50_000, ge=1)
     force_future_model: bool = False
     shadow_challenger: bool = False
+    adapt: Literal["none", "intercept"] = "none"
+    adapt_days: int = Field(default=7, ge=1)
+    adapt_share: float = Field(default=0.5, gt=0, le=1)
+    adapt_max_shift: float = Field(default=0.5, gt=0)
+
+
+class Methods(Section):
+    """The distance by which each type of column is compared; always named, never left to a library's default.
+
+    For numbers ``wasserstein`` counts in standard deviations. ``jensenshannon`` cuts them into bins of equal width,
+    so a single outlier blinds it. (Evidently's energy distance is in the root of the column's own unit: no one floor
+    fits two columns, and it is not offered.)
+    """
+
+    numeric: Literal["wasserstein", "jensenshannon"] = "wasserstein"
+    categorical: Literal["jensenshannon", "hellinger"] = "jensenshannon"
 
 
 class Drift(Section):
-    """When the inputs count as moved."""
+    """When the inputs count as moved.
+
+    A limit follows from how much a column wanders inside the champion's own reference, so that all structural
+    columns together raise about ``false_alarms_per_quarter`` alarms in 91 days without any change.
+    ``alarm_days`` is [k, n]: an alarm needs findings on k of the newest n days, the newest among them.
+    """
 
     window_days: int = Field(default=7, ge=1)
     min_rows: int = Field(default=500, ge=1)
     reference_rows: int = Field(default=50_000, ge=100)
+    methods: Methods = Methods()
+    false_alarms_per_quarter: float = Field(default=1.0, gt=0, le=6)
     min_distance: float = Field(default=0.1, gt=0)
-    limit_factor: float = Field(default=1.5, ge=1)
+    min_prediction_distance: float = Field(default=0.5, gt=0)
+    alarm_days: tuple[int, int] = (2, 3)
+    min_category_share: float = Field(default=0.02, gt=0, lt=1)
+    min_null_jump: float = Field(default=0.2, gt=0, le=1)
     structural: tuple[Name, ...] = ()
     environment: tuple[Name, ...] = ()
     min_drifted_columns: int = Field(default=1, ge=1)
+
+    @field_validator("alarm_days")
+    @classmethod
+    def _k_of_n(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1] <= 28:
+            raise ValueError("alarm_days must be [k, n] with 1 <= k <= n <= 28: k of the newest n days")
+        return value
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Drift:
@@ -309,12 +346,36 @@ class Drift(Section):
         return self
 
 
+class Performance(Section):
+    """When live performance counts as decayed: the gate's promise is broken beyond noise.
+
+    ``max_gap`` bounds mean prediction minus observed rate (or mean); ``max_lost_skill`` how much of the promised gain
+    over the base rate, in ``gate.metric``, may go. A bound counts as exceeded only by the whole interval.
+    """
+
+    window_days: int = Field(default=14, ge=2)
+    min_days: int = Field(default=7, ge=2)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    max_gap: float = Field(default=0.07, gt=0)
+    max_lost_skill: float = Field(default=0.01, ge=0)
+    min_label_coverage: Share = 0.8
+
+    @model_validator(mode="after")
+    def _can_fire(self) -> Performance:
+        if self.min_days > self.window_days:
+            raise ValueError(f"min_days ({self.min_days}) is more than window_days ({self.window_days})")
+        return self
+
+
 class Retrain(Section):
     """When a challenger is asked for."""
 
     on_drift: bool = True
+    on_decay: bool = True
     max_age_days: int | None = Field(default=28, ge=1)
+    min_new_days: int | None = Field(default=None, ge=1)
     cooldown_days: int = Field(default=7, ge=0)
+    max_retrains_per_week: int = Field(default=2, ge=1)
     refit: Literal["never", "after_gate"] = "never"
     refit_max_difference: float = Field(default=0.02, gt=0)
 
@@ -375,11 +436,22 @@ class Tune(Section):
         return self
 
 
+MailKind = Literal["drift", "decay", "data_refused", "task_failed", "promoted", "held", "rolled_back", "approval"]
+"""What people are told by mail; each kind may have its own recipients."""
+
+
 class Notify(Section):
-    """Who is told what."""
+    """Who is told what: ``kinds`` names other recipients than ``to`` for a kind, or nobody (an empty list)."""
 
     to: tuple[Name, ...] = ("ml-team@example.com",)
     approvers: tuple[Name, ...] = ()
+    kinds: dict[MailKind, tuple[Name, ...]] = Field(default_factory=dict)
+
+    def recipients(self, kind: MailKind) -> tuple[str, ...]:
+        """Give who is told of ``kind``; empty means nobody."""
+        if kind in self.kinds:
+            return self.kinds[kind]
+        return (self.approvers or self.to) if kind == "approval" else self.to
 
 
 class Settings(Section):
@@ -396,6 +468,7 @@ class Settings(Section):
     gate: Gate = Gate()
     score: Score = Score()
     drift: Drift = Drift()
+    performance: Performance = Performance()
     retrain: Retrain = Retrain()
     rollback: Rollback = Rollback()
     tune: Tune = Tune()
@@ -495,15 +568,25 @@ def load(path: Path | None = None) -> Settings:
         the message names each key and what was expected.
     """
     path = path or Environment.load().params
+    return parse(read(path), origin=str(path))
+
+
+def read(path: Path) -> Any:
+    """Read a YAML file as it is, unchecked: all of ``params.yaml``, or a part to be laid over it.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing or is not YAML.
+    """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise SettingsError(f"{path}: no such file; point EVERGREEN_PARAMS at your params.yaml") from err
     except OSError as err:
         raise SettingsError(f"{path}: cannot be read ({err}); point EVERGREEN_PARAMS at your params.yaml") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise SettingsError(f"{path}: not readable as YAML ({err}); mend the file") from err
-    return parse(raw, origin=str(path))
 
 
 def dump(raw: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,12 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 import numpy as np
 import pandas as pd
 from evidently import DataDefinition, Dataset, Report
+from evidently.core.metric_types import MetricTest, MetricTestResult, TestStatus
 from evidently.metrics import ValueDrift
 
-from ml.core.drift import JENSEN_SHANNON, WASSERSTEIN, method
-
-EVIDENTLY_METHODS = {WASSERSTEIN: "wasserstein", JENSEN_SHANNON: "jensenshannon"}
+from ml.core.drift import is_number, method
+from ml.records import Limit
+from ml.settings import Methods
 
 
 @dataclass(frozen=True)
@@ -30,49 +31,109 @@ class Measured:
     result: dict[str, Any]
 
 
-def measure(reference: pd.DataFrame, current: pd.DataFrame, limits: Mapping[str, float]) -> Measured:
+class WithinLimit(MetricTest):
+    """Evidently's own kind of test, by our limit: the page shows it with the column's no-change range."""
+
+    class Config:
+        """How Evidently names this kind of test where it stores one."""
+
+        type_alias = "evergreen:test_v2:WithinLimit"
+
+    limit: float
+    no_change: float | None = None
+    role: str = ""
+
+    def to_test(self) -> Any:
+        """Give the function that holds a score against the limit."""
+
+        def test(_context: Any, metric: Any, value: Any) -> Any:
+            usual = "unknown" if self.no_change is None else f"up to {self.no_change:.2f}"
+            return MetricTestResult(
+                id="within_limit",
+                name=f"{metric.metric.column} ({self.role or 'watched'}) is within its limit {self.limit:.2f}",
+                description=f"{value.value:.2f}; no-change range {usual}, limit {self.limit:.2f}",
+                status=TestStatus.FAIL if value.value > self.limit else TestStatus.SUCCESS,
+                metric_config=metric.to_metric_config(),
+                test_config=self.dict(),
+            )
+
+        return test
+
+
+def measure(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    limits: Mapping[str, Limit],
+    *,
+    methods: Methods = Methods(),  # noqa: B008  frozen
+    roles: Mapping[str, str] | None = None,
+    loud: Collection[str] = (),
+) -> Measured:
     """Measure how far each column of ``limits`` moved, with its own limit as the threshold.
 
     The method follows from the column's type and is always named: left to itself, Evidently
-    switches methods at 1,000 reference rows. A column without a value on either side is not
-    measured and scores None.
+    switches methods at 1,000 reference rows. A column without a value on either side, or of
+    numbers on one side only, is not measured and scores None.
 
     Parameters
     ----------
     reference, current : DataFrame of shape (n_rows, n_columns)
         Not modified; nulls are dropped by the distances.
+    roles
+        A word for each column, shown on the page.
+    loud
+        The columns of which the page says that they fail; of the others it says that they warn.
     """
-    columns = [
-        column
-        for column in limits
-        if column in reference
-        and column in current
-        and reference[column].notna().any()
-        and current[column].notna().any()
-    ]
-    methods = {column: method(reference[column]) for column in columns}
-    numeric = [column for column in columns if methods[column] == WASSERSTEIN]
-    categorical = [column for column in columns if methods[column] == JENSEN_SHANNON]
+    columns = [column for column in limits if _comparable(reference, current, column)]
+    chosen = {column: method(reference[column], methods) for column in columns}
+    numeric = [column for column in columns if is_number(reference[column])]
+    categorical = [column for column in columns if column not in numeric]
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
-    sides = []
-    for frame in (reference, current):
-        typed = frame[columns].astype(dict.fromkeys(categorical, object))
-        sides.append(Dataset.from_pandas(typed.reset_index(drop=True), data_definition=definition))
+    types = dict.fromkeys(categorical, object) | dict.fromkeys(numeric, "float64")
+    sides = [
+        Dataset.from_pandas(_typed(frame, types, categorical), data_definition=definition)
+        for frame in (reference, current)
+    ]
     metrics = [
-        ValueDrift(column=column, method=EVIDENTLY_METHODS[methods[column]], threshold=limits[column])
+        ValueDrift(
+            column=column,
+            method=chosen[column],
+            threshold=limits[column].limit,
+            tests=[_test(column, limits[column], roles or {}, column in loud)],
+        )
         for column in columns
     ]
-    scores: dict[str, float | None] = dict.fromkeys(limits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         snapshot = Report(list(metrics)).run(current_data=sides[1], reference_data=sides[0])
         html = snapshot.get_html_str(as_iframe=False)
         result = snapshot.dict()
+    scores: dict[str, float | None] = dict.fromkeys(limits)
     for entry in result["metrics"]:
-        column = entry["config"]["column"]
         value = float(entry["value"])
-        scores[column] = value if np.isfinite(value) else None
-    return Measured(scores, methods, html, _plain(result))
+        scores[entry["config"]["column"]] = value if np.isfinite(value) else None
+    return Measured(scores, chosen, html, _plain(result))
+
+
+def _comparable(reference: pd.DataFrame, current: pd.DataFrame, column: str) -> bool:
+    if column not in reference or column not in current:
+        return False
+    if is_number(reference[column]) and not is_number(current[column]):
+        return False
+    return all(side[column].replace([np.inf, -np.inf], np.nan).notna().any() for side in (reference, current))
+
+
+def _typed(frame: pd.DataFrame, types: Mapping[str, Any], categorical: Collection[str]) -> pd.DataFrame:
+    """Write categories as text and drop infinite numbers, as our own distances do."""
+    typed = frame[list(types)].astype(dict(types)).reset_index(drop=True).replace([np.inf, -np.inf], np.nan)
+    for column in categorical:
+        typed[column] = typed[column].map(str, na_action="ignore")
+    return typed
+
+
+def _test(column: str, limit: Limit, roles: Mapping[str, str], loud: bool) -> WithinLimit:
+    facts = {"limit": limit.limit, "no_change": limit.no_change, "role": roles.get(column, "")}
+    return WithinLimit(**facts, is_critical=loud, alias=column)
 
 
 def _plain(value: Any) -> Any:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from typing import Literal
 
-from ml.records import Decision, DriftReport, RetrainRequest, Rivalry, RollbackRequest
-from ml.settings import Retrain, Rollback
+from ml.core.signs import Measured, Sign, listed, signs
+from ml.records import Decision, DriftReport, Finding, LivePerformance, RetrainRequest, Rivalry, RollbackRequest
+from ml.settings import Retrain, Rollback, Settings
+
+State = Literal["calm", "watching", "alarm", "unknown"]
+BUDGET_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -16,65 +22,196 @@ class ChampionFacts:
     version: int
     promoted_on: date
     serves_now: bool = True
+    window_last_day: date | None = None
 
 
-def decide(
-    drift: DriftReport,
-    *,
-    champion: ChampionFacts | None,
-    newest_day: date,
-    last_judged: date | None,
-    policy: Retrain,
-    rivalry: Rivalry | None = None,
-    rollback: Rollback | None = None,
-    anyone_serves: bool = False,
-    no_champion_reason: str = "no champion serves yet",
-) -> Decision:
-    """Say whether the version that served before is asked back, or a challenger is asked for.
-
-    Only the newest day asks, or raises an alarm: on behalf of a day that is backfilled nothing is
-    trained today. No champion asks at once. Drift and age ask unless a challenger was judged less than
-    ``cooldown_days`` before ``drift.day``. Drift that could not be measured asks for nothing; its
-    reason is reported. A champion that does worse than the version before it, beyond noise, goes before
-    all wishes: no challenger is asked for at the same time.
+@dataclass(frozen=True)
+class Facts:
+    """What is known on the day of ``drift``; what is left out speaks for nothing.
 
     Parameters
     ----------
+    drift, performance
+        What was measured on the day; ``performance`` None if it was not.
+    newest_day
+        The newest day of the data registry.
     champion
-        The one that may judge ``drift.day``; None if none may. Whoever has been replaced since
-        (not ``serves_now``) is not rolled back.
+        The one that may judge the day; None if none may, for which ``no_champion_reason`` says why.
+        Whoever has been replaced since (not ``serves_now``) is not rolled back.
     anyone_serves
-        Whether there is a champion at all, if only one that may not judge that day.
+        Whether there is a champion at all, if only one that may not judge the day.
+    earlier
+        What was measured on earlier days, in any order; those of other versions, and those not among the newest
+        ``drift.alarm_days`` calendar days, are passed over.
+    rivalry
+        How the version before would have done; None rolls nothing back.
     last_judged
-        Day of the newest judgement (promotion or hold) not after ``drift.day``; None if none.
-    rivalry, rollback
-        How the version before would have done, and when that is enough; None for either rolls
-        nothing back.
+        Day of the newest judgement not after the day; None if none.
+    requests
+        Days on behalf of which challengers were asked for; only those of the week before the day count.
+    new_days
+        Days labelled since the champion's training window.
+    absent_days
+        Days whose data were refused, or are missing: see `gaps`.
+    tried
+        Whether the very training that would follow was judged, or rolled back, before; None if not.
     """
-    day = drift.day
-    if day < newest_day:
-        said = f"{day} is not the newest day ({newest_day}), so nothing is asked for on its behalf: {drift.reason}"
-        return Decision(day=day, action="nothing", reasons=(said,), alarm=False)
+
+    drift: DriftReport
+    newest_day: date
+    champion: ChampionFacts | None
+    performance: LivePerformance | None = None
+    anyone_serves: bool = False
+    no_champion_reason: str = "no champion serves yet"
+    earlier: tuple[Measured, ...] = ()
+    rivalry: Rivalry | None = None
+    last_judged: date | None = None
+    requests: tuple[date, ...] = ()
+    new_days: int = 0
+    absent_days: tuple[date, ...] = ()
+    tried: Literal["judged", "barred"] | None = None
+
+    @property
+    def day(self) -> date:
+        """Give the day that is decided about."""
+        return self.drift.day
+
+    @property
+    def today(self) -> tuple[Measured, ...]:
+        """Give what was measured on the day itself."""
+        return (self.drift, self.performance) if self.performance else (self.drift,)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Give what was noticed on the day itself."""
+        return tuple(finding for measured in self.today for finding in measured.findings)
+
+
+def decide(facts: Facts, *, settings: Settings) -> Decision:
+    """Say whether the version that served before is asked back, a challenger is asked for, or nothing.
+
+    Only the newest day asks, or raises an alarm: on behalf of a day that is backfilled nothing is trained today.
+    No champion at all asks at once. A champion that does worse than the version before it, beyond noise, goes before
+    all wishes for a challenger. Drift, decay, age and newly labelled days ask for one, unless the data are broken,
+    the same training was judged before, or cooldown or budget want it to wait: each that does is said, with the day
+    on which it no longer does. What could not be measured asks for nothing, and is said. A person's request does
+    not come here: it goes straight to *Retrain*.
+    """
+    day, champion = facts.day, facts.champion
+    found = () if champion is None else signs(facts.today, facts.earlier, alarm_days=settings.drift.alarm_days)
+    state = _state(facts, found, settings)
+    if day < facts.newest_day:
+        said = f"{day} is not the newest day ({facts.newest_day}), so nothing is asked for on its behalf"
+        return _decision(facts, "watching" if state == "alarm" else state, (f"{said}: {facts.drift.reason}",))
     if champion is None:
-        unknown = Decision(day=day, action="nothing", reasons=(f"drift unknown: {no_champion_reason}",), alarm=False)
-        return unknown if anyone_serves else _retrain(day, (no_champion_reason,), alarm=False)
-    alarm = drift.status == "drift"
-    if rivalry is not None and rollback is not None and _does_worse(champion, rivalry, rollback):
-        moved = (f"drift: {drift.reason}",) if alarm else ()
-        back = _back(day, rivalry)
-        return Decision(day=day, action="rollback", reasons=(*moved, back.why), alarm=alarm, rollback=back)
-    age = (day - champion.promoted_on).days
-    wishes: list[str] = []
-    if alarm and policy.on_drift:
-        wishes.append(f"drift: {drift.reason}")
+        return _without_champion(facts, state)
+    if facts.rivalry is not None and _does_worse(champion, facts.rivalry, settings.rollback):
+        back = _back(day, facts.rivalry)
+        decision = _decision(facts, state, (*(sign.said for sign in found if sign.alarm), back.why))
+        return decision.model_copy(update={"action": "rollback", "rollback": back})
+    wishes = _wishes(facts, champion, found, settings)
+    noticed = tuple(_noticed(sign, settings.retrain) for sign in found if sign.said not in wishes)
+    if not wishes:
+        return _decision(facts, state, (*noticed, *_otherwise(facts, champion)))
+    waits = _waits(facts, found, settings)
+    if waits:
+        return _decision(facts, state, (*wishes, *noticed, *waits))
+    return _retrain(facts, state, wishes, noticed)
+
+
+def _without_champion(facts: Facts, state: State) -> Decision:
+    if facts.anyone_serves:
+        return _decision(facts, state, (f"drift unknown: {facts.no_champion_reason}",))
+    return _retrain(facts, state, (facts.no_champion_reason,))
+
+
+def gaps(known: Collection[date], *, last_day: date, days: int) -> list[date]:
+    """Name the days of the window that ends at ``last_day`` which are missing though they were to be expected.
+
+    A day is expected if its weekday was there in both of the two weeks before the window: a business that rests on
+    Sundays misses none, and a young registry misses nothing.
+    """
+    first = last_day - timedelta(days=days - 1)
+    missing = [day for n in range(days) if (day := first + timedelta(days=n)) not in known]
+    return [
+        day for day in missing if all(day - timedelta(weeks=(day - first).days // 7 + more) in known for more in (1, 2))
+    ]
+
+
+def _state(facts: Facts, found: Sequence[Sign], settings: Settings) -> State:
+    """Sum the newest days up; what could not be measured is unknown, but for a champion too new for it."""
+    if any(sign.alarm for sign in found):
+        return "alarm"
+    unmeasured = facts.performance is not None and facts.performance.status == "unknown"
+    if facts.champion is None or facts.drift.status == "unknown" or (unmeasured and not _too_new(facts, settings)):
+        return "unknown"
+    return "watching" if found else "calm"
+
+
+def _too_new(facts: Facts, settings: Settings) -> bool:
+    """Say whether the champion cannot have ``performance.min_days`` labelled days yet."""
+    if facts.champion is None:
+        return False
+    served = (facts.day - facts.champion.promoted_on).days + 1 - settings.task.label_delay_days
+    return served < settings.performance.min_days
+
+
+def _wishes(facts: Facts, champion: ChampionFacts, found: Sequence[Sign], settings: Settings) -> tuple[str, ...]:
+    """Give the reasons for which a challenger is wanted."""
+    policy = settings.retrain
+    wanted = {"drift": policy.on_drift, "decay": policy.on_decay}
+    wishes = [sign.said for sign in found if sign.alarm and wanted.get(sign.name)]
+    age = (facts.day - champion.promoted_on).days
     if policy.max_age_days is not None and age > policy.max_age_days:
         wishes.append(f"age: version {champion.version} has served {age} days, more than {policy.max_age_days}")
-    if not wishes:
-        return Decision(day=day, action="nothing", reasons=(_calm(drift, age),), alarm=alarm)
-    if last_judged is not None and 0 <= (day - last_judged).days < policy.cooldown_days:
-        waits = f"waiting: a challenger was judged on {last_judged}, cooldown is {policy.cooldown_days} days"
-        return Decision(day=day, action="nothing", reasons=(*wishes, waits), alarm=alarm)
-    return _retrain(day, tuple(wishes), alarm=alarm)
+    if policy.min_new_days is not None and facts.new_days >= policy.min_new_days:
+        since = f" since {champion.window_last_day}" if champion.window_last_day else ""
+        wishes.append(
+            f"new data: {facts.new_days} days were labelled{since}, retrain.min_new_days is {policy.min_new_days}"
+        )
+    return tuple(wishes)
+
+
+def _noticed(sign: Sign, policy: Retrain) -> str:
+    is_off = {"drift": not policy.on_drift, "decay": not policy.on_decay}.get(sign.name, False)
+    return f"{sign.said} (retrain.on_{sign.name} is off)" if sign.alarm and is_off else sign.said
+
+
+def _otherwise(facts: Facts, champion: ChampionFacts) -> tuple[str, ...]:
+    """Say what is calm, and what could not be measured."""
+    said = [] if facts.drift.status == "drift" else [facts.drift.reason]
+    if facts.drift.status == "unknown":
+        said = [f"drift unknown: {facts.drift.reason}"]
+    if facts.performance is not None and facts.performance.status == "unknown":
+        said.append(f"performance unknown: {facts.performance.reason}")
+    return (*said, f"version {champion.version} has served {(facts.day - champion.promoted_on).days} days")
+
+
+def _waits(facts: Facts, found: Sequence[Sign], settings: Settings) -> tuple[str, ...]:
+    """Say all that keeps a challenger from being asked for, and until when it does."""
+    day, policy = facts.day, settings.retrain
+    waits: list[tuple[date, int, str]] = []
+    broken = [each for sign in found if sign.name == "broken data" for each in sign.days]
+    if broken:
+        said = f"nobody retrains on broken data, found on {listed(broken)}; correct these days to ask sooner"
+        waits.append((max(broken), settings.drift.alarm_days[1], said))
+    if facts.absent_days:
+        said = f"data of {listed(facts.absent_days)} are refused or missing; bring these days in to ask sooner"
+        waits.append((max(facts.absent_days), settings.drift.window_days, said))
+    if facts.tried:
+        outcome = {"judged": "judged", "barred": "rolled back"}[facts.tried]
+        waits.append((day, 1, f"nothing new to train on, this very training was {outcome} before"))
+    if facts.last_judged is not None and 0 <= (day - facts.last_judged).days < policy.cooldown_days:
+        said = f"a challenger was judged on {facts.last_judged}, cooldown is {policy.cooldown_days} days"
+        waits.append((facts.last_judged, policy.cooldown_days, said))
+    asked = sorted(each for each in set(facts.requests) if 0 < (day - each).days < BUDGET_DAYS)
+    if len(asked) >= policy.max_retrains_per_week:
+        said = (
+            f"challengers were asked for on {listed(asked)}, retrain.max_retrains_per_week is "
+            f"{policy.max_retrains_per_week}"
+        )
+        waits.append((asked[-policy.max_retrains_per_week], BUDGET_DAYS, said))
+    return tuple(f"waiting until {since + timedelta(days=days)}: {said}" for since, days, said in waits)
 
 
 def _does_worse(champion: ChampionFacts, rivalry: Rivalry, rollback: Rollback) -> bool:
@@ -95,14 +232,18 @@ def _back(day: date, rivalry: Rivalry) -> RollbackRequest:
     )
 
 
-def _calm(drift: DriftReport, age: int) -> str:
-    if drift.status == "unknown":
-        return f"drift unknown: {drift.reason}"
-    if drift.status == "drift":
-        return f"drift, but retrain.on_drift is off: {drift.reason}"
-    return f"{drift.reason}; the champion has served {age} days"
+def _retrain(facts: Facts, state: State, wishes: tuple[str, ...], noticed: tuple[str, ...] = ()) -> Decision:
+    request = RetrainRequest(asked_by=f"monitor of {facts.day}", reasons=wishes)
+    return _decision(facts, state, (*wishes, *noticed)).model_copy(update={"action": "retrain", "request": request})
 
 
-def _retrain(day: date, reasons: tuple[str, ...], *, alarm: bool) -> Decision:
-    request = RetrainRequest(asked_by=f"monitor of {day}", reasons=reasons)
-    return Decision(day=day, action="retrain", reasons=reasons, alarm=alarm, request=request)
+def _decision(facts: Facts, state: State, reasons: tuple[str, ...]) -> Decision:
+    return Decision(
+        day=facts.day,
+        action="nothing",
+        reasons=reasons,
+        alarm=state == "alarm",
+        state=state,
+        champion_version=facts.champion.version if facts.champion else None,
+        findings=facts.findings,
+    )

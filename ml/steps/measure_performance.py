@@ -1,58 +1,141 @@
-"""Let predictions meet the labels that have arrived, and measure how they did."""
+"""Let predictions meet the labels that have arrived, and hold how they did against what the gate saw."""
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 
 import pandas as pd
 
-from ml.core import history, metrics
-from ml.core.features import join_labels
-from ml.records import Champion, LivePerformance
+from ml.core import history, performance
+from ml.core.coverage import ServedDay
+from ml.core.estimate import Calibration, calibrate
+from ml.core.features import days_between, join_labels
+from ml.errors import EvergreenError, Unavailable
+from ml.records import Champion, LivePerformance, Logged
 from ml.settings import Settings
+from ml.steps.champion import judged_version
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
+COLUMNS = ["day", "version", "target", "prediction"]
 
 
 def run(champion: Champion, *, settings: Settings, services: Services) -> LivePerformance:
-    """Measure the predictions that were served for the newest day whose labels are due.
+    """Measure what was served on the labelled days of the trailing window, and look for decay.
 
-    What is not there (labels, predictions) is named, and measured as nothing.
+    What is not there (labels, predictions, what the gate saw) is named, and measured as nothing. The day's own
+    predictions are not looked at: they may be written at this very moment.
     """
     day = champion.day
-    labelled_day = day - timedelta(days=settings.task.label_delay_days)
-    logger.info("measure_performance: %s", labelled_day)
-    decisions = services.tracking.decisions(kinds=history.REIGNS)
-    served, _ = history.champion_of(labelled_day, decisions, allow_future=settings.score.force_future_model)
-    name = f"version={served.version}.parquet" if served else ""
-    shelf = services.shelf(f"predictions/day={labelled_day}")
-    labels = services.registry.open("labels", rev=champion.data_version, first_day=labelled_day, last_day=labelled_day)
-    if labelled_day not in labels:
-        return _nothing(champion, f"the labels of {labelled_day} have not arrived")
-    if served is None or not shelf.has(name):
-        return _nothing(champion, f"no predictions were served for {labelled_day}")
-    joined = join_labels(
-        shelf.read_table(name),
-        pd.read_parquet(labels[labelled_day]),
-        key=settings.task.key,
-        target=settings.task.target,
+    logger.info("measure_performance: %s", day)
+    decisions = services.tracking.decisions()
+    last = day - timedelta(days=max(settings.task.label_delay_days, 1))
+    first = last - timedelta(days=settings.performance.window_days - 1)
+    oldest = min(first, last - timedelta(days=settings.land.catch_up_days + 1))  # labels that are missing for good
+    versions = _versions(oldest, day - timedelta(days=1), decisions, settings)
+    rows, days = _labelled(oldest, last, versions, champion, settings, services)
+    rows = rows.loc[rows["day"] >= first.isoformat()]
+    promised, calibration = _known_of(champion.version, decisions, settings, services)
+    found = performance.assess(
+        day,
+        champion.version,
+        rows,
+        days,
+        promised=promised,
+        settings=settings,
+        calibration=calibration,
+        newest=_newest(last, day, versions, champion.version, services) if calibration else None,
     )
-    found = metrics.measure(joined[settings.task.target], joined["prediction"], settings.task.kind)
-    performance = LivePerformance(
-        day=day,
-        labelled_day=labelled_day,
-        rows=len(joined),
-        metrics={key: round(value, 6) for key, value in found.items()},
-        reason=f"version {served.version} on {len(joined)} labelled rows",
-    )
-    facts = performance.model_dump(mode="json") | {"version": served.version}
-    services.shelf(f"monitor/day={day}").write_json("performance.json", facts)
-    logger.info("measure_performance: %s", performance.metrics)
-    return performance
+    shelf = services.shelf(f"monitor/day={day}")
+    own = rows.loc[rows["version"] == champion.version]
+    shelf.write_text("performance_by_day.csv", performance.by_day(own, calibration, settings).to_csv(index=False))
+    shelf.write_json("performance.json", found.model_dump(mode="json"))
+    logger.info("measure_performance: %s: %s", found.status, found.reason)
+    return found
 
 
-def _nothing(champion: Champion, reason: str) -> LivePerformance:
-    logger.info("measure_performance: %s", reason)
-    return LivePerformance(day=champion.day, labelled_day=None, rows=0, metrics={}, reason=reason)
+def _versions(first: date, last: date, decisions: list[Logged], settings: Settings) -> dict[date, int]:
+    """Say which version served each day."""
+    found = {}
+    for day in days_between(first, last):
+        reign, _ = history.champion_of(day, decisions, allow_future=settings.score.force_future_model)
+        if reign is not None:
+            found[day] = reign.version
+    return found
+
+
+def _labelled(
+    first: date,
+    last: date,
+    versions: dict[date, int],
+    champion: Champion,
+    settings: Settings,
+    services: Services,
+) -> tuple[pd.DataFrame, list[ServedDay]]:
+    """Join what was served with its labels, day by day, and count what of either is there."""
+    inputs, labels = (
+        services.registry.open(asset, rev=champion.data_version, first_day=first, last_day=last)
+        for asset in ("inputs", "labels")
+    )
+    parts, days = [], []
+    for day in sorted(inputs):
+        predicted = _served(day, versions.get(day), [*settings.task.key, "prediction"], services)
+        outcome = pd.read_parquet(labels[day]) if day in labels else None
+        count = None if outcome is None else int(outcome[settings.task.target].notna().sum())
+        if predicted is not None and outcome is not None:
+            joined = join_labels(predicted, outcome, key=settings.task.key, target=settings.task.target)
+            joined = joined.assign(version=versions[day], target=joined[settings.task.target].astype(float))
+            count = len(joined)
+            parts.append(joined[COLUMNS])
+        days.append(ServedDay(day, None if predicted is None else len(predicted), count))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS), days
+
+
+def _served(day: date, version: int | None, columns: list[str], services: Services) -> pd.DataFrame | None:
+    shelf, name = services.shelf(f"predictions/day={day}"), f"version={version}.parquet"
+    return shelf.read_table(name, columns=columns) if version is not None and shelf.has(name) else None
+
+
+def _newest(
+    last: date, day: date, versions: dict[date, int], version: int | None, services: Services
+) -> pd.DataFrame | None:
+    """Find what the champion served last, from the newest labelled day on and before this one; None if nothing."""
+    for each in reversed(days_between(last, day - timedelta(days=1))):
+        if versions.get(each) == version:
+            found = _served(each, version, ["day", "prediction"], services)
+            if found is not None:
+                return found
+    return None
+
+
+def _known_of(
+    version: int | None, decisions: list[Logged], settings: Settings, services: Services
+) -> tuple[performance.Promise, Calibration | None]:
+    """Read what the gate saw of a version (of the one whose refit it is), and what its scores are worth."""
+    if version is None:
+        return performance.Promise({}), None
+    holdout = _kept(judged_version(version, decisions), "lineage/holdout.parquet", services)
+    promised = performance.Promise({}) if holdout is None else performance.promise(holdout, settings)
+    if settings.task.kind == "regression":
+        return promised, None
+    out_of_fold = _kept(version, "monitoring/predictions.parquet", services)
+    if out_of_fold is None:
+        return promised, None
+    return promised, calibrate(out_of_fold["prediction"], out_of_fold["target"])
+
+
+def _kept(version: int, name: str, services: Services) -> pd.DataFrame | None:
+    """Read a table kept with a version; None if it is not there: older versions kept less."""
+
+    def read(path: Path) -> pd.DataFrame:
+        return pd.read_parquet(path)
+
+    try:
+        return services.tracking.read_file(version, name, read)
+    except Unavailable:
+        raise
+    except (EvergreenError, OSError) as err:
+        logger.warning("measure_performance: version %d has no %s: %s", version, name, err)
+        return None

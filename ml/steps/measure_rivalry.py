@@ -69,14 +69,18 @@ def _pair(day: date, watch: rivalry.Watch, settings: Settings, services: Service
     names = f"version={watch.champion}.parquet", f"version={watch.rival}.parquet"
     if not (served.has(names[0]) and shadow.has(names[1])):
         return None
-    first, second = (
-        place.read_table(name, columns=[*key, "prediction"])
-        for place, name in zip((served, shadow), names, strict=True)
-    )
-    both = first.rename(columns={"prediction": "champion"}).merge(
-        second.rename(columns={"prediction": "rival"}), on=key, how="inner", validate="one_to_one"
+    first, second = served.read_table(names[0]), shadow.read_table(names[1])
+    alike = ("raw_prediction" in first) == ("raw_prediction" in second)
+    both = _scores(first, key, "champion", raw=not alike).merge(
+        _scores(second, key, "rival", raw=not alike), on=key, how="inner", validate="one_to_one"
     )
     return both if len(both) == len(first) == len(second) else None
+
+
+def _scores(frame: pd.DataFrame, key: list[str], name: str, *, raw: bool) -> pd.DataFrame:
+    """Take a version's scores; ``raw`` undoes ``score.adapt`` where only one of the two files was adapted."""
+    column = "raw_prediction" if raw and "raw_prediction" in frame else "prediction"
+    return frame[[*key, column]].rename(columns={column: name})
 
 
 def _nothing(champion: Champion, reason: str) -> Rivalry:

@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
+from ml.core.adapt import shift_of, shifted
 from ml.core.estimators import predict
-from ml.core.features import add_history, matrix
+from ml.core.features import add_history, join_labels, matrix
 from ml.errors import MissingArtifact
-from ml.records import Champion, Scoring
+from ml.records import Adaptation, Champion, Scoring
 from ml.settings import Settings
 from ml.steps.evaluate import labelled_before, settings_of
 from ml.wiring import Services
@@ -29,11 +30,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scored:
-    """What a day's predictions by one version came to."""
+    """What a day's predictions by one version came to; ``adaptation`` is None unless ``score.adapt`` is on."""
 
     rows: int
     mean_prediction: float
     sha256: str
+    adaptation: Adaptation | None = None
 
 
 def run(champion: Champion, *, settings: Settings, services: Services) -> Scoring:
@@ -67,6 +69,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Scorin
         mean_prediction=round(scored.mean_prediction, 6),
         uri=uri,
         sha256=scored.sha256,
+        adaptation=scored.adaptation,
     )
 
 
@@ -83,11 +86,15 @@ def score_to(
     own = settings_of(version, services)
     labelled = labelled_before(day, day, own, services, rev=data_version)
     source = services.registry.open("inputs", rev=data_version, first_day=day, last_day=day)
+    adaptation = None
+    if settings.score.adapt == "intercept":
+        adaptation = _adaptation(day, version, pipeline, own, data_version, settings, services)
     rows, total = 0, 0.0
     writer: pq.ParquetWriter | None = None
     try:
         for batch in _batches(source[day], settings.score.batch_rows):
-            scored = _score(batch, labelled, pipeline, own, version, settings.task.threshold)
+            raw = _raw(batch, labelled, pipeline, own)
+            scored = _scored(batch, raw, own, version, settings.task.threshold, adaptation)
             table = pa.Table.from_pandas(scored, preserve_index=False).replace_schema_metadata(None)
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
@@ -95,7 +102,7 @@ def score_to(
     finally:
         if writer is not None:
             writer.close()
-    return Scored(rows, total / rows, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Scored(rows, total / rows, hashlib.sha256(path.read_bytes()).hexdigest(), adaptation)
 
 
 def _batches(path: Path, rows: int) -> Iterator[pd.DataFrame]:
@@ -104,14 +111,8 @@ def _batches(path: Path, rows: int) -> Iterator[pd.DataFrame]:
             yield pa.Table.from_batches([batch]).to_pandas()
 
 
-def _score(
-    batch: pd.DataFrame,
-    labelled: pd.DataFrame,
-    pipeline: Pipeline,
-    own: Settings,
-    version: int,
-    threshold: float,
-) -> pd.DataFrame:
+def _raw(batch: pd.DataFrame, labelled: pd.DataFrame, pipeline: Pipeline, own: Settings) -> np.ndarray:
+    """Give what the model itself says of some rows."""
     rows = add_history(
         batch,
         labelled,
@@ -119,9 +120,69 @@ def _score(
         target=own.task.target,
         label_delay_days=own.task.label_delay_days,
     )
+    return predict(pipeline, matrix(rows, own.features), own.task.kind)
+
+
+def _scored(
+    batch: pd.DataFrame,
+    raw: np.ndarray,
+    own: Settings,
+    version: int,
+    threshold: float,
+    adaptation: Adaptation | None,
+) -> pd.DataFrame:
+    """Lay out the rows of a predictions file; ``raw_prediction`` is there only where scores are adapted."""
     scored = batch[list(own.task.key)].copy()
-    scored["prediction"] = predict(pipeline, matrix(rows, own.features), own.task.kind)
+    scored["prediction"] = raw if adaptation is None else shifted(raw, adaptation.shift, kind=own.task.kind)
+    if adaptation is not None:
+        scored["raw_prediction"] = raw
     if own.task.kind == "classification":
         scored["decision"] = scored["prediction"] >= threshold
     scored["model_version"] = np.int64(version)
     return scored
+
+
+def _adaptation(
+    day: date,
+    version: int,
+    pipeline: Pipeline,
+    own: Settings,
+    data_version: str | None,
+    settings: Settings,
+    services: Services,
+) -> Adaptation:
+    """Say by how much the scores of ``day`` are moved, from what the version itself says of earlier days.
+
+    Nothing that was served is read: the version scores the newest labelled days again, so that a day that is
+    scored later gets the same shift. Only days that it was not trained on, and whose labels were due, count;
+    with fewer than ``score.adapt_days`` of them, correspondingly less of the gap is closed.
+    """
+    score, task = settings.score, settings.task
+    last = day - timedelta(days=max(task.label_delay_days, 1))
+    first = last - timedelta(days=score.adapt_days + settings.land.catch_up_days - 1)
+    inputs, labels = (
+        services.registry.open(asset, rev=data_version, first_day=first, last_day=last)
+        for asset in ("inputs", "labels")
+    )
+    known_until = _known_until(version, services)
+    days = [each for each in sorted(set(inputs) & set(labels)) if each.isoformat() > known_until][-score.adapt_days :]
+    scores, outcomes = [np.zeros(0)], [np.zeros(0)]
+    labelled = labelled_before(days[0], days[-1], own, services, rev=data_version) if days else pd.DataFrame()
+    for each in days:
+        outcome = pd.read_parquet(labels[each])
+        for batch in _batches(inputs[each], score.batch_rows):
+            told = batch[list(task.key)].assign(raw=_raw(batch, labelled, pipeline, own))
+            joined = join_labels(told, outcome, key=task.key, target=task.target)
+            scores.append(joined["raw"].to_numpy())
+            outcomes.append(joined[task.target].to_numpy(dtype=float))
+    share = score.adapt_share * len(days) / score.adapt_days
+    raw, target = np.concatenate(scores), np.concatenate(outcomes)
+    shift = shift_of(raw, target, kind=task.kind, share=share, most=score.adapt_max_shift) if share else 0.0
+    logger.info("predict: scores of %s are moved by %+.4f after %d labelled days", day, shift, len(days))
+    return Adaptation(shift=shift, share=share, days=tuple(days), rows=len(raw))
+
+
+def _known_until(version: int, services: Services) -> str:
+    """Give the last day that a version was fitted on; a version that does not say so has seen every day."""
+    tags = services.tracking.version_tags(version)
+    return tags.get("train_last_day") or tags.get("window_last_day") or date.max.isoformat()

@@ -43,7 +43,8 @@ def run(champion: Champion, scoring: Scoring, *, settings: Settings, services: S
         "days": [scoring.day.isoformat()],
         "expected_rows": len(pd.read_parquet(inputs, columns=[settings.task.key[0]])),
     }
-    screened = services.contracts.screen("predictions", frame, parameters=parameters)
+    served_columns = frame.drop(columns="raw_prediction", errors="ignore")  # what adapting moved: lineage, not served
+    screened = services.contracts.screen("predictions", served_columns, parameters=parameters)
     shelf = services.shelf(f"validation/predictions/day={scoring.day}")
     report_uri = shelf.write_text(f"version={scoring.version}.html", screened.html)
     screened.raise_if_refused(report_uri, f"predictions of {scoring.day} by version {scoring.version}")
@@ -60,6 +61,7 @@ def run(champion: Champion, scoring: Scoring, *, settings: Settings, services: S
             "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "airflow_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID"),
             "report": report_uri,
+            **({"adaptation": scoring.adaptation.model_dump(mode="json")} if scoring.adaptation else {}),
         },
     )
     logger.info("publish: %s", uri)

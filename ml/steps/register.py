@@ -6,13 +6,19 @@ import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from ml.adapters.workspace import Workspace, write_parquet
-from ml.core import drift
+from ml.core import drift, findings
+from ml.core.limits import limit_of_series, limits_of
 from ml.errors import SettingsError
-from ml.records import Challenger, Evaluation, Window
-from ml.settings import Settings
+from ml.records import Challenger, Evaluation, Limit, Record, Window
+from ml.settings import Drift, Settings
+from ml.steps import out_of_fold
+from ml.steps.tune import tuned_settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -21,7 +27,8 @@ logger = logging.getLogger(__name__)
 def run(window: Window, evaluation: Evaluation, *, settings: Settings, services: Services) -> Challenger:
     """Keep with the run what monitoring and a reproduction compare with, then register its model.
 
-    That is the reference window with its drift limits, and the predictions on the holdout bit by bit.
+    That is, under ``monitoring/``: the reference window, how its days were, honest predictions of it, and the
+    drift limits that follow; and the predictions on the holdout bit by bit.
 
     The same fingerprint is registered once: a second call finds the first one's version.
 
@@ -40,9 +47,7 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
         raise SettingsError(
             f"columns {', '.join(missing)} are named under drift but are not in inputs; correct params.yaml"
         )
-    reference = train[["day", *watched]]
-    limits = drift.limits(reference, settings.drift)
-    kept = drift.sample_days(reference, rows=settings.drift.reference_rows, seed=settings.fit.seed)
+    _refuse_taken_names(watched)
     tags = {
         "data_version": window.data_version,
         "code_version": str(lineage["code_version"]),
@@ -56,8 +61,7 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
     }
     _keep_predictions(place, evaluation.run_id, services)
     with tempfile.TemporaryDirectory() as folder:
-        write_parquet(kept, Path(folder) / "reference.parquet")
-        (Path(folder) / "limits.json").write_text(json.dumps(limits, indent=2, sort_keys=True))
+        _write_reference(Path(folder), place, train, settings)
         version = services.tracking.register(
             evaluation.run_id, fingerprint=window.fingerprint, tags=tags, files=Path(folder)
         )
@@ -65,11 +69,54 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
     return Challenger(fingerprint=window.fingerprint, run_id=evaluation.run_id, version=version)
 
 
+def _refuse_taken_names(watched: Sequence[str]) -> None:
+    taken = sorted({*watched} & {drift.PREDICTION, drift.LABEL})
+    if taken:
+        raise SettingsError(
+            f"drift names {', '.join(taken)}: monitoring calls the model's predictions and the labels so; rename the "
+            "column in the source, or take it out of params.yaml"
+        )
+
+
+def _write_reference(folder: Path, place: Workspace, train: pd.DataFrame, settings: Settings) -> None:
+    """Write what monitoring compares with: a sample of the reference, its days' profiles, and all limits."""
+    declared = settings.drift
+    columns = drift.watched(declared)
+    reference = train[["day", *columns]]
+    predicted = out_of_fold.predictions(place, train, tuned_settings(place, settings))
+    limits = limits_of(reference, declared) | _own_limits(predicted, declared)
+    found = findings.profile(reference, columns, declared)
+    write_parquet(
+        drift.sample_days(reference, rows=declared.reference_rows, seed=settings.fit.seed), folder / "reference.parquet"
+    )
+    write_parquet(predicted, folder / "predictions.parquet")
+    _write_records(folder / "limits.json", limits, indent=2)
+    _write_records(folder / "profiles.json", found)
+
+
+def _write_records(path: Path, records: Mapping[str, Record], *, indent: int | None = None) -> None:
+    facts = {column: record.model_dump(mode="json") for column, record in records.items()}
+    path.write_text(json.dumps(facts, indent=indent, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _own_limits(predicted: pd.DataFrame, declared: Drift) -> dict[str, Limit]:
+    """Give predictions and labels limits from how their own blocks of days wandered."""
+    series = (
+        (drift.PREDICTION, "prediction", declared.min_prediction_distance),
+        (drift.LABEL, "target", declared.min_distance),
+    )
+    found = {
+        name: limit_of_series(predicted[column], predicted["day"], declared, floor=floor)
+        for name, column, floor in series
+    }
+    return {name: limit for name, limit in found.items() if limit is not None}
+
+
 def _keep_predictions(place: Workspace, run_id: str, services: Services) -> None:
     """Keep what the candidate predicted on the holdout; a refit has seen it, and was not measured there."""
     if not place.has("evaluation/holdout.parquet"):
         return
-    scored = place.read_table("evaluation/holdout.parquet", columns=["day", "target", "challenger"])
+    scored = place.read_table("evaluation/holdout.parquet", columns=["day", "target", "challenger", "base_rate"])
     with tempfile.TemporaryDirectory() as folder:
         write_parquet(scored, Path(folder) / "holdout.parquet")
         services.tracking.keep_files(run_id, Path(folder), "lineage")

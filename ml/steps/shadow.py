@@ -84,6 +84,7 @@ def _score(champion: Champion, version: int, why: str, settings: Settings, servi
             "chosen_because": why,
             "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "airflow_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID"),
+            **({"adaptation": scored.adaptation.model_dump(mode="json")} if scored.adaptation else {}),
         },
     )
     return uri

@@ -6,9 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.drift import JENSEN_SHANNON, WASSERSTEIN, distance
+from ml.core.drift import HELLINGER, JENSEN_SHANNON, WASSERSTEIN, distance
+from ml.records import Limit
+from ml.settings import Methods
 
 measure = pytest.importorskip("ml.adapters.drift").measure
+OTHERS = Methods(numeric=JENSEN_SHANNON, categorical=HELLINGER)
+
+
+def limits(*columns: str, limit: float = 0.1) -> dict[str, Limit]:
+    return {column: Limit(limit=limit, no_change=0.07, blocks=9) for column in columns}
 
 
 def sides(seed: int, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -22,43 +29,72 @@ def sides(seed: int, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "skewed": chance.exponential(1.0 + moved, size),
                 "count": chance.poisson(3 + moved, size),
                 "constant": 5.0,
+                "nullable": pd.array(chance.integers(0, 9 + int(4 * moved), size), dtype="Int64"),
                 "code": chance.choice(list(codes), size),
+                "named": pd.Categorical(chance.choice(list("XYZ"), size)),
                 "flag": chance.uniform(size=size) < 0.3 + moved / 4,
             }
         )
         holes = chance.uniform(size=size) < 0.1
-        return frame.assign(normal=frame["normal"].mask(holes), code=frame["code"].mask(holes))
+        holey = {name: frame[name].mask(holes) for name in ("normal", "nullable", "code", "named")}
+        endless = frame["skewed"].mask(chance.uniform(size=size) < 0.01, np.inf)
+        return frame.assign(**holey, skewed=endless, flag=frame["flag"].astype(object).mask(holes))
 
     return draw(rows, 0.0, "ABCDE"), draw(rows // 4, chance.uniform(0, 1), "BCDEF")
 
 
+@pytest.mark.parametrize("methods", [Methods(), OTHERS], ids=["default", "others"])
 @pytest.mark.parametrize(("seed", "rows"), [(0, 200), (1, 900), (2, 1100), (3, 5000)])
-def test_the_distance_is_evidentlys_own_whatever_the_number_of_rows(seed: int, rows: int) -> None:
+def test_the_distance_is_evidentlys_own_whatever_the_number_of_rows(seed: int, rows: int, methods: Methods) -> None:
     reference, current = sides(seed, rows)
-    found = measure(reference, current, dict.fromkeys(reference.columns, 0.1))
+    found = measure(reference, current, limits(*reference.columns), methods=methods)
     for column in reference.columns:
-        assert found.scores[column] == pytest.approx(distance(reference[column], current[column]), abs=1e-9), column
+        expected = distance(reference[column], current[column], methods)
+        assert found.scores[column] == pytest.approx(expected, abs=1e-7), column
 
 
 def test_the_methods_are_named_by_the_type_of_the_column() -> None:
-    found = measure(*sides(0, 200), {"normal": 0.1, "count": 0.1, "code": 0.1, "flag": 0.1})
-    assert found.methods == {
-        "normal": WASSERSTEIN, "count": WASSERSTEIN, "code": JENSEN_SHANNON, "flag": JENSEN_SHANNON,
-    }  # fmt: skip
+    columns = ("normal", "count", "nullable", "code", "flag", "named")
+    numbers = ("normal", "count", "nullable")
+    for methods in (Methods(), OTHERS):
+        found = measure(*sides(0, 200), limits(*columns), methods=methods)
+        assert found.methods == {c: methods.numeric if c in numbers else methods.categorical for c in columns}
+    assert Methods() == Methods(numeric=WASSERSTEIN, categorical=JENSEN_SHANNON)
 
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_column_without_a_value_on_either_side_scores_none(side: int) -> None:
     frames = list(sides(0, 200))
     frames[side] = frames[side].assign(normal=np.nan)
-    found = measure(*frames, {"normal": 0.1, "code": 0.1, "absent": 0.1})
+    found = measure(*frames, limits("normal", "code", "absent"))
     assert (found.scores["normal"], found.scores["absent"]) == (None, None)
+    assert found.scores["code"] is not None
+
+
+def test_numbers_that_came_as_words_score_none() -> None:
+    reference, current = sides(0, 200)
+    found = measure(reference, current.assign(count="many"), limits("count", "code"))
+    assert found.scores["count"] is None
     assert found.scores["code"] is not None
 
 
 def test_the_report_is_a_page_and_the_result_is_plain() -> None:
     import json
 
-    found = measure(*sides(0, 200), {"normal": 0.1, "code": 0.1})
+    found = measure(*sides(0, 200), limits("normal", "code"))
     assert "<html" in found.html.lower()
     assert json.loads(json.dumps(found.result, allow_nan=False)) == found.result
+
+
+def test_the_page_judges_by_our_limits_and_shows_them_beside_the_no_change_range() -> None:
+    known = {**limits("normal", limit=0.01), **limits("code", limit=0.8), **limits("count", limit=0.001)}
+    found = measure(*sides(0, 900), known, roles={"normal": "structural"}, loud=["normal"])
+    tests = {test["metric_config"]["params"]["column"]: test for test in found.result["tests"]}
+    assert "FAIL" in str(tests["normal"]["status"])
+    assert "SUCCESS" in str(tests["code"]["status"])
+    assert "WARNING" in str(tests["count"]["status"])
+    said = f"{found.scores['normal']:.2f}; no-change range up to 0.07, limit 0.01"
+    assert said in tests["normal"]["description"] and said in found.html
+    assert "normal (structural) is within its limit 0.01" in found.html
+    metrics = {entry["config"]["column"]: entry["config"]["threshold"] for entry in found.result["metrics"]}
+    assert metrics == {"normal": 0.01, "code": 0.8, "count": 0.001}

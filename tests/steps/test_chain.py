@@ -128,9 +128,9 @@ def test_the_whole_loop_on_real_days_each_step_twice(seeded: World) -> None:
     drift = twice(world, measure_drift, champion)
     assert (drift.status, drift.champion_version) == ("calm", 1)
     assert drift.current_first_day == NEXT_DAY - timedelta(days=6)
-    decision = twice(world, decide, champion, drift)
-    assert (decision.action, decision.alarm, decision.request) == ("nothing", False, None)
     nothing_yet = twice(world, measure_performance, champion)
+    decision = twice(world, decide, champion, drift, nothing_yet)
+    assert (decision.action, decision.alarm, decision.request) == ("nothing", False, None)
     assert nothing_yet.rows == 0 and f"no predictions were served for {LAST_DAY}" in nothing_yet.reason
 
     world.ingest(NEXT_DAY + timedelta(days=1))

@@ -26,6 +26,7 @@ from ml.records import (
     Champion,
     DriftReport,
     Judgement,
+    LivePerformance,
     Promotion,
     Rollback,
     RollbackRequest,
@@ -510,13 +511,14 @@ def test_a_hold_killed_at(
 def test_a_retrain_request_killed_at(
     sub_step: str, after: bool, contest: Contest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, day = contest.world, date(2013, 7, 1)
+    world, day = contest.world.having(drift={"alarm_days": [1, 1]}), date(2013, 7, 1)
     champion = Champion(day=day, version=1, reason="a test", data_version=world.services.registry.head())
     drift = DriftReport(day=day, status="drift", champion_version=1, reason="everything moved")
+    unmeasured = LivePerformance(day=day, labelled_day=None, rows=0, metrics={}, reason="no labels")
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_at(patch, sub_step, after=after)
-        world.run(decide, champion, drift)
-    decision = world.run(decide, champion, drift)
+        world.run(decide, champion, drift, unmeasured)
+    decision = world.run(decide, champion, drift, unmeasured)
     assert (decision.action, decision.alarm) == ("retrain", True)
     (asked,) = world.services.tracking.decisions(kinds=("retrain_request",))
     assert asked.effective_day == day

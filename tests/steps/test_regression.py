@@ -116,7 +116,8 @@ def test_a_regression_goes_through_the_whole_loop(orders: World) -> None:
     champion = orders.run(resolve, day)
     drift = orders.run(measure_drift, champion)
     assert drift.status == "calm", drift.reason
-    assert orders.run(decide, champion, drift).action == "nothing"
+    performance = orders.run(measure_performance, champion)
+    assert orders.run(decide, champion, drift, performance).action == "nothing"
     orders.ingest(day + timedelta(days=1), now=NOW)
     performance = orders.run(measure_performance, orders.run(resolve, day + timedelta(days=1)))
     assert performance.rows == ROWS

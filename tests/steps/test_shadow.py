@@ -12,7 +12,7 @@ import pytest
 
 from ml.adapters.sources.demo import DemoSource
 from ml.records import Champion, Decision, DriftReport, Rivalry, Shadows
-from ml.steps import decide, measure_rivalry, promote, resolve, rollback, shadow
+from ml.steps import decide, measure_performance, measure_rivalry, promote, resolve, rollback, shadow
 from tests.steps.conftest import BAD_MODEL, LAST_DAY, NEXT_DAY, Contest, World
 
 DEMO = DemoSource(replay=False)
@@ -53,7 +53,8 @@ def rivalry_of(world: World, day: date = NEWEST) -> Rivalry:
 def decided(world: World, day: date = NEWEST) -> Decision:
     champion = world.run(resolve, day)
     calm = DriftReport(day=day, status="calm", champion_version=champion.version, reason="calm")
-    return world.run(decide, champion, calm, world.run(measure_rivalry, champion))
+    performance = world.run(measure_performance, champion)
+    return world.run(decide, champion, calm, performance, world.run(measure_rivalry, champion))
 
 
 def kept(world: World, day: date, version: int = 1) -> Path:
@@ -169,3 +170,27 @@ class TestRivalry:
         found = rivalry_of(world, DAYS[5])
         assert found.days == 5 and found.gain is not None and found.gain < 0
         assert decided(world, DAYS[5]).action == "nothing"
+
+
+class TestAdapted:
+    def test_served_and_shadow_each_follow_the_labels_by_their_own_gap_and_are_compared_so(
+        self, replaced: World
+    ) -> None:
+        before = rivalry_of(replaced)
+        adapted = replaced.having(score={"adapt": "intercept"})
+        for day in DAYS:
+            in_shadow(adapted, day)
+        served = replaced.home / "storage" / "predictions" / f"day={NEWEST}" / "version=2.json"
+        beside = kept(replaced, NEWEST).with_suffix(".json")
+        moves = [json.loads(path.read_text())["adaptation"]["shift"] for path in (served, beside)]
+        assert moves[0] != moves[1]
+        after = rivalry_of(adapted)
+        assert after.days == before.days and after.gain != before.gain
+
+    def test_where_only_one_of_both_was_adapted_what_the_versions_said_is_compared(self, replaced: World) -> None:
+        before = rivalry_of(replaced)
+        adapted = replaced.having(score={"adapt": "intercept"})
+        for day in DAYS:
+            assert adapted.run(shadow, adapted.run(resolve, day)).versions == (1,)
+        assert "raw_prediction" in pd.read_parquet(kept(replaced, NEWEST))
+        assert rivalry_of(replaced) == before

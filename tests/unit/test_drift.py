@@ -8,20 +8,30 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from ml.core.drift import (
+    HELLINGER,
     JENSEN_SHANNON,
     WASSERSTEIN,
     distance,
+    drift_findings,
     judge,
-    limits,
+    leaning,
     method,
+    read_limits,
     sample_days,
     verdict,
     watched,
 )
-from ml.settings import Drift
-from tests.builders import column, day, rows
+from ml.records import Limit
+from ml.settings import Drift, Features, HistoryFeature, Methods
+from tests.builders import column, rows
 
 DRIFT = Drift(window_days=7, structural=("number", "carrier"), environment=("origin",))
+
+
+def known(**limits: float | None) -> dict[str, Limit]:
+    return {
+        name: Limit(limit=limit, no_change=limit * 0.9, blocks=4) for name, limit in limits.items() if limit is not None
+    }
 
 
 class TestDistance:
@@ -76,65 +86,29 @@ class TestDistance:
         assert method(values) == name
         assert method(pd.concat([values] * 2000)) == name
 
+    @pytest.mark.parametrize("numeric", ["wasserstein", "jensenshannon"])
+    @pytest.mark.parametrize("categorical", ["jensenshannon", "hellinger"])
+    def test_the_settings_choose_a_method_for_each_type(self, numeric: str, categorical: str) -> None:
+        methods = Methods.model_validate({"numeric": numeric, "categorical": categorical})
+        assert method(rows()["number"], methods) == numeric
+        assert method(rows()["carrier"], methods) == categorical
 
-class TestLimits:
-    def reference(self, *shifts: float, window: int = 7, spare: int = 0) -> pd.DataFrame:
-        """Build one block of days for each shift of ``number``, and ``spare`` days far off at the end."""
-        frame = rows(days=window * len(shifts) + spare, per_day=10)
-        moved = np.concatenate([np.repeat(shifts, window * 10), np.full(spare * 10, 1000.0)])
-        return frame.assign(number=frame["number"] + moved)
+    def test_the_hellinger_distance_by_hand(self) -> None:
+        """Shares (1, 0) and (1/2, 1/2): the root of one minus the root of a half."""
+        found = distance(pd.Series(["A", "A"]), pd.Series(["A", "B"]), Methods(categorical=HELLINGER))
+        assert found == pytest.approx(np.sqrt(1 - np.sqrt(0.5)))
 
-    def test_the_limit_is_the_largest_wandering_of_a_block_times_the_factor(self) -> None:
-        frame = self.reference(0.0, 1.0, 3.0)
-        number, block = frame["number"], np.repeat([0, 1, 2], 70)
-        widest = max(distance(number[block != b], number[block == b]) for b in range(3))  # type: ignore[type-var]
-        assert limits(frame, DRIFT)["number"] == pytest.approx(1.5 * widest)
+    @pytest.mark.parametrize("types", [("int64", "float64"), ("float64", "int64")])
+    def test_equal_numbers_of_other_types_are_the_same_category(self, types: tuple[str, str]) -> None:
+        before, now = (pd.Series([1, 2, 2]).astype(kind) for kind in types)
+        assert distance(before, now, Methods(numeric=JENSEN_SHANNON)) == pytest.approx(0.0, abs=1e-12)
 
-    def test_no_limit_is_under_the_smallest_effect_of_interest(self) -> None:
-        frame = rows(days=28, per_day=500)
-        found = limits(frame, DRIFT.model_copy(update={"min_distance": 0.4}))
-        assert found == {"number": 0.4, "carrier": 0.4, "origin": 0.4}
-
-    def test_a_block_that_is_not_full_does_not_count(self) -> None:
-        """Days left over are no block; here they are all far off, and would widen the limit."""
-        whole, spare = self.reference(0.0, 0.0, 0.0), self.reference(0.0, 0.0, 0.0, spare=6)
-        assert limits(spare, DRIFT)["number"] <= 1.5 * max(limits(whole, DRIFT)["number"], 1.0)
-        full = self.reference(0.0, 0.0, 0.0, spare=7)
-        assert limits(full, DRIFT)["number"] > 100
-
-    def test_blocks_are_days_that_are_there_in_day_order_whatever_the_rows_order(self) -> None:
-        frame = self.reference(0.0, 1.0, 3.0)
-        assert limits(frame.sample(frac=1, random_state=1), DRIFT) == pytest.approx(limits(frame, DRIFT))
-
-    @pytest.mark.parametrize("days", [1, 7, 13])
-    def test_a_reference_too_short_for_two_blocks_has_the_smallest_limits(self, days: int) -> None:
-        assert limits(rows(days=days), DRIFT) == dict.fromkeys(watched(DRIFT), 0.1)
-
-    def test_a_column_without_any_value_has_no_limit(self) -> None:
-        assert set(limits(rows(days=21).assign(number=np.nan), DRIFT)) == {"carrier", "origin"}
-
-    def test_a_column_empty_in_one_block_is_measured_on_the_others(self) -> None:
-        frame = self.reference(0.0, 1.0, 3.0)
-        found = limits(frame.assign(number=frame["number"].where(frame["day"] >= day(7))), DRIFT)
-        assert 0.1 < found["number"] < 10
+    def test_infinite_numbers_are_dropped_as_nulls_are(self) -> None:
+        values = rows()["number"]
+        assert distance(values, pd.concat([values, pd.Series([np.inf, -np.inf])])) == pytest.approx(0.0, abs=1e-12)
 
     def test_columns_without_a_role_are_not_watched(self) -> None:
         assert watched(DRIFT) == ["number", "carrier", "origin"]
-        assert set(limits(rows(days=21), DRIFT)) == {"number", "carrier", "origin"}
-
-    def test_healthy_blocks_stay_under_the_limits_of_the_past(self) -> None:
-        frame = rows(days=56, per_day=50)
-        past, future = frame.loc[frame["day"] < day(42)], frame.loc[frame["day"] >= day(42)]
-        found = limits(past, DRIFT)
-        for name, limit in found.items():
-            for first in (42, 49):
-                block = future.loc[future["day"].between(day(first), day(first + 6))]
-                assert distance(past[name], block[name]) <= limit  # type: ignore[operator]
-
-    def test_the_reference_is_not_modified(self) -> None:
-        frame = rows(days=21)
-        limits(frame, DRIFT)
-        assert_frame_equal(frame, rows(days=21))
 
 
 class TestSampleDays:
@@ -163,8 +137,7 @@ class TestSampleDays:
 class TestJudge:
     def drifted(self, score: float | None, limit: float | None) -> bool:
         drift = Drift(structural=("x",))
-        scores, known = {"x": score}, {} if limit is None else {"x": limit}
-        (found,) = judge(scores, {"x": WASSERSTEIN}, known, drift)
+        (found,) = judge({"x": score}, {"x": WASSERSTEIN}, known(x=limit), drift)
         return found.drifted
 
     @pytest.mark.parametrize(("score", "limit", "expected"), [(0.11, 0.1, True), (0.1, 0.1, False), (0.05, 0.1, False)])
@@ -183,17 +156,95 @@ class TestJudge:
     @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
     def test_what_is_not_finite_is_written_as_none_and_reads_as_unknown(self, which: str, value: float | None) -> None:
         facts = {"score": 0.05, "limit": 0.1} | {which: value}
-        found = judge({"x": facts["score"]}, {}, {"x": facts["limit"]}, Drift(structural=("x",)))  # type: ignore[dict-item]
+        found = judge({"x": facts["score"]}, {}, known(x=facts["limit"]), Drift(structural=("x",)))
         assert getattr(found[0], which) is None
         assert verdict(found, Drift(structural=("x",)))[0] == "unknown"
 
     def test_every_watched_column_is_listed_with_its_role_measured_or_not(self) -> None:
-        found = judge({"carrier": 0.2}, {"carrier": JENSEN_SHANNON}, {"carrier": 0.1}, DRIFT)
+        found = judge({"carrier": 0.2}, {"carrier": JENSEN_SHANNON}, known(carrier=0.1), DRIFT)
         assert [(c.column, c.role, c.method, c.drifted) for c in found] == [
             ("number", "structural", "unknown", False),
             ("carrier", "structural", JENSEN_SHANNON, True),
             ("origin", "environment", "unknown", False),
         ]
+
+    def test_predictions_and_labels_are_judged_beside_the_columns_where_they_are_asked_for(self) -> None:
+        found = judge({"label": 0.3}, {}, known(label=0.2, prediction=0.5), DRIFT, also=("prediction", "label"))
+        assert [(c.column, c.role, c.drifted) for c in found[3:]] == [
+            ("prediction", "prediction", False),
+            ("label", "label", True),
+        ]
+
+    def test_each_column_carries_its_range_what_changed_and_what_it_is_worth(self) -> None:
+        leans = {"number": (0.02, True), "carrier": (0.0, False)}
+        found = judge({}, {}, known(number=0.1), DRIFT, leans=leans, changed={"number": "median 1 → 2"})
+        assert [(c.no_change, c.importance, c.matters, c.changed) for c in found] == [
+            (pytest.approx(0.09), 0.02, True, "median 1 → 2"),
+            (None, 0.0, False, ""),
+            (None, None, None, ""),
+        ]
+
+
+def test_limits_of_older_versions_are_plain_numbers() -> None:
+    new = Limit(limit=0.3, no_change=0.2, blocks=4)
+    found = read_limits({"old": 0.2, "new": new.model_dump(mode="json")})
+    assert found == {"old": Limit(limit=0.2, no_change=None, blocks=0), "new": new}
+
+
+class TestLeaning:
+    FEATURES = Features(
+        categorical=("carrier", "origin"), numeric=("number",), history=(HistoryFeature(by=("carrier",), days=(7, 28)),)
+    )
+
+    def test_a_column_is_worth_what_it_is_in_features_of_its_own_and_in_history(self) -> None:
+        importance = {"carrier": -0.1, "history_carrier_7d": 0.02, "history_carrier_28d": 0.03, "number": 0.95}
+        found = leaning(["carrier", "number"], self.FEATURES, importance)
+        assert found == {"carrier": (pytest.approx(0.05), True), "number": (0.95, True)}
+
+    def test_what_is_next_to_nothing_of_all_importance_does_not_matter(self) -> None:
+        found = leaning(["carrier", "origin"], self.FEATURES, {"number": 1.0, "carrier": 0.01, "origin": 0.03})
+        assert found == {"carrier": (0.01, False), "origin": (0.03, True)}
+
+    @pytest.mark.parametrize("importance", [None, {}, {"carrier": -0.1}])
+    def test_without_importances_only_what_is_no_feature_is_known_not_to_matter(
+        self, importance: dict[str, float] | None
+    ) -> None:
+        assert leaning(["carrier", "temp"], self.FEATURES, importance) == {
+            "carrier": (None, None),
+            "temp": (0.0, False),
+        }
+
+
+class TestFindings:
+    def test_structural_columns_alarm_and_everything_else_warns_the_worst_first(self) -> None:
+        moved = (
+            column("a", 0.2, 0.1),
+            column("temp", 0.9, 0.1, role="environment"),
+            column("prediction", 0.6, 0.5, role="prediction"),
+            column("label", 0.3, 0.2, role="label"),
+            column("calm", 0.05, 0.1),
+            column("blind", None, 0.1),
+        )
+        assert [(f.kind, f.severity, f.column, f.at_once) for f in drift_findings(moved, DRIFT)] == [
+            ("drift", "warning", "temp", False),
+            ("drift", "alarm", "a", False),
+            ("label_drift", "warning", "label", False),
+            ("prediction_drift", "warning", "prediction", False),
+        ]
+
+    def test_fewer_columns_than_count_as_drift_only_warn(self) -> None:
+        (found,) = drift_findings([column("a", 0.2, 0.1)], Drift(min_drifted_columns=2))
+        assert found.severity == "warning"
+
+    def test_the_sentence_says_how_far_what_changed_and_whether_it_matters(self) -> None:
+        moved = column("dest", 0.11, 0.1).model_copy(
+            update={"no_change": 0.09, "matters": False, "changed": "ORD's share 5 % → 9 %"}
+        )
+        (found,) = drift_findings([moved], DRIFT)
+        assert found.said == (
+            "dest 0.11 (no-change range up to 0.09, limit 0.10): ORD's share 5 % → 9 %; the champion does not need it"
+        )
+        assert (found.score, found.limit, found.matters) == (0.11, 0.1, False)
 
 
 class TestVerdict:

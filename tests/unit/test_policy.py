@@ -1,151 +1,337 @@
-"""Who asks for a challenger, when, and in which words."""
+"""Who asks for a challenger, when, and in which words: the policy's truth table, and each of its sentences."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from itertools import product
 from typing import Any
 
 import pytest
 
-from ml.core.policy import ChampionFacts, decide
-from ml.records import Decision, Rivalry
-from ml.settings import Retrain, Rollback
-from tests.builders import drift_report
+from ml.core.policy import ChampionFacts, Facts, decide, gaps
+from ml.records import Decision, DriftReport, Finding, LivePerformance, Rivalry
+from tests.builders import settings
 
 DAY = date(2013, 6, 1)
+TOMORROW = DAY + timedelta(days=1)
 
 
-def champion(age: int = 10) -> ChampionFacts:
-    return ChampionFacts(version=3, promoted_on=DAY - timedelta(days=age))
+def ago(days: int) -> date:
+    return DAY - timedelta(days=days)
 
 
-def ask(
-    status: str = "calm",
-    *,
-    age: int | None = 10,
-    judged: int | None = None,
-    newest: date = DAY,
-    anyone_serves: bool = False,
-    **policy: Any,
-) -> Decision:
-    """Decide for `DAY`: the champion serves since ``age`` days, a challenger was judged ``judged`` days ago."""
-    return decide(
-        drift_report(status, on=DAY, reason="7 columns"),
-        champion=None if age is None else champion(age),
-        newest_day=newest,
-        last_judged=None if judged is None else DAY - timedelta(days=judged),
-        policy=Retrain(**policy),
-        anyone_serves=anyone_serves,
-        no_champion_reason="nobody was promoted",
+def found(kind: str, *, severity: str = "alarm", at_once: bool = False) -> Finding:
+    return Finding.model_validate({"kind": kind, "severity": severity, "said": f"{kind} said", "at_once": at_once})
+
+
+def inputs(status: str = "calm", *findings: Finding, back: int = 0, version: int | None = 3) -> DriftReport:
+    return DriftReport.model_validate(
+        {"day": ago(back), "status": status, "champion_version": version, "reason": "7 columns", "findings": findings}
     )
 
 
-@pytest.mark.parametrize(
-    ("status", "old", "cooling", "on_drift"),
-    list(product(["calm", "drift", "unknown"], [False, True], [False, True], [False, True])),
-)
-def test_the_truth_table(status: str, old: bool, cooling: bool, on_drift: bool) -> None:
-    found = ask(status, age=29 if old else 28, judged=6 if cooling else 7, on_drift=on_drift)
-    wanted = old or (status == "drift" and on_drift)
-    assert found.action == ("retrain" if wanted and not cooling else "nothing")
-    assert found.alarm is (status == "drift")
-    assert (found.request is not None) is (found.action == "retrain")
-    assert found.reasons
+def live(status: str = "fine", *findings: Finding, back: int = 0, version: int | None = 3) -> LivePerformance:
+    return LivePerformance(
+        day=ago(back),
+        labelled_day=ago(back + 1),
+        rows=900,
+        metrics={},
+        reason="the gap",
+        champion_version=version,
+        status=status,  # type: ignore[arg-type]
+        findings=findings,
+    )
+
+
+def rival(**changed: Any) -> Rivalry:
+    """The version before did better, but for what is ``changed``."""
+    better = Rivalry(
+        day=DAY,
+        champion_version=3,
+        rival_version=2,
+        days=6,
+        rows=5400,
+        gain=0.05,
+        low=0.01,
+        high=0.09,
+        reason="it was better",
+    )
+    return better.model_copy(update=changed)
+
+
+SERVES = ChampionFacts(version=3, promoted_on=ago(20), window_last_day=ago(21))
+CALM: dict[str, Any] = {"drift": inputs(), "performance": live(), "newest_day": DAY, "champion": SERVES}
+DRIFT = {"drift": inputs("drift", found("drift")), "earlier": (inputs("drift", found("drift"), back=1),)}
+DECAY = {"performance": live("decay", found("decay")), "earlier": (live("decay", found("decay"), back=2),)}
+OLD = {"champion": ChampionFacts(version=3, promoted_on=ago(29), window_last_day=ago(30))}
+GONE = {"drift": inputs("calm", found("vanished_category", at_once=True))}
+NULLS = {"drift": inputs("drift", found("drift"), found("null_share", at_once=True)), "earlier": DRIFT["earlier"]}
+NOBODY = {"champion": None, "drift": inputs("unknown", version=None), "performance": None}
+PAST = {"newest_day": TOMORROW}
+COOLING = {"last_judged": ago(6)}
+SPENT = {"requests": (ago(3), ago(1))}
+
+
+def ask(*facts: dict[str, Any], **sections: Any) -> Decision:
+    """Decide for a calm `DAY` but for the ``facts``, laid over it in their order."""
+    together = dict(CALM)
+    for each in facts:
+        together |= each
+    return decide(Facts(**together), settings=settings(**sections))
+
+
+OFF = {"on_drift": False, "on_decay": False}
+TRUTH_TABLE = [
+    # what is the case                                       settings.retrain       action      state
+    # -- calm, unknown, and too little for an alarm
+    ([],                                                     {},                    "nothing",  "calm"),
+    ([{"performance": None}],                                {},                    "nothing",  "calm"),
+    ([{"drift": inputs("unknown")}],                         {},                    "nothing",  "unknown"),
+    ([{"performance": live("unknown")}],                     {},                    "nothing",  "unknown"),
+    ([{"drift": inputs("calm", found("drift", severity="warning"))}], {},           "nothing",  "calm"),
+    ([DRIFT, {"earlier": ()}],                               {},                    "nothing",  "watching"),
+    ([DRIFT, {"drift": inputs()}],                           {},                    "nothing",  "watching"),
+    ([DRIFT, {"drift": inputs("unknown")}],                  {},                    "nothing",  "unknown"),
+    ([DECAY, {"earlier": ()}],                               {},                    "nothing",  "watching"),
+    # -- reasons for a challenger
+    ([DRIFT],                                                {},                    "retrain",  "alarm"),
+    ([DECAY],                                                {},                    "retrain",  "alarm"),
+    ([GONE],                                                 {},                    "retrain",  "alarm"),
+    ([OLD],                                                  {},                    "retrain",  "calm"),
+    ([OLD, {"drift": inputs("unknown")}],                    {},                    "retrain",  "unknown"),
+    ([{"new_days": 7}],                                      {"min_new_days": 7},   "retrain",  "calm"),
+    ([NOBODY],                                               {},                    "retrain",  "unknown"),
+    # -- reasons that are switched off
+    ([DRIFT],                                                OFF,                   "nothing",  "alarm"),
+    ([DECAY],                                                OFF,                   "nothing",  "alarm"),
+    ([OLD],                                                  {"max_age_days": None}, "nothing", "calm"),
+    ([{"new_days": 6}],                                      {"min_new_days": 7},   "nothing",  "calm"),
+    ([{"new_days": 600}],                                    {},                    "nothing",  "calm"),
+    # -- an alarm that a challenger would not answer
+    ([{"drift": inputs("calm", found("missing_predictions", at_once=True))}], {},   "nothing",  "alarm"),
+    ([{"performance": live("fine", found("label_coverage", at_once=True))}], {},    "nothing",  "alarm"),
+    # -- what makes a wish wait, each by itself
+    ([NULLS],                                                {},                    "nothing",  "alarm"),
+    ([OLD, {"earlier": (inputs("calm", found("constant"), back=2),)}], {},          "nothing",  "watching"),
+    ([DRIFT, {"absent_days": (ago(2),)}],                    {},                    "nothing",  "alarm"),
+    ([DRIFT, {"tried": "judged"}],                           {},                    "nothing",  "alarm"),
+    ([DRIFT, {"tried": "barred"}],                           {},                    "nothing",  "alarm"),
+    ([DRIFT, COOLING],                                       {},                    "nothing",  "alarm"),
+    ([OLD, COOLING],                                         {},                    "nothing",  "calm"),
+    ([DRIFT, COOLING],                                       {"cooldown_days": 6},  "retrain",  "alarm"),
+    ([DRIFT, SPENT],                                         {},                    "nothing",  "alarm"),
+    ([DRIFT, SPENT],                                         {"max_retrains_per_week": 3}, "retrain", "alarm"),
+    # -- nobody serves: nothing makes it wait; a champion that may not judge the day is champion enough
+    ([NOBODY, COOLING, SPENT, {"tried": "judged"}],          {},                    "retrain",  "unknown"),
+    ([NOBODY, {"anyone_serves": True}],                      {},                    "nothing",  "unknown"),
+    # -- the version before did better
+    ([{"rivalry": rival()}],                                 {},                    "rollback", "calm"),
+    ([DRIFT, {"rivalry": rival()}],                          {},                    "rollback", "alarm"),
+    ([OLD, COOLING, NULLS, {"rivalry": rival()}],            {},                    "rollback", "alarm"),
+    # -- not the newest day: it never asks, and never alarms
+    ([PAST],                                                 {},                    "nothing",  "calm"),
+    ([PAST, DRIFT],                                          {},                    "nothing",  "watching"),
+    ([PAST, OLD, {"rivalry": rival()}],                      {},                    "nothing",  "calm"),
+    ([PAST, NOBODY],                                         {},                    "nothing",  "unknown"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "retrain", "action", "state"), TRUTH_TABLE)
+def test_the_truth_table(facts: list[dict[str, Any]], retrain: dict[str, Any], action: str, state: str) -> None:
+    decision = ask(*facts, retrain=retrain)
+    assert (decision.action, decision.state) == (action, state)
+    assert decision.alarm is (state == "alarm")
+    assert (decision.request is not None) is (action == "retrain")
+    assert (decision.rollback is not None) is (action == "rollback")
+    assert decision.reasons
 
 
 class TestReasons:
-    def test_drift_and_age_are_both_given(self) -> None:
-        found = ask("drift", age=40)
-        assert found.reasons == ("drift: 7 columns", "age: version 3 has served 40 days, more than 28")
-        assert found.request is not None
-        assert found.request.reasons == found.reasons
-        assert found.request.asked_by == "monitor of 2013-06-01"
-
-    def test_waiting_says_what_it_waits_for_and_what_is_wished(self) -> None:
-        assert ask("drift", judged=2).reasons == (
-            "drift: 7 columns",
-            "waiting: a challenger was judged on 2013-05-30, cooldown is 7 days",
+    def test_all_that_wish_are_named_in_the_request(self) -> None:
+        decision = ask(DRIFT, DECAY, OLD, {"earlier": DRIFT["earlier"] + DECAY["earlier"], "new_days": 9},
+                       retrain={"min_new_days": 7})  # fmt: skip
+        assert decision.reasons == (
+            "drift on 2 of the newest 3 days: 7 columns",
+            "decay on 2 of the newest 3 days: the gap",
+            "age: version 3 has served 29 days, more than 28",
+            "new data: 9 days were labelled since 2013-05-02, retrain.min_new_days is 7",
         )
+        assert decision.request is not None
+        assert decision.request.reasons == decision.reasons
+        assert decision.request.asked_by == "monitor of 2013-06-01"
 
-    def test_drift_that_nobody_wants_to_hear_of_is_said_all_the_same(self) -> None:
-        assert ask("drift", on_drift=False).reasons == ("drift, but retrain.on_drift is off: 7 columns",)
+    def test_what_is_noticed_beside_a_wish_is_told_and_does_not_ask(self) -> None:
+        decision = ask(DECAY, {"earlier": ()}, OLD)
+        assert decision.reasons == (
+            "age: version 3 has served 29 days, more than 28",
+            "decay on 1 of the newest 3 days, an alarm needs 2: the gap",
+        )
+        assert decision.request is not None and decision.request.reasons == decision.reasons[:1]
 
-    def test_drift_that_could_not_be_measured_is_said(self) -> None:
-        assert ask("unknown").reasons == ("drift unknown: 7 columns",)
+    def test_what_speaks_for_itself_is_told_beside_the_columns_that_moved(self) -> None:
+        decision = ask({"drift": inputs("drift", found("drift"), found("new_category", at_once=True))})
+        assert decision.reasons == ("drift on 1 of the newest 3 days: 7 columns; new_category said",)
+
+    def test_what_the_days_verdict_says_already_is_not_told_twice(self) -> None:
+        report = inputs("drift", found("new_category", at_once=True))
+        told = report.model_copy(update={"reason": "new_category said; 7 columns"})
+        assert ask({"drift": told}).reasons == ("drift on 1 of the newest 3 days: new_category said; 7 columns",)
 
     def test_calm_says_how_long_the_champion_serves(self) -> None:
-        assert ask("calm", age=5).reasons == ("7 columns; the champion has served 5 days",)
+        assert ask().reasons == ("7 columns", "version 3 has served 20 days")
+
+    def test_what_could_not_be_measured_is_said(self) -> None:
+        assert ask({"drift": inputs("unknown"), "performance": live("unknown")}).reasons == (
+            "drift unknown: 7 columns",
+            "performance unknown: the gap",
+            "version 3 has served 20 days",
+        )
+
+    def test_an_alarm_that_nobody_wants_a_challenger_for_is_said_all_the_same(self) -> None:
+        assert ask(DRIFT, retrain=OFF).reasons[0] == (
+            "drift on 2 of the newest 3 days: 7 columns (retrain.on_drift is off)"
+        )
+        assert ask(DECAY, retrain=OFF).reasons[0].endswith("(retrain.on_decay is off)")
+
+    def test_findings_that_are_over_are_told_as_over(self) -> None:
+        assert ask(DRIFT, {"drift": inputs()}).reasons[0] == "drift on 2013-05-31, no more on 2013-06-01"
+
+    @pytest.mark.parametrize(
+        ("blocked", "said"),
+        [
+            (COOLING, "waiting until 2013-06-02: a challenger was judged on 2013-05-26, cooldown is 7 days"),
+            (SPENT, "waiting until 2013-06-05: challengers were asked for on 2013-05-29, 2013-05-31, retrain.max_"),
+            (
+                {"tried": "judged"},
+                "waiting until 2013-06-02: nothing new to train on, this very training was judged before",
+            ),
+            (
+                {"tried": "barred"},
+                "waiting until 2013-06-02: nothing new to train on, this very training was rolled back before",
+            ),
+            (
+                {"absent_days": (ago(2), ago(1))},
+                "waiting until 2013-06-07: data of 2013-05-30, 2013-05-31 are refused or missing; bring these days in",
+            ),
+            (
+                {"performance": live("fine", found("null_share"))},
+                "waiting until 2013-06-04: nobody retrains on broken data, found on 2013-06-01; correct these days",
+            ),
+        ],
+    )
+    def test_what_waits_says_why_and_until_when(self, blocked: dict[str, Any], said: str) -> None:
+        decision = ask(OLD, blocked)
+        assert decision.reasons[0] == "age: version 3 has served 29 days, more than 28"
+        assert decision.reasons[-1].startswith(said)
+
+    def test_all_that_makes_it_wait_is_told_at_once(self) -> None:
+        said = ask(DRIFT, COOLING, SPENT, {"tried": "judged"}).reasons
+        assert [reason.partition(":")[0] for reason in said[1:]] == [
+            "waiting until 2013-06-02", "waiting until 2013-06-02", "waiting until 2013-06-05",
+        ]  # fmt: skip
 
 
-class TestCooldown:
+class TestAlarm:
+    """An alarm needs findings on k of the newest n days, the newest among them."""
+
+    @pytest.mark.parametrize(
+        ("alarm_days", "backs", "is_alarm"),
+        [
+            ((1, 1), [0], True),
+            ((2, 3), [0], False),
+            ((2, 3), [0, 1], True),
+            ((2, 3), [0, 2], True),
+            ((2, 3), [0, 3], False),
+            ((2, 3), [1, 2], False),
+            ((3, 3), [0, 2], False),
+            ((3, 7), [0, 1, 6], True),
+            ((3, 7), [0, 1, 7], False),
+        ],
+    )
+    def test_k_of_n(self, alarm_days: tuple[int, int], backs: list[int], is_alarm: bool) -> None:
+        earlier = tuple(inputs("drift", back=back) for back in backs if back)
+        decision = ask({"drift": inputs("drift" if 0 in backs else "calm"), "earlier": earlier},
+                       drift={"alarm_days": alarm_days})  # fmt: skip
+        assert decision.alarm is is_alarm
+
+    def test_a_day_counts_once_however_much_was_found(self) -> None:
+        assert not ask({"drift": inputs("drift", found("drift"), found("new_category"))}).alarm
+        twice = (inputs("drift", back=1), inputs("drift", back=1))
+        assert not ask({"drift": inputs("drift"), "earlier": twice}, drift={"alarm_days": (3, 3)}).alarm
+
+    @pytest.mark.parametrize("earlier", [inputs("unknown", back=1), inputs("drift", back=1, version=2),
+                                         inputs("drift", back=1, version=None), inputs("drift", back=-1)])  # fmt: skip
+    def test_unknown_days_other_champions_and_later_days_count_for_nothing(self, earlier: DriftReport) -> None:
+        assert not ask({"drift": inputs("drift"), "earlier": (earlier,)}).alarm
+
+    def test_fewer_columns_than_declared_are_no_drift(self) -> None:
+        calm = inputs("calm", found("drift"))  # one column moved, drift.min_drifted_columns is 2
+        assert ask({"drift": calm, "earlier": (calm.model_copy(update={"day": ago(1)}),)}).state == "calm"
+
+    def test_a_feed_that_broke_is_not_drift_though_the_days_verdict_says_so(self) -> None:
+        broke = inputs("drift", found("null_share", at_once=True))
+        decision = ask({"drift": broke, "earlier": (inputs("drift", found("null_share"), back=1),)})
+        assert decision.reasons[0] == "broken data on 2 of the newest 3 days: null_share said"
+        assert decision.state == "alarm" and not any(reason.startswith("drift") for reason in decision.reasons)
+
+    def test_findings_of_different_names_do_not_add_up(self) -> None:
+        assert not ask({"drift": inputs("drift"), "earlier": (live("decay", back=1),)}).alarm
+
+    def test_a_fault_on_every_row_is_found_though_no_distance_could_be_measured(self) -> None:
+        decision = ask({"drift": inputs("unknown", found("null_share", at_once=True))})
+        assert (decision.action, decision.state) == ("nothing", "alarm")
+
+    def test_the_decay_of_another_version_is_not_this_champions(self) -> None:
+        decay = live("decay", found("decay", at_once=True), version=2)
+        assert not ask({"performance": decay}).alarm
+
+    def test_the_findings_of_the_day_are_kept_warnings_too(self) -> None:
+        warned, decayed = found("drift", severity="warning"), found("decay")
+        decision = ask({"drift": inputs("calm", warned), "performance": live("decay", decayed)})
+        assert (decision.findings, decision.champion_version) == ((warned, decayed), 3)
+
+
+class TestNewChampion:
+    @pytest.mark.parametrize(("served", "state"), [(0, "calm"), (6, "calm"), (7, "unknown")])
+    def test_one_too_new_to_be_measured_is_not_unknown(self, served: int, state: str) -> None:
+        """With labels a day late, the seventh labelled day is there on the eighth."""
+        new = ChampionFacts(version=3, promoted_on=ago(served))
+        assert ask({"champion": new, "performance": live("unknown")}).state == state
+
+
+class TestWaiting:
     @pytest.mark.parametrize(("judged", "action"), [(0, "nothing"), (6, "nothing"), (7, "retrain"), (None, "retrain")])
-    def test_it_ends_on_its_last_day(self, judged: int | None, action: str) -> None:
-        assert ask("drift", judged=judged).action == action
+    def test_the_cooldown_ends_on_its_last_day(self, judged: int | None, action: str) -> None:
+        assert ask(DRIFT, {"last_judged": None if judged is None else ago(judged)}).action == action
 
     def test_a_judgement_of_a_later_day_does_not_cool(self) -> None:
-        assert ask("drift", judged=-1).action == "retrain"
+        assert ask(DRIFT, {"last_judged": ago(-1)}).action == "retrain"
 
     def test_none_asks_on_the_day_of_the_judgement_itself(self) -> None:
-        assert ask("drift", judged=0, cooldown_days=0).action == "retrain"
+        assert ask(DRIFT, {"last_judged": DAY}, retrain={"cooldown_days": 0}).action == "retrain"
 
+    @pytest.mark.parametrize(
+        ("asked", "action"),
+        [([1, 2], "nothing"), ([1, 6], "nothing"), ([1, 7], "retrain"), ([1], "retrain"), ([-1, -2], "retrain"),
+         ([1, 1], "retrain"), ([1, 2, 30, 31], "nothing")],
+    )  # fmt: skip
+    def test_the_budget_is_of_the_week_before_the_day(self, asked: list[int], action: str) -> None:
+        assert ask(DRIFT, {"requests": tuple(map(ago, asked))}).action == action
 
-class TestAge:
-    def test_a_champion_may_serve_for_ever_if_no_age_is_set(self) -> None:
-        assert ask("calm", age=10_000, max_age_days=None).action == "nothing"
-
-    def test_drift_asks_without_an_age_too(self) -> None:
-        assert ask("drift", max_age_days=None).action == "retrain"
-
-
-class TestWithoutChampion:
-    @pytest.mark.parametrize("status", ["calm", "drift", "unknown"])
-    def test_it_asks_at_once_even_while_cooling(self, status: str) -> None:
-        found = ask(status, age=None, judged=0)
-        assert (found.action, found.reasons, found.alarm) == ("retrain", ("nobody was promoted",), False)
-        assert found.request is not None
-
-    def test_a_champion_that_may_not_judge_the_day_is_champion_enough(self) -> None:
-        found = ask("unknown", age=None, anyone_serves=True)
-        assert (found.action, found.alarm, found.request) == ("nothing", False, None)
-        assert found.reasons == ("drift unknown: nobody was promoted",)
-
-
-BETTER_BEFORE = Rivalry(
-    day=DAY,
-    champion_version=3,
-    rival_version=2,
-    days=6,
-    rows=5400,
-    gain=0.05,
-    low=0.01,
-    high=0.09,
-    reason="it was better",
-)
-
-
-def rival(
-    status: str = "calm", *, serves_now: bool = True, newest: date = DAY, automatic: bool = True, **changed: Any
-) -> Decision:
-    """Decide for `DAY` where the version before did better, but for what is ``changed``."""
-    return decide(
-        drift_report(status, on=DAY, reason="7 columns"),
-        champion=ChampionFacts(version=3, promoted_on=DAY - timedelta(days=100), serves_now=serves_now),
-        newest_day=newest,
-        last_judged=None,
-        policy=Retrain(max_age_days=None if status == "calm" else 28),
-        rivalry=BETTER_BEFORE.model_copy(update=changed),
-        rollback=Rollback(automatic=automatic, min_days=5),
-    )
+    def test_who_may_be_asked_again_on_a_day_is_asked_on_that_day(self) -> None:
+        """The day that is named is the first on which this alone no longer makes it wait."""
+        for blocked in (COOLING, SPENT):
+            until = date.fromisoformat(ask(OLD, blocked).reasons[-1].split()[2].rstrip(":"))
+            for day, action in ((until - timedelta(days=1), "nothing"), (until, "retrain")):
+                moved = {"drift": inputs(back=(DAY - day).days), "performance": None, "newest_day": day}
+                assert ask(OLD, blocked, moved).action == action
 
 
 class TestRollback:
     def test_a_version_before_that_does_better_beyond_noise_is_asked_back_with_the_evidence(self) -> None:
-        found = rival()
-        assert (found.action, found.alarm, found.request) == ("rollback", False, None)
-        assert found.reasons == ("it was better",)
-        assert found.rollback is not None
-        assert found.rollback.model_dump() == {
+        decision = ask({"rivalry": rival()})
+        assert decision.reasons == ("it was better",)
+        assert decision.rollback is not None
+        assert decision.rollback.model_dump() == {
             "asked_by": "monitor of 2013-06-01",
             "why": "it was better",
             "to_version": 2,
@@ -154,9 +340,8 @@ class TestRollback:
         }
 
     def test_it_goes_before_a_challenger_and_keeps_the_alarm(self) -> None:
-        found = rival("drift")
-        assert (found.action, found.alarm, found.request) == ("rollback", True, None)
-        assert found.reasons == ("drift: 7 columns", "it was better")
+        decision = ask(DRIFT, {"rivalry": rival()})
+        assert decision.reasons == ("drift on 2 of the newest 3 days: 7 columns", "it was better")
 
     @pytest.mark.parametrize(
         "lacking",
@@ -168,23 +353,38 @@ class TestRollback:
             {"champion_version": 4},
             {"champion_version": None},
             {"rival_version": None},
-            {"serves_now": False},
-            {"automatic": False},
-            {"newest": DAY + timedelta(days=1)},
         ],
         ids=", ".join,
     )
     def test_anything_less_rolls_nothing_back(self, lacking: dict[str, Any]) -> None:
-        found = rival(**lacking)
-        assert (found.action, found.rollback) == ("nothing", None)
+        assert ask({"rivalry": rival(**lacking)}).action == "nothing"
 
-    def test_what_was_not_measured_rolls_nothing_back(self) -> None:
-        assert ask("calm").rollback is None
+    def test_who_was_replaced_since_is_not_rolled_back_and_nobody_is_against_the_settings(self) -> None:
+        replaced = ChampionFacts(version=3, promoted_on=ago(20), serves_now=False)
+        assert ask({"rivalry": rival(), "champion": replaced}).action == "nothing"
+        assert ask({"rivalry": rival()}, rollback={"automatic": False}).action == "nothing"
 
 
-@pytest.mark.parametrize("age", [None, 5, 100])
-@pytest.mark.parametrize("status", ["calm", "drift", "unknown"])
-def test_a_day_that_is_not_the_newest_asks_for_nothing_and_never_alarms(status: str, age: int | None) -> None:
-    found = ask(status, age=age, newest=DAY + timedelta(days=1))
-    assert (found.action, found.alarm, found.request) == ("nothing", False, None)
-    assert "2013-06-01 is not the newest day (2013-06-02)" in found.reasons[0]
+def test_a_day_that_is_not_the_newest_says_so() -> None:
+    assert ask(PAST, DRIFT).reasons == (
+        "2013-06-01 is not the newest day (2013-06-02), so nothing is asked for on its behalf: 7 columns",
+    )
+
+
+KNOWN = {ago(n) for n in range(60)}
+
+
+class TestGaps:
+    def test_a_day_that_should_be_there_is_named(self) -> None:
+        assert gaps(KNOWN - {ago(3), ago(6), ago(7)}, last_day=DAY, days=7) == [ago(6), ago(3)]
+
+    def test_who_rests_on_sundays_misses_none(self) -> None:
+        assert gaps({day for day in KNOWN if day.weekday() != 6}, last_day=DAY, days=7) == []
+
+    def test_a_young_registry_misses_nothing(self) -> None:
+        assert gaps({DAY, ago(2), ago(9)}, last_day=DAY, days=7) == []
+
+    def test_a_long_window_looks_at_the_weeks_before_it(self) -> None:
+        """Of four weeks without Tuesdays, each is held against the Tuesdays before all of them."""
+        tuesdays = {day for day in KNOWN if day.weekday() == 1 and day > ago(28)}
+        assert gaps(KNOWN - tuesdays, last_day=DAY, days=28) == sorted(tuesdays)

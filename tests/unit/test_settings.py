@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,6 +20,7 @@ from ml.settings import (
     FilesSource,
     HistoryFeature,
     HttpSource,
+    MailKind,
     Settings,
     load,
     parse,
@@ -196,10 +197,22 @@ OUT_OF_RANGE: list[tuple[str, str, Any]] = [
     ("tune", "space", {"C": {"low": 0, "high": 1, "choices": [1]}}),
     ("score", "batch_rows", 0),
     ("drift", "window_days", 0), ("drift", "min_rows", 0), ("drift", "reference_rows", 99),
-    ("drift", "min_distance", 0), ("drift", "limit_factor", 0.99), ("drift", "limit_factor", float("inf")),
+    ("score", "adapt", "slope"), ("score", "adapt_days", 0), ("score", "adapt_share", 0), ("score", "adapt_share", 1.1),
+    ("score", "adapt_max_shift", 0), ("score", "adapt_max_shift", float("inf")),
+    ("drift", "min_distance", 0), ("drift", "min_prediction_distance", 0), ("drift", "methods", {"numeric": "ks"}),
+    ("drift", "methods", {"categorical": "wasserstein"}), ("drift", "methods", {"text": "domain_classifier"}),
+    ("drift", "false_alarms_per_quarter", 0), ("drift", "false_alarms_per_quarter", 6.1),
+    ("drift", "alarm_days", [0, 3]), ("drift", "alarm_days", [3, 2]), ("drift", "alarm_days", [1, 29]),
+    ("drift", "alarm_days", [2]), ("drift", "alarm_days", 2),
+    ("drift", "min_category_share", 0), ("drift", "min_category_share", 1),
+    ("drift", "min_null_jump", 0), ("drift", "min_null_jump", 1.1),
     ("drift", "min_drifted_columns", 0),
-    ("retrain", "max_age_days", 0), ("retrain", "cooldown_days", -1),
-    ("notify", "to", [""]),
+    ("performance", "window_days", 1), ("performance", "min_days", 1), ("performance", "min_days", 15),
+    ("performance", "confidence", 0.5), ("performance", "confidence", 1.0), ("performance", "max_gap", 0),
+    ("performance", "max_lost_skill", -0.01), ("performance", "min_label_coverage", 1.1),
+    ("retrain", "max_age_days", 0), ("retrain", "cooldown_days", -1), ("retrain", "min_new_days", 0),
+    ("retrain", "max_retrains_per_week", 0), ("retrain", "on_decay", "often"),
+    ("notify", "to", [""]), ("notify", "kinds", {"gossip": ["a@example.com"]}), ("notify", "kinds", {"held": [""]}),
 ]  # fmt: skip
 
 AT_THE_EDGE: list[tuple[str, str, Any]] = [
@@ -208,8 +221,12 @@ AT_THE_EDGE: list[tuple[str, str, Any]] = [
     ("land", "catch_up_days", 0), ("screen", "recent_days", 7), ("screen", "row_count_ratio", [0.0, 1.01]),
     ("pull", "min_days", 15), ("split", "holdout_days", 34), ("fit", "seed", 2**32 - 1), ("fit", "seed", 0),
     ("gate", "rules", {}), ("gate", "bootstrap_rounds", 200), ("gate", "min_days", 2),
-    ("drift", "limit_factor", 1.0), ("drift", "reference_rows", 100), ("retrain", "max_age_days", None),
-    ("retrain", "cooldown_days", 0), ("features", "history", [{"days": [1], "prior_rows": 0}]),
+    ("drift", "reference_rows", 100), ("drift", "alarm_days", [1, 1]), ("drift", "alarm_days", [28, 28]),
+    ("drift", "false_alarms_per_quarter", 6), ("drift", "min_null_jump", 1), ("score", "adapt_share", 1),
+    ("performance", "min_days", 14), ("performance", "max_lost_skill", 0), ("performance", "min_label_coverage", 0),
+    ("retrain", "max_age_days", None), ("retrain", "min_new_days", 1), ("retrain", "min_new_days", None),
+    ("retrain", "cooldown_days", 0), ("retrain", "max_retrains_per_week", 1), ("notify", "kinds", {"held": []}),
+    ("features", "history", [{"days": [1], "prior_rows": 0}]),
     ("pull", "days", 35), ("notify", "to", []),
 ]  # fmt: skip
 
@@ -267,6 +284,8 @@ class TestFitsTogether:
             ({"gate": bound("rmse")}, "does not measure: rmse; use any of"),
             ({"drift": {"structural": ["a"], "environment": ["a"]}}, "named twice under structural and environment: a"),
             ({"drift": {"structural": ["a", "a"]}}, "named twice under structural and environment: a"),
+            ({"drift": {"alarm_days": [4, 3]}}, "alarm_days must be [k, n] with 1 <= k <= n <= 28: k of the newest n"),
+            ({"performance": {"window_days": 5}}, "min_days (7) is more than window_days (5)"),
         ],
     )  # fmt: skip
     def test_what_contradicts_itself_is_refused(self, sections: dict[str, Any], expected: str) -> None:
@@ -288,6 +307,25 @@ class TestFitsTogether:
         rules = {"calibration": {"kind": "calibration", "max_error": 0.1, "max_gap": 0.1}}
         wrong = {"metric": "rmse", "rules": rules}
         assert "judges classification only" in said(task={"kind": "regression"}, gate=wrong)
+
+
+class TestRecipients:
+    """Who is told of which kind of mail."""
+
+    def test_everybody_is_told_everything_unless_said_otherwise(self) -> None:
+        notify = settings(notify={"to": ["team@example.com"]}).notify
+        assert {notify.recipients(kind) for kind in get_args(MailKind)} == {("team@example.com",)}
+
+    def test_approvers_are_asked_and_not_told_of_the_rest(self) -> None:
+        notify = settings(notify={"to": ["team@example.com"], "approvers": ["boss@example.com"]}).notify
+        assert notify.recipients("approval") == ("boss@example.com",)
+        assert notify.recipients("promoted") == ("team@example.com",)
+
+    def test_a_kind_may_have_its_own_recipients_or_nobody(self) -> None:
+        notify = settings(notify={"kinds": {"held": [], "drift": ["call@example.com"], "approval": []}}).notify
+        assert (notify.recipients("held"), notify.recipients("approval")) == ((), ())
+        assert notify.recipients("drift") == ("call@example.com",)
+        assert notify.recipients("decay") == ("ml-team@example.com",)
 
 
 class TestFrozen:

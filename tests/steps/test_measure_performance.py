@@ -1,0 +1,144 @@
+"""Predictions that were really served meet real labels, and the gate's promise is held against them."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ml.adapters.sources.demo import DemoSource
+from ml.records import LivePerformance
+from ml.steps import measure_performance, resolve
+from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
+
+DEMO = DemoSource(replay=False)
+SERVED = [LAST_DAY + timedelta(days=n) for n in range(9)]
+TODAY = SERVED[-1] + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def served_once(trained_once: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Nine days that the champion has scored, all of them labelled by the day after."""
+    world = trained_once.copied_to(tmp_path_factory.mktemp("served") / "home")
+    inputs = {("inputs", day): DEMO.inputs(day) for day in [*SERVED, TODAY]}
+    world.put(inputs | {("labels", day): DEMO.labels(day) for day in SERVED})
+    for day in SERVED:
+        world.score(day)
+    return world
+
+
+@pytest.fixture
+def served(served_once: World, tmp_path: Path) -> World:
+    return served_once.copied_to(tmp_path / "home")
+
+
+def measured(world: World, day: date = TODAY) -> LivePerformance:
+    return world.run(measure_performance, world.run(resolve, day))
+
+
+def kept(world: World, day: date = TODAY) -> Path:
+    return world.home / "storage" / "monitor" / f"day={day}"
+
+
+def test_what_was_served_meets_its_labels(served: World) -> None:
+    found = measured(served)
+    assert (found.labelled_day, found.champion_version, found.window_days) == (SERVED[-1], 1, 9)
+    assert (found.window_first_day, found.window_rows) == (SERVED[0], found.window_rows)
+    frames = [
+        pd.read_parquet(served.home / "storage" / "predictions" / f"day={day}" / "version=1.parquet").merge(
+            served.held("labels", day).dropna(subset=["late"]), on=list(served.settings.task.key)
+        )
+        for day in SERVED
+    ]
+    rows = pd.concat(frames)
+    assert found.window_rows == len(rows)
+    gap = found.window["gap"]
+    assert gap.value == pytest.approx((rows["prediction"] - rows["late"]).mean(), abs=1e-6)
+    assert gap.low is not None and gap.high is not None and gap.low < gap.value < gap.high
+    assert found.metrics["prevalence"] == pytest.approx(frames[-1]["late"].mean(), abs=1e-6)
+    assert found.label_coverage == pytest.approx(len(rows) / sum(len(served.held("inputs", day)) for day in SERVED))
+
+
+def test_the_promise_is_what_the_gate_saw(served: World) -> None:
+    found = measured(served)
+    metrics = served.services.tracking.run_metrics(served.services.tracking.version_tags(1)["run_id"])
+    assert found.promised["log_loss"] == pytest.approx(metrics["log_loss"], abs=1e-6)
+    assert found.promised["skill"] == pytest.approx(metrics["base_rate_log_loss"] - metrics["log_loss"], abs=1e-6)
+    assert found.status in {"fine", "decay"}
+
+
+def test_it_is_kept_and_the_same_again(served: World) -> None:
+    found = measured(served)
+    before = {path.name: path.read_bytes() for path in kept(served).iterdir()}
+    assert LivePerformance.model_validate_json(before["performance.json"]) == found
+    days = pd.read_csv(kept(served) / "performance_by_day.csv")
+    assert list(days["day"]) == [day.isoformat() for day in SERVED]
+    assert measured(served) == found
+    assert {path.name: path.read_bytes() for path in kept(served).iterdir()} == before
+
+
+def test_whether_the_day_itself_is_scored_already_makes_no_difference(served: World) -> None:
+    before = measured(served)
+    served.score(TODAY)
+    assert measured(served) == before
+
+
+def test_outcomes_that_turn_are_decay(served: World) -> None:
+    served.put({("labels", day): served.held("labels", day).assign(late=1.0) for day in SERVED})
+    found = measured(served)
+    assert found.status == "decay"
+    assert {finding.kind for finding in found.findings} >= {"decay"}
+    assert "version 1 predicts 0." in found.reason and "too low on average" in found.reason
+
+
+def test_too_few_labelled_days_are_unknown_and_are_measured_all_the_same(served: World) -> None:
+    found = measured(served, SERVED[3])
+    assert (found.status, found.window_days, found.labelled_day) == ("unknown", 3, SERVED[2])
+    assert "performance.min_days is 7" in found.reason
+    assert found.metrics["log_loss"] > 0
+
+
+def test_the_estimate_without_labels_is_of_a_named_day_and_knows_its_error(served: World) -> None:
+    found = measured(served.having(task={"label_delay_days": 3}))
+    assert (found.labelled_day, found.estimated_day) == (SERVED[-3], SERVED[-1])
+    assert found.estimated is not None and 0.2 < found.estimated < 1
+    assert found.estimate_error is not None and 0 < found.estimate_error < 0.5
+    assert set(found.estimated_metrics) == {"log_loss", "brier", "roc_auc", "prevalence"}
+
+
+def test_a_version_of_which_less_was_kept_is_unknown_not_fine(served: World) -> None:
+    gone = [path for path in served.home.rglob("*") if path.name in {"holdout.parquet", "predictions.parquet"}]
+    for path in gone:
+        if "artifacts" in path.parts:
+            path.unlink()
+    found = measured(served)
+    assert (found.status, found.promised, found.estimated) == ("unknown", {}, None)
+    assert "what the gate saw of it is not kept" in found.reason
+
+
+def test_what_never_came_is_named(served: World) -> None:
+    shutil.rmtree(served.home / "storage" / "predictions" / f"day={SERVED[-1]}")
+    found = measured(served)
+    assert (found.labelled_day, found.window_days) == (SERVED[-2], 8)
+    assert f"no predictions were served for {SERVED[-1]}" in found.reason
+    later = [TODAY + timedelta(days=n) for n in range(1, 10)]
+    served.put({("inputs", day): DEMO.inputs(day) for day in later})
+    (finding,) = [each for each in measured(served, later[-1]).findings if each.kind == "missing_labels"]
+    assert finding.severity == "alarm" and f"no labels of {TODAY}, and 7 days of asking" in finding.said
+
+
+def test_without_a_champion_nothing_is_claimed(seeded: World) -> None:
+    found = measured(seeded, LAST_DAY)
+    assert (found.status, found.champion_version, found.rows) == ("unknown", None, 0)
+    assert f"no champion serves {LAST_DAY}" in found.reason
+
+
+def test_forced_predictions_meet_their_labels_too(trained: World) -> None:
+    forced = trained.having(score={"force_future_model": True})
+    day = NEXT_DAY - timedelta(days=4)
+    forced.score(day)
+    found = measured(forced, day + timedelta(days=1))
+    assert found.labelled_day == day and found.rows > 0

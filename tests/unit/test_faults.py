@@ -1,0 +1,176 @@
+"""Each fault changes what it says, on its days, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from ml.core import faults
+from ml.core.faults import CATALOGUE, on_inputs, on_labels, parse
+from ml.errors import SettingsError
+from tests.builders import day, rows
+
+SPAN = f"from {day(3)} to {day(5)}"
+
+
+def inputs(days: int = 8) -> pd.DataFrame:
+    frame = rows(days=days).drop(columns=["late"])
+    return frame.assign(minute=np.tile(np.arange(0, 1440, 72), days))
+
+
+def changed(text: str, frame: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the affected days before and after the fault, after seeing that the others are untouched."""
+    true = inputs() if frame is None else frame
+    kept = true.copy()
+    arrived = on_inputs(parse(f"{text} {SPAN}"), true)
+    assert_frame_equal(true, kept)
+    is_true, is_arrived = (side["day"].between(day(3), day(5)) for side in (true, arrived))
+    assert_frame_equal(
+        true.loc[~is_true].reset_index(drop=True), arrived.loc[~is_arrived].reset_index(drop=True), check_dtype=False
+    )
+    return true.loc[is_true].reset_index(drop=True), arrived.loc[is_arrived].reset_index(drop=True)
+
+
+EXAMPLES = {
+    "COLUMN in UNIT": "number in km",
+    "COLUMN times FACTOR": "number times 1000",
+    "COLUMN shifted by MINUTES": "minute shifted by -300 minutes",
+    "COLUMNS stuck [by COLUMN]": "number stuck by origin",
+    "COLUMNS null": "number,minute null",
+    "COLUMN VALUE recoded NEW": "carrier A recoded B",
+    "COLUMN VALUE missing": "origin X missing",
+    "day duplicated": "day duplicated",
+    "outcome times FACTOR [where COLUMN >= NUMBER]": "outcome times 2 where minute >= 1080",
+}
+
+
+@pytest.mark.parametrize("kind", CATALOGUE)
+def test_every_entry_of_the_catalogue_can_be_read(kind: str) -> None:
+    fault = parse(f"{EXAMPLES[kind]}  from 2013-07-01")
+    assert (fault.kind, fault.first_day, fault.last_day) == (kind, date(2013, 7, 1), None)
+    assert fault.on_labels == (kind.startswith("outcome"))
+
+
+@pytest.mark.parametrize("text", [f"{example} {SPAN}" for example in EXAMPLES.values() if "outcome" not in example])
+def test_a_fault_arrives_alike_day_by_day_and_at_once(text: str) -> None:
+    """Whoever replays a year has one day in hand, and the true days before the fault."""
+    fault, true = parse(text), inputs()
+    before = true.loc[true["day"] < day(3)]
+    daily = [on_inputs(fault, part.reset_index(drop=True), before=before) for _, part in true.groupby("day")]
+    assert_frame_equal(pd.concat(daily, ignore_index=True), on_inputs(fault, true), check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("number in km", "names no first day"),
+        ("number in furlongs from 2013-07-01", "unit 'furlongs' is not one of km, C, m/s, hours"),
+        ("number in km from July", "Invalid isoformat"),
+        ("number in km from 2013-07-02 to 2013-07-01", "ends before it begins"),
+        ("gremlins from 2013-07-01", "nothing is known under that name"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_catalogue(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        parse(text)
+    assert all(entry in str(caught.value) for entry in CATALOGUE)
+
+
+@pytest.mark.parametrize("what", ["nowhere null", "number stuck by nowhere"])
+def test_a_column_that_is_not_there_is_refused(what: str) -> None:
+    with pytest.raises(SettingsError, match="do not have: nowhere"):
+        on_inputs(parse(f"{what} {SPAN}"), inputs())
+
+
+@pytest.mark.parametrize(("unit", "of", "gives"), [("km", 10, 16.09344), ("C", 212, 100), ("m/s", 10, 4.4704)])
+def test_units(unit: str, of: float, gives: float) -> None:
+    frame = inputs().assign(number=of)
+    assert changed(f"number in {unit}", frame)[1]["number"].unique() == pytest.approx([gives])
+
+
+def test_a_shifted_clock_stays_on_the_clock() -> None:
+    true, arrived = changed("minute shifted by 300")
+    assert arrived["minute"].tolist() == ((true["minute"] + 300) % 1440).tolist()
+    assert arrived["minute"].dtype == true["minute"].dtype
+
+
+def test_a_stuck_feed_repeats_the_last_value_before_of_each_group() -> None:
+    true = inputs()
+    last = true.loc[true["day"] == day(2)]
+    by_origin = last.groupby("origin")["number"].last()
+    _, arrived = changed("number stuck by origin")
+    assert arrived.groupby("origin")["number"].unique().map(list).to_dict() == {k: [v] for k, v in by_origin.items()}
+    _, arrived = changed("number stuck")
+    assert arrived["number"].unique().tolist() == [last["number"].iloc[-1]]
+
+
+def test_a_feed_cannot_be_stuck_at_nothing() -> None:
+    with pytest.raises(SettingsError, match="no earlier day is there"):
+        on_inputs(parse(f"number stuck from {day(0)}"), inputs())
+
+
+def test_a_null_feed_leaves_the_other_columns() -> None:
+    true, arrived = changed("number,minute null")
+    assert arrived[["number", "minute"]].isna().all(axis=None)
+    assert_frame_equal(arrived[["id", "carrier"]], true[["id", "carrier"]])
+
+
+def test_recoding_one_category_or_all() -> None:
+    true, arrived = changed("carrier A recoded Z")
+    assert ((true["carrier"] == "A") == (arrived["carrier"] == "Z")).all()
+    assert set(changed("carrier * recoded unknown")[1]["carrier"]) == {"unknown"}
+
+
+def test_a_missing_category_takes_its_rows_along() -> None:
+    true, arrived = changed("origin X missing")
+    assert_frame_equal(arrived, true.loc[true["origin"] != "X"].reset_index(drop=True))
+
+
+def test_a_duplicated_day_brings_every_row_twice() -> None:
+    true, arrived = changed("day duplicated")
+    assert arrived.groupby(["day", "id"]).size().unique().tolist() == [2]
+    assert len(arrived) == 2 * len(true)
+
+
+def test_a_doubled_rate_holds_where_it_says_and_keeps_unknown_outcomes() -> None:
+    true = rows(days=8, per_day=400, seed=1)
+    late = pd.Series(np.random.default_rng(1).random(len(true)) < 0.2).astype(float)
+    labels = true[["day", "id"]].assign(late=late.where(true["id"] % 50 > 0))
+    fault = parse(f"outcome times 2 where id >= 200 {SPAN}")
+    found = on_labels(fault, labels, true, key=["day", "id"], target="late")
+    inside = labels["day"].between(day(3), day(5)) & (labels["id"] >= 200)
+    assert_frame_equal(found.loc[~inside], labels.loc[~inside])
+    assert found["late"].isna().equals(labels["late"].isna())
+    assert found.loc[inside, "late"].mean() == pytest.approx(2 * labels.loc[inside, "late"].mean())
+    again = on_labels(fault, labels, true, key=["day", "id"], target="late")
+    assert_frame_equal(found, again)
+
+
+def test_a_rate_can_fall_and_never_rises_over_one() -> None:
+    labels = rows(days=1, per_day=100)[["day", "id", "late"]]
+    share = labels["late"].mean()
+    for factor, rate in ((0.5, share / 2), (9, 1.0)):
+        fault = parse(f"outcome times {factor} from {day(0)}")
+        found = on_labels(fault, labels, labels, key=["day", "id"], target="late")
+        assert found["late"].mean() == pytest.approx(rate, abs=0.01)
+
+
+def test_other_targets_are_multiplied() -> None:
+    labels = rows(days=1, regression=True)[["day", "id", "late"]]
+    found = on_labels(parse(f"outcome times 3 from {day(0)}"), labels, labels, key=["day", "id"], target="late")
+    assert found["late"].tolist() == (labels["late"] * 3).tolist()
+
+
+def test_faults_of_inputs_leave_labels_alone_and_the_other_way_round() -> None:
+    frame = inputs()
+    labels = rows(days=8)[["day", "id", "late"]]
+    assert on_labels(parse(f"number null {SPAN}"), labels, frame, key=["day", "id"], target="late") is labels
+    assert on_inputs(parse(f"outcome times 2 {SPAN}"), frame) is frame
+
+
+def test_the_units_are_named_in_the_catalogue() -> None:
+    assert all(unit in CATALOGUE["COLUMN in UNIT"] for unit in faults.UNITS)
