@@ -1,14 +1,14 @@
 """Train a challenger, judge it, and let it serve if it wins.
 
 ``pull → validate → split → tune → fit → evaluate → register → check → gate → refit → (ask, describe)
-→ approve → approved → promote``
+→ approve → approved → promote → tell``
 
 Asked for by **monitor** (drift, age, no champion), by a person (Trigger), or from the command line. A
 challenger that loses is a result: the run is green, **promote** is skipped, and the decision with every
 rule's evidence is in MLflow's decisions experiment. Where `gate.approval` wants a person, **ask** mails the
-approvers and **approve** waits for them; a *Reject*, and no answer in time, keep the champion. The same
-data, parameters and code are never trained twice, unless forced: the run then ends at **pull** and names
-the first one's outcome.
+approvers and **approve** waits for them; a *Reject*, and no answer in time, keep the champion. **tell** mails
+who serves from now on, and why. The same data, parameters and code are never trained twice, unless forced:
+the run then ends at **pull** and names the first one's outcome.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.approval import LONGEST_HOURS, QUESTION, Approve, answer_of
 from evergreen.defaults import DEFAULT_ARGS, TAGS
 from evergreen.forms import RETRAIN
+from evergreen.links import with_links
 from evergreen.stepping import Facts, asker, step
+from evergreen.verdicts import OUTCOME
 
 
 @dag(
@@ -118,11 +120,19 @@ def retrain() -> None:
     def promote(window: Facts, judgement: Facts) -> Facts:
         from ml.records import Judgement
 
-        approval = answer_of(get_current_context())
-        promotion = _on_window("promote", window, Judgement.model_validate(judgement), approval=approval)
+        judged, context = Judgement.model_validate(judgement), get_current_context()
+        promotion = _on_window("promote", window, judged, approval=answer_of(context))
+        context["ti"].xcom_push(OUTCOME, promotion)
         if not promotion["promoted"]:
             raise AirflowSkipException(f"held: {promotion['reason']}")
         return promotion
+
+    # A hold is told too, though promote is skipped then; what failed before it stays red.
+    @task(task_display_name="Mail what came of it", trigger_rule="none_failed_min_one_success")
+    def tell(window: Facts, judgement: Facts) -> None:
+        from evergreen.notifications import mail_outcome
+
+        mail_outcome(window, judgement)
 
     window = pull()
     evaluation = evaluate(window)
@@ -142,7 +152,7 @@ def retrain() -> None:
     )
     # A rejection skips what comes right behind it: not promote, which has to write it down.
     asked >> approve >> EmptyOperator(task_id="approved", task_display_name="Approved") >> promotion
-    asked >> promotion
+    asked >> promotion >> tell(window, judgement)
 
 
 def _on_window(verb: str, window: Facts, *records: object, **options: object) -> Facts:
@@ -155,4 +165,4 @@ def _on_window(verb: str, window: Facts, *records: object, **options: object) ->
     return step(run, Window.model_validate(window), *records, workspace=window["workspace"], **options)
 
 
-retrain()
+with_links(retrain())

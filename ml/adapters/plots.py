@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +12,9 @@ import matplotlib as mpl
 mpl.use("agg")
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
 
 AXES = {
     "roc": ("false_positive_rate", "true_positive_rate", "ROC"),
@@ -77,4 +81,73 @@ def calibration_png(table: pd.DataFrame, *, kind: str, dark: bool) -> bytes:
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=160, transparent=True, metadata={"Software": None})
         plt.close(figure)
+    return picture.getvalue()
+
+
+MAIL = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "#f6f7f9",
+    "axes.facecolor": "#f6f7f9",
+    "text.color": "#1b1f24",
+    "axes.labelcolor": "#1b1f24",
+    "xtick.color": "#3d444d",
+    "ytick.color": "#3d444d",
+    "axes.edgecolor": "#8a929c",
+}
+"""A light card of its own: readable whether a mail program turns dark or not."""
+LINES = (("#0b62a8", "o"), ("#b8500c", "s"), ("#6b4fa0", "^"))
+
+
+def distances_png(by_column: Mapping[str, Mapping[date, float]]) -> bytes:
+    """Draw how far up to three columns were from what is known, day by day, for a mail.
+
+    Parameters
+    ----------
+    by_column
+        By column and day: distance divided by its limit, so that 1 is the limit of each.
+    """
+    with mpl.rc_context(MAIL):
+        figure, axes = plt.subplots(figsize=(4.2, 2.5), layout="constrained")
+        for (column, found), (color, marker) in zip(by_column.items(), LINES, strict=False):
+            days = sorted(found)
+            axes.plot(days, [found[day] for day in days], color=color, marker=marker, markersize=4, label=column)
+        axes.axhline(1.0, color="#c4221a", linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.annotate("limit", (0.01, 1.0), xycoords=("axes fraction", "data"), color="#c4221a", va="bottom")
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("distance / limit")
+        figure.legend(loc="outside upper left", ncols=len(LINES), frameon=False, fontsize=9, columnspacing=1.2)
+        return _mail_png(figure, axes)
+
+
+def gap_png(by_day: Mapping[date, tuple[float, float, float]], *, bound: float, label: str) -> bytes:
+    """Draw a live figure with its interval, day by day, between the bounds of what is tolerated, for a mail.
+
+    Parameters
+    ----------
+    by_day
+        Value, lower and upper end by day; both ends are the value where no interval is known.
+    """
+    with mpl.rc_context(MAIL):
+        figure, axes = plt.subplots(figsize=(4.2, 2.5), layout="constrained")
+        days = sorted(by_day)
+        color, marker = LINES[0]
+        axes.vlines(days, [by_day[day][1] for day in days], [by_day[day][2] for day in days], color=color, alpha=0.45)
+        axes.plot(days, [by_day[day][0] for day in days], color=color, marker=marker, markersize=4)
+        axes.axhline(0.0, color="#8a929c", linewidth=1)
+        for edge in (-bound, bound):
+            axes.axhline(edge, color="#c4221a", linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.annotate("tolerated", (0.01, bound), xycoords=("axes fraction", "data"), color="#c4221a", va="bottom")
+        axes.set_ylabel(label)
+        return _mail_png(figure, axes)
+
+
+def _mail_png(figure: Figure, axes: Axes) -> bytes:
+    locator = AutoDateLocator(minticks=2, maxticks=5)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=200, metadata={"Software": None})
+    plt.close(figure)
     return picture.getvalue()

@@ -87,8 +87,10 @@ def model_links(judgement: Judgement, services: Services) -> list[tuple[str, str
 
 def version_link(role: str, version: int | None, services: Services) -> list[tuple[str, str]]:
     """Give the page of a model version, named by its role; empty where there is none."""
-    uri = services.environment.tracking.rstrip("/")
-    if version is None or not uri.startswith(("http://", "https://")):
+    from evergreen.links import mlflow_url
+
+    uri = mlflow_url(services)
+    if version is None or not uri:
         return []
     page = f"{uri}/#/models/{services.settings.task.name}/versions/{version}"
     return [(f"{role}: version {version} in MLflow", page)]

@@ -1,68 +1,81 @@
-"""Mail people what happened: rendered as HTML and as plain text, sent through Airflow's SMTP connection."""
+"""Tell people what happened: each kind of mail, rendered as HTML and as plain text, and put into the outbox."""
 
 from __future__ import annotations
 
 import logging
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from ml.records import ColumnDrift, Decision, DriftReport, LivePerformance, Rollback, RollbackRequest
+    from ml.records import (
+        Decision,
+        DriftReport,
+        LivePerformance,
+        Rollback,
+        RollbackRequest,
+    )
+    from ml.settings import MailKind
     from ml.wiring import Services
 
 log = logging.getLogger(__name__)
-CONNECTION = "smtp_default"
 TEMPLATES = Path(__file__).parent / "templates"
-WORST_COLUMNS = 8
 
 
-def mail_drift(drift: DriftReport, performance: LivePerformance, decision: Decision) -> None:
-    """Mail a day's drift alarm, once: a second run of the same day finds that it was sent."""
+def mail_monitoring(drift: DriftReport, performance: LivePerformance, decision: Decision) -> None:
+    """Mail what changed in the state of monitoring, if anything did, and send what waits in the outbox.
+
+    Only the newest day is told: what is found on a day that arrives late is in its report.
+    """
     from airflow.sdk import get_current_context
 
+    from evergreen import outbox
+    from evergreen.approval import version_link
+    from evergreen.watch import Watch
     from ml.wiring import open_services
 
     services = open_services()
-    shelf = services.shelf(f"monitor/day={drift.day}/version={drift.champion_version}")
-    if shelf.has("mailed.json"):
-        log.info("the alarm of %s was mailed before", drift.day)
+    newest = max(services.registry.days("inputs"))
+    if decision.day < newest:
+        log.info("nobody is told of %s: it is not the newest day, %s is", decision.day, newest)
+        outbox.flush(services.storage)
         return
-    subject = f"Drift on {drift.day}: {drift.reason.split(':')[0]}"
-    facts = {
-        "drift": drift,
-        "performance": performance,
-        "decision": decision,
-        "columns": worst_first(drift.columns),
-        "task": services.settings.task.name,
-        "did": sentence_of_action(decision),
-        "links": [
-            ("This Airflow run", run_link(get_current_context())),
-            ("The retrain", retrain_link(drift) if decision.action == "retrain" else ""),
-            ("Evidently report", drift.report_uri or ""),
-        ],
-    }
-    message_id = send("drift", subject, facts, services.settings.notify.to)
-    shelf.write_json("mailed.json", {"message_id": message_id, "subject": subject})
+    links = [
+        ("This Airflow run", run_link(get_current_context())),
+        ("The retrain", retrain_link(drift) if decision.action == "retrain" else ""),
+        ("Evidently report", drift.report_uri or ""),
+        *version_link("Champion", decision.champion_version, services),
+    ]
+    Watch(drift, performance, decision, services, tuple(links)).tell()
 
 
-def worst_first(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
-    """Order columns by how far they are over their limit, structural ones first."""
-    key = lambda column: (column.role != "structural", -(column.score or 0.0) / (column.limit or 1.0))  # noqa: E731
-    return sorted(columns, key=key)[:WORST_COLUMNS]
+def mail_outcome(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> None:
+    """Mail that a challenger was promoted or held, once for each decision.
 
+    Raises
+    ------
+    AirflowSkipException
+        If ``promote`` left no outcome: it was marked by hand.
+    """
+    from airflow.sdk import get_current_context
+    from airflow.sdk.exceptions import AirflowSkipException
 
-def sentence_of_action(decision: Decision) -> str:
-    """Say what the system did about it."""
-    if decision.action == "rollback" and decision.rollback:
-        back = decision.rollback.to_version
-        return f"Version {back or 'that served before'} comes back: {decision.rollback.why}"
-    if decision.action == "retrain":
-        return "A challenger has been asked for; it will serve only if it beats the champion on the same days."
-    return "No challenger was asked for: " + "; ".join(decision.reasons[1:] or decision.reasons)
+    from evergreen.verdicts import OUTCOME, verdict_facts
+    from ml.records import Judgement, Promotion, Window
+    from ml.wiring import open_services
+
+    context = get_current_context()
+    outcome = context["ti"].xcom_pull(task_ids="promote", key=OUTCOME)
+    if outcome is None:
+        raise AirflowSkipException("nothing to tell: 'promote' left no outcome, it was marked by hand")
+    promotion, services = Promotion.model_validate(outcome), open_services(run=window["workspace"])
+    known = Window.model_validate(window), Judgement.model_validate(judgement)
+    facts = verdict_facts(*known, promotion, services, services.tracking.decisions())
+    kind: MailKind = "promoted" if promotion.promoted else "held"
+    links = [("This Airflow run", run_link(context)), *facts["links"]]
+    about = f"decision={promotion.decision_id}" if promotion.decision_id else f"run={_safe(context['dag_run'].run_id)}"
+    post(kind, f"{kind}/{about}", "verdict", facts["headline"], facts | {"links": links}, services)
 
 
 def mail_approval(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -73,8 +86,6 @@ def mail_approval(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> di
     dict or None
         The question in words (`evergreen.approval.question`), or None if nobody need be asked.
     """
-    from urllib.parse import quote
-
     from airflow.sdk import get_current_context
 
     from evergreen import approval
@@ -86,20 +97,12 @@ def mail_approval(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> di
     if not approval.needs_person(judged, services.settings.gate):
         return None
     context = get_current_context()
-    place = services.workspace(window["workspace"])
-    asked_by = place.read_json("request.json")["asked_by"]
+    asked_by = services.workspace(window["workspace"]).read_json("request.json")["asked_by"]
     facts = approval.question(Window.model_validate(window), judged, services, asked_by=asked_by)
     run = context["dag_run"]
-    sent = f"asked/run={quote(run.run_id, safe='')}/clearing={run.clear_number}/version={judged.version}.json"
-    if place.has(sent):
-        log.info("the approvers were mailed before")
-        return facts
+    name = f"approval/run={_safe(run.run_id)}/clearing={run.clear_number}/version={judged.version}"
     links = [("Answer in Airflow", question_link(context)), *facts["links"]]
-    notify = services.settings.notify
-    told = "notify.approvers" if notify.approvers else "notify.to"
-    mail = facts | {"links": links, "told": told}
-    message_id = send("approval", facts["subject"], mail, notify.approvers or notify.to)
-    place.write_json(sent, {"message_id": message_id, "subject": facts["subject"]})
+    post("approval", name, "approval", facts["subject"], facts | {"links": links}, services)
     return facts
 
 
@@ -111,18 +114,20 @@ def mail_rollback(done: Rollback, request: RollbackRequest) -> None:
     from ml.wiring import open_services
 
     services = open_services()
-    shelf = services.shelf(f"rollbacks/decision={done.decision_id}")
-    if shelf.has("mailed.json"):
-        log.info("rollback %s was mailed before", done.decision_id)
-        return
     barred = done.decision_id in {entry.decision_id for entry in services.tracking.decisions(kinds=("rollback",))}
     facts = rollback_facts(done, request, services, barred=barred)
     subject = f"Rolled back: version {done.version} serves again instead of {facts['away']}"
     links = [("This Airflow run", run_link(get_current_context()))]
     for role, version in (("Serves again", done.version), ("Taken away", done.from_version)):
         links += version_link(role, version, services)
-    message_id = send("rollback", subject, facts | {"links": links}, services.settings.notify.to)
-    shelf.write_json("mailed.json", {"message_id": message_id, "subject": subject})
+    post(
+        "rolled_back",
+        f"rolled_back/decision={done.decision_id}",
+        "rollback",
+        subject,
+        facts | {"links": links},
+        services,
+    )
 
 
 def rollback_facts(
@@ -171,6 +176,7 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         cause = _origin(context.get("exception"))
         rejected = cause if isinstance(cause, DataRejected) else None
         instance, day = context["task_instance"], context.get("partition_key")
+        kind: MailKind = "data_refused" if rejected else "task_failed"
         what = "Data refused" if rejected else "Task failed"
         subject = f"{what}: {instance.dag_id}.{instance.task_id}" + (f" for {day}" if day else "")
         facts = {
@@ -184,7 +190,10 @@ def mail_failure(context: Mapping[str, Any]) -> None:
                 ("Validation report", (rejected.report_uri or "") if rejected else ""),
             ],
         }
-        send("failure", subject, facts, open_services().settings.notify.to)
+        name = f"{kind}/{facts['where']}/run={_safe(instance.run_id)}/try={getattr(instance, 'try_number', 0)}"
+        if getattr(instance, "map_index", -1) >= 0:
+            name += f"_of={instance.map_index}"
+        post(kind, name, "failure", subject, facts, open_services())
     except Exception:
         log.exception("the failure could not be mailed")
 
@@ -229,10 +238,9 @@ def question_link(context: Mapping[str, Any]) -> str:
 def _link(dag_id: str, run_id: str) -> str:
     from urllib.parse import quote
 
-    from airflow.sdk.configuration import conf
+    from evergreen.links import airflow_url
 
-    base = (conf.get("api", "base_url", fallback="") or "http://localhost:8080").rstrip("/")
-    return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
+    return f"{airflow_url()}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
 def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
@@ -252,24 +260,26 @@ def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
     return html, text
 
 
-def send(name: str, subject: str, facts: Mapping[str, Any], to: Sequence[str]) -> str:
-    """Render and send one mail to all of ``to``; return its message id.
+def post(
+    kind: MailKind, name: str, template: str, subject: str, facts: Mapping[str, Any], services: Services
+) -> str | None:
+    """Render a mail and put it into the outbox under its name; return its message id, None if nobody is told."""
+    from evergreen import outbox
 
-    The hook itself sends HTML only, so the message is built here and the hook gives connection,
-    sender and credentials.
-    """
-    from airflow.providers.smtp.hooks.smtp import SmtpHook
+    html, text = render(template, {"subject": subject, "told": told_under(kind, services), **facts})
+    return outbox.post(outbox.Letter(kind=kind, name=name, subject=subject, html=html, text=text), services)
 
-    html, text = render(name, {"subject": subject, **facts})
-    with SmtpHook(smtp_conn_id=CONNECTION) as hook:
-        message = EmailMessage()
-        message["Subject"] = " ".join(subject.split())
-        message["From"] = hook.from_email or "evergreen@localhost"
-        message["To"] = ", ".join(to)
-        message["Date"] = formatdate(localtime=False)
-        message["Message-ID"] = make_msgid(domain="evergreen.local")
-        message.set_content(text)
-        message.add_alternative(html, subtype="html")
-        hook._smtp_client.send_message(message)
-    log.info("mailed %r to %s", subject, ", ".join(to))
-    return str(message["Message-ID"])
+
+def told_under(kind: MailKind, services: Services) -> str:
+    """Name the key of ``params.yaml`` that says who gets mails of a kind."""
+    notify = services.settings.notify
+    if kind in notify.kinds:
+        return f"notify.kinds.{kind}"
+    return "notify.approvers" if kind == "approval" and notify.approvers else "notify.to"
+
+
+def _safe(part: str) -> str:
+    """Make one part of a name of something that may hold slashes."""
+    from urllib.parse import quote
+
+    return quote(part, safe="")

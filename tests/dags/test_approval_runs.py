@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.dags.postbox import smtp_server
 from tests.dags.world import Ran, World
@@ -39,22 +38,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         server.stop()
 
 
-@contextmanager
-def settings(world: World, *, approval: str, hours: float = 24.0, c: float = 0.001) -> Iterator[None]:
+def settings(world: World, *, approval: str, hours: float = 24.0, c: float = 0.001) -> AbstractContextManager[None]:
     """Let rules that any honest model passes judge, and people have the last word."""
-    path = world.home / "params.yaml"
-    kept = path.read_text(encoding="utf-8")
-    params = yaml.safe_load(kept)
-    params["pull"]["min_days"] = 30
-    params["fit"]["args"]["C"] = c
-    rules = {"base rate": {"kind": "base_rate"}, "champion": {"kind": "champion", "max_loss": 1.0}}
-    params["gate"] |= {"approval": approval, "approval_hours": hours, "rules": rules}
-    params["notify"]["approvers"] = APPROVERS
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
-    try:
-        yield
-    finally:
-        path.write_text(kept, encoding="utf-8")
+
+    def change(params: dict[str, Any]) -> None:
+        params["pull"]["min_days"] = 30
+        params["fit"]["args"]["C"] = c
+        rules = {"base rate": {"kind": "base_rate"}, "champion": {"kind": "champion", "max_loss": 1.0}}
+        params["gate"] |= {"approval": approval, "approval_hours": hours, "rules": rules}
+        params["notify"]["approvers"] = APPROVERS
+
+    return world.with_params(change)
 
 
 # --- chapter 1: nobody answers ----------------------------------------------------------------------
@@ -124,7 +118,8 @@ def test_the_question_shows_the_evidence(approved: tuple[Ran, dict[str, Any]]) -
 
 def test_the_approvers_are_mailed_once(approved: tuple[Ran, dict[str, Any]], world: World) -> None:
     ran, asked = approved
-    (mail,) = ran.mails
+    mail, outcome = ran.mails
+    assert outcome["Subject"] == "Version 2 was promoted"
     assert mail["Subject"] == asked["subject"]
     assert mail["To"] == ", ".join(APPROVERS)
     for kind in ("html", "plain"):
@@ -179,7 +174,8 @@ def test_without_approval_it_goes_straight_to_promote(unasked: Ran, world: World
     assert unasked.state == "success"
     assert unasked.states["approve"] == unasked.states["approved"] == "skipped"
     assert unasked.states["promote"] == "success"
-    assert unasked.mails == []
+    (outcome,) = unasked.mails
+    assert outcome["Subject"] == "Version 4 was promoted, instead of version 2"
     assert world.services.tracking.alias("champion") == 4
     assert world.decisions("promotion")[-1].get("approval") is None
 

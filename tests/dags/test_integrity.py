@@ -19,7 +19,7 @@ from tests.dags.airflow_home import PROJECT
 
 FILES = sorted((PROJECT / "dags").glob("*.py"))
 DAG_IDS = ["ingest", "monitor", "retrain", "rollback", "score"]
-MOST_LINES = {"retrain": 165, "monitor": 140}  # fifteen boxes, and ten
+MOST_LINES = {"retrain": 180, "monitor": 140}  # sixteen boxes, and ten
 ASKS = {("retrain", "approve")}
 """Waits for a person: the time limit is the question's own, and a second try would ask twice."""
 

@@ -148,7 +148,7 @@ def stack(clone: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess
 def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
     clone: Path, environment: dict[str, str], stack: tuple[subprocess.Popen[str], Path], tmp_path: Path
 ) -> None:
-    """The source loses today's destination codes: a correction, drift, one mail, one retrain."""
+    """The source takes to other destination codes: a correction, drift, one mail, one retrain."""
     launched, log = stack
     assert "training a first champion" not in log.read_text(), "a second start goes on where the first ended"
     day = max(path.name for path in (clone / "var/storage/predictions").glob("day=*")).removeprefix("day=")
@@ -156,7 +156,7 @@ def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
     airflow = Airflow(f"http://127.0.0.1:{environment['EVERGREEN_AIRFLOW_PORT']}", clone)
     airflow.clear("ingest", day)
 
-    mail = wait_for(lambda: next(iter(mails(clone, f"Drift on {day}")), None), "the alarm's mail")
+    mail = wait_for(lambda: next(iter(mails(clone, f"Drift since {day}")), None), "the alarm's mail")
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "dest" in text
@@ -164,7 +164,7 @@ def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
     assert "/dags/monitor/runs/" in html
     asked = wait_for(lambda: airflow.finished("retrain", f"monitor__{day}"), "the retrain that drift asked for")
     assert asked == "success"
-    assert len(mails(clone, "Drift on")) == 1
+    assert len(mails(clone, "Drift since")) == 1
     artefacts = PROJECT / "build" / "mails"
     artefacts.mkdir(parents=True, exist_ok=True)
     (artefacts / "e2e-drift.html").write_text(html)
@@ -176,12 +176,13 @@ def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
 
 
 def plant(clone: Path, day: date, folder: Path) -> None:
-    """Point the source at files that hold the demo's day, with every destination called XXX."""
+    """Point the source at files that hold the demo's day, with every destination under another code."""
     from ml.adapters.sources.demo import DemoSource
 
     demo = DemoSource(replay=True)
     for asked in (day, date.fromordinal(day.toordinal() - 1)):
-        inputs = demo.inputs(asked).assign(dest="XXX")
+        inputs = demo.inputs(asked)
+        inputs["dest"] = "K" + inputs["dest"]
         inputs.to_parquet(folder / f"inputs-{asked}.parquet", index=False)
         demo.labels(asked).to_parquet(folder / f"labels-{asked}.parquet", index=False)
     params = yaml.safe_load((clone / "params.yaml").read_text())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ml.settings import PROJECT_ROOT
 from tests.dags.airflow_home import isolate
-from tests.dags.postbox import Postbox, smtp_connection, smtp_server
+from tests.dags.postbox import Postbox, free_port, smtp_connection, smtp_server
 
 isolate()
 
@@ -23,3 +27,30 @@ def postbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Postbox]:
         yield caught
     finally:
         server.stop()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lead the environment to an installation of its own, with the project's settings."""
+    for name in [name for name in os.environ if name.startswith(("EVERGREEN_", "AWS_"))]:
+        if name != "EVERGREEN_TEST_AIRFLOW_HOME":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path))
+    monkeypatch.setenv("EVERGREEN_PARAMS", str(PROJECT_ROOT / "params.yaml"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.test:5000")
+    return tmp_path
+
+
+@pytest.fixture
+def services(home: Path) -> Any:
+    from ml.wiring import open_services
+
+    return open_services()
+
+
+@pytest.fixture
+def dead_server(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Lead Airflow's connection to a port on which nobody listens; return the port."""
+    port = free_port()
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", smtp_connection(port))
+    return port

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import re
-import socket
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evergreen import approval, notifications
+from evergreen import approval, notifications, outbox, verdicts
 
 from ml.errors import DataRejected, SettingsError
 from ml.records import (
-    ColumnDrift,
-    Decision,
-    DriftReport,
     Judgement,
-    LivePerformance,
-    RetrainRequest,
+    Logged,
+    Promotion,
     Rollback,
     RollbackRequest,
     Ruling,
     Verdict,
     Window,
 )
-from tests.dags.postbox import Postbox, smtp_connection
+from ml.settings import Gate, Notify
+from ml.wiring import Services
+from tests.dags.postbox import Postbox
+
+pytestmark = pytest.mark.usefixtures("home")
 
 DAY = date(2013, 4, 1)
 MAILS = Path(__file__).resolve().parents[2] / "build" / "mails"
@@ -34,46 +34,6 @@ EVIL = "<script>alert('x')</script>"
 LONG = "s3://evergreen-storage/" + "a-very-long-prefix-without-any-space/" * 6 + "drift.html"
 
 
-def column(name: str, score: float | None, limit: float | None = 0.1, role: Any = "structural") -> ColumnDrift:
-    moved = score is not None and limit is not None and score > limit
-    return ColumnDrift(column=name, role=role, method="wasserstein", score=score, limit=limit, drifted=moved)
-
-
-DRIFT = DriftReport(
-    day=DAY,
-    status="drift",
-    champion_version=3,
-    reason="2 of 7 structural columns moved: sched_dep_minute 1.45 (limit 0.10), distance 0.83 (limit 0.10)",
-    current_first_day=date(2013, 3, 26),
-    current_rows=6344,
-    columns=(
-        column("carrier", 0.011),
-        column("distance", 0.827),
-        column("sched_dep_minute", 1.446),
-        column("temp", 4.2, 3.783, "environment"),
-        column("visib", None, 1.46, "environment"),
-        column("dest", 0.038),
-        column("origin", 0.002),
-        column("clock_minutes", 0.015, 0.107),
-        column("sched_arr_minute", 0.015),
-    ),
-    report_uri="/srv/evergreen/var/storage/monitor/day=2013-04-01/version=3/drift.html",
-)
-PERFORMANCE = LivePerformance(
-    day=DAY,
-    labelled_day=date(2013, 3, 31),
-    rows=954,
-    metrics={"log_loss": 0.5412, "roc_auc": 0.6123, "brier": 0.1834},
-    reason="version 3 on 954 labelled rows",
-)
-ASKED = Decision(
-    day=DAY,
-    action="retrain",
-    reasons=(f"drift: {DRIFT.reason}",),
-    alarm=True,
-    request=RetrainRequest(asked_by="monitor of 2013-04-01", reasons=("drift",)),
-)
-WAITING = "waiting: a challenger was judged on 2013-03-29, cooldown is 7 days"
 RUN = "http://airflow.test:8080/dags/ingest/runs/scheduled__2013-04-01"
 FAILURES: tuple[dict[str, object], ...] = (
     {
@@ -140,11 +100,54 @@ BACK_ASKED = RollbackRequest(
 SERVICES: Any = SimpleNamespace(
     settings=SimpleNamespace(
         task=SimpleNamespace(name="flight-delay"),
-        gate=SimpleNamespace(metric="log_loss", approval_hours=24.0),
+        gate=Gate.model_validate(
+            {
+                "rules": {
+                    "discrimination": {"kind": "bound", "metric": "roc_auc", "at_least": 0.55},
+                    "champion": {"kind": "champion", "min_gain": 0.001},
+                    "package": {"kind": "package"},
+                }
+            }
+        ),
         rollback=SimpleNamespace(confidence=0.99),
     ),
     environment=SimpleNamespace(tracking="http://mlflow.test:5000"),
 )
+
+
+def logged(kind: str, decision_id: str, effective_day: date | None = None, **payload: Any) -> Logged:
+    return Logged(
+        decision_id=decision_id,
+        kind=kind,
+        decided_at=datetime(2013, 4, 1, 9, tzinfo=UTC),
+        fingerprint="f" * 64,
+        effective_day=effective_day,
+        payload=payload,
+    )
+
+
+DECISIONS = (
+    logged("promotion", "o", date(2013, 3, 20), version=4, window_last_day="2013-03-19"),
+    logged(
+        "promotion",
+        "p",
+        date(2013, 4, 2),
+        version=5,
+        window_last_day="2013-03-31",
+        verdict=JUDGEMENT.verdict.model_dump(mode="json"),
+        asked_by="monitor of 2013-04-01",
+    ),
+)
+LOST = RULINGS[2].model_copy(update={"passed": False, "reason": "log_loss is lower by 0.0002, min_gain is 0.001"})
+UNKNOWN = RULINGS[3].model_copy(update={"passed": None, "reason": "not checked"})
+
+
+def held_facts(**changes: Any) -> dict[str, Any]:
+    verdict = Verdict(decision="hold", reasons=(LOST.reason,), rulings=(*RULINGS[:2], LOST, UNKNOWN))
+    held = logged("hold", "h", version=5, verdict=verdict.model_dump(mode="json"), asked_by="anna")
+    promotion = Promotion(promoted=False, version=5, previous_version=4, decision_id="h", reason=LOST.reason)
+    facts = verdicts.verdict_facts(WINDOW, JUDGEMENT, promotion, SERVICES, (DECISIONS[0], held))
+    return facts | {"subject": facts["headline"], "told": "notify.to"} | changes
 
 
 def approval_facts(judgement: Judgement = JUDGEMENT, **changes: Any) -> dict[str, Any]:
@@ -153,29 +156,23 @@ def approval_facts(judgement: Judgement = JUDGEMENT, **changes: Any) -> dict[str
     return facts | {"links": [answer, *facts["links"]], "told": "notify.approvers"} | changes
 
 
+def verdict_facts(promotion: Promotion | None = None, **changes: Any) -> dict[str, Any]:
+    said = Promotion(promoted=True, version=5, previous_version=4, decision_id="p", reason="all rules passed")
+    facts = verdicts.verdict_facts(WINDOW, JUDGEMENT, promotion or said, SERVICES, DECISIONS)
+    return facts | {"subject": facts["headline"], "told": "notify.to"} | changes
+
+
 def rollback_facts(request: RollbackRequest = BACK_ASKED, **changes: Any) -> dict[str, Any]:
     facts = notifications.rollback_facts(BACK, request, SERVICES)
     links = [("This Airflow run", RUN), *approval.version_link("Serves again", 4, SERVICES)]
-    return facts | {"subject": "Rolled back", "links": links} | changes
+    return facts | {"subject": "Rolled back", "links": links, "told": "notify.to"} | changes
 
 
-def drift_facts(**changes: Any) -> dict[str, Any]:
-    facts = {
-        "subject": "Drift on 2013-04-01: 2 of 7 structural columns moved",
-        "drift": DRIFT,
-        "performance": PERFORMANCE,
-        "decision": ASKED,
-        "columns": notifications.worst_first(DRIFT.columns),
-        "task": "flight-delay",
-        "did": notifications.sentence_of_action(ASKED),
-        "links": [("This Airflow run", RUN), ("Evidently report", DRIFT.report_uri)],
-    }
-    return facts | changes
-
-
-def context(error: BaseException | None, day: str | None = "2013-04-01") -> dict[str, Any]:
+def context(error: BaseException | None, day: str | None = "2013-04-01", tried: int = 1) -> dict[str, Any]:
     """Give what Airflow calls a failure callback with, as far as it is read."""
-    instance = SimpleNamespace(dag_id="ingest", task_id="screen", run_id="scheduled__2013-04-01")
+    instance = SimpleNamespace(
+        dag_id="ingest", task_id="screen", run_id="scheduled__2013-04-01", try_number=tried, map_index=-1
+    )
     return {"task_instance": instance, "partition_key": day, "exception": error}
 
 
@@ -194,38 +191,6 @@ def visible(html: str) -> str:
 
 
 # --- what a mail says -------------------------------------------------------------------------------
-
-
-def test_a_drift_mail_says_what_moved_how_far_and_what_follows() -> None:
-    html, text = notifications.render("drift", drift_facts())
-    for said in (visible(html), " ".join(text.split())):
-        assert "2 of 7 structural columns moved" in said
-        assert said.index("1.446") < said.index("0.827") < said.index("0.011")
-        assert "1.446" in said
-        assert "0.827" in said
-        assert "A challenger has been asked for" in said
-        assert "version 3 on 954 labelled rows" in said
-        assert "6,344 rows" in said
-        assert "drift.html" in said
-        assert "None" not in said
-
-
-def test_structural_columns_come_first_and_the_farthest_over_their_limit() -> None:
-    found = [entry.column for entry in notifications.worst_first(DRIFT.columns)]
-    assert found[:2] == ["sched_dep_minute", "distance"]
-    assert found[-1] == "temp"
-    assert len(found) == notifications.WORST_COLUMNS
-
-
-def test_a_column_without_score_or_limit_is_unknown() -> None:
-    html, text = notifications.render("drift", drift_facts(columns=[column("visib", None, None)]))
-    assert visible(html).count("unknown") == 2
-    assert text.count("unknown") == 2
-
-
-def test_what_is_waited_for_is_said() -> None:
-    waits = Decision(day=DAY, action="nothing", reasons=("drift: 2 of 7", WAITING), alarm=True)
-    assert notifications.sentence_of_action(waits) == f"No challenger was asked for: {WAITING}"
 
 
 def test_an_approval_mail_shows_the_evidence_and_where_to_answer() -> None:
@@ -260,7 +225,7 @@ def test_a_rollback_mail_says_from_to_why_and_what_happens_next() -> None:
 def test_an_alias_that_is_brought_back_bars_nobody() -> None:
     done = BACK.model_copy(update={"from_version": None, "reason": "the alias was moved by hand; it is back"})
     facts = notifications.rollback_facts(done, BACK_ASKED, SERVICES, barred=False)
-    html, text = notifications.render("rollback", facts | {"subject": "s", "links": []})
+    html, text = notifications.render("rollback", facts | {"subject": "s", "links": [], "told": "notify.to"})
     for said in (visible(html), " ".join(text.split())):
         assert "instead of nobody" in said
         assert "the alias was moved by hand" in said
@@ -278,12 +243,59 @@ def test_a_rollback_by_hand_claims_no_evidence() -> None:
         assert "None" not in said
 
 
-ALL_MAILS = ["approval", "drift", "failure", "rollback"]
+def test_a_promoted_mail_says_who_serves_since_when_why_and_on_what_evidence() -> None:
+    html, text = notifications.render("verdict", verdict_facts())
+    for said in (visible(html), " ".join(text.split())):
+        assert "version 5 was promoted, instead of version 4" in said
+        assert "It serves the days from 2013-04-02 on" in said
+        assert "asked for by monitor of 2013-04-01" in said
+        assert [said.index(ruling.rule) for ruling in RULINGS] == sorted(said.index(r.rule) for r in RULINGS)
+        assert "What to do" not in said
+        assert "None" not in said
+    assert "http://mlflow.test:5000/#/models/flight-delay/versions/5" in text
+    assert "http://mlflow.test:5000/#/models/flight-delay/versions/4" not in text
 
 
-def test_an_alarm_that_ends_in_a_rollback_says_so() -> None:
-    back = Decision(day=DAY, action="rollback", reasons=("drift",), alarm=True, rollback=BACK_ASKED)
-    assert notifications.sentence_of_action(back).startswith("Version 4 comes back: version 4 did better")
+def test_a_held_mail_says_which_rules_held_what_to_do_and_who_goes_on() -> None:
+    html, text = notifications.render("verdict", held_facts())
+    for said in (visible(html), " ".join(text.split())):
+        assert "version 5 was held by champion, package" in said
+        assert "Version 4 goes on serving; it is champion since 2013-03-20" in said
+        assert "champion: nothing: as far as these days can tell" in said
+        assert "package: evidence is missing" in said
+        assert "discrimination:" not in said
+        assert "None" not in said
+    assert "http://mlflow.test:5000/#/models/flight-delay/versions/4" in text
+
+
+def test_a_rejection_is_told_as_one_and_a_first_hold_says_that_nobody_serves() -> None:
+    rejected = logged("rejection", "r", version=5, verdict=JUDGEMENT.verdict.model_dump(mode="json"))
+    promotion = Promotion(promoted=False, version=5, previous_version=None, decision_id="r", reason="rejected by anna")
+    facts = verdicts.verdict_facts(WINDOW, JUDGEMENT, promotion, SERVICES, [rejected])
+    assert facts["headline"] == "Version 5 was not approved"
+    assert facts["advice"] == [verdicts.BY_HAND]
+    assert "Nobody serves yet" in facts["serves"]
+
+
+def test_what_held_though_every_rule_passed_is_the_reason_given() -> None:
+    held = logged("hold", "h", version=5, verdict=JUDGEMENT.verdict.model_dump(mode="json"))
+    promotion = Promotion(promoted=False, version=5, previous_version=4, decision_id="h", reason="rolled back before")
+    facts = verdicts.verdict_facts(WINDOW, JUDGEMENT, promotion, SERVICES, [held])
+    assert facts["headline"] == "Version 5 was held"
+    assert facts["reason"] == "rolled back before"
+    assert len(facts["advice"]) == 1
+
+
+def test_every_kind_of_rule_has_its_advice() -> None:
+    from typing import get_args
+
+    from ml.settings import Rule
+
+    kinds = {member.model_fields["kind"].annotation.__args__[0] for member in get_args(get_args(Rule)[0])}
+    assert set(verdicts.ADVICE) == kinds
+
+
+ALL_MAILS = ["approval", "failure", "rollback", "verdict"]
 
 
 @pytest.mark.parametrize("name", ALL_MAILS)
@@ -293,7 +305,9 @@ def test_values_of_the_data_are_never_markup(name: str) -> None:
     facts = {
         "approval": approval_facts(rulings=rulings, claim=EVIL, trained=EVIL, subject=EVIL, links=[(EVIL, EVIL)]),
         "rollback": rollback_facts(RollbackRequest(asked_by=EVIL, why=EVIL), task=EVIL, numbers=[(EVIL, EVIL)]),
-        "drift": drift_facts(columns=[column(EVIL, 0.5)], did=EVIL, task=EVIL, subject=EVIL, links=[(EVIL, EVIL)]),
+        "verdict": verdict_facts(
+            rulings=rulings, reason=EVIL, headline=EVIL, serves=EVIL, advice=[EVIL], task=EVIL, links=[(EVIL, EVIL)]
+        ),
         "failure": failure_facts(error=EVIL, failures=failures, what=EVIL, where=EVIL, day=EVIL, subject=EVIL),
     }[name]
     html, text = notifications.render(name, facts)
@@ -312,9 +326,8 @@ def test_a_link_is_one_only_if_it_leads_to_the_web() -> None:
 
 def facts_of(name: str) -> dict[str, Any]:
     """Give what one of the mails says."""
-    return {"approval": approval_facts, "rollback": rollback_facts, "drift": drift_facts, "failure": failure_facts}[
-        name
-    ]()
+    given = {"approval": approval_facts, "rollback": rollback_facts, "verdict": verdict_facts, "failure": failure_facts}
+    return given[name]()
 
 
 @pytest.mark.parametrize("name", ALL_MAILS)
@@ -347,6 +360,7 @@ def failure_facts(**changes: Any) -> dict[str, Any]:
         "error": str(REFUSED),
         "failures": list(FAILURES),
         "links": [("This Airflow run", RUN), ("Validation report", REFUSED.report_uri)],
+        "told": "notify.to",
     }
     return facts | changes
 
@@ -354,23 +368,34 @@ def failure_facts(**changes: Any) -> dict[str, Any]:
 # --- sending ----------------------------------------------------------------------------------------
 
 
-def test_a_mail_arrives_at_everyone_in_both_forms(postbox: Postbox) -> None:
+def test_a_mail_arrives_at_everyone_in_both_forms(postbox: Postbox, services: Services) -> None:
     to = ("ml-team@example.com", "on-call@example.com")
-    message_id = notifications.send("drift", "Drift on a day:\nwith a break", drift_facts(), to)
+    told = Services(services.settings.model_copy(update={"notify": Notify(to=to)}), services.environment)
+    subject = "Rolled back on a day:\nwith a break"
+    message_id = notifications.post("rolled_back", "rolled_back/1", "rollback", subject, rollback_facts(), told)
     (mail,) = postbox.messages
     assert postbox.recipients == [list(to)]
-    assert mail["Subject"] == "Drift on a day: with a break"
+    assert mail["Subject"] == "Rolled back on a day: with a break"
     assert mail["From"] == "evergreen@localhost"
     assert mail["Message-ID"] == message_id
     assert mail["Date"]
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
 
 
-def test_letters_beyond_ascii_arrive(postbox: Postbox) -> None:
-    notifications.send("failure", "Überraschung — 東京", failure_facts(error="Zürich → 東京"), ["a@example.com"])
+def test_letters_beyond_ascii_and_breaks_in_a_subject_arrive(postbox: Postbox, services: Services) -> None:
+    facts = failure_facts(error="Zürich → 東京")
+    notifications.post("task_failed", "task_failed/1", "failure", "Überraschung —\n東京", facts, services)
     (mail,) = postbox.messages
     assert mail["Subject"] == "Überraschung — 東京"
     assert all("Zürich → 東京" in said for said in both(mail))
+
+
+def test_the_foot_names_the_key_that_says_who_is_told(services: Services) -> None:
+    notify = Notify.model_validate({"approvers": ["boss@example.com"], "kinds": {"held": []}})
+    told = Services(services.settings.model_copy(update={"notify": notify}), services.environment)
+    found = [notifications.told_under(kind, told) for kind in ("drift", "held", "approval")]
+    assert found == ["notify.to", "notify.kinds.held", "notify.approvers"]
+    assert notifications.told_under("approval", services) == "notify.to"
 
 
 def test_a_refusal_is_mailed_with_its_evidence(postbox: Postbox) -> None:
@@ -425,13 +450,22 @@ def test_a_message_for_people_is_not_lost_to_the_error_behind_it(postbox: Postbo
     assert all("give the run a day" in said and "bad iso" not in said for said in both(mail))
 
 
-def test_a_dead_mail_server_does_not_hide_the_failure(
+def test_each_failure_is_mailed_and_none_twice(postbox: Postbox) -> None:
+    for tried in (1, 1, 2):
+        notifications.mail_failure(context(ValueError("x"), tried=tried))
+    assert len(postbox.messages) == 2
+
+
+def test_a_dead_mail_server_does_not_hide_the_failure_and_loses_nothing(dead_server: int, services: Services) -> None:
+    notifications.mail_failure(context(ValueError("x")))
+    (waits,) = outbox.waiting(services.storage)
+    assert waits.startswith("task_failed/ingest.screen/")
+
+
+def test_a_broken_installation_does_not_hide_the_failure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", smtp_connection(port))
+    monkeypatch.setenv("EVERGREEN_PARAMS", "/nowhere/params.yaml")
     notifications.mail_failure(context(ValueError("x")))
     assert "the failure could not be mailed" in caplog.text
 
@@ -461,7 +495,8 @@ def test_sample_mails_can_be_looked_at() -> None:
         "approval-of-refit": ("approval", approval_facts(refit)),
         "rollback": ("rollback", rollback_facts()),
         "rollback-by-hand": ("rollback", rollback_facts(RollbackRequest(asked_by="anna", why="it misjudges Sundays"))),
-        "drift": ("drift", drift_facts()),
+        "promoted": ("verdict", verdict_facts()),
+        "held": ("verdict", held_facts()),
         "refused": ("failure", failure_facts()),
         "failed": ("failure", crash | {"error": "KeyError: 'log_loss'"}),
     }

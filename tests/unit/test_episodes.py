@@ -1,0 +1,212 @@
+"""Episodes: told when they open, when they get worse and when they are over; never in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from ml.core.episodes import Day, Episode, Event, Family, follow
+from ml.core.signs import KINDS
+from ml.records import Finding
+
+DAY = date(2013, 4, 1)
+MOVED = Finding(kind="drift", severity="alarm", said="distance moved", column="distance")
+OTHER = Finding(kind="drift", severity="alarm", said="origin moved", column="origin")
+NULLS = Finding(kind="null_share", severity="alarm", said="visib is null", column="visib", at_once=True)
+WARNING = Finding(kind="drift", severity="warning", said="it is warm", column="temp")
+DECAY = Finding(kind="decay", severity="alarm", said="the gap is 0.2")
+UNKNOWN = "unknown"
+KofN = (2, 3)
+
+
+def a_day(number: int, *findings: Finding, version: int | None = 3, **facts: Any) -> Day:
+    """Build a day; without further word it raises an alarm if anything on it could."""
+    alarm = any(finding.severity == "alarm" for finding in findings)
+    return Day(DAY + timedelta(days=number), version, findings, **({"alarm": alarm} | facts))
+
+
+def story(*days: Day, family: Family = "drift", alarm_days: tuple[int, int] = KofN) -> list[tuple[Event, ...]]:
+    """Follow a family over days, each the newest one when it comes; give what happened on each."""
+    before: Episode | None = None
+    told = []
+    for number, today in enumerate(days):
+        events = follow(before, today, days[:number], family=family, alarm_days=alarm_days)
+        before = events[-1].episode if events else before
+        told.append(events)
+    return told
+
+
+def mailed(told: Sequence[tuple[Event, ...]]) -> list[list[str]]:
+    return [[event.what for event in events if event.what != "repeat"] for events in told]
+
+
+def test_calm_days_say_nothing() -> None:
+    assert story(a_day(0), a_day(1, WARNING), a_day(2)) == [(), (), ()]
+
+
+def test_one_day_of_findings_is_no_episode_yet() -> None:
+    assert mailed(story(a_day(0, MOVED, alarm=False), a_day(1))) == [[], []]
+
+
+def test_an_episode_is_told_once_however_long_it_lasts() -> None:
+    told = story(a_day(0, MOVED, alarm=False), *(a_day(n, MOVED) for n in range(1, 20)))
+    assert mailed(told) == [[], ["opened"], *[[] for _ in range(18)]]
+    assert told[1][0].episode.first_day == DAY
+    assert told[-1][0].episode.suppressed == 18
+
+
+def test_what_speaks_for_itself_opens_an_episode_on_its_first_day() -> None:
+    told = story(a_day(0, NULLS))
+    assert mailed(told) == [["opened"]]
+    assert told[0][0].news == ("null_share:visib",)
+
+
+def test_a_family_is_not_opened_by_the_alarm_of_the_other() -> None:
+    days = [a_day(0, DECAY, alarm=False), a_day(1, DECAY, MOVED)]
+    assert mailed(story(*days, family="decay")) == [[], ["opened"]]
+    assert mailed(story(*days, family="drift")) == [[], []]
+
+
+def test_kinds_of_findings_count_by_themselves_as_the_policy_counts_them() -> None:
+    feed = Finding(kind="constant", severity="alarm", said="stuck", column="visib")
+    days = [a_day(0, feed, alarm=False), a_day(1, MOVED, DECAY)]
+    assert mailed(story(*days, a_day(2, MOVED), alarm_days=(2, 2))) == [[], ["opened"], []]  # nobody else explains it
+    explained = [a_day(0, feed, DECAY, alarm=False), a_day(1, MOVED, DECAY)]
+    assert mailed(story(*explained)) == [[], []]
+    assert {"drift", "broken data"} < set(KINDS)
+
+
+def test_an_alarm_that_no_family_explains_is_told_all_the_same() -> None:
+    assert mailed(story(a_day(9, MOVED))) == [["opened"]]
+
+
+def test_nothing_opens_without_the_policys_alarm() -> None:
+    assert mailed(story(a_day(0, MOVED, alarm=False), a_day(1, MOVED, alarm=False))) == [[], []]
+
+
+def test_a_new_column_escalates_once_it_has_lasted_as_long_as_an_alarm_must() -> None:
+    told = story(
+        a_day(0, MOVED, alarm=False),
+        a_day(1, MOVED),
+        a_day(2, MOVED, OTHER),
+        a_day(3, MOVED, OTHER),
+        a_day(4, MOVED, OTHER),
+    )
+    assert mailed(told) == [[], ["opened"], [], ["escalated"], []]
+    assert told[3][0].news == ("drift:origin",)
+    assert told[3][0].repeats == 1
+    assert told[3][0].episode.repeats == 0
+
+
+def test_a_new_kind_that_speaks_for_itself_escalates_at_once() -> None:
+    told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, NULLS))
+    assert mailed(told)[-1] == ["escalated"]
+
+
+def test_what_comes_and_goes_inside_an_episode_is_told_once() -> None:
+    both, one = (MOVED, NULLS), (MOVED,)
+    told = story(*(a_day(n, *(both if n % 2 else one)) for n in range(8)))
+    assert list(chain(*mailed(told))) == ["opened", "escalated"]
+
+
+@pytest.mark.parametrize("action", ["retrain", "rollback"])
+def test_doing_something_after_waiting_is_told_once(action: str) -> None:
+    waits = [a_day(n, MOVED, alarm=n > 0) for n in range(3)]
+    told = story(*waits, a_day(3, MOVED, action=action), a_day(4, MOVED), a_day(5, MOVED, action=action))
+    assert mailed(told)[3:] == [["escalated"], [], []]
+
+
+def test_what_was_done_when_it_opened_is_no_news() -> None:
+    told = story(a_day(0, NULLS, action="retrain"), a_day(1, NULLS, action="retrain"))
+    assert mailed(told) == [["opened"], []]
+
+
+def test_one_quiet_day_is_no_end_two_are() -> None:
+    told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2), a_day(3, MOVED), a_day(4), a_day(5))
+    assert mailed(told) == [[], ["opened"], [], [], [], ["resolved"]]
+    (end,) = told[-1]
+    assert "2 days" in end.why
+    assert end.repeats == 1
+    assert not end.episode.open
+
+
+def test_with_one_day_of_one_an_episode_ends_on_the_first_quiet_day() -> None:
+    assert mailed(story(a_day(0, MOVED), a_day(1), alarm_days=(1, 1))) == [["opened"], ["resolved"]]
+
+
+def test_unknown_resolves_nothing_and_breaks_no_row_of_quiet_days() -> None:
+    unmeasured = frozenset[Family]({"decay"})
+    blind = [a_day(n, known=unmeasured) for n in range(2, 9)]
+    opened = [a_day(0, MOVED, alarm=False), a_day(1, MOVED)]
+    assert list(chain(*mailed(story(*opened, *blind)))) == ["opened"]
+    told = story(*opened, a_day(2), a_day(3, known=unmeasured), a_day(4))
+    assert mailed(told)[2:] == [[], [], ["resolved"]]
+
+
+def test_a_day_without_a_champion_changes_nothing() -> None:
+    told = story(a_day(0, NULLS), a_day(1, version=None), a_day(2, version=None), a_day(3, version=None))
+    assert mailed(told) == [["opened"], [], [], []]
+
+
+def test_a_new_champion_ends_the_episode_of_the_old_one() -> None:
+    told = story(a_day(0, NULLS), a_day(1, version=4))
+    assert mailed(told) == [["opened"], ["resolved"]]
+    assert told[-1][0].why == "version 4 serves instead of version 3"
+    assert told[-1][0].episode.champion_version == 3
+
+
+def test_an_old_champions_days_do_not_count_against_the_new_one() -> None:
+    told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, version=4, alarm=False))
+    assert mailed(told) == [[], ["opened"], ["resolved"]]
+
+
+def test_one_episode_can_end_and_the_next_begin_on_one_day() -> None:
+    told = story(a_day(0, NULLS), a_day(1, NULLS, version=4))
+    assert mailed(told) == [["opened"], ["resolved", "opened"]]
+    assert told[-1][1].episode.id == "drift_2013-04-02_v4"
+
+
+def test_what_comes_back_is_a_new_episode() -> None:
+    told = story(a_day(0, NULLS), a_day(1), a_day(2), a_day(3, NULLS))
+    assert mailed(told) == [["opened"], [], ["resolved"], ["opened"]]
+    assert told[0][0].episode.id != told[-1][0].episode.id
+
+
+def test_a_day_that_arrives_late_is_never_told() -> None:
+    (opened,) = follow(None, a_day(5, NULLS), [], family="drift", alarm_days=KofN)
+    late = a_day(3, NULLS, OTHER, version=9)
+    assert follow(opened.episode, late, [], family="drift", alarm_days=KofN) == ()
+
+
+def test_the_same_day_twice_tells_and_counts_nothing_more() -> None:
+    first = a_day(0, MOVED, alarm=False)
+    today = a_day(1, MOVED)
+    (opened,) = follow(None, today, [first], family="drift", alarm_days=KofN)
+    (again,) = follow(opened.episode, today, [first], family="drift", alarm_days=KofN)
+    assert again.what == "repeat"
+    assert again.episode == opened.episode
+    assert follow(None, today, [first], family="drift", alarm_days=KofN) == (opened,)
+
+
+def test_the_same_quiet_day_twice_is_one_quiet_day() -> None:
+    (opened,) = follow(None, a_day(0, NULLS), [], family="drift", alarm_days=KofN)
+    (quiet,) = follow(opened.episode, a_day(1), [], family="drift", alarm_days=KofN)
+    (again,) = follow(quiet.episode, a_day(1), [], family="drift", alarm_days=KofN)
+    assert again.what == "repeat"
+    assert again.episode.clean_days == 1
+
+
+def test_a_day_whose_data_were_corrected_is_closed_by_the_days_after_it() -> None:
+    (opened,) = follow(None, a_day(0, NULLS), [], family="drift", alarm_days=KofN)
+    (corrected,) = follow(opened.episode, a_day(0), [], family="drift", alarm_days=KofN)
+    (ended,) = follow(corrected.episode, a_day(1), [a_day(0)], family="drift", alarm_days=KofN)
+    assert (corrected.what, ended.what) == ("repeat", "resolved")
+
+
+def test_an_episode_survives_a_trip_through_storage() -> None:
+    (opened,) = follow(None, a_day(0, NULLS), [], family="drift", alarm_days=KofN)
+    assert Episode.model_validate(opened.episode.model_dump(mode="json")) == opened.episode
