@@ -16,6 +16,7 @@ import pendulum
 from airflow.sdk import CronPartitionTimetable, dag, task
 from evergreen.assets import INPUTS
 from evergreen.defaults import DEFAULT_ARGS, INGEST_CRON, TAGS, TIMEZONE
+from evergreen.links import with_links
 from evergreen.stepping import Facts, now, partition_day, step
 
 
@@ -53,4 +54,4 @@ def ingest() -> None:
     commit(screen(land()))
 
 
-ingest()
+with_links(ingest())

@@ -18,7 +18,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.approval import LONGEST_HOURS, QUESTION, Approve, answer_of
-from evergreen.defaults import DEFAULT_ARGS, TAGS
+from evergreen.defaults import DEFAULT_ARGS, TAGS, stage
 from evergreen.forms import RETRAIN
 from evergreen.links import with_links
 from evergreen.stepping import Facts, asker, step
@@ -36,7 +36,7 @@ from evergreen.verdicts import OUTCOME
     doc_md=__doc__,
     dag_display_name="Retrain: a challenger",
 )
-def retrain() -> None:
+def retrain() -> None:  # noqa: PLR0915  sixteen boxes
     @task(task_display_name="Pull the window")
     def pull() -> Facts:
         from ml.records import RetrainRequest
@@ -134,25 +134,31 @@ def retrain() -> None:
 
         mail_outcome(window, judgement)
 
-    window = pull()
-    evaluation = evaluate(window)
-    validate(window) >> split(window) >> tune(window) >> fit(window) >> evaluation
-    challenger = register(window, evaluation)
-    verdict = gate(window, challenger)
-    check(window, challenger) >> verdict
-    judgement = refit(window, verdict)
-    describe(window, judgement)
-    asked, promotion = ask(window, judgement), promote(window, judgement)
-    approve = Approve(
-        task_id="approve",
-        task_display_name="Wait for a person",
-        subject=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['subject'] }}}}",
-        body=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['body'] }}}}",
-        hours=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['hours'] }}}}",
-    )
-    # A rejection skips what comes right behind it: not promote, which has to write it down.
-    asked >> approve >> EmptyOperator(task_id="approved", task_display_name="Approved") >> promotion
-    asked >> promotion >> tell(window, judgement)
+    with stage("prepare", "Prepare the data"):
+        window = pull()
+        parts = split(window)
+        validate(window) >> parts
+    with stage("train", "Train"):
+        fitted, evaluation = fit(window), evaluate(window)
+        parts >> tune(window) >> fitted >> evaluation
+    with stage("judge", "Judge"):
+        challenger = register(window, evaluation)
+        verdict = gate(window, challenger)
+        check(window, challenger) >> verdict
+        judgement = refit(window, verdict)
+        describe(window, judgement)
+    with stage("settle", "Settle who serves"):
+        asked, promotion = ask(window, judgement), promote(window, judgement)
+        approve = Approve(
+            task_id="approve",
+            task_display_name="Wait for a person",
+            subject=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['subject'] }}}}",
+            body=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['body'] }}}}",
+            hours=f"{{{{ ti.xcom_pull(task_ids='ask', key='{QUESTION}')['hours'] }}}}",
+        )
+        # A rejection skips what comes right behind it: not promote, which has to write it down.
+        asked >> approve >> EmptyOperator(task_id="approved", task_display_name="Approved") >> promotion
+        asked >> promotion >> tell(window, judgement)
 
 
 def _on_window(verb: str, window: Facts, *records: object, **options: object) -> Facts:

@@ -16,6 +16,7 @@ from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.defaults import DEFAULT_ARGS, TAGS
 from evergreen.forms import ROLLBACK
+from evergreen.links import with_links
 from evergreen.stepping import Facts, asker, step
 
 
@@ -61,4 +62,4 @@ def rollback() -> None:
     tell(rollback())
 
 
-rollback()
+with_links(rollback())

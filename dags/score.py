@@ -17,6 +17,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.assets import INPUTS, PREDICTIONS
 from evergreen.defaults import DEFAULT_ARGS, TAGS
+from evergreen.links import with_links
 from evergreen.stepping import Facts, partition_day, step
 
 
@@ -67,4 +68,4 @@ def score() -> None:
     publish(champion, predict(champion)) >> shadow(champion)
 
 
-score()
+with_links(score())

@@ -7,13 +7,16 @@ import sys
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
-from evergreen import warm
+from evergreen import notes, page, warm
 
 
 class EvergreenPlugin(AirflowPlugin):
-    """Keeps tasks warm on LocalExecutor."""
+    """Keeps tasks warm on LocalExecutor, notes what came of runs, and shows a page in Airflow's navigation."""
 
     name = "evergreen"
+    fastapi_apps = [{"app": page.Page(), "url_prefix": page.PREFIX, "name": "Evergreen"}]  # noqa: RUF012  Airflow's way
+    external_views = [page.VIEW]  # noqa: RUF012
+    listeners = [notes]  # noqa: RUF012
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:

@@ -7,39 +7,55 @@ from airflow.sdk import Param
 A_PERSON = "a person"
 """What the forms say until somebody is named: Airflow knows who pressed the button."""
 
+SENTENCE = r"\S.*\S"
+"""Words, not blanks."""
+
+_WHO = "Who asks"
+_WHICH = "Which training"
 _BY_MONITOR = "Filled in by monitor"
 
+
+def _why(description: str, *default: str) -> Param:
+    return Param(*default, type="string", minLength=3, pattern=SENTENCE, title="Why", description=description)
+
+
+def _asked_by() -> Param:
+    return Param(
+        A_PERSON, type="string", minLength=1, title="Asked for by", section=_WHO,
+        description="Left as it is: the Airflow user who triggers this. Kept with the decision.",
+    )  # fmt: skip
+
+
 RETRAIN = {
-    "why": Param("asked for by hand", type="string", minLength=3, title="Why", description="Kept with the decision."),
+    "why": _why("In a sentence, for those who read the decision later: it is kept with it.", "asked for by hand"),
     "days": Param(
-        None, type=["null", "integer"], minimum=2, title="Window in days",
-        description="Empty: as in params.yaml (by default all labelled days).",
+        None, type=["null", "integer"], minimum=2, title="Window in days", section=_WHICH,
+        description="How many labelled days to train and judge on. Empty: as in params.yaml (by default all of them). "
+        "The newest of them are the holdout; too few to judge on is refused.",
     ),
     "last_day": Param(
-        None, type=["null", "string"], format="date", title="Last labelled day",
-        description="Empty: the newest one in the data registry.",
+        None, type=["null", "string"], format="date", title="Last labelled day", section=_WHICH,
+        description="Where the window ends. Empty: at the newest labelled day in the data registry.",
     ),
     "force": Param(
-        False, type="boolean", title="Train even if this very training was judged before",
-        description="The same data, parameters and code give the same model.",
+        False, type="boolean", title="Train even if this very training was judged before", section=_WHICH,
+        description="The same data, parameters and code give the same model: without this the run ends at once and "
+        "names the decision.",
     ),
-    "asked_by": Param(
-        A_PERSON, type="string", minLength=1, title="Asked for by",
-        description="Left as it is: the Airflow user who triggers this.",
-    ),
+    "asked_by": _asked_by(),
 }  # fmt: skip
+"""Nothing here can let a loser serve: the gate of params.yaml judges, whoever asks."""
 
 ROLLBACK = {
-    "why": Param(type="string", minLength=3, title="Why", description="Kept with the decision, and mailed."),
+    "why": _why("In a sentence: it is kept with the decision, and mailed."),
     "to_version": Param(
         None, type=["null", "integer"], minimum=1, title="Back to version",
-        description="Empty: the one that served before. Only a version that was champion can come back: "
-        "'python -m ml.steps.history' lists them, and so does MLflow's decisions experiment.",
+        # Who was champion is in MLflow, which no Dag file may ask when it is parsed: hence a number, not a list.
+        description="Empty: the one that served before. Only a version that was champion can come back; any other is "
+        "refused, and the refusal lists those that were. They are on the Evergreen page under Models and Decisions, "
+        "and 'python -m ml.steps.history' lists them.",
     ),
-    "asked_by": Param(
-        A_PERSON, type="string", minLength=1, title="Asked for by",
-        description="Left as it is: the Airflow user who triggers this.",
-    ),
+    "asked_by": _asked_by(),
     "from_version": Param(
         None, type=["null", "integer"], minimum=1, title="Away from version", section=_BY_MONITOR,
         description="If given, nothing is done unless this version still serves.",

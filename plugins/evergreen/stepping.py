@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from evergreen import links, notes
 from evergreen.forms import A_PERSON
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from ml.errors import EvergreenError
+    from ml.wiring import Services
+
+log = logging.getLogger(__name__)
 Facts = dict[str, Any]
 
 
@@ -50,6 +59,8 @@ def asker(form: Mapping[str, Any]) -> str:
 def step(run: Callable[..., BaseModel], *records: Any, workspace: str | None = None, **options: Any) -> Facts:
     """Run a step with services built from the environment and give its record as plain facts.
 
+    Links to what it produced, and a note in words, are left for people who look at the run.
+
     Parameters
     ----------
     run
@@ -66,12 +77,60 @@ def step(run: Callable[..., BaseModel], *records: Any, workspace: str | None = N
     AirflowException
         For what a retry may: a remote that did not answer.
     """
-    from ml.errors import EvergreenError
+    from ml.errors import DataRejected, EvergreenError
     from ml.wiring import open_services
 
+    services: Services | None = None
     try:
         services = open_services(run=workspace)
+        hide_secrets(services)
         record = run(*records, settings=services.settings, services=services, **options)
     except EvergreenError as err:
-        raise (AirflowException if err.retryable else AirflowFailException)(str(err)) from err
+        _leave(notes.leave_failure, err)
+        if services is not None and isinstance(err, DataRejected):
+            _leave(links.leave_report, err.report_uri, services)
+        if err.retryable:
+            raise AirflowException(str(err)) from err
+        raise AirflowFailException(str(err)) from _plain(err)
+    _leave(links.leave, record, services, workspace)
+    _leave(notes.leave, record, services, workspace)
     return record.model_dump(mode="json")
+
+
+SECRET_NAMES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+"""Variables of the environment that vendors read by themselves, and that no log may show."""
+PASSWORD = re.compile(r"\w[\w+.-]*://[^/?#:]*:([^/?#]*)@")
+
+
+def hide_secrets(services: Services) -> None:
+    """Let Airflow put stars in the place of each password that a step can know, whoever logs it.
+
+    Those are the variables of `SECRET_NAMES`, and what stands before the ``@`` of a URL in the environment or in
+    the settings of the source.
+    """
+    from airflow.sdk.log import mask_secret
+
+    places = (services.environment.model_dump(), services.settings.source.model_dump())
+    found = [os.environ.get(name) for name in SECRET_NAMES]
+    for value in (value for place in places for value in place.values()):
+        if isinstance(value, str) and (kept := PASSWORD.match(value)):
+            found += [kept[1], unquote(kept[1])]
+    for secret in dict.fromkeys(found):
+        if secret:
+            mask_secret(secret)
+
+
+def _plain(err: EvergreenError) -> EvergreenError:
+    """Take from a refusal where in the code it was made: its sentence says what to do, and a log is read by people."""
+    log.debug("refused here:", exc_info=err)
+    err.__cause__ = None
+    err.__suppress_context__ = True
+    return err.with_traceback(None)
+
+
+def _leave(put: Callable[..., None], *facts: Any) -> None:
+    """Let something be left for people who look at this run; that it cannot be left stops no task."""
+    try:
+        put(get_current_context()["ti"], *facts)
+    except Exception:
+        log.exception("what people see of this task is incomplete")

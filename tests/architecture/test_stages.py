@@ -12,14 +12,14 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = PROJECT / "ml" / "steps"
-SHARED = {"__init__", "command", "stage", "succession"}
+SHARED = {"__init__", "command", "stage", "succession", "out_of_fold"}
 """What steps have in common, and is none itself."""
 
 ONLY_DRAWN = {"act", "alert", "ask", "tell", "trigger_retrain", "trigger_rollback"}
 """Tasks that are Airflow's business: branching, mail, triggering."""
 
-ONLY_IN_AIRFLOW = {"register", "refit", "describe", "ask", "approve", "approved", "promote"}
-"""``dvc repro`` registers nothing, asks nobody and lets nothing serve."""
+ONLY_IN_AIRFLOW = {"register", "refit", "describe", "ask", "approve", "approved", "promote", "tell"}
+"""``dvc repro`` registers nothing, asks and tells nobody, and lets nothing serve."""
 
 ONLY_REGISTERED = ("evaluate", "check")
 """Airflow checks the registered model, and registers what was evaluated; ``dvc repro`` checks what was fitted."""

@@ -63,6 +63,16 @@ OUTLETS = {("ingest", "commit"): ["evergreen_inputs"], ("score", "publish"): ["e
 FORM = {"why": "asked for by hand", "days": None, "last_day": None, "force": False, "asked_by": "a person"}
 
 
+GROUPS = {
+    "prepare": ["pull", "split", "validate"],
+    "train": ["evaluate", "fit", "tune"],
+    "judge": ["check", "describe", "gate", "refit", "register"],
+    "settle": ["approve", "approved", "ask", "promote", "tell"],
+}
+PRODUCE_NOTHING = {"act", "alert", "approve", "approved", "ask", "tell"}
+"""They choose, wait or mail; what triggers a Dag leads to it by Airflow's own link."""
+
+
 @pytest.mark.parametrize("dag_id", GRAPHS)
 def test_the_graph(bag: Any, dag_id: str) -> None:
     found = {task.task_id: sorted(task.downstream_task_ids) for task in bag.dags[dag_id].tasks}
@@ -77,6 +87,30 @@ def test_who_announces_which_asset(bag: Any) -> None:
         if task.outlets
     }
     assert found == OUTLETS
+
+
+def test_the_boxes_of_retrain_hold_every_task_under_its_own_name(bag: Any) -> None:
+    groups = bag.dags["retrain"].task_group.children
+    assert {name: sorted(group.children) for name, group in groups.items()} == GROUPS
+
+
+def test_each_task_leads_to_what_it_produces(bag: Any) -> None:
+    from evergreen import links
+
+    shown: dict[str, set[str]] = {}
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            shown.setdefault(task.task_id, set()).update(link.name for link in task.operator_extra_links)
+    assert {name for name, found in shown.items() if not found} == PRODUCE_NOTHING
+    assert {name: found for name, found in shown.items() if name in links.NAMES} == {
+        name: set(found) for name, found in links.NAMES.items()
+    }
+
+
+def test_every_dag_gets_notes(bag: Any) -> None:
+    from evergreen import notes
+
+    assert set(notes.DAG_IDS) == set(bag.dags)
 
 
 @pytest.mark.parametrize("dag_id", ["retrain", "rollback"])
@@ -111,7 +145,14 @@ def test_the_form_of_rollback(bag: Any) -> None:
     }  # fmt: skip
     with pytest.raises(ParamValidationError):
         params["why"].resolve()
-    for name, value in (("why", None), ("why", ""), ("why", "?"), ("to_version", 0), ("to_version", "the last one")):
+    for name, value in (
+        ("why", None),
+        ("why", ""),
+        ("why", "?"),
+        ("why", "    "),
+        ("to_version", 0),
+        ("to_version", "the last one"),
+    ):
         with pytest.raises(ParamValidationError):
             copy(params[name]).resolve(value)
     for name, value in (("why", "worse on weekends"), ("to_version", 3), ("evidence", {"gain": 0.01})):

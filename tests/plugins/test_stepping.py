@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +25,16 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Any:
     return use
 
 
+class Plain(SimpleNamespace):
+    def model_dump(self) -> dict[str, Any]:
+        return vars(self)
+
+
+class Settings(SimpleNamespace):
+    def __str__(self) -> str:
+        return "settings"
+
+
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """Give steps a stand-in for the services; note which workspace's settings were asked for."""
@@ -30,7 +42,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
     def open_services(*, run: str | None = None) -> Any:
         asked.append(run)
-        return SimpleNamespace(settings="settings")
+        return SimpleNamespace(settings=Settings(source=Plain()), environment=Plain())
 
     monkeypatch.setattr("ml.wiring.open_services", open_services)
     return asked
@@ -109,6 +121,54 @@ def test_settings_that_cannot_be_read_fail_for_good(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("EVERGREEN_PARAMS", str(tmp_path / "none.yaml"))
     with pytest.raises(AirflowFailException, match="no such file"):
         stepping.step(raising(AssertionError("is never reached")))
+
+
+def test_a_refusal_is_logged_without_the_code_that_it_came_through(services: list[str | None]) -> None:
+    from airflow.sdk.exceptions import AirflowException
+
+    with pytest.raises(AirflowException) as refused:
+        stepping.step(raising(DataRejected("carrier is empty")))
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "carrier is empty" in shown
+    assert "in run" not in shown
+    with pytest.raises(AirflowException) as failed:
+        stepping.step(raising(Unavailable("the store is busy")))
+    assert "in run" in "".join(traceback.format_exception(failed.value))
+
+
+@pytest.mark.parametrize("kind", [DataRejected, Unavailable])
+def test_what_went_wrong_and_its_report_are_left_for_the_reader(
+    kind: type[EvergreenError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    left: dict[str, Any] = {}
+    instance = SimpleNamespace(xcom_push=left.__setitem__)
+    monkeypatch.setattr(stepping, "get_current_context", lambda: {"ti": instance})
+    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path))
+    error = kind("said so", report_uri=f"{tmp_path}/storage/r.html") if kind is DataRejected else kind("said so")
+    with pytest.raises(Exception, match="^said so$"):
+        stepping.step(raising(error))
+    assert left["note"] == "said so"
+    reports = list(left.get("produced", {}).values())
+    assert [report.rpartition("/evergreen/")[2] for report in reports] == (["files/r.html"] * (kind is DataRejected))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://anna:s3cret-pass@source.test/{day}.csv", "https://anna:s3cret%2Dpass@source.test/{day}.csv"]
+)
+def test_no_log_shows_the_password_of_a_url_or_of_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk._shared.secrets_masker import SecretsMasker
+
+    masker = SecretsMasker()
+    monkeypatch.setattr("airflow.sdk.log._secrets_masker", lambda: masker)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-key-of-the-bucket")
+    environment = Plain(tracking="https://evergreen:of-mlflow@mlflow.test", registry="s3://no-user/at@all")
+    settings = Settings(source=Plain(kind="http", inputs=url, retries=4))
+    stepping.hide_secrets(SimpleNamespace(settings=settings, environment=environment))
+    line = f"{url} {environment.tracking} the-key-of-the-bucket s3cret-pass"
+    shown = masker.redact(line)
+    for secret in ("s3cret", "of-mlflow", "the-key-of-the-bucket"):
+        assert secret not in shown
+    assert masker.redact(environment.registry) == environment.registry
 
 
 def raising(error: Exception) -> Any:

@@ -1,0 +1,115 @@
+"""Where things stand, in a word and a sentence: calm only if all of it is known to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from ml.core.daybook import Day, Facts
+
+State = Literal["calm", "watching", "alarm", "unknown"]
+NO_CHAMPION = "No champion serves yet: once enough labelled days are in the registry, trigger Retrain."
+NOT_MONITORED = "No day was monitored yet: Monitor follows each Ingest once its Dag is switched on."
+MOST_BEHIND = 1
+"""So many days may be in the registry that Monitor has not come to: it may be at work on the newest."""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Whether the newest day that is due is in; ``days_late`` is None where no day ever was."""
+
+    status: Literal["fresh", "due", "late", "none"]
+    days_late: int | None
+    sentence: str
+
+
+def standing(
+    newest: Facts | None, *, since: date | None, serves: bool, days_behind: int, data: Freshness
+) -> tuple[State, str]:
+    """Say in one word and one sentence where things stand.
+
+    Parameters
+    ----------
+    newest
+        The newest monitored day (`ml.core.daybook.summarise`); None if there is none.
+    since
+        The first day of an alarm that lasts.
+    serves
+        Whether there is a champion.
+    days_behind
+        So many days of the registry are newer than the newest monitored one.
+    """
+    if not serves:
+        return "unknown", NO_CHAMPION
+    if newest is None:
+        return "unknown", NOT_MONITORED
+    day, state, why = newest["day"], newest["state"], "; ".join(newest["reasons"]) or "no reason was kept"
+    if state == "alarm":
+        return "alarm", f"Alarm since {since or day}: {why}"
+    if days_behind > MOST_BEHIND:
+        behind = f"Monitor is {days_behind} days behind, at {day}"
+        return "unknown", f"{behind}: switch its Dag on, or look at its newest run"
+    if state in ("calm", "watching") and data.status == "late":
+        return "watching", data.sentence
+    known: dict[str, State] = {"calm": "calm", "watching": "watching"}
+    found = known.get(state, "unknown")
+    return found, f"{found.capitalize()} on {day}: {why}"
+
+
+def alarm_since(days: Sequence[Day]) -> date | None:
+    """Find the first day of the alarm that the newest monitored day is in; None if it is in none.
+
+    Days that were not monitored, or cannot be read, neither end an alarm nor begin one.
+
+    Parameters
+    ----------
+    days
+        Oldest first.
+    """
+    first = None
+    for day in reversed([day for day in days if day.facts]):
+        if day.facts is None or day.facts["state"] != "alarm":
+            break
+        first = day.day
+    return first
+
+
+def freshness(newest: date | None, labelled: date | None, *, due: date, just_due: bool) -> Freshness:
+    """Hold the newest day of the registry against the newest that should be there.
+
+    Parameters
+    ----------
+    labelled
+        The newest day that has labels.
+    just_due
+        Whether ``due`` came due so short a time ago that it may be on its way.
+    """
+    if newest is None:
+        return Freshness("none", None, "No day is in the data registry yet: run Ingest, or backfill it.")
+    late = max((due - newest).days, 0)
+    if late == 0:
+        labels = f"labels have arrived up to {labelled}" if labelled else "no labels have arrived"
+        return Freshness("fresh", 0, f"The newest day is {newest}, as due; {labels}")
+    if late == 1 and just_due:
+        return Freshness("due", 1, f"{due} has just come due and is not in yet; the newest day is {newest}")
+    said = f"The newest day is {newest}, and {due} is due: look at the newest run of Ingest"
+    return Freshness("late", late, said)
+
+
+def first_move(*, labelled_days: int, least: int) -> dict[str, str]:
+    """Say what to do while nothing serves: ``said``, and ``action`` (``ingest`` or ``retrain``).
+
+    Parameters
+    ----------
+    labelled_days
+        So many days have inputs and labels.
+    least
+        As many as a training wants (``pull.min_days``).
+    """
+    if labelled_days < least:
+        said = f"No champion yet, and {labelled_days} labelled days of the {least} that a training needs"
+        return {"said": f"{said}: backfill Ingest, then trigger Retrain.", "action": "ingest"}
+    said = f"No champion yet, and {labelled_days} labelled days to train on: trigger Retrain."
+    return {"said": said, "action": "retrain"}

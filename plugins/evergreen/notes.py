@@ -1,0 +1,220 @@
+"""Say in words, as the note of a Dag run, what came of it.
+
+Tasks may not write to Airflow's database: a step leaves its sentence as an XCom (`leave`), and the listener
+below makes the run's newest sentence its note when the run ends. It runs inside the scheduler, so it reads
+one small query, imports nothing, and keeps its own errors to itself. What a person has noted stays.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow.listeners import hookimpl
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+    from pydantic import BaseModel
+    from sqlalchemy.orm import Session
+
+    from ml.wiring import Services
+
+log = logging.getLogger(__name__)
+NOTE = "note"
+"""XCom of a task: what is to be said of the run if nothing comes after it."""
+
+AUTHOR = "evergreen"
+"""Whose notes may be written over: a person's are theirs."""
+
+DAG_IDS = ("ingest", "monitor", "retrain", "rollback", "score")
+LONGEST = 900
+"""Airflow's column holds a thousand characters."""
+
+STATES = {"calm": "Calm", "watching": "Watching", "alarm": "Alarm", "unknown": "Could not be measured"}
+ASKED = {"retrain": "challenger", "rollback": "rollback"}
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def on_dag_run_success(dag_run: DagRun) -> None:
+    """Note what came of a run that ended well."""
+    write(dag_run, failed=False)
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def on_dag_run_failed(dag_run: DagRun) -> None:
+    """Note what went wrong in a run, and where."""
+    write(dag_run, failed=True)
+
+
+def write(dag_run: DagRun, *, failed: bool) -> None:
+    """Make the newest sentence of a run its note; a failure is logged and goes no further.
+
+    It joins the transaction that ends the run, by a savepoint of its own: another connection would wait
+    for this very one where Airflow's database is SQLite. Only a run that belongs to no session, as that of
+    ``dag.test()``, gets one of its own.
+    """
+    if dag_run.dag_id not in DAG_IDS:
+        return
+    try:
+        from airflow.utils.session import create_session
+        from sqlalchemy.orm import object_session
+
+        session = object_session(dag_run)
+        if session is None:
+            with create_session() as own:
+                _write(dag_run, own, failed=failed)
+            return
+        with session.begin_nested():
+            _write(dag_run, session, failed=failed)
+    except Exception:
+        log.exception("no note could be written for %s of %s", dag_run.run_id, dag_run.dag_id)
+
+
+def _write(dag_run: DagRun, session: Session, *, failed: bool) -> None:
+    from airflow.models.dagrun import DagRunNote
+
+    said = _said(dag_run, session, failed=failed)
+    kept = session.get(DagRunNote, dag_run.id, populate_existing=True)
+    if not said or (kept is not None and kept.user_id != AUTHOR and kept.content):
+        return
+    if kept is not None:
+        kept.content, kept.user_id = said, AUTHOR
+        return
+    note = DagRunNote(content=said, user_id=AUTHOR)
+    note.dag_run_id = dag_run.id
+    session.add(note)
+
+
+def _said(dag_run: DagRun, session: Session, *, failed: bool) -> str:
+    """Give the newest sentence that a task of the run left; of a failed run, with the tasks that failed."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
+    query = select(XComModel.value).where(
+        XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == NOTE
+    )
+    newest = session.scalars(query.order_by(XComModel.timestamp.desc()).limit(1)).first()
+    said = _text(newest)
+    if failed:
+        at = select(TaskInstance.task_id).where(
+            TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id, TaskInstance.state == "failed"
+        )
+        names = ", ".join(sorted(session.scalars(at)))
+        said = f"Failed at {names or 'the time limit of the run'}. {said}".strip()
+    return short(said)
+
+
+def _text(value: Any) -> str:
+    """Read a sentence out of an XCom, which Airflow keeps as JSON, without making objects of it."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = value
+    return found if isinstance(found, str) else ""
+
+
+def short(said: str) -> str:
+    """Fit a sentence into Airflow's column: one line, no control characters."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def leave(instance: Any, record: BaseModel, services: Services, workspace: str | None = None) -> None:
+    """Leave what a step's record says to people, if it says anything about the run as a whole."""
+    give = WORDS.get(type(record).__name__)
+    contest = _contest(services, workspace) if workspace and type(record).__name__ in JUDGED else ""
+    if said := give(record, contest) if give is not None else "":
+        instance.xcom_push(NOTE, short(said))
+
+
+def leave_failure(instance: Any, error: Exception) -> None:
+    """Leave what went wrong, as it was written for people."""
+    instance.xcom_push(NOTE, short(str(error)))
+
+
+def _contest(services: Services, workspace: str) -> str:
+    """Put the numbers of a judgement into words: both sides on the holdout, and the interval of the gain."""
+    place, metric = services.workspace(workspace), services.settings.gate.metric
+    evaluation, verdict = place.read_json("evaluation/evaluation.json"), place.read_json("verdict.json")
+    own, other = evaluation["challenger"].get(metric), (evaluation.get("champion") or {}).get(metric)
+    if own is None:
+        return ""
+    words = f"challenger {own:.3f} vs " + (
+        f"champion {other:.3f}" if other is not None else f"base rate {evaluation['base_rate'].get(metric, 0):.3f}"
+    )
+    for ruling in verdict["rulings"]:
+        low, high = ruling["evidence"].get("low"), ruling["evidence"].get("high")
+        if "resolution" in ruling["evidence"] and low is not None and high is not None:
+            sure = f"{services.settings.gate.confidence:.0%} interval".replace("%", " %")
+            words += f" ({sure} of the gain {_signed(low)} to {_signed(high)})"
+    missed = [ruling["rule"] for ruling in verdict["rulings"] if ruling["passed"] is not True]
+    return words + (f"; not passed: {', '.join(missed)}" if missed else "")
+
+
+def _signed(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+def _ingested(record: Any, _: str) -> str:
+    news = f"Ingested {record.day}" if record.changed else f"Nothing new for {record.day}"
+    aside = f", {record.quarantined_rows:,} set aside" if record.quarantined_rows else ""
+    rows = f"{record.rows:,} rows and {record.labelled_rows:,} labels{aside}"
+    return f"{news}: {rows}; data version {record.data_version[:12]}"
+
+
+def _window(record: Any, _: str) -> str:
+    """Speak only of a training that ends here, or that gets no further."""
+    if record.seen_before:
+        return f"Judged before: training {record.fingerprint[:12]} is among the decisions"
+    return f"Training on {record.first_day} to {record.last_day}, {record.rows:,} rows"
+
+
+def _champion(record: Any, _: str) -> str:
+    return f"Not scored: {record.reason}" if record.version is None else ""
+
+
+def _scoring(record: Any, _: str) -> str:
+    if not record.published:
+        return ""
+    return f"Scored {record.rows:,} rows of {record.day} by version {record.version}"
+
+
+def _monitored(record: Any, _: str) -> str:
+    state = STATES[record.state]
+    asked = "nothing asked for" if record.action == "nothing" else f"a {ASKED[record.action]} is asked for"
+    return f"{state}; {asked}: {'; '.join(record.reasons)}".rstrip(": ")
+
+
+def _judgement(record: Any, contest: str) -> str:
+    return f"{'Held' if record.verdict.decision == 'hold' else 'To be promoted'}: {contest}" if contest else ""
+
+
+def _promotion(record: Any, contest: str) -> str:
+    if record.promoted:
+        place = f" instead of version {record.previous_version}" if record.previous_version is not None else ""
+        return f"Promoted version {record.version}{place}: {contest or record.reason}"
+    lost = contest and "not passed:" in contest
+    return f"Held: {contest if lost else record.reason}"
+
+
+def _rollback(record: Any, _: str) -> str:
+    if record.version == record.from_version:
+        return f"Nothing moved: {record.reason}"
+    return f"Version {record.version} serves again instead of version {record.from_version}: {record.reason}"
+
+
+WORDS: dict[str, Callable[[Any, str], str]] = {
+    "Ingested": _ingested,
+    "Window": _window,
+    "Champion": _champion,
+    "Scoring": _scoring,
+    "Decision": _monitored,
+    "Judgement": _judgement,
+    "Promotion": _promotion,
+    "Rollback": _rollback,
+}
+"""What each kind of `ml.records` says of a run, by the name of its class; of several the newest counts."""
+JUDGED = ("Judgement", "Promotion")

@@ -1,0 +1,103 @@
+// What serves, how it does, and whether anything is wrong: one glance.
+
+import { mlflowRun, runLink } from "./airflow.js";
+import { badge, decisionLink, el, empty, facts, file, instant, interval, number, plural, problems, said, sentences, versionLink } from "./dom.js";
+
+const STATES = { calm: ["Calm", "✓"], watching: ["Watching", "◐"], alarm: ["Alarm", "!"], unknown: ["Unknown", "?"] };
+
+export function drawNow(now) {
+  const [word, sign] = STATES[now.state] ?? STATES.unknown;
+  return [
+    el("div", { class: `state ${now.state in STATES ? now.state : "unknown"}` },
+      el("span", { class: "sign", "aria-hidden": "true" }, sign),
+      el("p", null, el("strong", null, word), " ", now.sentence)),
+    problems(now.problems),
+    !now.sentence?.includes(now.hint?.said) && empty(now.hint),
+    el("div", { class: "cards" }, champion(now), performance(now), monitoring(now), challenger(now), data(now), runs(now)),
+  ];
+}
+
+const card = (title, ...content) => el("article", { class: "card" }, el("h3", null, title), content);
+
+function champion({ champion: known, shadow }) {
+  if (!known) return card("Champion", el("p", null, "Nothing serves yet."));
+  const by = [known.asked_by && `asked for by ${known.asked_by}`, known.approved_by && `approved by ${known.approved_by}`];
+  return card("Champion",
+    el("p", { class: "figure" }, versionLink(known.version)),
+    known.warning && el("p", { class: "problem" }, known.warning),
+    facts([
+      ["serves since", `${known.since} (${plural(known.days, "day")})`],
+      ["trained on", known.window && `${known.window.first_day} to ${known.window.last_day}`],
+      ["by", by.filter(Boolean).join(", ")],
+      ["why", sentences(known.reasons)],
+      ["before it", known.previous_version ? versionLink(known.previous_version) : null],
+      ["shadowed by", shadow && `version ${shadow.version} until ${shadow.last_day}`],
+    ]),
+    links(decisionLink(known.decision_id, "decision"), file(known.card, "model card"), mlflowRun(known.run_id)));
+}
+
+function performance({ performance: known, task }) {
+  if (!known) return card("Live performance", el("p", null, "Not measured yet: labels have to arrive for days that were scored."));
+  const main = known.figures.find((figure) => figure.name === task.metric) ?? known.figures[0];
+  const words = { fine: "as promised", decay: "decay", unknown: "unknown" };
+  return card("Live performance",
+    main && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
+    el("p", null, badge(known.status, words[known.status])),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Live figures" }, el("table", { class: "small" },
+      el("caption", { class: "unseen" }, "Live figures against what the gate promised"),
+      el("thead", null, el("tr", null, ["", "live", "95 % interval", "promised"].map((head) => head ? el("th", { scope: "col" }, head) : el("td")))),
+      el("tbody", null, known.figures.map((figure) => el("tr", null,
+        el("th", { scope: "row" }, figure.label), el("td", null, number(figure.value)),
+        el("td", null, interval(figure)), el("td", null, number(figure.promised))))))),
+    el("p", { class: "quiet" }, known.window ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
+    known.estimated && el("p", { class: "quiet" }, `Without labels yet: about ${number(known.estimated.value)} ± ${number(known.estimated.error)} on ${known.estimated.day}`));
+}
+
+function monitoring({ monitor, findings, alarm }) {
+  if (!monitor) return card("Monitoring", el("p", null, "No day was monitored yet: Monitor follows each Ingest."));
+  const found = (findings ?? []).map((finding) => el("li", null, badge(finding.severity), " ", said(finding)));
+  return card("Monitoring",
+    alarm && el("p", null, el("strong", null, `Alarm since ${alarm.since}`), ` (${plural(alarm.days, "day")})`),
+    found.length ? el("ul", { class: "plain" }, found) : el("p", null, "Nothing was found."),
+    facts([
+      ["day", monitor.day],
+      ["did", monitor.action === "nothing" ? "nothing" : `asked for a ${monitor.action}`],
+      ["why", sentences(monitor.reasons)],
+      ["drift", monitor.drift?.reason],
+      ["late", monitor.days_late ? plural(monitor.days_late, "day") : null],
+    ]),
+    links(file(monitor.drift?.report, "Evidently report")));
+}
+
+function challenger({ challenger: known, request }) {
+  if (!known && !request) return null;
+  return card("Challenger",
+    request && el("p", null, "A challenger was asked for on ", request.day, " by ", request.asked_by, ": ", (request.reasons ?? []).join("; ")),
+    request && links(decisionLink(request.decision_id, "request"), runLink("retrain", request.run_id)),
+    known && el("p", null, "Last one: ", versionLink(known.version), " ", badge(known.outcome)),
+    known && el("div", null, sentences(known.reasons)),
+    known && links(decisionLink(known.decision_id, "decision")));
+}
+
+function data({ data: known, score }) {
+  return card("Data and scores",
+    known && el("p", null, badge(known.status), " ", known.sentence),
+    known?.refused_days?.length > 0 && el("p", { class: "problem" }, `Refused days: ${known.refused_days.join(", ")}`),
+    score ? el("p", null, score.sentence) : el("p", null, "Nothing was scored yet."),
+    score && facts([
+      ["written", instant(score.written_at)],
+      ["late", score.days_late ? plural(score.days_late, "day") : null],
+    ]),
+    score && links(file(score.report, "validation report"), runLink("score", score.run_id)));
+}
+
+function runs({ next }) {
+  return card("Runs",
+    el("div", { id: "runs", class: "runs" }, el("p", { class: "quiet" }, "Asking Airflow…")),
+    next && el("p", null, `Next: ${next.sentence}`));
+}
+
+export function links(...all) {
+  const known = all.filter((one) => one && typeof one !== "string");
+  return known.length ? el("p", { class: "links" }, known) : null;
+}
