@@ -1,0 +1,112 @@
+"""The arithmetic of a backtest: intervals by week, pairs of rows, episodes, discoveries, costs."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ml.core import replay
+from ml.core.metrics import row_loss
+
+MONDAY = date(2024, 1, 1)
+
+
+def scored(days: int = 28, per_day: int = 50, *, seed: int = 0, noise: float = 1.0) -> pd.DataFrame:
+    chance = np.random.default_rng(seed)
+    named = np.repeat([(MONDAY + timedelta(days=n)).isoformat() for n in range(days)], per_day)
+    lean = chance.normal(size=len(named))
+    target = (chance.random(len(named)) < 1 / (1 + np.exp(-lean))).astype(float)
+    seen = lean + noise * chance.normal(size=len(named))
+    return pd.DataFrame(
+        {"day": named, "row": np.arange(len(named)), "target": target, "prediction": 1 / (1 + np.exp(-seen))}
+    )
+
+
+def test_weeks_are_iso_weeks_and_sort_in_time() -> None:
+    days = pd.Series(["2024-12-29", "2024-12-30", "2025-01-05", "2025-01-06"])
+    assert replay.weeks(days).tolist() == ["2024-W52", "2025-W01", "2025-W01", "2025-W02"]
+
+
+def test_the_interval_of_the_auc_is_that_of_exact_aucs_of_drawn_weeks() -> None:
+    rows = scored()
+    found = replay.measured(rows, "classification", rounds=300, seed=3)["roc_auc"]
+    week = replay.weeks(rows["day"]).to_numpy()
+    names = np.unique(week)
+    draws = np.random.default_rng(3).multinomial(len(names), np.full(len(names), 1 / len(names)), size=300)
+    parts = [rows.loc[week == name] for name in names]
+    exact = []
+    for counts in draws:
+        drawn = pd.concat([part for part, count in zip(parts, counts, strict=True) for _ in range(count)])
+        exact.append(roc_auc_score(drawn["target"], drawn["prediction"]))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(exact, [0.025, 0.975])), abs=2e-4)
+
+
+def test_rows_without_an_outcome_are_not_measured() -> None:
+    rows = scored()
+    lost = rows.assign(target=rows["target"].where(rows["day"] != rows["day"].iloc[0]))
+    kept = rows.loc[rows["day"] != rows["day"].iloc[0]]
+    assert replay.measured(lost, "classification") == replay.measured(kept, "classification")
+
+
+def test_a_single_week_has_no_interval() -> None:
+    assert replay.measured(scored(days=5), "classification")["log_loss"].low is None
+
+
+def test_pairs_are_of_the_same_rows_in_whatever_order_and_of_no_others() -> None:
+    better, worse = scored(noise=0.1), scored(noise=2.0).assign(target=scored(noise=0.1)["target"])
+    shuffled = worse.sample(frac=1, random_state=1)
+    whole = replay.paired(better, shuffled, "log_loss")
+    assert whole is not None
+    losses = [row_loss(rows["target"], rows["prediction"], "log_loss").mean() for rows in (worse, better)]
+    assert whole.gain == pytest.approx(losses[0] - losses[1])
+    assert whole.days == 4  # weeks
+    part = replay.paired(better.iloc[:1000], shuffled, "log_loss")
+    assert part is not None and part.rows == 1000
+
+
+def test_alarms_a_week_apart_are_one_episode_and_later_ones_another() -> None:
+    days = [MONDAY + timedelta(days=n) for n in (0, 1, 8, 16)]
+    assert [(each.first_day, each.last_day) for each in replay.episodes(days)] == [
+        (days[0], days[2]),
+        (days[3], days[3]),
+    ]
+
+
+def test_an_alarm_is_false_unless_a_fault_is_in_the_data_or_the_window_over_them() -> None:
+    fault = replay.Span("x", MONDAY + timedelta(days=10), MONDAY + timedelta(days=12))
+    starts = [MONDAY + timedelta(days=n) for n in (9, 10, 19, 20)]
+    found = [replay.Episode(day, day) for day in starts]
+    false = replay.false_alarms(found, [fault], window_days=7)
+    assert [each.first_day for each in false] == [starts[0], starts[3]]
+
+
+def test_a_fault_is_found_by_the_strongest_that_noticed_it_in_time() -> None:
+    fault = replay.Span("x", MONDAY, MONDAY + timedelta(days=3))
+    early, late = MONDAY + timedelta(days=1), MONDAY + timedelta(days=5)
+    before, after = MONDAY - timedelta(days=1), MONDAY + timedelta(days=30)
+    found = replay.discovered(fault, {"contract": [], "alarm": [before, late], "warning": [early]}, window_days=7)
+    assert (found.by, found.day, found.days_to_find) == ("alarm", late, 5)
+    missed = replay.discovered(fault, {"contract": [after], "alarm": [before], "warning": []}, window_days=7)
+    assert (missed.by, missed.day, missed.days_to_find) == ("nobody", None, None)
+
+
+def test_a_fault_costs_the_loss_of_the_rows_that_both_worlds_scored() -> None:
+    clean = scored()
+    faulty = clean.assign(prediction=0.5).iloc[:-100]
+    found = replay.cost(faulty, clean, "log_loss")
+    assert found is not None
+    more = np.log(2) - row_loss(clean["target"], clean["prediction"], "log_loss")[:-100].mean()
+    assert found.loss.value == pytest.approx(more)
+    assert (found.rows, found.unscored) == (len(clean) - 100, 100)
+
+
+def test_the_rolling_loss_weighs_rows_and_starts_when_its_window_is_full() -> None:
+    rows = scored(days=10)
+    found = replay.rolling(rows, "log_loss", days=3)
+    assert found.isna().tolist() == [True] * 2 + [False] * 8
+    newest = rows.loc[rows["day"] > (MONDAY + timedelta(days=6)).isoformat()]
+    assert found.iloc[-1] == pytest.approx(row_loss(newest["target"], newest["prediction"], "log_loss").mean())
