@@ -182,7 +182,7 @@ def plant(clone: Path, day: date, folder: Path) -> None:
     demo = DemoSource(replay=True)
     for asked in (day, date.fromordinal(day.toordinal() - 1)):
         inputs = demo.inputs(asked)
-        inputs["dest"] = "K" + inputs["dest"]
+        inputs["dest"] = inputs["dest"].str[::-1]
         inputs.to_parquet(folder / f"inputs-{asked}.parquet", index=False)
         demo.labels(asked).to_parquet(folder / f"labels-{asked}.parquet", index=False)
     params = yaml.safe_load((clone / "params.yaml").read_text())
