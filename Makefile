@@ -78,7 +78,7 @@ format: $(INSTALLED_DEV) ## Format the code, mend what can be mended
 
 .PHONY: lock
 lock: $(UV) ## Resolve requirements*.in into locks with hashes; UPGRADE=1 takes the newest
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-dev requirements-stack; do \
 		echo "locking $$name.in"; \
 		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) \

@@ -1,0 +1,144 @@
+"""Bring one whole loop about on the running full stack, tell what happens, and print what came of it.
+
+Runs inside the stack (``make compose-demo``), and asks it as a person would: through Airflow's API.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import requests
+
+from deploy.init import USERS
+from embedded import loop, summary
+from embedded.airflow_api import AirflowApi, Dag, Run
+from embedded.config import DAGS
+from ml.errors import EvergreenError, Unavailable
+from ml.steps import champion as champion_step
+from ml.wiring import open_services
+
+LOOK_EVERY_SECONDS = 2.0
+ADMIN = USERS[0][0]
+Answer = TypeVar("Answer")
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class Demo:
+    """One loop on a stack that is up; ``deadline`` is monotonic time."""
+
+    def __init__(self, api: AirflowApi, *, deadline: float) -> None:
+        self.api, self.deadline = api, deadline
+        self.services = open_services()
+        self.champion = self._champion()
+        self.training: str | None = None
+        self.runs: tuple[Run, ...] = ()
+
+    def run(self) -> loop.Done:
+        """Close the loop.
+
+        Raises
+        ------
+        EvergreenError
+            If a run failed, training brought no champion, or time is over.
+        """
+        while not set(DAGS) <= set(self._patiently(self.api.dags)):
+            self._pause("the Dags to be parsed")
+        for dag_id in DAGS:
+            if dag_id != "ingest":
+                self.api.unpause(dag_id)
+        while True:
+            match self._patiently(self._next_move):
+                case loop.Trigger(run_id):
+                    say("training a first champion")
+                    self.api.trigger("retrain", run_id=run_id, conf={"why": "no champion yet", "asked_by": "the demo"})
+                    self.training = run_id
+                case loop.Recount(run_id):
+                    self.champion = self._champion()
+                    if self.champion.version is None:
+                        raise EvergreenError(f"training ended, and the gate let nobody serve: see retrain {run_id}")
+                    say(self.champion.sentence(self.services.settings.gate.metric))
+                case loop.UnpauseIngest():
+                    self.api.unpause("ingest")
+                case loop.Failed(reason, run):
+                    raise EvergreenError(f"{reason}: see {run.dag_id} {run.run_id}" if run else reason)
+                case loop.Done() as done:
+                    return done
+                case loop.Wait(what):
+                    self._pause(what)
+
+    def _next_move(self) -> loop.Move:
+        ingest = self.api.dags().get("ingest", Dag("ingest", paused=True))
+        self.runs = self.api.runs()
+        seen = loop.Seen(
+            champion=self.champion.version,
+            runs=self.runs,
+            ingest_paused=ingest.paused,
+            next_ingest_at=ingest.next_run_at,
+            following=self.training,
+        )
+        return loop.next_move(seen, datetime.now(UTC))
+
+    def _champion(self) -> summary.Champion:
+        return summary.Champion.read(champion_step.run(services=self.services))
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        while True:
+            try:
+                return ask()
+            except Unavailable:
+                self._pause("Airflow to answer")
+
+    def _pause(self, what: str) -> None:
+        if time.monotonic() > self.deadline:
+            raise EvergreenError(f"waited too long for {what} (EVERGREEN_DEMO_TIMEOUT, in seconds)")
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def mails_sent() -> int:
+    """Count the mails that Mailpit holds; 0 if another mail server stands in its place."""
+    try:
+        answer = requests.get("http://mailpit:8025/api/v1/messages", params={"limit": 1}, timeout=5)
+        return int(answer.json()["total"])
+    except (requests.RequestException, KeyError, ValueError):
+        return 0
+
+
+def main() -> int:
+    """Close a loop, print the table, and name what is missing of it."""
+    clock = time.monotonic()
+    url = os.environ.get("EVERGREEN_AIRFLOW_INSIDE", "http://airflow-apiserver:8080")
+    api = AirflowApi(url, user=ADMIN, password=os.environ.get("EVERGREEN_ADMIN_PASSWORD", ""))
+    try:
+        demo = Demo(api, deadline=clock + float(os.environ.get("EVERGREEN_DEMO_TIMEOUT") or 1800))
+        done = demo.run()
+        trained = [run for run in demo.runs if (run.dag_id, run.run_id) == ("retrain", demo.training)]
+        runs = (*trained, done.ingest, done.score, done.monitor)
+        evidence = summary.gather(
+            api, runs, score=done.score, monitor=done.monitor, champion=demo.champion, mails=mails_sent()
+        )
+    except EvergreenError as err:
+        sys.stderr.write(f"{err}\n")
+        return err.exit_code
+    settings = demo.services.settings
+    parts = {run.dag_id: run.seconds or 0.0 for run in runs} | {"all of it": time.monotonic() - clock}
+    unit = "flights" if settings.source.kind == "demo" else "rows"
+    say("\n" + summary.table(evidence, metric=settings.gate.metric, parts=parts, unit=unit))
+    lacks = summary.missing(evidence)
+    for lack in lacks:
+        say(f"MISSING: {lack}")
+    say("\nthe loop is whole" if not lacks else "\nthe loop is not whole")
+    return 1 if lacks else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
