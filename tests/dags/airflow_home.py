@@ -26,6 +26,9 @@ sql_alchemy_conn = sqlite:///{home}/airflow.db
 [api]
 base_url = http://airflow.test:8080
 
+[api_auth]
+jwt_secret = long enough for HS512, and known to nobody but these tests: xxxxxxxx
+
 [logging]
 base_log_folder = {home}/logs
 logging_level = WARNING

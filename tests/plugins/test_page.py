@@ -52,11 +52,8 @@ def app() -> Any:
 
 
 @pytest.fixture
-def token(app: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+def token(app: Any) -> str:
     """Log a user in as Airflow's simple auth manager does."""
-    monkeypatch.setenv(
-        "AIRFLOW__API_AUTH__JWT_SECRET", "long enough for HS512, and known to nobody but this test: " + 8 * "x"
-    )
     from airflow.api_fastapi.app import create_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
