@@ -213,6 +213,13 @@ def test_a_schedule_promotes_every_fit_and_nobody_is_alarmed(shop: Shop) -> None
     assert weekly["alarms"] is None
 
 
+def test_nobody_is_alarmed_without_a_monitor_even_if_a_day_is_refused(shop: Shop) -> None:
+    facts = shop.replay("weekly", "never", faults=["size null from 2024-02-12 to 2024-02-12"])
+    assert row(facts, "weekly")["days_refused"] == row(facts, "never")["days_refused"] == 1
+    assert (row(facts, "weekly")["alarms"], row(facts, "weekly")["false_alarms"]) == (None, None)
+    assert row(facts, "never")["alarms"] is not None
+
+
 def test_adapted_scores_are_those_of_never_moved(shop: Shop) -> None:
     shop.replay("never", "adapt")
     table = shop.by_day.pivot(index="day", columns="policy", values=["shift", "mean_prediction", "version"])

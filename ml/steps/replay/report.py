@@ -106,6 +106,7 @@ def _row(
 ) -> dict[str, Any]:
     days = outcome.days
     alarmed = list(days.loc[days["alarm"], "day"])
+    watched = bool(days["drift"].isin(["calm", "drift"]).any())  # a day that was refused says nothing
     episodes = replay.episodes(alarmed)
     false = replay.false_alarms(episodes, faults, window_days=settings.drift.window_days)
     gain = None if reference is None else replay.paired(outcome.scored, reference.scored, settings.gate.metric)
@@ -120,8 +121,8 @@ def _row(
         "promoted": happened["promoted"],
         "held": happened["held"],
         "rolled_back": happened["rolled back"],
-        "alarms": len(episodes) if (days["drift"] != "unknown").any() else None,
-        "false_alarms": len(false) if faults and (days["drift"] != "unknown").any() else None,
+        "alarms": len(episodes) if watched else None,
+        "false_alarms": len(false) if faults and watched else None,
         "days_refused": int((days["refused"] != "").sum()),
         "fit_seconds": round(float(days["fit_seconds"].sum()), 1),
     }
