@@ -9,6 +9,9 @@ A model is worse because its log odds carry more noise, by just as much as the w
 expected log loss. Differences are multiples of the gate's resolution at that holdout size, which
 is what it declares for equal models.
 
+A second table is of refreshes: two fits of one recipe lean less apart, and the rule asks only that
+the challenger loses no more than `refresh_max_loss`, beyond noise. Its gains are log losses.
+
     python -m bench.gate_errors [--simulations 1000] [--days 7 14 28] [--seed 1] [--json]
 
 Ends with code 1 if a target is missed.
@@ -43,6 +46,10 @@ MIN_GAIN = 0.001
 CONFIDENCE = 0.95
 STEPS = (-2.0, -1.0, -0.5, 0.0, 1.0, 2.0)
 """The challenger's true gain, in resolutions."""
+REFRESH_MAX_LOSS = 0.01
+REFRESH_SHARES = (0.06, 0.2, 1.0)
+"""How far two fits of one recipe are apart, as a share of two models of the first table; 0.06: as in the backtest."""
+REFRESH_GAINS = (-0.03, -0.02, -0.01, -0.005, 0.0, 0.005, 0.01)
 TARGETS = {"worse": 0.01, "equal": 0.05, "better": 0.80}
 PILOT = 200
 
@@ -82,14 +89,22 @@ def lasting(shape: tuple[int, int], sd: float, chance: np.random.Generator, corr
     return series
 
 
-def draw(simulations: int, days: int, chance: np.random.Generator, correlation: float = LASTING) -> Draws:
-    """Draw holdouts on which two models are equally good: their errors are exchangeable."""
+def draw(
+    simulations: int, days: int, chance: np.random.Generator, correlation: float = LASTING, apart: float = 1.0
+) -> Draws:
+    """Draw holdouts on which two models are equally good: their errors are exchangeable.
+
+    ``apart`` is how far they are from each other, as a share of what was measured.
+    """
     rows = np.resize(WEEK_ROWS, days)
     day = np.repeat(np.arange(days), rows)
     shape = (simulations, len(day))
     signal = LOG_ODDS + chance.normal(0, SIGNAL_SD, shape)
-    luck, *leans = (lasting((simulations, days), sd, chance, correlation)[:, day] for sd in (LUCK_SD, LEAN_SD, LEAN_SD))
-    champion, challenger = (signal + lean + chance.normal(0, ROW_NOISE_SD, shape) for lean in leans)
+    luck, *leans = (
+        lasting((simulations, days), sd, chance, correlation)[:, day]
+        for sd in (LUCK_SD, apart * LEAN_SD, apart * LEAN_SD)
+    )
+    champion, challenger = (signal + lean + chance.normal(0, apart * ROW_NOISE_SD, shape) for lean in leans)
     late = chance.random(shape) < expit(signal + luck)
     return Draws(day, late, champion, challenger, chance.standard_normal(shape))
 
@@ -157,6 +172,50 @@ def simulate(days: int, *, simulations: int, rounds: int, seed: int) -> Iterator
         yield Cell(days, step, gain, simulations, {rule: n / simulations for rule, n in count.items()})
 
 
+@dataclass(frozen=True)
+class Refreshes:
+    """How often refreshes are promoted at one holdout size and one distance, by their true gain in log loss."""
+
+    days: int
+    apart: float
+    half_width: float
+    simulations: int
+    promoted: dict[float, float]
+
+
+def simulate_refreshes(days: int, apart: float, *, simulations: int, rounds: int, seed: int) -> Refreshes:
+    """Measure the rule for refreshes; ``half_width`` is the mean of the intervals of equal models."""
+    chance = np.random.default_rng([seed, days, int(1000 * apart)])
+    noises = noise_for([abs(gain) for gain in REFRESH_GAINS], chance)
+    batch = max(1, 1000 // days)
+    counts = dict.fromkeys(REFRESH_GAINS, 0)
+    widths = []
+    for first in range(0, simulations, batch):
+        draws = draw(min(batch, simulations - first), days, chance, apart=apart)
+        for gain, noise in zip(REFRESH_GAINS, noises, strict=True):
+            champion = draws.champion + noise * draws.noise * (gain > 0)
+            challenger = draws.challenger + noise * draws.noise * (gain < 0)
+            for one in zip(draws.late, champion, challenger, strict=True):
+                frame = _frame(*one, draws.day)
+                found = paired_gain(frame, metric="log_loss", confidence=CONFIDENCE, rounds=rounds, seed=seed + first)
+                counts[gain] += found is not None and found.low > -REFRESH_MAX_LOSS
+                if gain == 0 and found is not None:
+                    widths.append((found.high - found.low) / 2)
+    rates = {gain: count / simulations for gain, count in counts.items()}
+    return Refreshes(days, apart, float(np.mean(widths)), simulations, rates)
+
+
+def refresh_table(found: Sequence[Refreshes]) -> str:
+    """Lay refreshes out for people: promotions in per cent."""
+    lines = ["days  interval  " + "  ".join(f"{gain:>+6.3f}" for gain in REFRESH_GAINS)]
+    lines += [
+        f"{one.days:>4}  +-{one.half_width:.4f}  "
+        + "  ".join(f"{100 * one.promoted[gain]:>6.1f}" for gain in REFRESH_GAINS)
+        for one in found
+    ]
+    return "\n".join(lines)
+
+
 def missed(cells: Sequence[Cell]) -> list[str]:
     """Name each target that the gate missed."""
     said = []
@@ -169,6 +228,16 @@ def missed(cells: Sequence[Cell]) -> list[str]:
         if cell.step >= 2 and rate < TARGETS["better"]:
             said.append(f"{cell.days} days: a model better by {cell.gain:.3f} was promoted in only {rate:.1%}")
     return said
+
+
+def missed_by_refreshes(found: Sequence[Refreshes]) -> list[str]:
+    """Name each refresh that loses as much as it may, or more, and was promoted in over 5 %."""
+    return [
+        f"{one.days} days: a refresh worse by {-gain:g} was promoted in {rate:.1%}"
+        for one in found
+        for gain, rate in one.promoted.items()
+        if gain <= -REFRESH_MAX_LOSS and rate > TARGETS["equal"]
+    ]
 
 
 def scatter(seed: int, *, windows: int) -> dict[int, float]:
@@ -210,18 +279,31 @@ def main(argv: list[str] | None = None) -> int:
         for days in asked.days
         for cell in simulate(days, simulations=asked.simulations, rounds=asked.rounds, seed=asked.seed)
     ]
-    failed, spread = missed(cells), scatter(asked.seed, windows=asked.simulations)
+    refreshes = [
+        simulate_refreshes(days, apart, simulations=asked.simulations, rounds=asked.rounds, seed=asked.seed)
+        for days in asked.days
+        for apart in REFRESH_SHARES
+    ]
+    failed, spread = missed(cells) + missed_by_refreshes(refreshes), scatter(asked.seed, windows=asked.simulations)
     error = {
         f"{rate:.0%}": round(float(np.sqrt(rate * (1 - rate) / asked.simulations)), 4) for rate in (0.01, 0.05, 0.5)
     }
     if asked.json:
-        said = {"cells": [asdict(cell) for cell in cells], "scatter": spread, "error": error, "missed": failed}
+        said = {
+            "cells": [asdict(cell) for cell in cells],
+            "refreshes": [asdict(one) for one in refreshes],
+            "scatter": spread,
+            "error": error,
+            "missed": failed,
+        }
         print(json.dumps(said, indent=2))
         return 1 if failed else 0
     print(f"Promotions in % of {asked.simulations} simulated holdouts a line.")
     print("Monte-Carlo standard error: " + ", ".join(f"{100 * e:.1f} at {rate}" for rate, e in error.items()) + ".")
     print("sd of the paired difference: " + ", ".join(f"{sd:.3f} over {n} d" for n, sd in spread.items()) + ".\n")
     print(table(cells))
+    print(f"\nRefreshes, by their true gain; they may lose {REFRESH_MAX_LOSS:g} beyond noise.\n")
+    print(refresh_table(refreshes))
     print("\n" + ("\n".join(f"missed: {one}" for one in failed) or "All targets are met."))
     return 1 if failed else 0
 

@@ -156,7 +156,7 @@ class Evaluation(Record):
     """What was measured on the holdout.
 
     ``champion`` and ``champion_version`` are None where nothing serves; all metrics are over the
-    same rows.
+    same rows. ``same_recipe`` says that candidate and champion differ by their data only.
     """
 
     fingerprint: str
@@ -167,6 +167,7 @@ class Evaluation(Record):
     base_rate: dict[str, float]
     champion: dict[str, float] | None = None
     champion_version: int | None = None
+    same_recipe: bool = False
 
 
 class Challenger(Record):
@@ -289,8 +290,33 @@ class Adaptation(Record):
     rows: int
 
 
+class Shard(Record):
+    """Consecutive rows of a day that one worker scores, of the ``day_rows`` that its inputs have.
+
+    What all shards of a day must have in common was settled when it was cut: ``batch_rows``, ``threshold`` and
+    ``adaptation`` (None, of a shard that is the whole day, leaves that to whoever scores it).
+    """
+
+    champion: Champion
+    first_row: int
+    rows: int
+    day_rows: int
+    batch_rows: int
+    threshold: float
+    adaptation: Adaptation | None = None
+
+
+class Plan(Record):
+    """How a day is cut into shards: at least one, in the order of its rows."""
+
+    shards: tuple[Shard, ...]
+
+
 class Scoring(Record):
-    """The predictions of a day by one version; ``adaptation`` is None unless ``score.adapt`` is on."""
+    """The predictions of a day by one version; ``adaptation`` is None unless ``score.adapt`` is on.
+
+    Until they are ``published`` they are those of one shard, from ``first_row`` on.
+    """
 
     day: date
     version: int
@@ -301,6 +327,7 @@ class Scoring(Record):
     report_uri: str | None = None
     published: bool = False
     adaptation: Adaptation | None = None
+    first_row: int = 0
 
 
 class Shadows(Record):

@@ -205,16 +205,23 @@ class BaseRateRule(Section):
 
 
 class ChampionRule(Section):
-    """The challenger beats the champion (``min_gain``), or is not worse than it (``max_loss``), beyond noise."""
+    """The challenger beats the champion (``min_gain``), or is not worse than it (``max_loss``), beyond noise.
+
+    With ``refresh_max_loss`` beside ``min_gain``, a challenger that differs from the champion by its data only
+    (same task, features and estimator with its arguments) need not be better: not worse by that much is enough.
+    """
 
     kind: Literal["champion"]
     min_gain: float | None = Field(default=None, ge=0)
     max_loss: float | None = Field(default=None, gt=0)
+    refresh_max_loss: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _one_question(self) -> ChampionRule:
         if (self.min_gain is None) == (self.max_loss is None):
             raise ValueError("give either min_gain (superiority) or max_loss (non-inferiority)")
+        if self.max_loss is not None and self.refresh_max_loss is not None:
+            raise ValueError("refresh_max_loss goes with min_gain: max_loss is asked of every challenger already")
         return self
 
 
@@ -283,11 +290,15 @@ class Gate(Section):
 class Score(Section):
     """How a day is read while it is scored, and whether scores follow the newest labels between retrains.
 
+    ``batch_rows`` rows are in memory at once, and are a row group of the predictions. A day of more than
+    ``rows_per_shard`` is scored by several tasks; how many changes no byte of the result.
+
     ``adapt: intercept`` shifts a day's scores by ``adapt_share`` of the gap (in logits; in the target's unit for
     regression) that the newest ``adapt_days`` labelled days show, by at most ``adapt_max_shift``.
     """
 
-    batch_rows: int = Field(default=50_000, ge=1)
+    batch_rows: int = Field(default=65_536, ge=1)
+    rows_per_shard: int = Field(default=1_048_576, ge=1)
     force_future_model: bool = False
     shadow_challenger: bool = False
     adapt: Literal["none", "intercept"] = "none"

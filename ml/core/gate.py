@@ -43,6 +43,8 @@ class Evidence:
         Metrics on the holdout, of the challenger and of the constant training prevalence (or mean).
     against_champion
         Whether a champion serves; ``comparison`` is then needed.
+    same_recipe
+        Whether challenger and champion differ by their data only.
     slices
         By the name of a rule of kind ``slices`` or ``slice_gap``; None if a column of it is not there.
     barred
@@ -54,6 +56,7 @@ class Evidence:
     holdout_days: int
     holdout_rows: int
     against_champion: bool
+    same_recipe: bool = False
     comparison: PairedGain | None = None
     slices: Mapping[str, tuple[Slice, ...] | None] = field(default_factory=dict)
     leakage: Leakage | None = None
@@ -141,9 +144,9 @@ def _base_rate(name: str, metric: str, found: Evidence) -> Ruling:
 
 
 def _champion(name: str, rule: ChampionRule, gate: Gate, evidence: Evidence) -> Ruling:
-    threshold: dict[str, float | None] = (
-        {"min_gain": rule.min_gain} if rule.min_gain is not None else {"max_loss": rule.max_loss}
-    )
+    is_refresh = evidence.same_recipe and rule.refresh_max_loss is not None
+    asked = "refresh_max_loss" if is_refresh else "min_gain" if rule.min_gain is not None else "max_loss"
+    threshold: dict[str, float | None] = {asked: getattr(rule, asked)}
     if not evidence.against_champion:
         reason = "no champion serves yet: there is nobody to be compared with"
         return Ruling(rule=name, passed=True, evidence=threshold, reason=reason)
@@ -172,12 +175,15 @@ def _champion(name: str, rule: ChampionRule, gate: Gate, evidence: Evidence) -> 
         f"({gate.confidence:.0%} interval {found.low:+.4f} to {found.high:+.4f}); "
         f"with {found.days} days this gate can see a gain of about {found.resolution:.4f}"
     )
-    if rule.max_loss is not None:
-        passed = found.low > -rule.max_loss
-        wanted = f"must lose no more than {rule.max_loss:g}, beyond noise"
+    margin = rule.refresh_max_loss if is_refresh else rule.max_loss
+    if margin is not None:
+        passed = found.low > -margin
+        wanted = f"must lose no more than {margin:g}, beyond noise"
     else:
         passed = found.low > 0 and found.gain > 0 and found.gain >= (rule.min_gain or 0.0)
         wanted = f"must be above 0 beyond noise and at least {rule.min_gain:g}"
+        if rule.refresh_max_loss is not None:
+            wanted += ", for its recipe is not the champion's"
     return Ruling(rule=name, passed=passed, evidence=facts, reason=reason if passed else f"{reason}; {wanted}")
 
 

@@ -16,6 +16,8 @@ from ml.settings import Settings
 
 DETERMINING_SECTIONS = ("task", "split", "features", "fit")
 """The parts of ``params.yaml`` that change a fitted model. ``pull`` counts by the days that it chose."""
+RECIPE_SECTIONS = ("task", "features", "fit")
+"""What two models that differ by their data only have in common."""
 
 
 def fingerprint(
@@ -43,6 +45,15 @@ def fingerprint(
         "lock": lock_sha256,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def same_recipe(one: Settings, other: Settings) -> bool:
+    """Say whether two models came of the same task, features and estimator with its arguments.
+
+    How many days were held back for judging is no part of it, nor is the version of the code.
+    """
+    mine, yours = (settings.model_dump(mode="json", include=set(RECIPE_SECTIONS)) for settings in (one, other))
+    return mine == yours
 
 
 def pinned_settings(lineage: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from ml.adapters.workspace import Workspace
 from ml.core import leakage, metrics
 from ml.core.estimators import predict
 from ml.core.features import add_history, feature_columns, join_labels, lookback_days, matrix
+from ml.core.lineage import same_recipe
 from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Candidate, Evaluation, Parts, Window
 from ml.settings import Settings, parse
 from ml.steps.stage import stage_main
+from ml.steps.tune import tuned_settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -46,8 +48,9 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
     holdout = place.read_table("parts/holdout.parquet")
     scored = _candidate_scores(place, holdout, settings)
     champion = services.tracking.alias("champion") if meet_champion else None
-    if champion is not None:
-        scored = _with_champion(scored, champion, window, holdout, services)
+    own = None if champion is None else _settings_of_champion(champion, services)
+    if champion is not None and own is not None:
+        scored = _with_champion(scored, champion, own, window, holdout, services)
     measured = {
         name: metrics.measure(scored["target"], scored[name], settings.task.kind)
         for name in ("challenger", "base_rate", "champion")
@@ -62,6 +65,7 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
         base_rate=measured["base_rate"],
         champion=measured.get("champion"),
         champion_version=champion,
+        same_recipe=own is not None and same_recipe(own, tuned_settings(place, settings)),
     )
     _write(place, scored, evaluation, settings, services)
     logger.info("evaluate: %s", {name: found.get(settings.gate.metric) for name, found in measured.items()})
@@ -101,18 +105,21 @@ def _look_for_leaks(place: Workspace, train: pd.DataFrame, holdout: pd.DataFrame
     place.write_json("evaluation/leakage.json", found.model_dump(mode="json"))
 
 
+def _settings_of_champion(version: int, services: Services) -> Settings | None:
+    try:
+        return settings_of(version, services)
+    except (MissingArtifact, SettingsError) as err:
+        logger.warning("evaluate: champion v%d cannot be compared with: %s", version, err)
+        return None
+
+
 def _with_champion(
-    scored: pd.DataFrame, version: int, window: Window, holdout: pd.DataFrame, services: Services
+    scored: pd.DataFrame, version: int, own: Settings, window: Window, holdout: pd.DataFrame, services: Services
 ) -> pd.DataFrame:
     """Add the champion's scores; where it cannot give any, evidence is missing and the gate will hold.
 
     Data that the registry should have and has not are no such case: they fail.
     """
-    try:
-        own = settings_of(version, services)
-    except (MissingArtifact, SettingsError) as err:
-        logger.warning("evaluate: champion v%d cannot be compared with: %s", version, err)
-        return scored
     try:
         return scored.join(_champion_scores(version, own, window, holdout, services))
     except (DataRejected, SettingsError) as err:

@@ -46,6 +46,7 @@ def settings(world: World, *, approval: str, hours: float = 24.0, c: float = 0.0
         params["fit"]["args"]["C"] = c
         rules = {"base rate": {"kind": "base_rate"}, "champion": {"kind": "champion", "max_loss": 1.0}}
         params["gate"] |= {"approval": approval, "approval_hours": hours, "rules": rules}
+        params["retrain"]["refit"] = "never"
         params["notify"]["approvers"] = APPROVERS
 
     return world.with_params(change)

@@ -8,6 +8,7 @@ the one before it.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
@@ -25,6 +26,7 @@ SEEDED = 45
 NEXT = SEEDED + 1
 DRIFTED = NEXT + 7  # the whole trailing window has moved, and the cooldown is over
 BROKEN = DRIFTED + 1
+REFIT = 2  # version 1 was judged; its refit on the whole window serves
 
 
 def day(number: int) -> date:
@@ -92,17 +94,17 @@ def test_a_challenger_that_passes_every_rule_serves(trained: Ran, world: World) 
     assert trained.state == "success"
     assert {task: state for task, state in trained.states.items() if state != "success"} == UNASKED
     assert trained.records["promote"]["promoted"]
-    assert world.services.tracking.alias("champion") == 1
+    assert world.services.tracking.alias("champion") == REFIT
     (decision,) = world.decisions("promotion")
-    assert decision["version"] == 1
+    assert (decision["judged_version"], decision["version"]) == (1, REFIT)
     assert decision["judged_on"] == day(SEEDED).isoformat()
 
 
 def test_people_are_mailed_who_serves_now(trained: Ran) -> None:
     (mail,) = trained.mails
-    assert mail["Subject"] == "Version 1 was promoted"
+    assert mail["Subject"] == f"Version {REFIT} was promoted"
     said = mail.get_body(("plain",)).get_content()
-    assert "version 1 was promoted" in said.lower()
+    assert f"version {REFIT} was promoted" in said.lower()
     assert all(rule in said for rule in ("discrimination", "base rate", "package"))
 
 
@@ -112,7 +114,7 @@ def test_the_same_training_is_not_done_twice(trained: Ran, world: World) -> None
     assert set(repeated.states.values()) == {"skipped"}
     assert repeated.mails == []
     assert len(world.decisions("promotion", "hold")) == 1
-    assert versions(world) == 1
+    assert versions(world) == REFIT
 
 
 def test_clearing_a_promotion_promotes_nothing_new(trained: Ran, world: World) -> None:
@@ -121,8 +123,8 @@ def test_clearing_a_promotion_promotes_nothing_new(trained: Ran, world: World) -
     assert cleared.state == "success"
     assert cleared.mails == []
     assert world.decisions() == before
-    assert versions(world) == 1
-    assert world.services.tracking.alias("champion") == 1
+    assert versions(world) == REFIT
+    assert world.services.tracking.alias("champion") == REFIT
 
 
 # --- chapter 3: a calm day --------------------------------------------------------------------------
@@ -175,6 +177,26 @@ def test_scoring_a_day_again_gives_the_same_bytes(scored: Ran, world: World) -> 
     assert sha256(cleared.records["publish"]["uri"]) == before
 
 
+def test_a_larger_day_is_scored_by_several_tasks_and_says_the_same(scored: Ran, world: World) -> None:
+    import pandas as pd
+
+    uri = scored.records["publish"]["uri"]
+    before = pd.read_parquet(uri)
+    with world.with_params(lambda params: params["score"].update(batch_rows=100, rows_per_shard=300)):
+        cleared = world.run("score", day=day(NEXT), again=scored)
+    shards = -(-len(before) // 300)
+    assert shards > 1
+    assert cleared.state == "success"
+    assert len(json.loads(Path(uri).with_suffix(".json").read_text())["shards"]) == shards
+    pd.testing.assert_frame_equal(pd.read_parquet(uri), before, check_exact=False, rtol=0, atol=1e-12)
+    left = mapped(cleared, "predict", "_link_model_in_evergreen")
+    page = f"http://airflow.test:8080/plugin/evergreen/evergreen/#models/{scored.records['publish']['version']}"
+    assert left == dict.fromkeys(range(shards), page)
+    fewer = world.run("score", day=day(NEXT), again=scored)
+    assert fewer.state == "success"
+    assert sha256(uri) == scored.records["publish"]["sha256"]
+
+
 @pytest.fixture(scope="module")
 def calm(world: World, scored: Ran) -> Ran:
     return world.run("monitor", day=day(NEXT))
@@ -216,7 +238,7 @@ def test_a_challenger_that_loses_is_held_and_the_run_is_green(held: Ran, world: 
     assert {task: state for task, state in held.states.items() if state != "success"} == UNASKED | {
         "promote": "skipped"
     }
-    assert world.services.tracking.alias("champion") == 1
+    assert world.services.tracking.alias("champion") == REFIT
     (mail,) = held.mails
     assert "held" in mail["Subject"]
     (decision,) = world.decisions("hold")
@@ -275,7 +297,7 @@ def test_drift_asks_for_a_challenger_in_the_days_own_name(alarmed: Ran, world: W
     assert "distance" in asked["why"]
     assert asked["asked_by"] == f"monitor of {day(DRIFTED)}"
     (request,) = [found for found in world.decisions("retrain_request") if "drift" in found["reasons"][0]]
-    assert request["version"] == 1
+    assert request["version"] == REFIT
 
 
 def test_clearing_an_alarm_mails_and_asks_no_second_time(alarmed: Ran, world: World) -> None:
@@ -336,6 +358,16 @@ def test_a_run_without_a_day_says_how_to_give_it_one(world: World, refused: tupl
     (mail,) = ran.mails
     assert mail["Subject"] == "Task failed: score.resolve"
     assert "airflow backfill create --dag-id" in " ".join(mail.get_body(("plain",)).get_content().split())
+
+
+def mapped(ran: Ran, task_id: str, key: str) -> dict[int, Any]:
+    """Give what each instance of a mapped task has left."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = session.query(XComModel).filter_by(run_id=ran.run_id, task_id=task_id, key=key).all()
+        return {each.map_index: XComModel.deserialize_value(each) for each in found}
 
 
 def versions(world: World) -> int:

@@ -95,14 +95,14 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float = 240) -> T
 def test_make_demo_closes_one_whole_loop_and_leaves_nothing_running(clone: Path, environment: dict[str, str]) -> None:
     said = run(clone, environment, "make", "demo")
     assert "the loop is whole" in said
-    (predictions,) = clone.glob("var/storage/predictions/day=*/version=1.parquet")
+    (predictions,) = clone.glob("var/storage/predictions/day=*/version=2.parquet")
     day = predictions.parent.name.removeprefix("day=")
     scored = pd.read_parquet(predictions)
     assert len(scored) > 500
     assert set(scored["day"]) == {day}
     assert scored["prediction"].between(0, 1).all()
     assert json.loads(predictions.with_suffix(".json").read_text())["rows"] == len(scored)
-    assert list(clone.glob(f"var/storage/monitor/day={day}/version=1/drift.html"))
+    assert list(clone.glob(f"var/storage/monitor/day={day}/version=2/drift.html"))
     assert processes_in(clone) == []
     assert subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, check=True).stdout == b""
 

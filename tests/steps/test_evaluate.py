@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from mlflow.tracking._tracking_service import utils as mlflow_memory
@@ -44,6 +45,14 @@ def test_a_champion_without_lineage_is_missing_evidence_and_holds(
     assert "champion" not in world.services.workspace(window.workspace).read_table("evaluation/holdout.parquet")
     assert [entry.kind for entry in world.services.tracking.decisions()] == ["promotion", "hold"]
     assert world.services.tracking.alias("champion") == 1
+
+
+@pytest.mark.parametrize(("change", "same"), [({}, True), ({"args": {"C": 0.002, "max_iter": 500}}, False)], ids=str)
+def test_only_a_challenger_of_the_same_recipe_is_a_refresh(trained: World, change: dict[str, Any], same: bool) -> None:
+    world = trained.having(fit=change)
+    world.ingest(NEXT_DAY)
+    _, evaluation = world.train()
+    assert (evaluation.champion_version, evaluation.same_recipe) == (1, same)
 
 
 def test_data_that_the_registry_has_lost_fail_and_hold_nothing(trained: World, monkeypatch: pytest.MonkeyPatch) -> None:

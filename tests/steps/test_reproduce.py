@@ -119,7 +119,8 @@ def project(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -> Pro
             shutil.copyfile(source, target)
     params = folder / "params.yaml"
     for old, new in (("replay: true", "replay: false"), ("min_days: 35", "min_days: 21"),
-                     ("holdout_days: 14", "holdout_days: 10"), ("{C: 0.001,", "{C: 1.0e-05,")):  # fmt: skip
+                     ("holdout_days: 14", "holdout_days: 10"), ("{C: 0.001,", "{C: 1.0e-05,"),
+                     ("refit: after_gate", "refit: never")):  # fmt: skip
         replaced(params, old, new)
     git(folder, "init", "-q")
     git(folder, "add", ".")

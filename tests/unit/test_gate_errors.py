@@ -65,6 +65,16 @@ def test_missed_targets_are_named() -> None:
     assert gate_errors.missed([Cell(7, 0, 0.0, 100, {"gate": 0.05})]) == []
 
 
+def test_a_refresh_may_tie_and_must_not_lose_its_margin() -> None:
+    found = gate_errors.simulate_refreshes(7, 0.06, simulations=SIMULATIONS, rounds=300, seed=1)
+    assert found.promoted[0.0] >= 0.95
+    assert max(rate for gain, rate in found.promoted.items() if gain <= -gate_errors.REFRESH_MAX_LOSS) <= 0.08
+    assert gate_errors.missed_by_refreshes([found]) == []
+    assert gate_errors.missed_by_refreshes([gate_errors.Refreshes(7, 1.0, 0.05, 100, {-0.01: 0.06, 0.0: 0.9})]) == [
+        "7 days: a refresh worse by 0.01 was promoted in 6.0%"
+    ]
+
+
 def test_the_command_prints_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--simulations", "20", "--days", "7", "--rounds", "200"]
     code = gate_errors.main([*asked, "--json"])

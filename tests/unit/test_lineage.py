@@ -14,6 +14,7 @@ from ml.core.lineage import (
     differences,
     fingerprint,
     pinned_settings,
+    same_recipe,
 )
 from ml.records import DayFile
 from ml.settings import Settings
@@ -110,6 +111,24 @@ def test_swapped_contents_of_two_days_change_it() -> None:
 )
 def test_what_does_not_determine_the_model_leaves_it(change: dict[str, Any]) -> None:
     assert printed(**change) == SAME
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"split": {"holdout_days": 21}}, True),
+        ({"gate": {"min_days": 5}}, True),
+        ({"pull": {"days": 50}}, True),
+        ({"fit": {"args": {"C": 0.1}}}, False),
+        ({"fit": {"estimator": "sklearn.svm.SVC"}}, False),
+        ({"features": {"min_category_rows": 7}}, False),
+        ({"task": {"label_delay_days": 2}}, False),
+    ],
+    ids=str,
+)
+def test_a_recipe_is_what_is_fitted_and_not_on_what_nor_how_it_is_judged(change: dict[str, Any], same: bool) -> None:
+    assert same_recipe(settings(), settings(**change)) is same
 
 
 def test_what_is_written_out_is_what_is_meant_by_default() -> None:
