@@ -11,7 +11,7 @@ from evergreen import notes, page, warm
 
 
 class EvergreenPlugin(AirflowPlugin):
-    """Keeps tasks warm on LocalExecutor, notes what came of runs, and shows a page in Airflow's navigation."""
+    """Keeps tasks warm, notes what came of runs, and shows a page in Airflow's navigation."""
 
     name = "evergreen"
     fastapi_apps = [{"app": page.Page(), "url_prefix": page.PREFIX, "name": "Evergreen"}]  # noqa: RUF012  Airflow's way
@@ -21,4 +21,4 @@ class EvergreenPlugin(AirflowPlugin):
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:
         """Import heavy libraries if, and only if, tasks will be forked from this process."""
-        warm.warm_if_scheduler(sys.argv, os.environ)
+        warm.warm_if_parent(sys.argv, os.environ)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
@@ -17,7 +18,7 @@ from airflow.listeners import hookimpl
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from pydantic import BaseModel
-    from sqlalchemy.orm import Session
+    from sqlalchemy.engine import Connection
 
     from ml.wiring import Services
 
@@ -48,61 +49,81 @@ def on_dag_run_failed(dag_run: DagRun) -> None:
     write(dag_run, failed=True)
 
 
-def write(dag_run: DagRun, *, failed: bool) -> None:
-    """Make the newest sentence of a run its note; a failure is logged and goes no further.
+@dataclass(frozen=True)
+class Ended:
+    """Which run has ended, and how."""
 
-    It joins the transaction that ends the run, by a savepoint of its own: another connection would wait
-    for this very one where Airflow's database is SQLite. Only a run that belongs to no session, as that of
-    ``dag.test()``, gets one of its own.
+    id: int
+    dag_id: str
+    run_id: str
+    failed: bool
+
+
+def write(dag_run: DagRun, *, failed: bool) -> None:
+    """Make the newest sentence of a run its note, as soon as the run's end is committed; a failure is only logged.
+
+    Not in the transaction that ends the run: the scheduler takes the release of a savepoint in it for a commit and
+    refuses it, and on SQLite a statement of ours that finds the database locked would leave the scheduler's own
+    to fail too, which ends the scheduler. And not beside it: that would wait for this very transaction.
+    A run that belongs to no session, as that of ``dag.test()``, has been committed.
     """
     if dag_run.dag_id not in DAG_IDS:
         return
     try:
         from airflow.utils.session import create_session
+        from sqlalchemy import event
         from sqlalchemy.orm import object_session
 
+        ended = Ended(dag_run.id, dag_run.dag_id, dag_run.run_id, failed)
         session = object_session(dag_run)
         if session is None:
             with create_session() as own:
-                _write(dag_run, own, failed=failed)
+                bind = own.get_bind()
+            _note(bind, ended)
             return
-        with session.begin_nested():
-            _write(dag_run, session, failed=failed)
+        bind = session.get_bind()
+        event.listen(session, "after_commit", lambda _: _note(bind, ended), once=True)
     except Exception:
         log.exception("no note could be written for %s of %s", dag_run.run_id, dag_run.dag_id)
 
 
-def _write(dag_run: DagRun, session: Session, *, failed: bool) -> None:
-    from airflow.models.dagrun import DagRunNote
+def _note(bind: Any, ended: Ended) -> None:
+    """Write the note over a connection of its own."""
+    try:
+        with bind.begin() as connection:
+            _write(ended, connection)
+    except Exception:
+        log.exception("no note could be written for %s of %s", ended.run_id, ended.dag_id)
 
-    said = _said(dag_run, session, failed=failed)
-    kept = session.get(DagRunNote, dag_run.id, populate_existing=True)
+
+def _write(ended: Ended, connection: Connection) -> None:
+    from airflow.models.dagrun import DagRunNote
+    from sqlalchemy import insert, select, update
+
+    said, notes = _said(ended, connection), DagRunNote.__table__
+    of_run = notes.c.dag_run_id == ended.id
+    kept = connection.execute(select(notes.c.user_id, notes.c.content).where(of_run)).one_or_none()
     if not said or (kept is not None and kept.user_id != AUTHOR and kept.content):
         return
-    if kept is not None:
-        kept.content, kept.user_id = said, AUTHOR
-        return
-    note = DagRunNote(content=said, user_id=AUTHOR)
-    note.dag_run_id = dag_run.id
-    session.add(note)
+    change = insert(notes).values(dag_run_id=ended.id) if kept is None else update(notes).where(of_run)
+    connection.execute(change.values(content=said, user_id=AUTHOR))
 
 
-def _said(dag_run: DagRun, session: Session, *, failed: bool) -> str:
+def _said(ended: Ended, connection: Connection) -> str:
     """Give the newest sentence that a task of the run left; of a failed run, with the tasks that failed."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
 
     query = select(XComModel.value).where(
-        XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == NOTE
+        XComModel.dag_id == ended.dag_id, XComModel.run_id == ended.run_id, XComModel.key == NOTE
     )
-    newest = session.scalars(query.order_by(XComModel.timestamp.desc()).limit(1)).first()
-    said = _text(newest)
-    if failed:
+    said = _text(connection.scalar(query.order_by(XComModel.timestamp.desc()).limit(1)))
+    if ended.failed:
         at = select(TaskInstance.task_id).where(
-            TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id, TaskInstance.state == "failed"
+            TaskInstance.dag_id == ended.dag_id, TaskInstance.run_id == ended.run_id, TaskInstance.state == "failed"
         )
-        names = ", ".join(sorted(session.scalars(at)))
+        names = ", ".join(sorted(set(connection.scalars(at))))
         said = f"Failed at {names or 'the time limit of the run'}. {said}".strip()
     return short(said)
 

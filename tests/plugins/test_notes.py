@@ -151,20 +151,51 @@ def test_the_newest_sentence_is_the_note(ended: Callable[..., str | None]) -> No
     assert ended("first", "and last") == "and last"
 
 
-def test_a_run_that_ends_again_is_noted_within_the_transaction_that_ends_it(ended: Callable[..., str | None]) -> None:
+def test_the_scheduler_ends_a_run_without_noticing_us_and_the_note_follows(ended: Callable[..., str | None]) -> None:
+    """Under the guard of the scheduler, which takes any commit of its session but its own for a mistake."""
     from airflow.models.dagrun import DagRun, DagRunNote
     from airflow.utils.session import create_session
+    from airflow.utils.sqlalchemy import prohibit_commit
+
+    def note(session: Any, run: DagRun) -> str | None:
+        kept = session.get(DagRunNote, run.id, populate_existing=True)
+        return kept.content if kept else None
 
     assert ended(None, "once") == "once"
-    with create_session() as session:
+    with create_session() as session, prohibit_commit(session) as guard:
         run = session.query(DagRun).order_by(DagRun.id.desc()).first()
         session.query(DagRunNote).filter_by(dag_run_id=run.id).delete()
         notes.on_dag_run_success(run)
-        assert session.get(DagRunNote, run.id).content == "once"
+        assert note(session, run) is None
+        guard.commit()
+        assert note(session, run) == "once"
+        guard.commit()
         notes.on_dag_run_failed(run)
-        assert session.get(DagRunNote, run.id).content == "Failed at the time limit of the run. once"
-        session.rollback()
-        assert session.get(DagRunNote, run.id).content == "once"
+        guard.commit()
+        assert note(session, run) == "Failed at the time limit of the run. once"
+
+
+def test_what_airflow_has_written_outlives_a_note_that_could_not_be(
+    ended: Callable[..., str | None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow.models.dagrun import DagRun, DagRunNote
+    from airflow.utils.session import create_session
+
+    def fail(ended: notes.Ended, connection: Any) -> str:
+        connection.execute(DagRunNote.__table__.delete())
+        raise ValueError("broken")
+
+    ended(None, "once")
+    monkeypatch.setattr(notes, "_said", fail)
+    with create_session() as session:
+        run = session.query(DagRun).order_by(DagRun.id.desc()).first()
+        run.conf = {"ours": 1}
+        notes.on_dag_run_success(run)
+        key = run.id
+    assert "no note could be written" in caplog.text
+    with create_session() as session:
+        kept = session.get(DagRun, key)
+        assert (kept.conf, kept.note) == ({"ours": 1}, "once")
 
 
 def test_a_run_of_which_nothing_was_said_has_no_note(ended: Callable[..., str | None]) -> None:
