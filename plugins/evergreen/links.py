@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.sdk import BaseOperatorLink
 
@@ -106,8 +106,11 @@ class Places:
         return cls(airflow_url(), mlflow_url(services), services.storage.root.rstrip("/"), services.settings.task.name)
 
     def page(self, part: str) -> str:
-        """Give a part of Evergreen's page."""
-        return f"{self.airflow}/plugin/evergreen/evergreen/#{quote(part)}"
+        """Give a part of Evergreen's page: Airflow's frame of it takes the path behind its own for the framed one's.
+
+        That path has to be whole, a proxy's prefix included.
+        """
+        return f"{self.airflow}/plugin/evergreen{urlsplit(self.airflow).path}/evergreen/#{quote(part)}"
 
     def file(self, uri: str | None) -> str:
         """Give a file of storage, by its URI, as the page serves it."""
@@ -159,15 +162,25 @@ def leave(instance: Any, record: BaseModel, services: Services, workspace: str |
     workspace
         URI of the training's workspace, if the step belongs to one.
     """
-    found = addresses(record, Places.of(services), workspace)
-    if found:
-        instance.xcom_push(PRODUCED, found)
+    if found := addresses(record, Places.of(services), workspace):
+        _push(instance, found)
 
 
 def leave_report(instance: Any, report_uri: str | None, services: Services) -> None:
     """Leave the address of the report that says why data were refused."""
     if found := Places.of(services).file(report_uri):
-        instance.xcom_push(PRODUCED, {REPORT: found})
+        _push(instance, {REPORT: found})
+
+
+def _push(instance: Any, found: Mapping[str, str]) -> None:
+    """Leave addresses for `Produced.get_link`; of a mapped task also where Airflow itself looks for them.
+
+    Airflow 3.3 makes the tasks of a mapped one from its class, and so without the links of `with_links`.
+    """
+    instance.xcom_push(PRODUCED, dict(found))
+    if getattr(instance, "map_index", -1) >= 0:
+        for name, address in found.items():
+            instance.xcom_push(Produced(name).xcom_key, address)
 
 
 def addresses(record: BaseModel, places: Places, workspace: str | None = None) -> dict[str, str]:

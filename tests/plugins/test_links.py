@@ -17,7 +17,7 @@ DAY = date(2013, 4, 1)
 PLACES = links.Places("https://air.test/a", "https://mlflow.test", "s3://bucket/prefix", "flight delays")
 HOME = "s3://bucket/prefix/runs/abc"
 FILES = "https://air.test/a/evergreen/files"
-PAGE = "https://air.test/a/plugin/evergreen/evergreen/#"
+PAGE = "https://air.test/a/plugin/evergreen/a/evergreen/#"
 VERDICT = records.Verdict(decision="hold", reasons=(), rulings=())
 
 
@@ -103,7 +103,10 @@ def test_each_kind_of_record_is_one_that_steps_give() -> None:
 def test_what_is_left_is_what_a_link_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     left: dict[str, Any] = {}
     instance = SimpleNamespace(
-        task_id="publish", xcom_push=left.__setitem__, xcom_pull=lambda task_ids, key: left.get(key)
+        task_id="publish",
+        map_index=-1,
+        xcom_push=left.__setitem__,
+        xcom_pull=lambda task_ids, key: left.get(key),
     )
     found = [links.Produced(name) for name in links.NAMES["publish"]]
     assert [link.get_link(None, ti_key=instance) for link in found] == ["", "", ""]
@@ -128,7 +131,7 @@ def test_mlflow_is_where_a_browser_reaches_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_airflow_shows_the_links_that_have_an_address(tmp_path: Path) -> None:
+def test_airflow_shows_the_links_that_have_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk import DAG, get_current_context, task
     from airflow.utils.db import initdb
 
@@ -138,12 +141,20 @@ def test_airflow_shows_the_links_that_have_an_address(tmp_path: Path) -> None:
     def publish() -> None:
         get_current_context()["ti"].xcom_push(links.PRODUCED, {"Predictions": "https://air.test/a/p.parquet"})
 
+    @task
+    def predict(shard: int) -> None:
+        links.leave(get_current_context()["ti"], scoring(published=False, version=shard), SimpleNamespace())
+
+    monkeypatch.setattr(links.Places, "of", classmethod(lambda cls, services: PLACES))
     initdb()
     with DAG("score", schedule=None) as dag:
-        publish()
+        predict.expand(shard=[3, 4]) >> publish()
     done = links.with_links(dag).test(logical_date=datetime.now(UTC))
-    where = f"/api/v2/dags/score/dagRuns/{quote(done.run_id, safe='')}/taskInstances/publish/links"
-    assert World(tmp_path).api.get(where).json()["extra_links"] == {
+    tasks, api = f"/api/v2/dags/score/dagRuns/{quote(done.run_id, safe='')}/taskInstances", World(tmp_path).api
+    for index, shard in enumerate((3, 4)):
+        of_shard = api.get(f"{tasks}/predict/links", params={"map_index": index}).json()
+        assert of_shard["extra_links"] == {links.MODEL: f"{PAGE}models/{shard}"}
+    assert api.get(f"{tasks}/publish/links").json()["extra_links"] == {
         "Predictions": "https://air.test/a/p.parquet",
         "Validation report": None,
         "Model in Evergreen": None,
