@@ -22,6 +22,8 @@ from ml.settings import Drift
 
 FEWEST_ROWS = 10
 """A category, or a null, is missed or noticed only where so many rows were expected, or came."""
+MOST_NAMED = 3
+"""So many categories that come or go at once are named; of more, the most frequent."""
 MOST_CATEGORIES = 10_000
 """So many categories of a day are counted; of more, the rarest are forgotten."""
 MOST_NUMBERS = 1_000
@@ -235,17 +237,34 @@ def _varies(rows: int, before: ColumnProfile) -> bool:
 
 def _come(day: date, now: DayColumn, before: ColumnProfile, drift: Drift) -> Iterable[tuple[FindingKind, str]]:
     """Find categories that the reference never had."""
-    for category, rows in sorted(now.counts.items()):
-        share = rows / now.rows
-        if category not in before.shares and rows >= FEWEST_ROWS and share >= drift.min_category_share:
-            yield "new_category", f"{category} is new: 0 % → {percent(share)} of rows on {day}"
+    found = {
+        category: share
+        for category, rows in sorted(now.counts.items())
+        if category not in before.shares
+        and rows >= FEWEST_ROWS
+        and (share := rows / now.rows) >= drift.min_category_share
+    }
+    changed = {category: f"0 % → {percent(share)}" for category, share in found.items()}
+    return (("new_category", said) for said in _told(found, changed, "new", day))
 
 
 def _gone(day: date, now: DayColumn, before: ColumnProfile) -> Iterable[tuple[FindingKind, str]]:
     """Find categories that every comparable day had and this one has not, though it had rows enough."""
     same = [at for at, known in enumerate(before.days) if known.weekday() == day.weekday() and before.rows[at]]
     compared = same if len(same) >= SAME_WEEKDAYS else [at for at, rows in enumerate(before.rows) if rows]
+    found = {}
     for category, rows in before.usual.items():
         least = min((rows[at] / before.rows[at] for at in compared), default=0.0)
         if now.counts.get(category, 0) == 0 and least * now.rows >= FEWEST_ROWS:
-            yield "vanished_category", f"{category} is gone: {percent(before.shares[category])} → 0 % of rows on {day}"
+            found[category] = before.shares[category]
+    changed = {category: f"{percent(share)} → 0 %" for category, share in found.items()}
+    return (("vanished_category", said) for said in _told(found, changed, "gone", day))
+
+
+def _told(shares: Mapping[str, float], changed: Mapping[str, str], how: str, day: date) -> Iterable[str]:
+    """Put a few categories into a sentence each, and many, as when all codes change, into one for all of them."""
+    if len(shares) <= MOST_NAMED:
+        return [f"{category} is {how}: {change} of rows on {day}" for category, change in changed.items()]
+    largest = sorted(shares, key=lambda category: -shares[category])[:MOST_NAMED]
+    named = ", ".join(f"{category} ({changed[category]} of rows)" for category in largest)
+    return [f"{len(shares)} categories are {how}: {named} and {len(shares) - MOST_NAMED} more on {day}"]

@@ -35,6 +35,20 @@ def reigns(decisions: Sequence[Logged]) -> list[Reign]:
     ]
 
 
+def reign_on(version: int, day: date, known: Sequence[Reign]) -> Reign:
+    """Find the reign in which a version serves on ``day``: its newest that had begun by then, else its first to come.
+
+    A version that comes back from tomorrow on has served until today all the same.
+
+    Raises
+    ------
+    IndexError
+        If the version never came to serve.
+    """
+    of_it = [reign for reign in known if reign.version == version]
+    return ([reign for reign in of_it if reign.effective_day <= day] or of_it[:1])[-1]
+
+
 def crownings(decisions: Sequence[Logged]) -> list[Logged]:
     """List the decisions by which a version came to serve, in their order; see `reigns`."""
     return [

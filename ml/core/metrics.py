@@ -48,6 +48,17 @@ def row_loss(target: ArrayLike, prediction: ArrayLike, metric: str) -> np.ndarra
     raise ValueError(f"{metric!r} is not a mean of row losses")
 
 
+def mean_loss(metric: str) -> str:
+    """Name the mean of `row_loss`, which has the unit of the metric but for ``rmse``: a mean of squares has no root.
+
+    Examples
+    --------
+    >>> mean_loss("rmse"), mean_loss("log_loss")
+    ('mean squared error', 'log_loss')
+    """
+    return {"rmse": "mean squared error", "mae": "mean absolute error"}.get(metric, metric)
+
+
 def measure(target: ArrayLike, prediction: ArrayLike, kind: Kind) -> dict[str, float]:
     """Measure predictions; what cannot be computed is left out, never guessed.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml.core import daybook, history
 from ml.core.daybook import Day, Facts
-from ml.core.metrics import greater_is_better
+from ml.core.metrics import greater_is_better, mean_loss
 from ml.records import Logged
 
 LABELS = {
@@ -24,7 +24,6 @@ LABELS = {
     "r2": "R²",
     "bias": "bias",
     "gap": "mean prediction minus mean outcome",
-    "skill": "loss below the base rate's",
 }
 NEARER_0 = {"calibration_gap", "bias", "gap"}
 NEITHER = {"prevalence"}
@@ -59,7 +58,7 @@ def figures(performance: Facts, *, metric: str) -> list[Facts]:
     return [
         {
             "name": name,
-            "label": label(name),
+            "label": label(name) if name != "skill" else f"{label(mean_loss(metric))} below the base rate's",
             "better": better(name),
             **_interval(window.get(name)),
             "promised": promised.get(name),

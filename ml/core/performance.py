@@ -20,7 +20,7 @@ from ml.core.card import day_intervals
 from ml.core.comparison import DailyMean, mean_by_day
 from ml.core.coverage import ServedDay, absent, coverage, label_findings
 from ml.core.estimate import Calibration
-from ml.core.metrics import measure, row_loss
+from ml.core.metrics import mean_loss, measure, row_loss
 from ml.records import Finding, Interval, LivePerformance
 from ml.settings import Settings
 
@@ -223,7 +223,7 @@ def _judge(
     said = f"version {version}: gap {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
     if "skill" not in live or promised.skill is None:
         return "unknown", f"{said} {where}; what the gate saw of it is not kept, so its skill cannot be judged", ()
-    said += f", {settings.gate.metric} {live['skill'].value:+.4f} below the base rate's (the gate saw "
+    said += f", {mean_loss(settings.gate.metric)} {live['skill'].value:+.4f} below the base rate's (the gate saw "
     return "fine", f"{said}{promised.skill.value:+.4f}) {where}", ()
 
 
@@ -254,8 +254,8 @@ def _skill_finding(
     if lost - reach <= most:
         return None
     said = (
-        f"version {version}'s {settings.gate.metric} is {live.value:.4f} below the base rate's {where}; the gate saw "
-        f"{promised.value:.4f}: {lost:.4f} [{lost - reach:.4f}, {lost + reach:.4f}] of it is lost, "
+        f"version {version}'s {mean_loss(settings.gate.metric)} is {live.value:.4f} below the base rate's {where}; "
+        f"the gate saw {promised.value:.4f}: {lost:.4f} [{lost - reach:.4f}, {lost + reach:.4f}] of it is lost, "
         f"performance.max_lost_skill is {most:g}: retrain, or look for what changed in the inputs"
     )
     return Finding(kind="decay", severity="alarm", said=said, score=round(lost, 6), limit=most, matters=True)

@@ -184,7 +184,15 @@ def _otherwise(facts: Facts, champion: ChampionFacts) -> tuple[str, ...]:
         said = [f"drift unknown: {facts.drift.reason}"]
     if facts.performance is not None and facts.performance.status == "unknown":
         said.append(f"performance unknown: {facts.performance.reason}")
-    return (*said, f"version {champion.version} has served {(facts.day - champion.promoted_on).days} days")
+    return (*said, _served(champion, facts.day))
+
+
+def _served(champion: ChampionFacts, day: date) -> str:
+    """Say how long the champion had served by ``day``; it may have come to serve only after a day that it scored."""
+    days = (day - champion.promoted_on).days
+    if days < 0:
+        return f"version {champion.version} serves from {champion.promoted_on} on"
+    return f"version {champion.version} has served {days} day{'' if days == 1 else 's'}"
 
 
 def _waits(facts: Facts, found: Sequence[Sign], settings: Settings) -> tuple[str, ...]:

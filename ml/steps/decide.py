@@ -62,7 +62,7 @@ def run(
             drift=drift,
             performance=performance,
             newest_day=max(inputs),
-            champion=(known := _champion(champion, decisions)),
+            champion=(known := _champion(champion, day, decisions)),
             anyone_serves=bool(history.reigns(decisions)),
             no_champion_reason=champion.reason,
             earlier=tuple(_earlier(day, champion, settings, services)),
@@ -114,16 +114,16 @@ def _decided_before(day: date, is_past: bool, decisions: Sequence[Logged], servi
     )
 
 
-def _champion(champion: Champion, decisions: Sequence[Logged]) -> policy.ChampionFacts | None:
+def _champion(champion: Champion, day: date, decisions: Sequence[Logged]) -> policy.ChampionFacts | None:
     if champion.version is None:
         return None
     reigns = history.reigns(decisions)
-    of_it = [reign for reign in reigns if reign.version == champion.version]
+    reign = history.reign_on(champion.version, day, reigns)
     return policy.ChampionFacts(
         version=champion.version,
-        promoted_on=max(reign.effective_day for reign in of_it),
+        promoted_on=reign.effective_day,
         serves_now=reigns[-1].version == champion.version,
-        window_last_day=of_it[-1].window_last_day,
+        window_last_day=reign.window_last_day,
     )
 
 

@@ -95,6 +95,27 @@ def test_a_fault_is_told_at_once_on_its_first_day(fault: str) -> None:
     assert found.said == said
 
 
+def test_when_all_codes_change_it_is_told_in_a_sentence_each_way() -> None:
+    def day(at: date, case: str) -> pd.DataFrame:
+        made = frame(at)
+        return made.assign(carrier=[f"{case}{min(row % 7, 4)}" for row in range(len(made))])
+
+    reference = pd.concat([day(FIRST + timedelta(days=n), "C") for n in range(DAYS)], ignore_index=True)
+    known = profile(reference, COLUMNS, DRIFT)
+    found = structural_faults(TODAY, counted(day(TODAY, "c")), known, DRIFT, {}, yesterday=None)
+    said = [finding.said for finding in found]
+    assert said == [
+        (
+            "carrier: 5 categories are gone: C4 (42 % → 0 % of rows), C0 (14 % → 0 % of rows), C1 (14 % → 0 % of rows) "
+            "and 2 more on 2013-02-04"
+        ),
+        (
+            "carrier: 5 categories are new: c4 (0 % → 42 % of rows), c0 (0 % → 14 % of rows), c1 (0 % → 14 % of rows) "
+            "and 2 more on 2013-02-04"
+        ),
+    ]
+
+
 def test_the_environment_alarms_where_the_champion_leans_on_it() -> None:
     (found,) = faults(frame(TODAY).assign(temp=np.nan), temp=True)
     assert (found.severity, found.matters) == ("alarm", True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from ml.core.history import Reign, barred, champion_before, champion_of, crowned_on, last_judged, reigns, tell
+from ml.core.history import Reign, barred, champion_before, champion_of, crowned_on, last_judged, reign_on, reigns, tell
 from ml.records import Logged
 from tests.builders import day, decided
 
@@ -122,6 +122,14 @@ class TestWithoutEvidence:
 
     def test_reigns_come_in_the_order_in_which_they_were_decided(self) -> None:
         assert reigns(TWO[::-1]) == [Reign(2, on(60), on(58)), Reign(1, on(40), on(38))]
+
+
+class TestReignOnADay:
+    BACK: ClassVar = reigns([*TWO, decided("rollback", 1, effective=70, trained_until=38)])
+
+    @pytest.mark.parametrize(("number", "began"), [(40, 40), (69, 40), (70, 70), (99, 70), (39, 40)])
+    def test_a_version_that_comes_back_later_has_served_since_it_first_came(self, number: int, began: int) -> None:
+        assert reign_on(1, on(number), self.BACK).effective_day == on(began)
 
 
 class TestLastJudged:

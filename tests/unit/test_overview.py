@@ -212,7 +212,10 @@ class TestTimeline:
         facts = daybook.summarise(decided(), drift(), live(metric="rmse"))
         (entry,) = overview.timeline([Day(DAY, facts)], metric="rmse")
         assert entry["value"] == 0.51
-        assert overview.figures(facts["performance"], metric="rmse")[0]["name"] == "rmse"
+        figures = overview.figures(facts["performance"], metric="rmse")
+        assert figures[0]["name"] == "rmse"
+        labels = {figure["name"]: figure["label"] for figure in figures}
+        assert labels["skill"] == "mean squared error below the base rate's", "squares: not in the unit of rmse"
 
     def test_a_labelled_day_is_drawn_once_as_it_was_measured_last(self) -> None:
         facts = [daybook.summarise(decided(later(n)), None, live(later(n), labelled=DAY)) for n in (1, 2)]

@@ -179,6 +179,14 @@ class TestReasons:
     def test_calm_says_how_long_the_champion_serves(self) -> None:
         assert ask().reasons == ("7 columns", "version 3 has served 20 days")
 
+    @pytest.mark.parametrize(
+        ("began", "said"),
+        [(0, "has served 0 days"), (1, "has served 1 day"), (-1, f"serves from {TOMORROW} on")],
+    )
+    def test_nobody_has_served_less_than_no_day(self, began: int, said: str) -> None:
+        told = ask({"champion": ChampionFacts(version=3, promoted_on=ago(began), window_last_day=ago(21))}).reasons
+        assert told[-1] == f"version 3 {said}"
+
     def test_what_could_not_be_measured_is_said(self) -> None:
         assert ask({"drift": inputs("unknown"), "performance": live("unknown")}).reasons == (
             "drift unknown: 7 columns",

@@ -319,6 +319,9 @@ class _Present:
         watch, reason = rivalry.watch_of(day, int(reign.payload["version"]), self.decisions or (), days=watched)
         if watch is None or watch.last_day < day:
             return None
+        present = history.crowned_on(None, self.decisions or ())
+        if present is not None and int(present.payload["version"]) == watch.rival:
+            return None  # it came back: from tomorrow on it serves, and nobody is watched
         return {"version": watch.rival, "last_day": watch.last_day, "reason": reason}
 
     def next(self) -> Facts:

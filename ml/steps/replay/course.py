@@ -274,7 +274,7 @@ class Course:
         self, day: date, version: int, drift: DriftReport, live: LivePerformance, rival: Rivalry | None
     ) -> Decision:
         reigns = history.reigns(self.log)
-        of_it = [reign for reign in reigns if reign.version == version]
+        reign = history.reign_on(version, day, reigns)
         labelled = [each for each in self.world.labelled_days(day) if each in self.world.inputs]
         window = self.settings.drift.window_days
         held = {each for each in self.world.inputs if each <= day}
@@ -285,16 +285,16 @@ class Course:
             newest_day=day,
             champion=policy.ChampionFacts(
                 version=version,
-                promoted_on=max(reign.effective_day for reign in of_it),
+                promoted_on=reign.effective_day,
                 serves_now=reigns[-1].version == version,
-                window_last_day=of_it[-1].window_last_day,
+                window_last_day=reign.window_last_day,
             ),
             anyone_serves=True,
             earlier=tuple(self.reports[-2 * self.settings.drift.alarm_days[1] :]),
             rivalry=rival,
             last_judged=history.last_judged(self.log, until=day),
             requests=tuple(self.requests),
-            new_days=sum(each > of_it[-1].window_last_day for each in labelled),
+            new_days=sum(each > reign.window_last_day for each in labelled),
             absent_days=tuple(sorted({*refused, *policy.gaps(held, last_day=day, days=window)})),
             tried=self._tried(day),
         )

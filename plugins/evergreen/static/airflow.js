@@ -43,6 +43,15 @@ export function leaveTheFrame() {
   addEventListener("auxclick", (event) => event.button === 1 && leave(event));
 }
 
+/** Let the address of the page around the frame name what is shown here, so that it can be sent and reloaded. */
+export function nameOutside() {
+  try {
+    const outside = window.parent.location;
+    if (window.parent === window || outside.origin !== location.origin || outside.hash === location.hash) return;
+    window.parent.history.replaceState(window.parent.history.state, "", `${outside.pathname}${outside.search}${location.hash}`);
+  } catch { /* framed by a stranger */ }
+}
+
 async function api(path) {
   const answer = await fetch(airflow(`api/v2/${path}`), { credentials: "same-origin" });
   if (!answer.ok) throw new Error(`Airflow answered ${answer.status}`);
@@ -63,8 +72,11 @@ export async function running() {
   return { runs, known, waiting, silent: told.every(({ status }) => status === "rejected") };
 }
 
-export function runsInWords({ runs, known, silent }) {
+export function runsInWords({ runs, known, waiting, silent }) {
   if (silent) return [el("p", { class: "quiet" }, "Airflow did not say what runs.")];
+  const questions = (waiting ?? []).map(({ subject, task_instance: { dag_id: dag, dag_run_id: run, task_id: task } }) =>
+    el("li", null, "a person is waited for: ",
+      link(airflow(`dags/${dag}/runs/${encodeURIComponent(run)}/tasks/${task}/required_actions`), subject, { target: "_top" })));
   const lines = runs.map((run) => el("li", null,
     link(airflow(`dags/${run.dag}/runs/${encodeURIComponent(run.dag_run_id)}`), run.dag, { target: "_top" }),
     ` ${run.state}${run.start_date ? ` since ${instant(run.start_date)}` : ""}`));
@@ -72,6 +84,7 @@ export function runsInWords({ runs, known, silent }) {
   const expected = known.filter((dag) => dag.next_dagrun_run_after && !dag.is_paused)
     .map((dag) => el("li", null, `${dag.dag_id} is expected at ${instant(dag.next_dagrun_run_after)}`));
   return [
+    questions.length > 0 && el("ul", { class: "waiting-list" }, questions),
     lines.length ? el("ul", null, lines) : el("p", null, "Nothing runs at the moment."),
     expected.length > 0 && el("ul", null, expected),
     paused.length > 0 && el("p", { class: "problem" }, `Paused in Airflow: ${paused.join(", ")}.`),

@@ -43,20 +43,23 @@ export function rulingTable(rulings) {
 }
 
 export function drawDecision(decision) {
-  const known = Object.keys(decision.facts ?? {}).length, more = Object.keys(decision.evidence ?? {}).length;
+  const { asked_because: because, ...others } = decision.facts ?? {};
+  const known = Object.keys(others).length, more = Object.keys(decision.evidence ?? {}).length;
+  const found = new Set((decision.rulings ?? []).filter(({ outcome }) => outcome === "passed").map(({ reason }) => reason));
+  const own = (decision.reasons ?? []).filter((reason) => !found.has(reason)); // what passed is told below, rule by rule
   return [
     el("p", null, badge(decision.kind), decision.verdict && [" the gate said ", badge(decision.verdict)]),
-    el("ul", null, (decision.reasons ?? []).map((reason) => el("li", null, reason))),
+    own.length > 0 && el("ul", null, own.map((reason) => el("li", null, reason))),
     facts([
       ["decided", instant(decision.decided_at)], ["for the day", decision.day], ["in force from", decision.in_force_from],
-      ["asked for by", decision.asked_by], ["approval", decision.approval],
+      ["asked for by", decision.asked_by], ["because", sentences([because ?? []].flat())], ["approval", decision.approval],
       ["version", versionLink(decision.version)], ["against", decision.against ? versionLink(decision.against) : null],
     ]),
     links(file(decision.card, "model card"), file(decision.report, "report"), mlflowRun(decision.run_id, "model's run in MLflow"),
       mlflowRun(decision.decision_id, "decision in MLflow"),
       decision.version && decision.against && link(`#models/${decision.version}/${decision.against}`, "compare the two")),
     decision.rulings?.length > 0 && [el("h3", null, "Rule by rule"), rulingTable(decision.rulings)],
-    known > 0 && [el("h3", null, "Facts"), anything(decision.facts)],
+    known > 0 && [el("h3", null, "Facts"), anything(others)],
     more > 0 && [el("h3", null, "Evidence"), anything(decision.evidence)],
   ];
 }

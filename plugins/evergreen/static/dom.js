@@ -79,11 +79,12 @@ export function table(caption, heads, rows, attributes) {
         at ? el("td", { "data-head": heads[at] }, cell) : el("th", { scope: "row" }, cell)))))));
 }
 
-/** Give sentences in a row; of many, the first, and the others behind a fold. */
-export function sentences(list) {
-  const all = list ?? [];
-  if (all.length < 3) return all.join("; ");
-  return [all[0], el("details", null, el("summary", null, `and ${all.length - 1} more`), el("ul", null, all.slice(1).map((one) => el("li", null, one))))];
+/** Give sentences in a row; of many, the first ones, and the others behind a fold. What was joined by semicolons is many. */
+export function sentences(list, most = 1) {
+  const all = (list ?? []).flatMap((one) => String(one).split("; "));
+  if (all.length <= most + 1) return all.join("; ");
+  const others = all.slice(most);
+  return [all.slice(0, most).join("; "), el("details", null, el("summary", null, `and ${others.length} more`), el("ul", null, others.map((one) => el("li", null, one))))];
 }
 
 /** Show any fact that came as JSON. */

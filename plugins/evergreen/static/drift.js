@@ -1,6 +1,6 @@
 // How far each column was on each day: a heat map in multiples of what is usual for the column.
 
-import { badge, el, empty, file, link, number, problems, table } from "./dom.js";
+import { badge, el, empty, file, number, problems, sentences, table } from "./dom.js";
 import { color, keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const ROW = 20, LEAST = 3, GAP = 6, AXIS = 18;
@@ -74,7 +74,7 @@ function tell(facts, row, step) {
       el("p", null, el("strong", null, `${column.column}, ${day}`), " ", facts.status[step] && badge(facts.status[step]), ` ${measured}`),
       el("p", { class: "quiet" }, [column.role, known.method, known.limit && `limit ${number(known.limit)}`,
         known.no_change !== null && known.no_change !== undefined && `no-change range up to ${number(known.no_change)}`, matters].filter(Boolean).join(" · ")),
-      el("p", { class: "links" }, file(facts.reports[step], `Evidently report of ${day}`), el("span", null, facts.reasons[step])),
+      el("div", { class: "links" }, file(facts.reports[step], `Evidently report of ${day}`), el("div", null, sentences([facts.reasons[step] ?? ""], 2))),
     ],
   };
 }

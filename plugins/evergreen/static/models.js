@@ -1,7 +1,7 @@
 // Model versions: all of them, one, and two side by side.
 
 import { mlflowRun, mlflowVersion } from "./airflow.js";
-import { badge, decisionLink, el, empty, facts, file, instant, interval, kindInWords, link, number, problems, short, table, versionLink } from "./dom.js";
+import { badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, number, problems, short, table, versionLink } from "./dom.js";
 import { decisionTable, rulingTable } from "./decisions.js";
 import { links } from "./now.js";
 
@@ -72,7 +72,7 @@ export function drawComparison({ a, b, metrics, note, paired, facts: about, impo
   return [
     problems(wrong),
     el("p", null, heads[0], " ", badge(a.outcome), " beside ", heads[1], " ", badge(b.outcome)),
-    paired && el("p", null, el("strong", null, "Paired, on the same days: "), paired.reason, ` (gain ${number(paired.gain, 4)}, ${interval(paired)}) `, decisionLink(paired.decision_id, "decision")),
+    paired && el("p", null, el("strong", null, "Paired, on the same days: "), paired.reason, " ", decisionLink(paired.decision_id, "decision")),
     note && el("p", { class: "hint" }, note),
     metrics?.length > 0 && table("Metrics side by side", ["metric", ...names, "better is"], metrics.map((row) => [row.label, best(row, "a"), best(row, "b"), row.better])),
     about?.length > 0 && [el("h3", null, "How they were made"),

@@ -3,14 +3,16 @@
 import { mlflowRun, runLink } from "./airflow.js";
 import { badge, decisionLink, el, empty, facts, file, instant, interval, number, plural, problems, said, sentences, versionLink } from "./dom.js";
 
+const FIRST_FIGURES = 3, FIRST_FINDINGS = 4;
 const STATES = { calm: ["Calm", "✓"], watching: ["Watching", "◐"], alarm: ["Alarm", "!"], unknown: ["Unknown", "?"] };
 
 export function drawNow(now) {
   const [word, sign] = STATES[now.state] ?? STATES.unknown;
+  const sentence = now.sentence?.startsWith(`${word} `) ? now.sentence.slice(word.length + 1) : now.sentence ?? "";
   return [
     el("div", { class: `state ${now.state in STATES ? now.state : "unknown"}` },
       el("span", { class: "sign", "aria-hidden": "true" }, sign),
-      el("p", null, el("strong", null, word), " ", now.sentence)),
+      el("div", null, el("strong", null, word), " ", sentences([sentence], 2))),
     problems(now.problems),
     !now.sentence?.includes(now.hint?.said) && empty(now.hint),
     el("div", { class: "cards" }, champion(now), performance(now), monitoring(now), challenger(now), data(now), runs(now)),
@@ -26,7 +28,7 @@ function champion({ champion: known, shadow }) {
     el("p", { class: "figure" }, versionLink(known.version)),
     known.warning && el("p", { class: "problem" }, known.warning),
     facts([
-      ["serves since", `${known.since} (${plural(known.days, "day")})`],
+      known.days ? ["serves since", `${known.since} (${plural(known.days, "day")})`] : ["serves from", known.since],
       ["trained on", known.window && `${known.window.first_day} to ${known.window.last_day}`],
       ["by", by.filter(Boolean).join(", ")],
       ["why", sentences(known.reasons)],
@@ -40,30 +42,40 @@ function performance({ performance: known, task }) {
   if (!known) return card("Live performance", el("p", null, "Not measured yet: labels have to arrive for days that were scored."));
   const main = known.figures.find((figure) => figure.name === task.metric) ?? known.figures[0];
   const words = { fine: "as promised", decay: "decay", unknown: "unknown" };
+  const others = known.figures.slice(FIRST_FIGURES);
   return card("Live performance",
-    main && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
+    typeof main?.value === "number" && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
     el("p", null, badge(known.status, words[known.status])),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Live figures" }, el("table", { class: "small" },
-      el("caption", { class: "unseen" }, "Live figures against what the gate promised"),
-      el("thead", null, el("tr", null, ["", "live", "95 % interval", "promised"].map((head) => head ? el("th", { scope: "col" }, head) : el("td")))),
-      el("tbody", null, known.figures.map((figure) => el("tr", null,
-        el("th", { scope: "row" }, figure.label), el("td", null, number(figure.value)),
-        el("td", null, interval(figure)), el("td", null, number(figure.promised))))))),
-    el("p", { class: "quiet" }, known.window ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
+    figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
+    others.length > 0 && el("details", null, el("summary", null, `and ${plural(others.length, "more figure")}`), figureTable("More live figures", others)),
+    el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
     known.estimated && el("p", { class: "quiet" }, `Without labels yet: about ${number(known.estimated.value)} ± ${number(known.estimated.error)} on ${known.estimated.day}`));
+}
+
+const orDash = (value) => (value === null || value === undefined ? "–" : number(value));
+
+function figureTable(name, figures) {
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", { class: "small" },
+    el("caption", { class: "unseen" }, `${name} against what the gate promised`),
+    el("thead", null, el("tr", null, ["", "live", "95 % interval", "promised"].map((head) => head ? el("th", { scope: "col" }, head) : el("td")))),
+    el("tbody", null, figures.map((figure) => el("tr", null,
+      el("th", { scope: "row" }, figure.label), el("td", null, orDash(figure.value)),
+      el("td", null, interval(figure)), el("td", null, orDash(figure.promised)))))));
 }
 
 function monitoring({ monitor, findings, alarm }) {
   if (!monitor) return card("Monitoring", el("p", null, "No day was monitored yet: Monitor follows each Ingest."));
   const found = (findings ?? []).map((finding) => el("li", null, badge(finding.severity), " ", said(finding)));
+  const folded = found.splice(FIRST_FINDINGS);
   return card("Monitoring",
     alarm && el("p", null, el("strong", null, `Alarm since ${alarm.since}`), ` (${plural(alarm.days, "day")})`),
     found.length ? el("ul", { class: "plain" }, found) : el("p", null, "Nothing was found."),
+    folded.length > 0 && el("details", null, el("summary", null, `and ${folded.length} more`), el("ul", { class: "plain" }, folded)),
     facts([
       ["day", monitor.day],
       ["did", monitor.action === "nothing" ? "nothing" : `asked for a ${monitor.action}`],
       ["why", sentences(monitor.reasons)],
-      ["drift", monitor.drift?.reason],
+      ["drift", monitor.drift && sentences([monitor.drift.reason])],
       ["late", monitor.days_late ? plural(monitor.days_late, "day") : null],
     ]),
     links(file(monitor.drift?.report, "Evidently report")));

@@ -1,6 +1,6 @@
 // What is shown when: the overview, or one view that the address names.
 
-import { leaveTheFrame, placed, running, runsInWords, showWaiting } from "./airflow.js";
+import { leaveTheFrame, nameOutside, placed, running, runsInWords, showWaiting } from "./airflow.js";
 import { ask, el, link, show } from "./dom.js";
 import { drawData } from "./data.js";
 import { drawDecision, drawDecisions } from "./decisions.js";
@@ -96,6 +96,7 @@ function route() {
 
 leaveTheFrame();
 addEventListener("hashchange", route);
+addEventListener("hashchange", nameOutside);
 route();
 setInterval(() => {
   if (document.hidden || overview.hidden) return;

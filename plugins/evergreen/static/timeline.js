@@ -1,6 +1,6 @@
 // The live metric by day with its interval, who served, and what happened.
 
-import { badge, decisionLink, el, empty, file, interval, kindInWords, number, svg, table } from "./dom.js";
+import { badge, decisionLink, el, empty, file, interval, kindInWords, number, sentences, svg, table } from "./dom.js";
 import { keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const HEIGHT = 260, LEFT = 48, RIGHT = 10, TOP = 12, PLOT = 170, LANE = TOP + PLOT + 24, STRIP = LANE + 20, DAY = 86400000;
@@ -37,18 +37,20 @@ function grouped(marks) {
   return found;
 }
 
+const firstOf = (label) => String(label).split("; ")[0];
+
 function tell(day, marks, label) {
   const live = day.window?.value ?? day.value;
   const happened = marks.get(day.day) ?? [];
   const measured = live === null || live === undefined ? `${label} not measured` : `${label} ${number(live)}${interval(day.window) ? ` (${interval(day.window)})` : ""}`;
   const promised = day.promised === null || day.promised === undefined ? "" : `, promised ${number(day.promised)}`;
   return {
-    text: [day.day, day.state, measured, ...happened.map((mark) => mark.label)].join(", "),
+    text: [day.day, day.state, measured, ...happened.map((mark) => firstOf(mark.label))].join(", "),
     more: [
       el("p", null, el("strong", null, day.day), " ", badge(day.state), ` version ${day.version ?? "none"}: ${measured}${promised}`),
-      el("p", { class: "quiet" }, day.said),
+      el("div", { class: "quiet" }, sentences([day.said ?? ""], 2)),
       el("p", { class: "links" }, file(day.report, "Evidently report"),
-        happened.map((mark) => (mark.decision_id ? decisionLink(mark.decision_id, mark.label) : el("span", null, mark.label)))),
+        happened.map((mark) => (mark.decision_id ? decisionLink(mark.decision_id, firstOf(mark.label)) : el("span", null, firstOf(mark.label))))),
     ],
   };
 }
@@ -165,7 +167,7 @@ function asTable(facts, marks, label) {
     if (!details.open || details.children.length > 1) return;
     details.append(table("The timeline, newest day first", ["day", "state", "version", label, "95 % interval", "promised", "happened", "report"],
       facts.days.toReversed().map((day) => [day.day, badge(day.state), day.version ?? "none", number(day.window?.value ?? day.value),
-        interval(day.window), number(day.promised), (marks.get(day.day) ?? []).map((mark) => mark.label).join("; "), file(day.report, "report")])));
+        interval(day.window), number(day.promised), sentences((marks.get(day.day) ?? []).map((mark) => mark.label)), file(day.report, "report")])));
   });
   return details;
 }
