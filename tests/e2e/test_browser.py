@@ -1,0 +1,668 @@
+"""What people do in Airflow's web UI, done in a real Chromium on a real running stack, from the login to the rollback.
+
+The tests go through one life in their order: a first champion that a person lets serve, some days, a second one, an
+alarm, a rollback. ``EVERGREEN_SCREENSHOTS`` keeps the pictures; with ``EVERGREEN_TOUR_DAYS=16`` they are those of the
+docs (`docs/tour.md`).
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import pytest
+import requests
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
+
+from embedded.airflow_api import Run
+from tests.e2e.browser_proxy import proxied
+from tests.e2e.browser_stack import SERVED_DAYS, Running, chromium, plant, started
+from tests.e2e.test_loop import free_ports, mails
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
+PATIENCE = 60_000
+LARGEST_PICTURE = 190_000
+expect.set_options(timeout=PATIENCE)
+FIRST, SECOND, BACK = "the first model of this season", "newer flights", "the first one did better in the evenings"
+
+
+# --- the world --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    if chromium() is None:
+        pytest.skip("no Chromium here: install the Debian package chromium")
+    with started(tmp_path_factory.mktemp("browser"), free_ports(3)) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def browser(running: Running) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(os.environ.get("EVERGREEN_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@dataclass
+class Person:
+    """Somebody who is logged in to Airflow, and clicks."""
+
+    page: Page
+    running: Running
+    shots: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def frame(self) -> FrameLocator:
+        return self.page.frame_locator("iframe[title=Evergreen]")
+
+    def log_in(self) -> None:
+        self.page.goto(self.running.url)
+        self.page.fill("input[name=username]", "admin")
+        self.page.fill("input[name=password]", self.running.stack.password())
+        self.page.click("button[type=submit]")
+        self.page.get_by_role("link", name="Evergreen").wait_for()
+
+    def open_page(self, part: str = "") -> FrameLocator:
+        """Open a part of Evergreen's page as a link does: cold."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.running.url}/plugin/evergreen/evergreen/{part}")
+        return self.settled()
+
+    def settled(self) -> FrameLocator:
+        """Wait until the page has asked for all that it shows."""
+        expect(self.frame.locator("main")).to_be_visible(timeout=PATIENCE)
+        expect(self.frame.locator("main [aria-busy]:visible, main .tall:visible")).to_have_count(0, timeout=PATIENCE)
+        return self.frame
+
+    def form(self, dag_id: str) -> Any:
+        """Open the form of a Dag as the page's button leads there."""
+        self.open_page()
+        self.frame.get_by_role("link", name={"retrain": "Retrain", "rollback": "Roll back"}[dag_id]).click()
+        self.page.wait_for_url(f"**/dags/{dag_id}")
+        self.page.get_by_role("button", name="Trigger").first.click()
+        dialog = self.page.get_by_role("dialog")
+        dialog.locator("#element_why").wait_for()
+        return dialog
+
+    def send(self, dialog: Any) -> str:
+        """Press the form's button; give the id of the run, to which Airflow then leads."""
+        dialog.get_by_role("button", name="Trigger", exact=True).last.click()
+        self.page.wait_for_url("**/runs/**")
+        return unquote(urlsplit(self.page.url).path.rpartition("/runs/")[2])
+
+    def leave(self) -> None:
+        """Look elsewhere while there is nothing to see: Airflow's pages ask for news all the time."""
+        self.page.goto("about:blank")
+
+    def await_question(self, run_id: str) -> None:
+        running = self.running
+        self.leave()
+
+        def asked() -> bool:
+            run = next((one for one in running.api.runs("retrain") if one.run_id == run_id), None)
+            assert run is None or not run.finished, f"{run_id} ended without asking anybody"
+            return run is not None and running.api.tasks(run)["approve"] in {"deferred", "awaiting_input"}
+
+        running.wait(asked, "the question to a person")
+
+    def answer(self, choice: str) -> None:
+        """Follow the page's button to Airflow's own form, and answer there."""
+        self.open_page()
+        self.frame.locator("#approve.loud").click()
+        self.page.get_by_role("link", name="serve?").click()
+        self.page.get_by_text("passed every rule of the gate").wait_for()
+        self.shoot(f"{choice.lower()}")
+        self.page.get_by_role("button", name=choice, exact=True).click()
+        self.page.get_by_text("response successful").wait_for()
+        self.leave()
+
+    def shoot(self, name: str, page: Page | None = None) -> None:
+        """Keep a picture; a large one in few colours, for it is kept in Git."""
+        page = page or self.page
+        page.wait_for_timeout(400)  # what slides in has come to rest
+        shot, path = page.screenshot(), self.shots / f"tour-{name}.png"
+        path.write_bytes(shot)
+        if len(shot) > LARGEST_PICTURE:
+            Image.open(BytesIO(shot)).convert("RGB").quantize(256).save(path, optimize=True)
+
+
+@pytest.fixture(scope="module")
+def person(browser: Browser, running: Running, shots: Path) -> Iterator[Person]:
+    context = browser.new_context(viewport=LAPTOP, color_scheme="light")
+    context.set_default_timeout(PATIENCE)
+    somebody = Person(context.new_page(), running, shots)
+    somebody.log_in()
+    yield somebody
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def asked(person: Person) -> str:
+    """Ask for a first challenger through the form, and let it come to the question."""
+    dialog = person.form("retrain")
+    dialog.locator("#element_why").fill(FIRST)
+    person.shoot("form")
+    run_id = person.send(dialog)
+    person.await_question(run_id)
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def first(person: Person, asked: str) -> Run:
+    """Let it serve."""
+    person.answer("Approve")
+    return person.running.ended("retrain", asked)
+
+
+def days(running: Running) -> tuple[date, date, date]:
+    """Give the first day that is served, the last of the first champion, and the newest."""
+    newest = running.newest_day
+    return newest - timedelta(days=SERVED_DAYS - 1), newest - timedelta(days=SERVED_DAYS // 2), newest
+
+
+@pytest.fixture(scope="module")
+def served(person: Person, first: Run) -> None:
+    """Let half of the days come to pass."""
+    begin, middle, _ = days(person.running)
+    for dag_id in ("rollback", "score", "monitor", "ingest"):
+        person.running.api.unpause(dag_id)
+    person.running.live(begin, middle)
+
+
+@pytest.fixture(scope="module")
+def second(person: Person, served: None) -> Run:
+    """Train on what came since, forced, and let it serve."""
+    dialog = person.form("retrain")
+    dialog.locator("#element_why").fill(SECOND)
+    dialog.get_by_role("button", name="Which training").click()
+    dialog.get_by_text("Train even if this very training was judged before").wait_for()
+    # The switch follows its section: Airflow draws a checkbox that only its label shows.
+    force = dialog.locator("[name=element_force]")
+    force.evaluate("box => box.click()")
+    expect(force).to_be_checked()
+    run_id = person.send(dialog)
+    person.await_question(run_id)
+    person.open_page()
+    expect(person.frame.locator("#approve")).to_have_text("Approve (1)")
+    person.shoot("waiting")
+    person.answer("Approve")
+    return person.running.ended("retrain", run_id)
+
+
+@pytest.fixture(scope="module")
+def alarmed(person: Person, second: Run, tmp_path_factory: pytest.TempPathFactory) -> date:
+    """Let the other days come; on the newest the source takes to other codes for destinations."""
+    _, middle, newest = days(person.running)
+    if newest - timedelta(days=1) > middle:
+        person.running.live(middle + timedelta(days=1), newest - timedelta(days=1))
+    person.open_page()
+    person.shoot("now")
+    plant(person.running.stack.project, newest, tmp_path_factory.mktemp("planted"))
+    person.running.live(newest, newest)
+    return newest
+
+
+@pytest.fixture(scope="module")
+def rolled_back(person: Person, alarmed: date) -> Run:
+    dialog = person.form("rollback")
+    dialog.locator("#element_why").fill(BACK)
+    person.shoot("rollback-form")
+    return person.running.ended("rollback", person.send(dialog))
+
+
+def champion(running: Running) -> int:
+    version = running.services.tracking.alias("champion")
+    assert version is not None
+    return int(version)
+
+
+# --- a first champion ---------------------------------------------------------------------------------
+
+
+def test_a_retrain_from_the_form_waits_for_a_person_and_the_page_says_so(person: Person, asked: str) -> None:
+    frame = person.open_page()
+    expect(frame.locator("#approve")).to_have_text("Approve (1)")
+    expect(frame.locator("#runs")).to_contain_text("retrain running")
+    expect(frame.locator("#runs").get_by_role("link", name="serve?")).to_be_visible()
+    expect(frame.locator("#now")).to_contain_text("Nothing serves yet")
+
+
+def test_who_was_approved_serves_and_the_page_says_why(person: Person, first: Run) -> None:
+    assert first.state == "success"
+    version = champion(person.running)
+    frame = person.open_page()
+    expect(frame.locator("#approve")).to_have_text("Approve")
+    card = frame.locator(".card", has=frame.get_by_role("heading", name="Champion"))
+    expect(card).to_contain_text(f"version {version}")
+    expect(card).to_contain_text("asked for by admin, approved by admin")
+    card.get_by_role("link", name="decision").click()
+    expect(frame.get_by_role("heading", name="Rule by rule")).to_be_visible()
+    rules = frame.get_by_role("region", name="The gate, rule by rule").locator("tbody tr")
+    gate = person.running.services.settings.gate
+    shown = rules.locator("th").all_inner_texts()
+    assert {name.replace("_", " ") for name in gate.rules} <= set(shown)
+    assert set(rules.locator("td:nth-child(2)").all_inner_texts()) == {"passed"}
+    expect(frame.locator("#view")).to_contain_text(FIRST)
+
+
+def test_the_address_outside_names_what_is_shown_inside(person: Person, first: Run) -> None:
+    frame = person.open_page("#decisions")
+    frame.get_by_role("region", name="Decisions").locator("tbody a").first.click()
+    frame.get_by_role("heading", name="Rule by rule").wait_for()
+    shown = urlsplit(person.page.url)
+    assert re.fullmatch(r"decisions/[0-9a-f]{32}", shown.fragment)
+    person.page.reload()
+    expect(person.settled().get_by_role("heading", name="Rule by rule")).to_be_visible()
+
+
+def test_a_run_has_a_note_in_words(person: Person, first: Run) -> None:
+    person.page.goto(f"{person.running.url}/dags/retrain/runs/{quote(first.run_id)}")
+    note = person.page.get_by_text(re.compile(rf"Promoted version {champion(person.running)}: challenger \d\.\d+ vs"))
+    expect(note.first).to_be_visible()
+    person.shoot("run")
+
+
+# --- days, and a second champion ------------------------------------------------------------------------
+
+
+def links_of(person: Person, run: Run) -> Iterator[tuple[str, str, str]]:
+    """Give the links of a run's tasks, as Airflow's own pages ask for them: task, name, address."""
+    tasks = f"{person.running.url}/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}/taskInstances"
+    for instance in person.page.request.get(tasks).json()["task_instances"]:
+        if instance["state"] != "success":
+            continue
+        task_id, index = instance["task_id"], instance["map_index"]
+        answer = person.page.request.get(f"{tasks}/{task_id}/links?map_index={index}")
+        assert answer.ok, answer.text()
+        for name, address in answer.json()["extra_links"].items():
+            if address:
+                yield task_id, name, address
+
+
+def test_each_link_of_each_task_leads_to_what_it_names(person: Person, second: Run) -> None:
+    newest = {run.dag_id: run for run in reversed(person.running.api.runs(limit=100)) if run.state == "success"}
+    followed: dict[str, set[str]] = {}
+    for run in (newest[dag_id] for dag_id in ("ingest", "score", "monitor", "retrain")):
+        for task_id, name, address in links_of(person, run):
+            follow(person, f"{run.dag_id}.{task_id}: {name}", address)
+            followed.setdefault(run.dag_id, set()).add(name)
+    assert followed["retrain"] >= {
+        "Window", "Validation report", "Split", "MLflow run", "MLflow model version", "Model in Evergreen",
+        "Package check", "Verdict", "Model card", "Decision",
+    }  # fmt: skip
+    assert followed["ingest"] >= {"Data in Evergreen", "Validation report"}
+    assert followed["score"] >= {"Predictions", "Validation report", "Model in Evergreen"}
+    assert followed["monitor"] >= {"Evidently report", "Live performance", "Decision"}
+
+
+def follow(person: Person, what: str, address: str) -> None:
+    """Follow one link: the page, a file of it, or MLflow."""
+    parts, running = urlsplit(address), person.running
+    if address.startswith(f"{running.stack.mlflow_url}/#/"):
+        assert person.page.request.get(address).ok, what
+        kind, *names = parts.fragment.strip("/").split("/")
+        ask = {
+            "runs": f"runs/get?run_id={names[0]}",
+            "models": f"model-versions/get?name={names[0]}&version={names[-1]}",
+        }[kind]
+        answer = person.page.request.get(f"{running.stack.mlflow_url}/api/2.0/mlflow/{ask}")
+        assert answer.ok, f"{what} {address}: {answer.text()}"
+        return
+    assert address.startswith(running.url), f"{what} leads elsewhere: {address}"
+    if "/plugin/" in parts.path:
+        frame = person.open_page(f"#{parts.fragment}")
+        named = {"decisions": "Decision", "models": f"Version {parts.fragment.rpartition('/')[2]}", "data": "Data"}
+        expect(frame.get_by_role("heading", name=named[parts.fragment.partition("/")[0]], exact=True)).to_be_visible()
+        expect(frame.locator(".problem")).to_have_count(0)
+        return
+    answer = person.page.request.get(address)
+    assert answer.ok, f"{what} {address}: {answer.status} {answer.text()[:300]}"
+    kept = answer.body()
+    signs = {".html": b"<html", ".json": b"{", ".parquet": b"PAR1", ".csv": b","}
+    assert signs[Path(parts.path).suffix] in kept.lower() or kept.startswith(signs[Path(parts.path).suffix]), what
+
+
+def test_a_tasks_own_page_shows_its_links_as_buttons(person: Person, second: Run) -> None:
+    for task_id, names in {"promote": ["Decision", "MLflow model version"], "validate": ["Validation report"]}.items():
+        person.page.goto(
+            f"{person.running.url}/dags/retrain/runs/{quote(second.run_id)}/tasks/{task_id}/details"
+        )  # fmt: skip
+        for name in names:
+            expect(person.page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    person.page.goto(f"{person.running.url}/dags/retrain/runs/{quote(second.run_id)}/tasks/promote/details")
+    person.page.get_by_role("link", name="Decision", exact=True).wait_for()
+    person.shoot("links")
+    person.page.get_by_role("link", name="Decision", exact=True).click()
+    expect(person.settled().get_by_role("heading", name="Rule by rule")).to_be_visible()
+
+
+def test_a_report_that_is_opened_shows_itself(person: Person, second: Run) -> None:
+    """Evidently's report draws by scripts, which the policy lets run as nobody's."""
+    monitored = next(run for run in person.running.api.runs("monitor") if run.state == "success")
+    reports = {name: address for _, name, address in links_of(person, monitored)}
+    report = person.page.context.new_page()
+    report.goto(reports["Evidently report"])
+    expect(report.get_by_text("drift", exact=False).first).to_be_visible()
+    report.wait_for_timeout(1500)
+    person.shoot("evidently", report)
+    report.close()
+
+
+def test_the_second_champion_took_the_place_of_the_first(person: Person, first: Run, second: Run) -> None:
+    assert (first.state, second.state) == ("success", "success")
+    promotions = person.running.services.tracking.decisions(kinds=("promotion",))
+    assert [entry.payload["asked_because"] for entry in promotions] == [[FIRST], [SECOND]]
+    frame = person.open_page("#decisions")
+    table = frame.get_by_role("region", name="Decisions")
+    expect(table.locator("tbody tr")).to_have_count(len(promotions))
+    expect(table.locator("tbody tr").first).to_contain_text("promotion")
+    former, present = (entry.payload["version"] for entry in promotions)
+    frame = person.open_page(f"#models/{present}/{former}")
+    expect(frame.locator("#view h2")).to_have_text(f"Version {present} beside version {former}")
+    person.shoot("compare")
+
+
+# --- an alarm, and the way back --------------------------------------------------------------------------
+
+
+def test_an_alarm_is_told_with_what_moved(person: Person, alarmed: date) -> None:
+    frame = person.open_page()
+    expect(frame.locator("#now .state")).to_contain_text("Alarm")
+    card = frame.locator(".card", has=frame.get_by_role("heading", name="Monitoring"))
+    expect(card).to_contain_text("dest")
+    person.shoot("alarm")
+    frame = person.open_page("#drift")
+    expect(frame.locator("#drift .told")).to_contain_text(str(alarmed))
+
+
+def test_the_alarms_mail_reads_as_it_was_meant(browser: Browser, person: Person, alarmed: date) -> None:
+    mail = mails(person.running.stack.project, "Drift since")[-1]  # an alarm that was open has one thread
+    html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    for part in mail.walk():
+        if name := str(part["Content-ID"] or "").strip("<>"):
+            picture = base64.b64encode(part.get_payload(decode=True)).decode()  # type: ignore[arg-type]
+            html = html.replace(f"cid:{name}", f"data:{part.get_content_type()};base64,{picture}")
+    context = browser.new_context(viewport={"width": 800, "height": 900}, java_script_enabled=False)
+    page = context.new_page()
+    page.set_content(html)
+    expect(page.get_by_role("link", name="This Airflow run")).to_have_attribute(
+        "href", re.compile("/dags/monitor/runs/")
+    )
+    expect(page.locator("body")).to_contain_text("dest")
+    person.shoot("mail", page)
+    context.close()
+
+
+def test_a_days_validation_report_says_what_was_held_against_what(person: Person, alarmed: date) -> None:
+    frame = person.open_page("#data")
+    href = frame.get_by_role("region", name="Days").get_by_role("link", name="inputs").first.evaluate("a => a.href")
+    report = person.page.context.new_page()
+    report.goto(str(href))
+    expect(report.locator("body")).to_contain_text("expect")
+    person.shoot("validation", report)
+    report.close()
+
+
+@pytest.mark.parametrize("part", ["now", "timeline", "drift", "decisions", "data", "models"])
+def test_each_part_opens_cold_and_has_something_to_show(person: Person, alarmed: date, part: str) -> None:
+    frame = person.open_page(f"#{part}")
+    expect(frame.locator(f"#sections a[href='#{part}']")).to_have_attribute("aria-current", "page")
+    place = frame.locator(f"#{part}" if part in {"now", "timeline", "drift"} else "#view")
+    expect(place.locator(".problem[role=alert], .hint")).to_have_count(0)
+    expect(
+        place.locator({"now": ".card", "timeline": ".chart svg", "drift": "canvas"}.get(part, "td")).first
+    ).to_be_visible()
+    person.shoot(part)
+
+
+def test_the_way_back_is_one_form_and_the_page_tells_it(person: Person, second: Run, rolled_back: Run) -> None:
+    assert rolled_back.state == "success"
+    promotions = person.running.services.tracking.decisions(kinds=("promotion",))
+    former, present = (entry.payload["version"] for entry in promotions)
+    assert champion(person.running) == former
+    frame = person.open_page()
+    card = frame.locator(".card", has=frame.get_by_role("heading", name="Champion"))
+    expect(card).to_contain_text(f"version {former}")
+    expect(card).to_contain_text("asked for by admin")
+    expect(card).to_contain_text("serves from")
+    expect(card).not_to_contain_text("shadowed by")
+    frame = person.open_page("#decisions")
+    newest = frame.get_by_role("region", name="Decisions").locator("tbody tr").first
+    expect(newest).to_contain_text("rollback")
+    newest.locator("a").first.click()
+    expect(frame.locator("#view")).to_contain_text(BACK)
+    person.shoot("rollback")
+    frame = person.open_page("#models")
+    gone = frame.locator("tbody tr", has=frame.get_by_role("link", name=f"version {present}", exact=True))
+    expect(gone).to_contain_text("rolled back")
+
+
+# --- who may see it --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def routes(running: Running, rolled_back: Run) -> list[str]:
+    """List the routes of the application itself, each with names that lead to something."""
+    asked = "from evergreen import page; import json; print(json.dumps([r.path for r in page.build().routes]))"
+    running.command("routes", "-c", f"import sys; sys.path.insert(0, 'plugins'); {asked}")
+    listed = json.loads((running.stack.logs / "routes.out").read_text(encoding="utf-8").splitlines()[-1])
+    decisions = running.services.tracking.decisions()
+    version = champion(running)
+    names = {
+        "/static/{name:path}": "/static/page.css",
+        "/files/{name:path}": f"/files/monitor/day={running.newest_day}/decision.json",
+        "/api/decisions/{decision_id}": f"/api/decisions/{decisions[-1].decision_id}",
+        "/api/models/{version}": f"/api/models/{version}",
+        "/api/compare": f"/api/compare?a={version}&b={version}",
+    }
+    found = [names.get(path, path) for path in listed]
+    assert [path for path in found if "{" in path] == [], "a new route: give it a name that leads to something"
+    return found
+
+
+def raw(running: Running, path: str, token: str | None = None) -> tuple[int, bytes]:
+    """Ask for a path as it is spelled: a browser, and most libraries, would tidy it up first."""
+    connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=60)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    answer = connection.getresponse()
+    try:
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def token(running: Running) -> str:
+    running.api._log_in()
+    return str(running.api._session.headers["Authorization"]).removeprefix("Bearer ")
+
+
+def test_no_route_gives_a_stranger_anything(running: Running, routes: list[str], token: str) -> None:
+    assert {"/", "/api/now", "/api/places", "/static/page.css"} <= set(routes)
+    assert {path: raw(running, f"/evergreen{path}", token)[0] for path in routes} == dict.fromkeys(routes, 200)
+    strangers = {path: raw(running, f"/evergreen{path}") for path in routes}
+    assert {path: status for path, (status, _) in strangers.items()} == dict.fromkeys(routes, 401)
+    assert all(len(body) < 200 and b"version" not in body for _, body in strangers.values())
+
+
+def test_long_answers_travel_compressed(running: Running, rolled_back: Run, token: str) -> None:
+    asked = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
+    answer = requests.get(f"{running.url}/evergreen/api/drift?days=90", headers=asked, timeout=60)
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.json()["columns"]
+
+
+@pytest.mark.parametrize("root", ["/evergreen/files/", "/evergreen/files/monitor/", "/evergreen/static/"])
+@pytest.mark.parametrize("climb", ["../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%252e%252e%252f"])
+def test_no_path_climbs_out(running: Running, rolled_back: Run, token: str, root: str, climb: str) -> None:
+    for steps in (1, 2, 3, 6):
+        for name in ("airflow/passwords.json", "airflow/keys.json", "params.yaml", "page.py"):
+            status, body = raw(running, f"{root}{climb * steps}{name}", token)
+            assert status in {400, 404}, (root, climb, steps, name)
+            assert running.stack.password().encode() not in body
+            assert b"fernet" not in body
+
+
+# --- for everybody ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def parts(running: Running, rolled_back: Run) -> list[str]:
+    """Give every part of the page."""
+    decisions, version = running.services.tracking.decisions(), champion(running)
+    of_gate = next(entry for entry in decisions if entry.payload.get("verdict"))
+    chosen = [f"decisions/{of_gate.decision_id}", f"models/{version}", f"models/{version}/1"]
+    return ["now", "decisions", "data", "models", *chosen]
+
+
+def bare(browser: Browser, person: Person, theme: str, viewport: dict[str, int], **options: Any) -> BrowserContext:
+    """Open the page by itself, without Airflow around it, as the same person."""
+    state = person.page.context.storage_state()
+    context = browser.new_context(storage_state=state, viewport=viewport, color_scheme=theme, **options)  # type: ignore[arg-type]
+    context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    context.set_default_timeout(PATIENCE)
+    return context
+
+
+def go(page: Page, running: Running, part: str) -> None:
+    page.goto("about:blank")
+    page.goto(f"{running.url}/evergreen/#{part}")
+    expect(page.locator("main")).to_be_visible()
+    expect(page.locator("main [aria-busy]:visible, main .tall:visible")).to_have_count(0)
+    for fold in page.locator("details:visible").all():
+        fold.evaluate("fold => { fold.open = true }")
+    page.wait_for_timeout(150)
+
+
+def serious(page: Page) -> list[str]:
+    """Give what axe finds serious or worse, each with where it is."""
+    return [
+        f"{one['impact']} {one['id']}: {one['help']}: {[node['target'] for node in one['nodes']][:4]}"
+        for one in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        if one["impact"] in {"serious", "critical"}
+    ]
+
+
+@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_stands_in_the_way_of_anybody(
+    browser: Browser, person: Person, parts: list[str], theme: str, viewport: dict[str, int]
+) -> None:
+    with bare(browser, person, theme, viewport, bypass_csp=True) as context:
+        page = context.new_page()
+        found: dict[str, list[str]] = {}
+        go(page, person.running, "now")
+        page.evaluate("document.body.append(document.createElement('img'))")
+        assert serious(page), "the check finds what is wrong: a picture without words"
+        for part in parts:
+            go(page, person.running, part)
+            assert page.evaluate("document.documentElement.dataset.theme") == theme
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{part} is too wide"
+            told = serious(page)
+            if told:
+                found[part] = told
+            if part == "now":
+                name = "phone" if viewport is PHONE else "page"
+                page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = false })")
+                page.evaluate("scrollTo(0, 0)")
+                person.shoot(f"{name}-{theme}", page)
+        assert found == {}
+
+
+@pytest.mark.parametrize("part", ["now", "decisions", "data", "models"])
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+    browser: Browser, person: Person, parts: list[str], part: str
+) -> None:
+    number = """() => {
+        const all = document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]');
+        const shown = [...all].filter((one) => one.checkVisibility());
+        shown.forEach((one, at) => { one.dataset.number = at; });
+        return shown.length;
+    }"""
+    where = """() => {
+        const one = document.activeElement, look = getComputedStyle(one);
+        const seen = look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) >= 2;
+        return { number: one.dataset?.number ?? null, seen };
+    }"""
+    with bare(browser, person, "light", LAPTOP, bypass_csp=True) as context:
+        page = context.new_page()
+        go(page, person.running, part)
+        expected = page.evaluate(number)
+        reached: dict[str, bool] = {}
+        for _ in range(2 * expected + 10):  # a browser also stops at what scrolls
+            page.keyboard.press("Tab")
+            at = page.evaluate(where)
+            if at["number"] is not None:
+                reached[at["number"]] = at["seen"]
+            if len(reached) == expected:
+                break
+        assert sorted(map(int, reached)) == list(range(expected))
+        assert [number for number, seen in reached.items() if not seen] == []
+
+
+def test_the_keyboard_reads_a_chart_day_by_day(browser: Browser, person: Person, rolled_back: Run) -> None:
+    with bare(browser, person, "light", LAPTOP) as context:
+        page = context.new_page()
+        go(page, person.running, "now")
+        newest = person.running.newest_day
+        for chart in ("timeline", "drift"):
+            slider = page.locator(f"#{chart} input[type=range]")
+            slider.focus()
+            assert str(newest) in str(slider.get_attribute("aria-valuetext"))
+            slider.press("ArrowLeft")
+            expect(page.locator(f"#{chart} .told strong")).to_contain_text(str(newest - timedelta(days=1)))
+
+
+# --- behind a proxy ---------------------------------------------------------------------------------------
+
+
+def test_it_works_below_a_prefix(browser: Browser, person: Person, rolled_back: Run) -> None:
+    """A second API server that is told its public address, behind a real reverse proxy."""
+    running = person.running
+    with proxied(running, "/team/airflow") as url:
+        context = browser.new_context(viewport=LAPTOP)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        outside: list[str] = []
+        page.on("request", lambda request: outside.append(request.url) if not request.url.startswith(url) else None)
+        page.goto(f"{url}/")
+        page.fill("input[name=username]", "admin")
+        page.fill("input[name=password]", running.stack.password())
+        page.click("button[type=submit]")
+        page.get_by_role("link", name="Evergreen").click()
+        frame = page.frame_locator("iframe[title=Evergreen]")
+        expect(frame.locator("#now .card").first).to_be_visible()
+        expect(frame.locator("#runs")).not_to_contain_text("Asking Airflow")
+        expect(frame.locator("#runs")).not_to_contain_text("Airflow did not say")
+        frame.get_by_role("link", name="Evidently report").first.wait_for()
+        report = frame.get_by_role("link", name="Evidently report").first.evaluate("link => link.href")
+        assert page.request.get(report).ok
+        frame.get_by_role("link", name="Retrain").click()
+        page.wait_for_url(f"{url}/dags/retrain")
+        page.goto(f"{url}/plugin/evergreen{urlsplit(url).path}/evergreen/#decisions")  # as the tasks' links are
+        expect(frame.get_by_role("region", name="Decisions").locator("tbody tr").first).to_be_visible()
+        assert [one for one in outside if not one.startswith(("data:", "blob:", "about:"))] == []
+        context.close()
