@@ -98,8 +98,10 @@ def keep(services: Services, asset: Asset, day: date, frame: pd.DataFrame, scree
 
 
 def _recent(services: Services, settings: Settings, asset: Asset, day: date) -> list[DayProfile]:
-    first = day - timedelta(days=settings.screen.recent_days)
-    paths = services.registry.open(asset, first_day=first, last_day=day - timedelta(days=1))
+    first, last = day - timedelta(days=settings.screen.recent_days), day - timedelta(days=1)
+    if not any(first <= known <= last for known in services.registry.days(asset)):
+        return []
+    paths = services.registry.open(asset, first_day=first, last_day=last)
     return [profile(path, day=known) for known, path in paths.items()]
 
 
