@@ -1,7 +1,8 @@
 """Keep named bytes in a local folder or under ``s3://``, whole or not at all.
 
-The one door to storage, and the only module that imports boto3. Credentials, endpoint and region come
-from the environment under boto3's own names (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...).
+The one door to storage. Credentials, endpoint and region come from the environment under boto3's own names
+(``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...); ``EVERGREEN_S3_ADDRESSING`` and ``EVERGREEN_S3_TIMEOUT`` are ours.
+docs/s3.md says which permissions it needs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import functools
 import hashlib
 import os
+import random
 import re
 import secrets
 import shutil
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -25,6 +28,18 @@ from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailabl
 ABANDONED_AFTER_SECONDS = 86_400
 _TEMPORARY = re.compile(r"\.[^/]*\.tmp")
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+ADDRESSING, TIMEOUT = "EVERGREEN_S3_ADDRESSING", "EVERGREEN_S3_TIMEOUT"
+READ_PAUSES = (0.2, 0.8)
+"""Seconds, at most, before an answer that broke off is asked for again."""
+
+_HEEDED = (
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_CA_BUNDLE", ADDRESSING, TIMEOUT),
+)
+_OTHER_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
+_OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_STALE = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 
 
 class Objects(Protocol):
@@ -193,14 +208,23 @@ class S3Objects:
             try:
                 _s3().put_object(Bucket=self.bucket, Key=self._key(name), Body=data, IfNoneMatch="*")
             except ClientError as err:
-                if _status(err) == 412:
-                    return False
-                raise
+                if _status(err) != 412:
+                    raise
+                # A try whose answer was lost may have written it: then it is ours, by its content.
+                return _was_tried_again(err) and self.get_bytes(name) == data
         return True
 
     def get_bytes(self, name: str) -> bytes:
-        """Read ``name``; MissingArtifact if there is no such key."""
+        """Read ``name``, once more if the answer breaks off; MissingArtifact if there is no such key."""
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
         with self._errors(self.uri(name)):
+            for pause in READ_PAUSES:
+                answer = _s3().get_object(Bucket=self.bucket, Key=self._key(name))
+                try:
+                    return bytes(answer["Body"].read())
+                except (HTTPClientError, IncompleteReadError):
+                    time.sleep(pause * random.random())
             answer = _s3().get_object(Bucket=self.bucket, Key=self._key(name))
             return bytes(answer["Body"].read())
 
@@ -220,8 +244,15 @@ class S3Objects:
 
     def size(self, name: str) -> int:
         """Give the size of ``name`` in bytes, from its head."""
+        from botocore.exceptions import ClientError
+
         with self._errors(self.uri(name)):
-            return int(_s3().head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
+            try:
+                return int(_s3().head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
+            except ClientError as err:
+                if _status(err) == 404:  # a head does not say whether it is the object or the bucket
+                    _see_bucket(self.bucket, _s3())
+                raise
 
     def list(self, prefix: str = "") -> list[str]:
         """Page through the keys; the store's own prefix is cut off."""
@@ -245,6 +276,10 @@ class S3Objects:
     @contextmanager
     def _errors(self, where: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
+        from s3transfer.exceptions import (  # type: ignore[import-untyped, unused-ignore]
+            RetriesExceededError,
+            S3DownloadFailedError,
+        )
 
         try:
             yield
@@ -252,6 +287,8 @@ class S3Objects:
             raise _from_answer(err, where) from err
         except BotoCoreError as err:
             raise _from_silence(err, where) from err
+        except (RetriesExceededError, S3DownloadFailedError) as err:
+            raise Unavailable(f"{where}: it was not carried over whole ({err}); try again") from err
 
 
 def checked_name(name: str) -> str:
@@ -350,9 +387,7 @@ def _s3() -> Any:
 
     A client is thread-safe, but must not be shared with a forked child: hence one for each process id.
     """
-    names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    session = ("AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE")
-    return _client(os.getpid(), *(os.environ.get(name) for name in names + session))
+    return _client(os.getpid(), *(os.environ.get(name) for name in _HEEDED))
 
 
 @functools.lru_cache(maxsize=4)
@@ -362,25 +397,60 @@ def _client(*_: object) -> Any:
 
     timing = Config(
         connect_timeout=5,
-        read_timeout=60,
+        read_timeout=_timeout(),
         retries={"mode": "standard", "total_max_attempts": 4},
         max_pool_connections=32,
     )
+    if style := _addressing():
+        timing = timing.merge(Config(s3={"addressing_style": style}))
     return boto3.session.Session().client("s3", config=timing)
+
+
+@functools.lru_cache(maxsize=16)
+def _see_bucket(bucket: str, client: Any) -> None:
+    """Look once whether a bucket is there; what the server says to that is raised."""
+    client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+
+
+def _timeout() -> float:
+    said = os.environ.get(TIMEOUT) or "60"
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"{TIMEOUT} is {said!r}; give the seconds after which a silent store is given up, as 60")
+    return seconds
+
+
+def _addressing() -> str | None:
+    """Give how the bucket stands in a URL; None leaves it to AWS's own configuration file, and then to boto3."""
+    said = os.environ.get(ADDRESSING)
+    if said and said not in {"auto", "path", "virtual"}:
+        raise SettingsError(
+            f"{ADDRESSING} is {said!r}; give path (https://host/bucket), virtual (https://bucket.host) or auto"
+        )
+    return said or None
 
 
 def _status(err: Any) -> int:
     return int(err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def _was_tried_again(err: Any) -> bool:
+    return int(err.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
+
+
 def _from_answer(err: Any, where: str) -> EvergreenError:
     """Translate what the server said."""
     code, status = str(err.response.get("Error", {}).get("Code", "")), _status(err)
-    if code == "NoSuchBucket":
-        return EvergreenError(f"{where}: the bucket does not exist; create it or correct the storage root")
     if status == 404:
-        return MissingArtifact(f"{where}: no such object; check the name and the storage root")
-    if status in {401, 403}:
+        if code != "NoSuchBucket":
+            return MissingArtifact(f"{where}: no such object; check the name and the storage root")
+        return EvergreenError(f"{where}: the bucket does not exist; create it or correct the storage root")
+    if code in _OTHER_CLOCK or code in _OTHER_REGION or status in {301, 307}:
+        return _misled(code, where)
+    if status in {401, 403} or code in _STALE:
         return EvergreenError(
             f"{where}: access denied ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
             "they may do with this bucket and key"
@@ -388,6 +458,15 @@ def _from_answer(err: Any, where: str) -> EvergreenError:
     if status >= 500 or status in {408, 409, 429} or code in {"SlowDown", "RequestTimeout"}:
         return Unavailable(f"{where}: the store is busy ({code} {status}); try again")
     return EvergreenError(f"{where}: the store refused ({code} {status}: {err}); check the storage root")
+
+
+def _misled(code: str, where: str) -> EvergreenError:
+    if code in _OTHER_CLOCK:
+        return EvergreenError(
+            f"{where}: the store refused the time of the request ({code}): the clock of this machine says "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; set it right (NTP), here or at the store, and try again"
+        )
+    return SettingsError(f"{where}: the bucket is in another region ({code}); set AWS_DEFAULT_REGION to its own")
 
 
 def _from_silence(err: Exception, where: str) -> EvergreenError:

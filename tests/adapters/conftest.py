@@ -39,7 +39,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         "credentials": [{"accessKey": "evergreen-key", "secretKey": "evergreen-secret"}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    reader = {
+        "name": "reader",
+        "credentials": [{"accessKey": "reader-key", "secretKey": "reader-secret"}],
+        "actions": [f"Read:{BUCKET}", f"List:{BUCKET}"],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity, reader]}))
     kinds = ("master", "volume", "filer", "s3")
     ports = dict(zip(kinds, _free_ports(len(kinds)), strict=True))
     command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
