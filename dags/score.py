@@ -1,16 +1,21 @@
 """Score a day as soon as its inputs are in the registry.
 
-``resolve → predict → publish → shadow``
+``resolve → predict (each shard) → publish → shadow``
 
-**resolve** finds the champion of that day in the decision history, once; **predict** scores it batch by
-batch; **publish** validates the predictions and writes them whole or not at all. A day without a champion
-is skipped, with the reason; clear the run once there is one. Scoring a day again gives the same bytes.
+**resolve** finds the champion of that day in the decision history, once, and cuts the day into shards of
+`score.rows_per_shard` rows; **predict** scores one batch by batch, on whatever worker is free, and is retried
+or cleared by itself; **publish** validates them all and writes one file, whole or not at all. A day without a
+champion is skipped, with the reason; clear the run once there is one. Scoring a day again gives the same bytes,
+however many shards and workers.
 **shadow** then scores the day with the version that served before (for some days after a promotion) and
 with a held challenger (if `score.shadow_challenger`). Shadow predictions are kept apart and never served;
 **shadow** failing takes nothing back.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
 
 import pendulum
 from airflow.sdk import PartitionedAssetTimetable, dag, task
@@ -32,40 +37,44 @@ from evergreen.stepping import Facts, partition_day, step
 )
 def score() -> None:
     @task(task_display_name="Resolve the day's champion")
-    def resolve() -> Facts:
-        from ml.steps import resolve
+    def resolve() -> list[Facts]:
+        from ml.records import Champion
+        from ml.steps import plan, resolve
 
         champion = step(resolve.run, partition_day())
         if champion["version"] is None:
             raise AirflowSkipException(f"not scored: {champion['reason']}")
-        return champion
+        return list(step(plan.run, Champion.model_validate(champion))["shards"])
 
-    @task(task_display_name="Predict")
-    def predict(champion: Facts) -> Facts:
-        from ml.records import Champion
+    @task(task_display_name="Predict", map_index_template="from row {{ task.op_kwargs['shard']['first_row'] }}")
+    def predict(shard: Facts) -> Facts:
+        from ml.records import Shard
         from ml.steps import predict
 
-        return step(predict.run, Champion.model_validate(champion))
+        return step(predict.run, Shard.model_validate(shard))
 
     @task(task_display_name="Validate and publish", outlets=[PREDICTIONS])
-    def publish(champion: Facts, scoring: Facts) -> Facts:
-        from ml.records import Champion, Scoring
+    def publish(shards: list[Facts], scorings: Iterable[Facts]) -> Facts:
+        from ml.records import Plan, Scoring
         from ml.steps import publish
 
-        return step(publish.run, Champion.model_validate(champion), Scoring.model_validate(scoring))
+        plan = Plan.model_validate({"shards": shards})
+        # Of a run that was cut into more shards before it was cleared, Airflow keeps what those left.
+        own = islice(scorings, len(shards))
+        return step(publish.run, plan, [Scoring.model_validate(scoring) for scoring in own])
 
     @task(task_display_name="Score in shadow")
-    def shadow(champion: Facts) -> Facts:
+    def shadow(shards: list[Facts]) -> Facts:
         from ml.records import Champion
         from ml.steps import shadow
 
-        shadows = step(shadow.run, Champion.model_validate(champion))
+        shadows = step(shadow.run, Champion.model_validate(shards[0]["champion"]))
         if not shadows["versions"]:
             raise AirflowSkipException(f"nothing to score in shadow: {shadows['reason']}")
         return shadows
 
-    champion = resolve()
-    publish(champion, predict(champion)) >> shadow(champion)
+    shards = resolve()
+    publish(shards, predict.expand(shard=shards)) >> shadow(shards)
 
 
 with_links(score())

@@ -1,19 +1,31 @@
-"""Read many days of Parquet in bounded memory: a seeded sample of all, or the counts of every row of one."""
+"""Read and write days of Parquet in bounded memory: a sample of many, the counts of one, or some of its rows."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.core.features import join_labels
 from ml.core.findings import DayColumn, count
+from ml.core.shards import Rows
 
 BATCH_ROWS = 65_536
+JOINED_ROWS = 1_000_000
+"""So many labels of a day are joined with their inputs at once."""
+
+T = TypeVar("T")
+BUFFER_BYTES = 1 << 20
+"""Without one, and with ``pre_buffer`` as it is by itself, pyarrow holds all bytes that it has read of a file."""
 
 
 def sample(files: Mapping[date, Path], columns: Sequence[str], *, rows: int, seed: int) -> pd.DataFrame:
@@ -27,7 +39,7 @@ def sample(files: Mapping[date, Path], columns: Sequence[str], *, rows: int, see
     DataFrame of shape (n_drawn, 1 + n_columns)
         ``day`` (ISO string) and ``columns``, in the order of the files; a column that a file lacks is null there.
     """
-    lengths = {day: pq.read_metadata(path).num_rows for day, path in files.items()}
+    lengths = {day: count_rows(path) for day, path in files.items()}
     share = min(1.0, rows / max(sum(lengths.values()), 1))
     parts = []
     for day, path in files.items():
@@ -42,11 +54,10 @@ def sample(files: Mapping[date, Path], columns: Sequence[str], *, rows: int, see
 
 def _drawn(path: Path, columns: Sequence[str], drawn: np.ndarray) -> Iterator[pd.DataFrame]:
     start = 0
-    for batch in _batches(path, columns):
+    for batch in batches(path, BATCH_ROWS, columns=columns):
         first, last = np.searchsorted(drawn, [start, start + batch.num_rows])
         if last > first:
-            taken = batch.take(pa.array(drawn[first:last] - start))
-            yield pa.Table.from_batches([taken]).to_pandas()
+            yield batch.take(pa.array(drawn[first:last] - start)).to_pandas()
         start += batch.num_rows
 
 
@@ -58,17 +69,204 @@ def count_day(path: Path, categorical: Mapping[str, bool]) -> dict[str, DayColum
     categorical
         The columns to count, and whether each is counted by category.
     """
-    rows = pq.read_metadata(path).num_rows
+    rows = count_rows(path)
     found: dict[str, DayColumn] = {}
-    for batch in _batches(path, list(categorical)):
-        frame = pa.Table.from_batches([batch]).to_pandas()
+    for batch in batches(path, BATCH_ROWS, columns=list(categorical)):
+        frame = batch.to_pandas()
         for column in frame:
             counted = count(frame[column], categorical=categorical[column])
             found[column] = found[column].and_also(counted) if column in found else counted
     return {column: found.get(column, DayColumn(rows, rows)) for column in categorical}
 
 
-def _batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
-        held = set(file.schema_arrow.names)
-        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=[name for name in columns if name in held])
+def count_rows(path: Path) -> int:
+    """Give the number of rows, from the footer."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def types_of(path: Path) -> pa.Schema:
+    """Give the columns of a file as plain types: a text is a string, however the file encodes it."""
+    fields = [pa.field(field.name, _plain(field.type)) for field in pq.read_schema(path)]
+    return pa.schema(fields)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+def as_floats(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Turn whole numbers among some columns into float64; what is no number stays as it is."""
+    for name in set(columns) & set(table.schema.names):
+        if pa.types.is_integer(table.schema.field(name).type):
+            where = table.schema.get_field_index(name)
+            table = table.set_column(where, name, table[name].cast(pa.float64(), safe=False))
+    return table
+
+
+def batches(
+    path: Path, size: int, *, columns: Sequence[str] | None = None, part: Rows | None = None
+) -> Iterator[pa.Table]:
+    """Read a file ``size`` rows at a time, the last time fewer, however its row groups are cut.
+
+    Parameters
+    ----------
+    columns
+        Those that the file lacks are left out; None means all.
+    part
+        Which rows; None means all. Row groups that hold none of them are not read.
+    """
+    with pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+        held_names = file.schema_arrow.names
+        names = None if columns is None else [name for name in dict.fromkeys(columns) if name in held_names]
+        part = part or Rows(0, file.metadata.num_rows)
+        groups, skipped = _groups_with(file.metadata, part)
+        left, held = part.count, 0
+        waiting: list[pa.RecordBatch] = []
+        for read in file.iter_batches(batch_size=size, row_groups=groups, columns=names) if groups else ():
+            batch = read.slice(skipped, left)
+            skipped, left = max(skipped - read.num_rows, 0), left - batch.num_rows
+            while held + batch.num_rows >= size:
+                yield pa.Table.from_batches([*waiting, batch.slice(0, size - held)])
+                batch, held, waiting = batch.slice(size - held), 0, []
+            if batch.num_rows:
+                held, waiting = held + batch.num_rows, [*waiting, batch]
+            if not left:
+                break
+        if waiting:
+            yield pa.Table.from_batches(waiting)
+
+
+def _groups_with(metadata: pq.FileMetaData, part: Rows) -> tuple[list[int], int]:
+    """Find the row groups that hold some rows, and how many other rows come before them in the first."""
+    groups: list[int] = []
+    skipped = first = 0
+    for number in range(metadata.num_row_groups):
+        end = first + metadata.row_group(number).num_rows
+        if first < part.end and end > part.first:
+            skipped = skipped if groups else part.first - first
+            groups.append(number)
+        first = end
+    return groups, skipped
+
+
+class RowGroups:
+    """A Parquet file that is written row group by row group, each while the next one is made.
+
+    Equal tables in equal order give equal bytes. What went wrong with one is raised by the next `write`, or at the end.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.schema = schema
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts)
+        self._behind = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def write(self, table: pa.Table) -> None:
+        """Add a table as one row group; nothing if it is empty."""
+        if table.num_rows:
+            self._wait()
+            self._last = self._behind.submit(
+                self._writer.write_table, table.select(self.schema.names).cast(self.schema), table.num_rows
+            )
+
+    def _wait(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> RowGroups:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._behind.shutdown()
+        self._writer.close()
+        if kind is None:
+            self._wait()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Fetch each item while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def sha256(path: Path) -> str:
+    """Give the digest of a file's bytes, without holding them."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def join_files(paths: Sequence[Path], target: Path) -> None:
+    """Put files of one schema one behind the other, row group by row group.
+
+    The bytes are those that one `RowGroups` would have written of all of them.
+    """
+    with RowGroups(target, pq.read_schema(paths[0])) as joined:
+        for path in paths:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                for number in range(file.metadata.num_row_groups):
+                    joined.write(file.read_row_group(number))
+
+
+def same_values(path: Path, other: Path, columns: Sequence[str], *, part: Rows) -> bool:
+    """Say whether a file's columns are those of some rows of another, value by value."""
+    if count_rows(path) != part.count:
+        return False
+    schema = pa.schema([types_of(other).field(name) for name in columns])
+    pairs = zip(
+        batches(path, BATCH_ROWS, columns=columns), batches(other, BATCH_ROWS, columns=columns, part=part), strict=True
+    )
+    return all(one.select(columns).cast(schema).equals(two.select(columns).cast(schema)) for one, two in pairs)
+
+
+def labelled(
+    inputs: Path, labels: Path, *, key: Sequence[str], target: str, columns: Sequence[str]
+) -> Iterator[pd.DataFrame]:
+    """Join a day's labels with some columns of its inputs; of a large day, one part of the keys after the other.
+
+    Memory holds `JOINED_ROWS` labels and as many inputs, whatever the size of the day.
+
+    Yields
+    ------
+    DataFrame of shape (n_some, n_key + n_columns + 1)
+        As `ml.core.features.join_labels` gives them.
+    """
+    sides = ((inputs, list(dict.fromkeys([*key, *columns]))), (labels, [*key, target]))
+    parts = max(1, -(-max(count_rows(path) for path, _ in sides) // JOINED_ROWS))
+    if parts == 1:
+        yield join_labels(*(pd.read_parquet(path, columns=wanted) for path, wanted in sides), key=key, target=target)
+        return
+    shares = [_shares(path, key, parts) for path, _ in sides]
+    for number in range(parts):
+        both = (_where(*side, share == number) for side, share in zip(sides, shares, strict=True))
+        yield join_labels(*both, key=key, target=target)
+
+
+def _shares(path: Path, key: Sequence[str], parts: int) -> np.ndarray:
+    """Say to which of some parts each row's key falls, in two bytes a row."""
+    found = [hashes(batch.to_pandas(), key) % parts for batch in batches(path, BATCH_ROWS, columns=key)]
+    return np.concatenate([np.zeros(0, np.uint16), *(numbers.astype(np.uint16) for numbers in found)])
+
+
+def _where(path: Path, columns: Sequence[str], chosen: np.ndarray) -> pd.DataFrame:
+    parts, first = [], 0
+    for batch in batches(path, BATCH_ROWS, columns=columns):
+        parts.append(batch.filter(pa.array(chosen[first : first + batch.num_rows])))
+        first += batch.num_rows
+    frame: pd.DataFrame = (pa.concat_tables(parts) if parts else pq.read_table(path, columns=list(columns))).to_pandas()
+    return frame
+
+
+def hashes(rows: pd.DataFrame, key: Sequence[str]) -> np.ndarray:
+    """Give 64 bits for each row's key: equal keys have equal ones, whether a number is held as integer or float."""
+    keys = rows[list(key)]
+    numbers = keys.select_dtypes(include="number").columns
+    return pd.util.hash_pandas_object(keys.astype(dict.fromkeys(numbers, "float64")), index=False).to_numpy()

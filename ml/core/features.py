@@ -7,7 +7,7 @@ arrived when its day began. Changing any later label changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -49,8 +49,9 @@ def matrix(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
     numeric = [column for column in columns if column not in features.categorical]
     empty = [column for column in features.categorical if rows[column].isna().all()]
     types = dict.fromkeys(numeric, "float64") | dict.fromkeys(empty, "object")
+    other = {column: kind for column, kind in types.items() if rows[column].dtype != kind}
     try:
-        return rows[columns].astype(types)
+        return rows[columns].astype(other)
     except (TypeError, ValueError) as err:
         raise DataRejected(f"a numeric feature holds text: {err}; correct params.yaml or the source") from err
 
@@ -109,64 +110,154 @@ def add_history(
     """
     if not features or rows.empty:
         return rows.assign(**dict.fromkeys(history_names(features), np.nan))
-    delay = max(label_delay_days, 1)
-    ordinals = _ordinals(rows["day"])
-    longest = max(days for feature in features for days in feature.days)
-    first = int(ordinals.min()) - delay - longest + 1
-    calendar = int(ordinals.max()) - delay - first + 1
-    when = _ordinals(labelled["day"]) - first
-    inside = (when >= 0) & (when < calendar)
-    past, when = labelled.loc[inside], when[inside]
-    values = past[target].to_numpy(dtype=float)
-    ends = ordinals - delay - first + 1
-    total = _Sums.of(when, np.zeros(len(past), dtype=np.intp), values, calendar, 1)
-    new: dict[str, np.ndarray] = {}
-    for feature in features:
-        past_codes, row_codes, groups = _codes(past, rows, feature.by)
-        sums = _Sums.of(when, past_codes, values, calendar, groups) if feature.by else total
-        for days in feature.days:
-            all_sum, all_count = total.between(ends - days, ends, np.zeros(len(rows), dtype=np.intp))
-            with np.errstate(invalid="ignore", divide="ignore"):
-                overall = all_sum / all_count
-                if feature.by:
-                    group_sum, group_count = sums.between(ends - days, ends, row_codes)
-                    prior = feature.prior_rows
-                    smooth = (group_sum + prior * overall) / (group_count + prior)
-                    mean = np.where(group_count + prior > 0, smooth, overall)
-                else:
-                    mean = overall
-            new[_name(feature, days)] = np.where(all_count > 0, mean, np.nan)
-    return rows.assign(**new)
+    tallies = {by: tally(labelled, by, target=target) for by in groupings(features)}
+    return Past(tallies, features, label_delay_days=label_delay_days).add_to(rows)
+
+
+Grouping = tuple[str, ...]
+DAY, TOTAL, COUNT = "__day", "__total", "__count"
+"""Columns of a tally, beside those of its group."""
+
+
+def groupings(features: Sequence[HistoryFeature]) -> list[Grouping]:
+    """Name the groups by which earlier days are summed up; the empty one, of all rows, is always there."""
+    return list(dict.fromkeys([(), *(feature.by for feature in features)])) if features else []
+
+
+def tally(labelled: pd.DataFrame, by: Sequence[str], *, target: str) -> pd.DataFrame:
+    """Sum up the targets of labelled rows by day and group: all that history features need of them.
+
+    Tallies of different days may be put one under the other.
+
+    Returns
+    -------
+    DataFrame of shape (n_days_and_groups, n_by + 3)
+        ``by``, and the day (an ordinal), the sum of the target and the number of rows.
+    """
+    ordinals, numbers = np.unique(_ordinals(labelled["day"]), return_inverse=True)
+    groups, codes = _groups(labelled, by)
+    cell = numbers * len(groups) + codes
+    counts = np.bincount(cell, minlength=len(ordinals) * len(groups))
+    totals = np.bincount(cell, weights=labelled[target].to_numpy(dtype=float), minlength=len(counts))
+    found = np.flatnonzero(counts)
+    of_group = groups.iloc[found % max(len(groups), 1)].reset_index(drop=True)
+    return of_group.assign(
+        **{DAY: ordinals[found // max(len(groups), 1)], TOTAL: totals[found], COUNT: counts[found].astype(float)}
+    )
+
+
+class Past:
+    """Earlier days, summed up, from which the history features of any row follow.
+
+    Parameters
+    ----------
+    tallies
+        By grouping, what `tally` gave, of as many days as there are; each of `groupings` is needed.
+    """
+
+    def __init__(
+        self,
+        tallies: Mapping[Grouping, pd.DataFrame],
+        features: Sequence[HistoryFeature],
+        *,
+        label_delay_days: int,
+    ) -> None:
+        self.tallies = tallies
+        self.features = features
+        self.delay = max(label_delay_days, 1)
+        self._means: tuple[tuple[int, int], dict[Grouping, _Sums], dict[str, tuple[Grouping, np.ndarray]]] | None = None
+
+    def add_to(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Add the history features to some rows; see `add_history`."""
+        if not self.features or rows.empty:
+            return rows.assign(**dict.fromkeys(history_names(self.features), np.nan))
+        ordinals = _ordinals(rows["day"])
+        oldest = int(ordinals.min())
+        sums, means = self._means_of(oldest, int(ordinals.max()))
+        codes = {by: of.codes(rows) for by, of in sums.items()}
+        number = ordinals - oldest
+        return rows.assign(**{name: table[number, codes[by]] for name, (by, table) in means.items()})
+
+    def _means_of(
+        self, oldest: int, newest: int
+    ) -> tuple[dict[Grouping, _Sums], dict[str, tuple[Grouping, np.ndarray]]]:
+        """Give what each group's features are on each day; the batches of one day ask for the same again and again."""
+        if self._means is None or self._means[0] != (oldest, newest):
+            longest = max(days for feature in self.features for days in feature.days)
+            first = oldest - self.delay - longest + 1
+            calendar = newest - self.delay - first + 1
+            sums = {by: _Sums.of(found, by, first, calendar) for by, found in self.tallies.items()}
+            tables = {
+                _name(feature, days): (feature.by, _means(sums, feature, days, longest, calendar))
+                for feature in self.features
+                for days in feature.days
+            }
+            self._means = (oldest, newest), sums, tables
+        return self._means[1:]
 
 
 class _Sums:
-    """Cumulative sum and count of the target by day and group."""
+    """Cumulative sum and count of the target by day and group; one group more stands for values never seen."""
 
-    def __init__(self, total: np.ndarray, count: np.ndarray) -> None:
-        self.total, self.count = total, count
+    def __init__(self, known: pd.MultiIndex | None, groups: int, total: np.ndarray, count: np.ndarray) -> None:
+        self.known, self.groups, self.total, self.count = known, groups, total, count
 
     @classmethod
-    def of(cls, when: np.ndarray, codes: np.ndarray, values: np.ndarray, days: int, groups: int) -> _Sums:
-        """Sum up; one group more than there are stands for values never seen."""
-        shape = (days + 1, groups + 1)
-        total, count = np.zeros(shape), np.zeros(shape)
-        np.add.at(total, (when + 1, codes), values)
-        np.add.at(count, (when + 1, codes), 1.0)
-        return cls(total.cumsum(axis=0), count.cumsum(axis=0))
+    def of(cls, tallied: pd.DataFrame, by: Sequence[str], first: int, calendar: int) -> _Sums:
+        when = tallied[DAY].to_numpy(dtype=np.int64) - first
+        inside = (when >= 0) & (when < calendar)
+        part, when = tallied.loc[inside], when[inside]
+        distinct, codes = _groups(part, by)
+        groups = len(distinct)
+        total, count = np.zeros((2, calendar + 1, groups + 1))
+        np.add.at(total, (when + 1, codes), part[TOTAL].to_numpy(dtype=float))
+        np.add.at(count, (when + 1, codes), part[COUNT].to_numpy(dtype=float))
+        known = pd.MultiIndex.from_frame(distinct) if by else None
+        return cls(known, groups, total.cumsum(axis=0), count.cumsum(axis=0))
 
-    def between(self, start: np.ndarray, end: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give sum and count over the days [start, end) of each row's group."""
-        total = self.total[end, codes] - self.total[start, codes]
-        return total, self.count[end, codes] - self.count[start, codes]
+    def codes(self, rows: pd.DataFrame) -> np.ndarray:
+        """Give the group of each row."""
+        if self.known is None:
+            return np.zeros(len(rows), dtype=np.intp)
+        columns = list(self.known.names)
+        if len(columns) > 1:
+            found = self.known.get_indexer(pd.MultiIndex.from_frame(rows[columns]))
+        else:
+            numbers, values = pd.factorize(rows[columns[0]], use_na_sentinel=False)
+            found = self.known.get_indexer(pd.MultiIndex.from_arrays([values], names=columns))[numbers]
+        return np.where(found < 0, self.groups, found)
+
+    def between(self, first: int, last: int, days: int) -> tuple[np.ndarray, np.ndarray]:
+        """Give sum and count of each group over the ``days`` days before each from ``first`` to ``last``."""
+        after, before = slice(first, last + 1), slice(first - days, last + 1 - days)
+        return self.total[after] - self.total[before], self.count[after] - self.count[before]
 
 
-def _codes(past: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
+def _means(sums: Mapping[Grouping, _Sums], feature: HistoryFeature, days: int, first: int, last: int) -> np.ndarray:
+    """Give the mean of each group over the ``days`` days before each day from ``first`` to ``last``.
+
+    Returns
+    -------
+    array of shape (n_days, n_groups + 1)
+    """
+    all_sum, all_count = (found[:, :1] for found in sums[()].between(first, last, days))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = all_sum / all_count
+        if feature.by:
+            group_sum, group_count = sums[feature.by].between(first, last, days)
+            prior = feature.prior_rows
+            smooth = (group_sum + prior * mean) / (group_count + prior)
+            mean = np.where(group_count + prior > 0, smooth, mean)
+    return np.where(all_count > 0, mean, np.nan)
+
+
+def _groups(rows: pd.DataFrame, by: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Give the different values of some columns, and which of them each row has; all rows are one group of none."""
     if not by:
-        return np.zeros(len(past), dtype=np.intp), np.zeros(len(rows), dtype=np.intp), 1
-    known = pd.MultiIndex.from_frame(past[list(by)].drop_duplicates())
-    past_codes = known.get_indexer(pd.MultiIndex.from_frame(past[list(by)]))
-    row_codes = known.get_indexer(pd.MultiIndex.from_frame(rows[list(by)]))
-    return past_codes, np.where(row_codes < 0, len(known), row_codes), len(known)
+        return pd.DataFrame(index=range(1)), np.zeros(len(rows), dtype=np.intp)
+    distinct = rows[list(by)].drop_duplicates().reset_index(drop=True)
+    known = pd.MultiIndex.from_frame(distinct)
+    return distinct, known.get_indexer(pd.MultiIndex.from_frame(rows[list(by)]))
 
 
 def _ordinals(days: pd.Series) -> np.ndarray:

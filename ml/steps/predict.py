@@ -1,11 +1,12 @@
-"""Score a day with one model version, batch by batch, into a staging folder."""
+"""Score a shard of a day with one model version, batch by batch, into a staging folder."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import math
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,24 +14,60 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
+from ml.adapters import rows
+from ml.adapters.tallies import Tallies
 from ml.core.adapt import shift_of, shifted
 from ml.core.estimators import predict
-from ml.core.features import add_history, join_labels, matrix
-from ml.errors import MissingArtifact
-from ml.records import Adaptation, Champion, Scoring
+from ml.core.features import Past, feature_columns, history_names, join_labels, matrix
+from ml.core.shards import Rows
+from ml.errors import DataRejected, MissingArtifact
+from ml.records import Adaptation, Champion, Scoring, Shard
 from ml.settings import Settings
-from ml.steps.evaluate import labelled_before, settings_of
+from ml.steps.evaluate import settings_of
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Scorer:
+    """A version, ready to score the rows of some days."""
+
+    version: int
+    pipeline: Pipeline
+    own: Settings
+    past: Past
+
+    @property
+    def columns(self) -> list[str]:
+        """Name the columns of inputs that it reads."""
+        features = self.own.features
+        added = set(history_names(features.history))
+        plain = [column for column in feature_columns(features) if column not in added]
+        return list(dict.fromkeys(["day", *plain, *(name for each in features.history for name in each.by)]))
+
+    def raw(self, batch: pa.Table) -> np.ndarray:
+        """Give what the model itself says of some rows."""
+        features = self.own.features
+        grouped = {name for each in features.history for name in each.by}
+        table = batch.select([name for name in self.columns if name in batch.schema.names])
+        numbers = [name for name in (*features.numeric, *features.spline) if name not in grouped]
+        seen = matrix(self.past.add_to(rows.as_floats(table, numbers).to_pandas()), features)
+        return predict(self.pipeline, seen, self.own.task.kind)
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Keep to one number of BLAS threads: the last bits of a prediction depend on it."""
+        with threadpool_limits(self.own.fit.threads, user_api="blas"):
+            yield
+
+
+@dataclass(frozen=True)
 class Scored:
-    """What a day's predictions by one version came to; ``adaptation`` is None unless ``score.adapt`` is on."""
+    """What some rows of a day came to; ``adaptation`` is None unless ``score.adapt`` is on."""
 
     rows: int
     mean_prediction: float
@@ -38,29 +75,25 @@ class Scored:
     adaptation: Adaptation | None = None
 
 
-def run(champion: Champion, *, settings: Settings, services: Services) -> Scoring:
-    """Write the staged predictions of a day; equal data and version give equal bytes.
+def run(shard: Shard, *, settings: Settings, services: Services) -> Scoring:
+    """Write the staged predictions of a shard; equal data and version give equal bytes.
+
+    The file is named by its content: whoever scores the same rows otherwise does not replace it.
 
     Raises
     ------
     MissingArtifact
-        If no version may score the day.
+        If no version may score the day, or its inputs are not those that were cut.
     """
+    champion, part = shard.champion, Rows(shard.first_row, shard.rows)
     if champion.version is None:
         raise MissingArtifact(f"{champion.day} cannot be scored: {champion.reason}")
-    logger.info("predict: %s with version %d", champion.day, champion.version)
-    place = services.shelf(f"staging/day={champion.day}")
+    logger.info("predict: %s of %s with version %d", part, champion.day, champion.version)
+    place = services.shelf(f"staging/day={champion.day}/version={champion.version}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
-        scored = score_to(
-            path,
-            champion.day,
-            champion.version,
-            data_version=champion.data_version,
-            settings=settings,
-            services=services,
-        )
-        uri = place.write_file(f"version={champion.version}.parquet", path)
+        scored = score_to(path, shard, champion.version, settings=settings, services=services)
+        uri = place.write_file(staged_name(part, scored.sha256), path)
     logger.info("predict: %d rows, mean prediction %.4f", scored.rows, scored.mean_prediction)
     return Scoring(
         day=champion.day,
@@ -70,111 +103,107 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Scorin
         uri=uri,
         sha256=scored.sha256,
         adaptation=scored.adaptation,
+        first_row=shard.first_row,
     )
 
 
-def score_to(
-    path: Path, day: date, version: int, *, data_version: str | None, settings: Settings, services: Services
-) -> Scored:
-    """Score a day with any version into the local file ``path``, as it would be served.
+def staged_name(part: Rows, sha256: str) -> str:
+    """Name the staged predictions of a shard, in row order."""
+    return f"rows={part.first:012d}-{part.end:012d}-{sha256[:16]}.parquet"
 
-    Memory holds one batch of ``score.batch_rows`` rows and the labelled rows that the history
-    features look back on, whatever the size of the day. Whether the version may score that day is
-    for the caller to say.
+
+def score_to(path: Path, shard: Shard, version: int, *, settings: Settings, services: Services) -> Scored:
+    """Score a shard with any version into the local file ``path``, as it would be served.
+
+    Memory holds one batch of ``score.batch_rows`` rows and the sums that history features look back on, whatever
+    the size of the day. Whether the version may score that day is for the caller to say.
     """
-    pipeline = services.tracking.load_model(version)
+    day, rev = shard.champion.day, shard.champion.data_version
+    scorer = scorer_of(version, day, services, rev=rev)
+    source = services.registry.open("inputs", rev=rev, first_day=day, last_day=day)[day]
+    if rows.count_rows(source) != shard.day_rows:
+        raise MissingArtifact(f"{day} was cut into shards when it had {shard.day_rows} rows; clear 'resolve'")
+    adaptation = shard.adaptation
+    if adaptation is None and shard.rows == shard.day_rows:
+        adaptation = adaptation_of(shard.champion.model_copy(update={"version": version}), settings, services)
+    sums = []
+    schema = _schema(source, scorer.own, adapted=adaptation is not None)
+    with scorer.steady(), rows.RowGroups(path, schema) as predictions:
+        for batch in _batches(source, shard, scorer):
+            table = _table(batch, scorer, shard.threshold, adaptation, predictions.schema)
+            predictions.write(table)
+            sums.append(float(table["prediction"].to_numpy().sum()))
+    return Scored(shard.rows, math.fsum(sums) / max(shard.rows, 1), rows.sha256(path), adaptation)
+
+
+def scorer_of(version: int, first: date, services: Services, *, rev: str | None, last: date | None = None) -> Scorer:
+    """Load a version that is to score the days from ``first`` to ``last``; None means that one day."""
     own = settings_of(version, services)
-    labelled = labelled_before(day, day, own, services, rev=data_version)
-    source = services.registry.open("inputs", rev=data_version, first_day=day, last_day=day)
-    adaptation = None
-    if settings.score.adapt == "intercept":
-        adaptation = _adaptation(day, version, pipeline, own, data_version, settings, services)
-    rows, total = 0, 0.0
-    writer: pq.ParquetWriter | None = None
-    try:
-        for batch in _batches(source[day], settings.score.batch_rows):
-            raw = _raw(batch, labelled, pipeline, own)
-            scored = _scored(batch, raw, own, version, settings.task.threshold, adaptation)
-            table = pa.Table.from_pandas(scored, preserve_index=False).replace_schema_metadata(None)
-            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-            writer.write_table(table)
-            rows, total = rows + len(scored), total + float(scored["prediction"].sum())
-    finally:
-        if writer is not None:
-            writer.close()
-    return Scored(rows, total / rows, hashlib.sha256(path.read_bytes()).hexdigest(), adaptation)
+    past = Tallies(services.registry, services.shelf("history")).past(first, last or first, own, rev=rev)
+    return Scorer(version, services.tracking.load_model(version), own, past)
 
 
-def _batches(path: Path, rows: int) -> Iterator[pd.DataFrame]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=rows):
-            yield pa.Table.from_batches([batch]).to_pandas()
+def _batches(source: Path, shard: Shard, scorer: Scorer) -> Iterator[pa.Table]:
+    columns = [*scorer.own.task.key, *scorer.columns]
+    part = Rows(shard.first_row, shard.rows)
+    return rows.ahead(rows.batches(source, shard.batch_rows, columns=columns, part=part))
 
 
-def _raw(batch: pd.DataFrame, labelled: pd.DataFrame, pipeline: Pipeline, own: Settings) -> np.ndarray:
-    """Give what the model itself says of some rows."""
-    rows = add_history(
-        batch,
-        labelled,
-        own.features.history,
-        target=own.task.target,
-        label_delay_days=own.task.label_delay_days,
-    )
-    return predict(pipeline, matrix(rows, own.features), own.task.kind)
-
-
-def _scored(
-    batch: pd.DataFrame,
-    raw: np.ndarray,
-    own: Settings,
-    version: int,
-    threshold: float,
-    adaptation: Adaptation | None,
-) -> pd.DataFrame:
+def _schema(source: Path, own: Settings, *, adapted: bool) -> pa.Schema:
     """Lay out the rows of a predictions file; ``raw_prediction`` is there only where scores are adapted."""
-    scored = batch[list(own.task.key)].copy()
-    scored["prediction"] = raw if adaptation is None else shifted(raw, adaptation.shift, kind=own.task.kind)
-    if adaptation is not None:
-        scored["raw_prediction"] = raw
-    if own.task.kind == "classification":
-        scored["decision"] = scored["prediction"] >= threshold
-    scored["model_version"] = np.int64(version)
-    return scored
+    held = rows.types_of(source)
+    missing = [name for name in own.task.key if name not in held.names]
+    if missing:
+        raise DataRejected(f"the key {', '.join(missing)} is not in inputs; correct task.key or the source")
+    fields = [*(held.field(name) for name in own.task.key), pa.field("prediction", pa.float64())]
+    fields += [pa.field("raw_prediction", pa.float64())] if adapted else []
+    fields += [pa.field("decision", pa.bool_())] if own.task.kind == "classification" else []
+    return pa.schema([*fields, pa.field("model_version", pa.int64())])
 
 
-def _adaptation(
-    day: date,
-    version: int,
-    pipeline: Pipeline,
-    own: Settings,
-    data_version: str | None,
-    settings: Settings,
-    services: Services,
-) -> Adaptation:
-    """Say by how much the scores of ``day`` are moved, from what the version itself says of earlier days.
+def _table(
+    batch: pa.Table, scorer: Scorer, threshold: float, adaptation: Adaptation | None, schema: pa.Schema
+) -> pa.Table:
+    raw = scorer.raw(batch)
+    moved = raw if adaptation is None else shifted(raw, adaptation.shift, kind=scorer.own.task.kind)
+    values = {
+        "prediction": moved,
+        "raw_prediction": raw,
+        "decision": moved >= threshold,
+        "model_version": np.full(len(raw), scorer.version, dtype=np.int64),
+    }
+    return pa.table([batch[name] if name not in values else values[name] for name in schema.names], schema.names)
+
+
+def adaptation_of(champion: Champion, settings: Settings, services: Services) -> Adaptation | None:
+    """Say by how much the scores of a day are moved, from what the version itself says of earlier days.
 
     Nothing that was served is read: the version scores the newest labelled days again, so that a day that is
     scored later gets the same shift. Only days that it was not trained on, and whose labels were due, count;
-    with fewer than ``score.adapt_days`` of them, correspondingly less of the gap is closed.
+    with fewer than ``score.adapt_days`` of them, correspondingly less of the gap is closed. None unless
+    ``score.adapt`` asks for it.
     """
-    score, task = settings.score, settings.task
+    score, task, day, rev = settings.score, settings.task, champion.day, champion.data_version
+    if score.adapt == "none" or champion.version is None:
+        return None
     last = day - timedelta(days=max(task.label_delay_days, 1))
     first = last - timedelta(days=score.adapt_days + settings.land.catch_up_days - 1)
     inputs, labels = (
-        services.registry.open(asset, rev=data_version, first_day=first, last_day=last)
-        for asset in ("inputs", "labels")
+        services.registry.open(asset, rev=rev, first_day=first, last_day=last) for asset in ("inputs", "labels")
     )
-    known_until = _known_until(version, services)
+    known_until = _known_until(champion.version, services)
     days = [each for each in sorted(set(inputs) & set(labels)) if each.isoformat() > known_until][-score.adapt_days :]
     scores, outcomes = [np.zeros(0)], [np.zeros(0)]
-    labelled = labelled_before(days[0], days[-1], own, services, rev=data_version) if days else pd.DataFrame()
-    for each in days:
-        outcome = pd.read_parquet(labels[each])
-        for batch in _batches(inputs[each], score.batch_rows):
-            told = batch[list(task.key)].assign(raw=_raw(batch, labelled, pipeline, own))
-            joined = join_labels(told, outcome, key=task.key, target=task.target)
-            scores.append(joined["raw"].to_numpy())
-            outcomes.append(joined[task.target].to_numpy(dtype=float))
+    if days:
+        scorer = scorer_of(champion.version, days[0], services, rev=rev, last=days[-1])
+        with scorer.steady():
+            for each in days:
+                outcome = pd.read_parquet(labels[each], columns=[*task.key, task.target])
+                for batch in rows.batches(inputs[each], score.batch_rows, columns=[*task.key, *scorer.columns]):
+                    told = batch.select(task.key).to_pandas().assign(raw=scorer.raw(batch))
+                    joined = join_labels(told, outcome, key=task.key, target=task.target)
+                    scores.append(joined["raw"].to_numpy())
+                    outcomes.append(joined[task.target].to_numpy(dtype=float))
     share = score.adapt_share * len(days) / score.adapt_days
     raw, target = np.concatenate(scores), np.concatenate(outcomes)
     shift = shift_of(raw, target, kind=task.kind, share=share, most=score.adapt_max_shift) if share else 0.0

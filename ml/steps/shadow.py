@@ -11,6 +11,7 @@ from pathlib import Path
 from ml.core import history, rivalry
 from ml.records import Champion, Shadows
 from ml.settings import Settings
+from ml.steps.plan import whole_day
 from ml.steps.predict import score_to
 from ml.wiring import Services
 
@@ -70,9 +71,8 @@ def _score(champion: Champion, version: int, why: str, settings: Settings, servi
     place = services.shelf(f"shadow/day={champion.day}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shadow.parquet"
-        scored = score_to(
-            path, champion.day, version, data_version=champion.data_version, settings=settings, services=services
-        )
+        shard = whole_day(champion, settings, services)
+        scored = score_to(path, shard, version, settings=settings, services=services)
         uri = place.write_file(f"version={version}.parquet", path)
     place.write_json(
         f"version={version}.json",

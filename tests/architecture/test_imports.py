@@ -33,11 +33,13 @@ DOORS = {
     "pyarrow": (
         "ml/adapters/contracts.py",
         "ml/adapters/rows.py",
+        "ml/adapters/tallies.py",
         "ml/adapters/sources/tables.py",
         "ml/adapters/workspace.py",
         "ml/steps/predict.py",
     ),
     "requests": ("ml/adapters/sources/http.py", "ml/adapters/tracking.py", "embedded/*.py"),
+    "s3transfer": ("ml/adapters/objects.py",),
     "scipy": ("ml/core/*.py",),
     "skops": ("ml/adapters/models.py",),
     "sklearn": (
@@ -50,7 +52,7 @@ DOORS = {
     ),
     "sqlalchemy": ("plugins/evergreen/notes.py",),  # of Airflow: a note joins the transaction that ends the run
     "tabulate": ("embedded/summary.py", "ml/steps/history.py", "ml/steps/replay/report.py", "ml/steps/reproduce.py"),
-    "threadpoolctl": ("ml/adapters/code.py", "ml/steps/fit.py"),
+    "threadpoolctl": ("ml/adapters/code.py", "ml/steps/fit.py", "ml/steps/predict.py"),
     "tqdm": ("ml/steps/backtest.py",),
     "urllib3": ("ml/adapters/sources/http.py",),
     "yaml": ("ml/settings.py", "ml/adapters/registry/manifest.py"),

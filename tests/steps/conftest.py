@@ -113,10 +113,11 @@ class World:
         return self.run(commit, self.run(screen, self.run(land, day, now=now)))
 
     def score(self, day: date) -> tuple[Champion, Scoring]:
-        from ml.steps import predict, publish, resolve
+        from ml.steps import plan, predict, publish, resolve
 
         champion = self.run(resolve, day)
-        return champion, self.run(publish, champion, self.run(predict, champion))
+        shards = self.run(plan, champion)
+        return champion, self.run(publish, shards, [self.run(predict, shard) for shard in shards.shards])
 
     def run_champion(self) -> dict[str, Any]:
         from ml.steps import champion

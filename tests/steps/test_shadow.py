@@ -132,6 +132,13 @@ class TestRivalry:
         assert f"left out: {DAYS[0]}, {DAYS[1]}" in found.reason
         assert decided(replaced).action == "nothing"
 
+    def test_while_no_label_has_arrived_nothing_is_compared_and_nothing_fails(self, trained: World) -> None:
+        assert trained.having(fit=BAD_MODEL["fit"], gate=ANYTHING_WINS).retrain().promoted
+        trained.put({("inputs", day): DEMO.inputs(day) for day in DAYS[:3]})
+        found = rivalry_of(trained, DAYS[2])
+        assert (found.gain, found.days) == (None, 0)
+        assert found.reason == f"no labels from {NEXT_DAY} to {DAYS[1]} have arrived"
+
     def test_without_any_shadow_nothing_is_rolled_back(self, replaced: World) -> None:
         shutil.rmtree(replaced.home / "storage" / "shadow")
         assert rivalry_of(replaced).days == 0

@@ -1,0 +1,142 @@
+"""Sum up labelled days for history features, and keep the sums: no day is joined twice.
+
+A day's sums are a few rows by group, kept in storage under the md5s of the inputs and labels that they follow
+from. Scoring a day then reads only the newest labelled day, and the sums of those before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ml.adapters import rows
+from ml.adapters.registry import DataRegistry
+from ml.adapters.registry.store import in_threads
+from ml.adapters.workspace import Workspace
+from ml.core.features import COUNT, DAY, TOTAL, Grouping, Past, groupings, lookback_days, tally
+from ml.errors import MissingArtifact
+from ml.records import DayFile
+from ml.settings import Settings
+
+log = logging.getLogger(__name__)
+LAYOUT = 1
+"""Part of each name: sums of another layout, or of another meaning, are not found."""
+
+GROUPING = "__grouping"
+
+
+@dataclass(frozen=True)
+class Tallies:
+    """The sums of labelled days, below a folder of storage; what is not there is summed up and kept."""
+
+    registry: DataRegistry
+    place: Workspace
+
+    def past(self, first: date, last: date, own: Settings, *, rev: str | None) -> Past:
+        """Give what the history features of ``first`` to ``last`` look back on.
+
+        Parameters
+        ----------
+        own
+            The settings of the model that is asked: its features reach back as far as they do.
+        rev
+            A data version; None means the newest.
+
+        Raises
+        ------
+        MissingArtifact
+            If the version holds no inputs, or no labels, on any of those days.
+        """
+        features, delay = own.features.history, own.task.label_delay_days
+        wanted = groupings(features)
+        reach = lookback_days(features, label_delay_days=delay)
+        if not reach:
+            return Past({}, features, label_delay_days=delay)
+        rev = rev or self.registry.head()
+        oldest, newest = first - timedelta(days=reach), last - timedelta(days=max(delay, 1))
+        names = {day: _name(day, files, own, wanted) for day, files in self._held(oldest, newest, rev).items()}
+        found = dict(zip(names, in_threads(self._kept, names.values()), strict=True))
+        missing = [day for day, table in found.items() if table is None]
+        if missing:
+            found |= self._summed(missing, names, own, wanted, rev)
+        together = pa.concat_tables([found[day] for day in names], promote_options="permissive") if names else None
+        return Past({by: _of(together, by, wanted) for by in wanted}, features, label_delay_days=delay)
+
+    def _held(self, oldest: date, newest: date, rev: str) -> dict[date, tuple[DayFile, DayFile]]:
+        """Find the days that have both inputs and labels; a side without any day is an error that names the nearest."""
+        sides = []
+        for asset in ("inputs", "labels"):
+            files = {day: file for day, file in self.registry.days(asset, rev).items() if oldest <= day <= newest}
+            if not files:
+                self.registry.open(asset, rev=rev, first_day=oldest, last_day=newest)
+            sides.append(files)
+        inputs, labels = sides
+        return {day: (inputs[day], labels[day]) for day in sorted(set(inputs) & set(labels))}
+
+    def _kept(self, name: str) -> pa.Table | None:
+        try:
+            return pq.read_table(io.BytesIO(self.place.objects.get_bytes(self.place.name(name))))
+        except MissingArtifact:
+            return None
+
+    def _summed(
+        self, days: Sequence[date], names: dict[date, str], own: Settings, wanted: Sequence[Grouping], rev: str
+    ) -> dict[date, pa.Table]:
+        """Sum days up and keep them; two workers that do so at once write the same bytes."""
+        log.info("summing up %d labelled days for history features", len(days))
+        inputs, labels = (
+            self.registry.open(asset, rev=rev, first_day=days[0], last_day=days[-1]) for asset in ("inputs", "labels")
+        )
+        found = {}
+        for day in days:
+            found[day] = summed(inputs[day], labels[day], own, wanted)
+            buffer = io.BytesIO()
+            pq.write_table(found[day], buffer, compression="zstd")
+            self.place.objects.put_bytes(self.place.name(names[day]), buffer.getvalue())
+        return found
+
+
+def summed(inputs: Path, labels: Path, own: Settings, wanted: Sequence[Grouping]) -> pa.Table:
+    """Sum up one labelled day by each grouping, in bounded memory: one table, with the grouping's number."""
+    key, target = own.task.key, own.task.target
+    columns = list(dict.fromkeys(name for by in wanted for name in by))
+    parts: list[list[pd.DataFrame]] = [[] for _ in wanted]
+    for part in rows.labelled(inputs, labels, key=key, target=target, columns=columns):
+        for found, by in zip(parts, wanted, strict=True):
+            found.append(tally(part, by, target=target))
+    tables = []
+    for number, (found, by) in enumerate(zip(parts, wanted, strict=True)):
+        whole = found[0] if len(found) == 1 else _together(pd.concat(found, ignore_index=True), by)
+        table = pa.Table.from_pandas(whole, preserve_index=False).replace_schema_metadata(None)
+        tables.append(table.append_column(GROUPING, pa.array([number] * len(whole), pa.int16())))
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _together(found: pd.DataFrame, by: Grouping) -> pd.DataFrame:
+    sums = found.groupby([DAY, *by], sort=False, dropna=False)[[TOTAL, COUNT]].sum().reset_index()
+    return sums[[*by, DAY, TOTAL, COUNT]]
+
+
+def _of(table: pa.Table | None, by: Grouping, wanted: Sequence[Grouping]) -> pd.DataFrame:
+    if table is None:
+        return pd.DataFrame({name: [] for name in [*by, DAY, TOTAL, COUNT]})
+    own = table.filter(pc.equal(table[GROUPING], wanted.index(by)))
+    frame: pd.DataFrame = own.select([*by, DAY, TOTAL, COUNT]).to_pandas()
+    return frame
+
+
+def _name(day: date, files: tuple[DayFile, DayFile], own: Settings, wanted: Sequence[Grouping]) -> str:
+    facts = [LAYOUT, *(file.md5 for file in files), own.task.key, own.task.target, wanted]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return f"day={day}/{digest[:32]}.parquet"
