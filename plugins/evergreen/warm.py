@@ -1,11 +1,11 @@
 """Import heavy libraries once, in the process that tasks are forked from.
 
-On LocalExecutor a task is a fork of a worker, which is a fork of the scheduler: what the scheduler
-has imported, every task has. Without this each task pays seconds of imports for a tenth of a second
-of work.
+On LocalExecutor a task is a fork of a worker, which is a fork of the scheduler; on CeleryExecutor it is
+a fork of a process of the pool, which is a fork of the Celery worker. What the first of them has imported,
+every task has. Without this each task pays seconds of imports for a tenth of a second of work.
 
 Forking a process that has threads is not safe, so this only imports, looks whether a thread has
-appeared (also a native one), and says so loudly. It needs no ``gc.freeze``: LocalExecutor freezes
+appeared (also a native one), and says so loudly. On LocalExecutor it needs no ``gc.freeze``: that freezes
 the heap itself while it forks its workers.
 """
 
@@ -64,6 +64,8 @@ HEAVY_MODULES = (
 )
 # Airflow runs as a script, or as a module: whose name is not yet known while its package is imported.
 AIRFLOW_COMMANDS = ("airflow", "__main__.py", "-m")
+PARENTS = (("scheduler",), ("celery", "worker"))
+"""The commands of Airflow whose processes tasks are forked from."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Warmth:
     threads: tuple[str, ...]
 
 
-def warm_if_scheduler(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | None:
-    """Warm this process up if it is Airflow's scheduler and ``EVERGREEN_WARM_TASKS=1`` asks for it.
+def warm_if_parent(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | None:
+    """Warm this process up if tasks are forked from it and ``EVERGREEN_WARM_TASKS=1`` asks for it.
 
     Airflow must load plugins eagerly in that process (``AIRFLOW__CORE__LAZY_LOAD_PLUGINS=False``),
     or its workers are forked before this is called.
@@ -86,10 +88,9 @@ def warm_if_scheduler(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth
     Warmth or None
         None in every other process: Dag processor, API server, triggerer, a task's own children.
     """
-    command = (Path(argv[0]).name, *argv[1:2]) if argv else ()
-    if environ.get(SWITCH) != "1" or len(command) < 2:
+    if environ.get(SWITCH) != "1" or not argv or Path(argv[0]).name not in AIRFLOW_COMMANDS:
         return None
-    if command[0] not in AIRFLOW_COMMANDS or command[1] != "scheduler":
+    if not any(tuple(argv[1 : 1 + len(parent)]) == parent for parent in PARENTS):
         return None
     if all(module in sys.modules for module in HEAVY_MODULES):
         return None  # A task, which loads its plugins again.

@@ -32,13 +32,20 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("program", ["/x/bin/airflow", "/x/airflow/__main__.py", "-m"])
 def test_the_scheduler_is_warmed_up_however_it_is_started(program: str, imported: list[str]) -> None:
-    assert warm.warm_if_scheduler([program, "scheduler", "--skip-serve-logs"], ON) is not None
+    assert warm.warm_if_parent([program, "scheduler", "--skip-serve-logs"], ON) is not None
+    assert imported == ["no_such_heavy_module"]
+
+
+def test_so_is_a_celery_worker(imported: list[str]) -> None:
+    assert warm.warm_if_parent(["/x/bin/airflow", "celery", "worker", "--skip-serve-logs"], ON) is not None
     assert imported == ["no_such_heavy_module"]
 
 
 @pytest.mark.parametrize(
     "argv",
     [
+        ["airflow", "celery", "flower"],
+        ["airflow", "celery"],
         ["airflow", "dag-processor"],
         ["airflow", "api-server"],
         ["airflow", "triggerer"],
@@ -49,13 +56,13 @@ def test_the_scheduler_is_warmed_up_however_it_is_started(program: str, imported
     ],
 )
 def test_no_other_process_is(argv: list[str], imported: list[str]) -> None:
-    assert warm.warm_if_scheduler(argv, ON) is None
+    assert warm.warm_if_parent(argv, ON) is None
     assert imported == []
 
 
 @pytest.mark.parametrize("environ", [{}, {"EVERGREEN_WARM_TASKS": "0"}, {"EVERGREEN_WARM_TASKS": ""}])
 def test_it_is_asked_for_or_left(environ: dict[str, str], imported: list[str]) -> None:
-    assert warm.warm_if_scheduler(["airflow", "scheduler"], environ) is None
+    assert warm.warm_if_parent(["airflow", "scheduler"], environ) is None
     assert imported == []
 
 
