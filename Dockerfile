@@ -2,6 +2,7 @@
 #
 #   docker build --build-arg CODE_VERSION="$(git rev-parse HEAD)" --tag evergreen .
 #
+# Ordered by how seldom it changes: new code only redoes the last four lines of each stage.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
@@ -14,6 +15,8 @@ COPY requirements-stack.txt /tmp/
 RUN /opt/venv/bin/uv pip install --quiet --python /opt/venv/bin/python --no-cache --require-hashes \
         --compile-bytecode -r /tmp/requirements-stack.txt \
     && /opt/venv/bin/pip uninstall --quiet --yes uv
+COPY . /opt/evergreen
+RUN cd /opt/evergreen && /opt/venv/bin/python -m compileall -q ml dags plugins deploy embedded
 
 FROM ${BASE}
 # Git: the data registry is a Git repository. tini: a container's first process has to pass on signals.
@@ -23,14 +26,7 @@ RUN apt-get update \
     && groupadd --gid 10001 evergreen \
     && useradd --uid 10001 --gid evergreen --home-dir /opt/evergreen --no-create-home evergreen \
     && install -d -o evergreen -g evergreen /opt/evergreen /opt/evergreen/var /opt/airflow /opt/airflow/logs /srv/registry
-COPY --from=build /opt/venv /opt/venv
-WORKDIR /opt/evergreen
-COPY --chown=evergreen:evergreen . .
-RUN /opt/venv/bin/python -m compileall -q ml dags plugins deploy embedded
-# Which commit this is: lineage names it, and there is no .git here to ask.
-ARG CODE_VERSION=
-ENV EVERGREEN_CODE_VERSION=${CODE_VERSION} \
-    EVERGREEN_HOME=/opt/evergreen/var \
+ENV EVERGREEN_HOME=/opt/evergreen/var \
     AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/evergreen/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/evergreen/plugins \
@@ -41,6 +37,12 @@ ENV EVERGREEN_CODE_VERSION=${CODE_VERSION} \
     DO_NOT_TRACK=true DVC_NO_ANALYTICS=true GX_ANALYTICS_ENABLED=false MLFLOW_DISABLE_TELEMETRY=true \
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1 \
     JE_ARROW_MALLOC_CONF=background_thread:false
+WORKDIR /opt/evergreen
 USER evergreen
 ENTRYPOINT ["/usr/bin/tini", "--"]
 CMD ["airflow", "version"]
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build --chown=evergreen:evergreen /opt/evergreen /opt/evergreen
+# Which commit this is: lineage names it, and there is no .git here to ask.
+ARG CODE_VERSION=
+ENV EVERGREEN_CODE_VERSION=${CODE_VERSION}

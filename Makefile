@@ -34,7 +34,7 @@ SYNC := $(UV) pip install --quiet --python $(RUN) --require-hashes --compile-byt
 .PHONY: help
 help: ## List these targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r target says; do printf '%-16s %s\n' "$$target" "$$says"; done
+		while IFS='|' read -r target says; do printf '%-20s %s\n' "$$target" "$$says"; done
 
 .PHONY: setup
 setup: $(INSTALLED) ## Install everything, land the demo's history in var/
@@ -58,11 +58,15 @@ backtest: $(INSTALLED) ## Replay April to December 2013 under six policies
 
 .PHONY: test
 test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
-	@$(RUN) -m pytest -m "not e2e"
+	@$(RUN) -m pytest -m "not e2e and not compose"
 
 .PHONY: e2e
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
 	@$(RUN) -m pytest -m e2e
+
+.PHONY: compose-test
+compose-test: $(INSTALLED_DEV) ## Run the test that kills and restarts the full stack's parts (needs Docker; half an hour)
+	@$(RUN) -m pytest -m compose
 
 .PHONY: lint
 lint: $(INSTALLED_DEV) ## Check format, style, types and import rules
@@ -76,12 +80,45 @@ format: $(INSTALLED_DEV) ## Format the code, mend what can be mended
 	@ruff format
 	@ruff check --fix
 
+# --- the full stack (docs/full-stack.md): needs Docker and Python, not the installation below -------------
+
+.PHONY: compose-env
+compose-env: ## Draw the keys and passwords of the full stack into .env
+	@python3 -m deploy.env
+
+.PHONY: compose-up
+compose-up: ## Build the image, start the full stack, wait until all of it is healthy
+	@python3 -m deploy.compose up
+
+.PHONY: compose-demo
+compose-demo: ## Run one whole loop on the full stack, print what came of it
+	@python3 -m deploy.compose demo
+
+.PHONY: compose-down
+compose-down: ## Stop the full stack; its volumes stay
+	@python3 -m deploy.compose down
+
+.PHONY: compose-backup
+compose-backup: ## Save databases, registry and bucket into backups/ (or TO=folder)
+	@python3 -m deploy.backup save $(TO)
+
+.PHONY: compose-restore
+compose-restore: ## Bring a backup back: FROM=backups/...; REPLACE=1 takes away what is there
+	@test -n '$(FROM)' || { echo 'say which backup: make compose-restore FROM=backups/...' >&2; exit 2; }
+	@python3 -m deploy.backup restore '$(FROM)' $(if $(REPLACE),--replace)
+
 .PHONY: lock
 lock: $(UV) ## Resolve requirements*.in into locks with hashes; UPGRADE=1 takes the newest
 	@for name in requirements requirements-dev requirements-stack; do \
 		echo "locking $$name.in"; \
+		case $$name in \
+			requirements-stack) sed -n 's/^\([A-Za-z0-9].*==[^\\]*\) \\$$/\1/p' requirements.txt \
+				| grep -v '^celery==\|^kombu==' > $(VENV)/as-in-requirements.txt; \
+				held='--constraint $(VENV)/as-in-requirements.txt';; \
+			*) held=;; \
+		esac; \
 		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-			--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) \
+			--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) $$held \
 			$$name.in --output-file $$name.txt || exit 1; \
 	done
 

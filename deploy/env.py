@@ -1,8 +1,9 @@
 """Draw the keys and passwords of the full stack into ``.env``, once: what is there already stays.
 
-    python -m deploy.env [--file .env]
+    python3 -m deploy.env [--file .env]
 
-The file is readable by its owner only, and ignored by Git. Lines that were added by hand are kept.
+The file is readable by its owner only, and ignored by Git. Lines that were added by hand are kept. Needs the standard
+library only, since the machine that runs the stack needs no installation of the project.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ml.settings import PROJECT_ROOT
-
-HEADING = "# Keys and passwords of the full stack. Never commit.\n"
+PROJECT = Path(__file__).resolve().parent.parent
+HEADING = "# Keys and passwords of the full stack. Never commit; keep a copy where the backups are not.\n"
 
 
 def _token() -> str:
@@ -43,18 +43,27 @@ DRAWN: dict[str, Callable[[], str]] = {
     "EVERGREEN_VIEWER_PASSWORD": lambda: secrets.token_urlsafe(12),
 }
 """Every secret of the stack; all of them are safe inside a URL."""
+MAY_BE_EMPTY = ("EVERGREEN_OPERATOR_PASSWORD", "EVERGREEN_VIEWER_PASSWORD")
+"""Without a password there is no such user."""
+
+
+def read(path: Path) -> dict[str, str]:
+    """Give the variables of an env file, the last of a name, without quotes; empty if there is no such file."""
+    if not path.exists():
+        return {}
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    pairs = (line.removeprefix("export ").partition("=") for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("'\"") for name, _, value in pairs}
 
 
 def complete(path: Path) -> tuple[str, ...]:
-    """Add to ``path`` the secrets that it lacks; return their names.
+    """Add to ``path`` the secrets that it lacks or leaves empty; return their names.
 
-    Written whole or not at all, with mode 600 from the first byte on.
+    Written whole or not at all, with mode 600 from the first byte on; one that others may read is closed to them.
     """
-    text = (
-        path.read_text(encoding="utf-8") if path.exists() else "# Keys and passwords of the full stack. Never commit.\n"
-    )
-    known = {line.split("=", 1)[0].strip() for line in text.splitlines() if "=" in line and not line.startswith("#")}
-    missing = tuple(name for name in DRAWN if name not in known)
+    text = path.read_text(encoding="utf-8") if path.exists() else HEADING
+    known = read(path)
+    missing = tuple(name for name in DRAWN if not known.get(name) and not (name in known and name in MAY_BE_EMPTY))
     if text and not text.endswith("\n"):
         text += "\n"
     part = path.with_name(path.name + ".part")
@@ -62,14 +71,16 @@ def complete(path: Path) -> tuple[str, ...]:
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text + "".join(f"{name}={DRAWN[name]()}\n" for name in missing))
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
     return missing
 
 
 def main(argv: list[str] | None = None) -> int:
     """Complete the file and say what was drawn; no secret is printed."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.env", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--file", type=Path, default=PROJECT_ROOT / ".env")
+    parser = argparse.ArgumentParser(prog="python3 -m deploy.env", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--file", type=Path, default=PROJECT / ".env")
     path: Path = parser.parse_args(argv).file
     drawn = complete(path)
     sys.stdout.write(f"{path}: " + (f"{len(drawn)} keys drawn\n" if drawn else "every key is there already\n"))

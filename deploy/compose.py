@@ -1,0 +1,195 @@
+"""Bring the full stack up and down, and wait until it works; ``make compose-*`` calls it.
+
+    python3 -m deploy.compose up | demo | down
+
+Needs Docker and the standard library only. Speaks to ``docker compose``, or to ``docker-compose`` where that is what
+there is; which files it reads can be said with ``COMPOSE_FILE``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import IO, Any
+
+from deploy import env
+
+PROJECT = env.PROJECT
+ENV_FILE = PROJECT / ".env"
+BUILT = "init"
+"""The service whose build makes the image of all."""
+STORES = ("postgres", "redis", "s3", "mailpit")
+OURS = (
+    "mlflow", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-worker",
+)  # fmt: skip
+START_SECONDS = 600
+LOOK_EVERY_SECONDS = 2.0
+
+
+class Failure(Exception):
+    """The stack would not do what was asked; the message says what to do next."""
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class Compose:
+    """The stack of this checkout, as Docker's compose sees it."""
+
+    def __init__(self) -> None:
+        if shutil.which("docker") is None:
+            raise Failure("docker is missing: install Docker with its compose plugin")
+        if not ENV_FILE.exists():
+            raise Failure(f"{ENV_FILE} is missing, and nothing here has a default password: run 'make compose-env'")
+        if ENV_FILE.stat().st_mode & 0o077:
+            raise Failure(f"{ENV_FILE} can be read by others: run 'chmod 600 {ENV_FILE}'")
+        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        self.command = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+        if shutil.which(self.command[0]) is None:
+            raise Failure("neither 'docker compose' nor 'docker-compose' is there: install one of them")
+        self.environment = {**os.environ, "COMPOSE_HTTP_TIMEOUT": os.environ.get("COMPOSE_HTTP_TIMEOUT", "300")}
+        self.environment.setdefault("EVERGREEN_CODE_VERSION", code_version())
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | int | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run one command of compose; Failure if it ends badly."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout,
+            check=False,
+        )
+        if check and done.returncode:
+            raise Failure(f"'{' '.join([*self.command, *arguments])}' ended with {done.returncode}; see above")
+        return done
+
+    def capture(self, *arguments: str) -> str:
+        """Run one command of compose and give what it prints."""
+        return self.run(*arguments, stdout=subprocess.PIPE).stdout.decode()
+
+    def once(self, *arguments: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None) -> None:
+        """Run a command in a container of its own, with the image and environment of ``init``."""
+        self.run("run", "--rm", "-T", "--no-deps", BUILT, *arguments, stdin=stdin, stdout=stdout)
+
+    def containers(self, *services: str) -> list[dict[str, Any]]:
+        """Describe the containers of these services (none named: of all), as ``docker inspect`` does."""
+        ids = self.capture("ps", "--all", "--quiet", *services).split()
+        if not ids:
+            return []
+        told = subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout
+        return [one for one in json.loads(told) if one["Config"]["Labels"].get("com.docker.compose.oneoff") != "True"]
+
+    def wait(self, services: Iterable[str] = (), *, seconds: float = START_SECONDS) -> None:
+        """Wait until these services are healthy, or have ended well where they are to end; Failure if not."""
+        started, told = time.monotonic(), ""
+        while True:
+            waiting = {}
+            for container in self.containers(*services):
+                name = container["Config"]["Labels"]["com.docker.compose.service"]
+                state = _standing(container)
+                if state == "failed":
+                    self.run("logs", "--tail", "40", name, check=False)
+                    raise Failure(
+                        f"{name} failed; its log is above, and in whole with 'docker logs {container['Name'][1:]}'"
+                    )
+                if state != "ready":
+                    waiting[name] = state
+            if not waiting:
+                return
+            line = ", ".join(f"{name} {state}" for name, state in sorted(waiting.items()))
+            if line != told:
+                say(f"  {time.monotonic() - started:4.0f} s  waiting for {line}")
+                told = line
+            if time.monotonic() - started > seconds:
+                raise Failure(f"waited {seconds:.0f} seconds in vain for {line}; look into their logs")
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _standing(container: dict[str, Any]) -> str:
+    """Say where a container stands: ``ready``, ``failed``, or what it still does."""
+    state = container["State"]
+    if container["Config"]["Labels"]["com.docker.compose.service"] == BUILT:
+        if state["Status"] == "exited":
+            return "ready" if state["ExitCode"] == 0 else "failed"
+        return str(state["Status"])
+    if state["Status"] != "running":
+        return str(state["Status"])
+    health = state.get("Health", {}).get("Status", "healthy")
+    return "ready" if health == "healthy" else str(health)
+
+
+def code_version() -> str:
+    """Give the commit that the image is built from, with ``-dirty`` if the checkout differs; empty without Git."""
+    described = subprocess.run(
+        ["git", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return described.stdout.strip()
+
+
+def up(stack: Compose) -> None:
+    """Build the image, start everything, wait until all of it is healthy, and say where it is."""
+    started = time.monotonic()
+    stack.run("build", BUILT)
+    built = time.monotonic()
+    say(f"image built in {built - started:.0f} s")
+    stack.run("up", "--detach", "--no-build", "--remove-orphans")
+    stack.wait()
+    say(f"everything is up and healthy after {time.monotonic() - built:.0f} s")
+    known = {**env.read(ENV_FILE), **os.environ}
+    bind = known.get("EVERGREEN_BIND") or "127.0.0.1"
+    for name, variable, port, more in (
+        ("Airflow", "EVERGREEN_AIRFLOW_PORT", "8080", "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env"),
+        ("MLflow", "EVERGREEN_MLFLOW_PORT", "5000", ""),
+        ("mail", "EVERGREEN_MAIL_PORT", "8025", ""),
+    ):
+        say(f"  {name:8} http://{bind}:{known.get(variable) or port}{more}")
+
+
+def demo(stack: Compose) -> None:
+    """Bring one whole loop about on the stack that is up, and print what came of it."""
+    if not stack.containers("airflow-scheduler"):
+        raise Failure("the stack is not up: run 'make compose-up' first")
+    stack.once("python", "-m", "deploy.demo")
+
+
+def down(stack: Compose) -> None:
+    """Stop everything; what is kept in volumes stays."""
+    stack.run("down", "--remove-orphans")
+    say("stopped; the data are still in Docker's volumes ('docker compose down --volumes' removes them too)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what is asked; a failure is one sentence that names the next move."""
+    parser = argparse.ArgumentParser(prog="python3 -m deploy.compose", description=(__doc__ or "").split("\n")[0])
+    verbs = {"up": up, "demo": demo, "down": down}
+    parser.add_argument("verb", choices=verbs)
+    asked = parser.parse_args(argv)
+    try:
+        verbs[asked.verb](Compose())
+    except Failure as err:
+        sys.stderr.write(f"{err}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Say by the exit code whether the service in this container does its work; compose asks every few seconds.
+
+    python -m deploy.health http://127.0.0.1:8080/api/v2/monitor/health    a server answers
+    python -m deploy.health TriggererJob                                   a job of Airflow on this host beats
+    python -m deploy.health celery                                         the worker on this host answers
+
+Imports neither Airflow nor this project: ``airflow jobs check`` says the same, for seconds of processor time each.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import urllib.request
+from pathlib import Path
+
+BEAT_SECONDS = 60
+"""A job that has not said that it lives for so long does not; Airflow's jobs say so every 5 seconds."""
+
+
+def check(what: str) -> str:
+    """Give what is wrong with ``what``; empty if nothing is."""
+    if what.startswith("http://"):
+        with urllib.request.urlopen(what, timeout=12) as answer:  # noqa: S310  its scheme was looked at
+            return "" if answer.status == 200 else f"{what} answered {answer.status}"
+    return _worker() if what == "celery" else _job(what)
+
+
+def _job(kind: str) -> str:
+    import psycopg2
+
+    url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg2://", "postgresql://")
+    connection = psycopg2.connect(url, connect_timeout=5)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "select count(*) from job where job_type = %s and hostname = %s and state = 'running' "
+                "and latest_heartbeat > now() - make_interval(secs => %s)",
+                (kind, socket.gethostname(), BEAT_SECONDS),
+            )
+            (beating,) = cursor.fetchone() or (0,)
+    finally:
+        connection.close()
+    return "" if beating else f"no {kind} on this host has beaten for {BEAT_SECONDS} seconds"
+
+
+def _worker() -> str:
+    """Ask the worker through the broker, so that one that lost it is not taken for healthy."""
+    from celery import Celery
+
+    name = f"celery@{socket.gethostname()}"
+    app = Celery(broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
+    app.conf.broker_connection_retry = False
+    return "" if app.control.ping(destination=[name], timeout=8) else f"{name} did not answer"
+
+
+def main() -> int:
+    """Check what the first argument names."""
+    if len(sys.argv) != 2:
+        sys.stderr.write(f"usage: python -m deploy.health URL | JOB | celery ({Path(__file__).name})\n")
+        return 2
+    try:
+        wrong = check(sys.argv[1])
+    except Exception as err:  # noqa: BLE001  whatever it is, this service cannot be called healthy
+        wrong = f"{type(err).__name__}: {err}"
+    if wrong:
+        sys.stderr.write(wrong + "\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What docker-compose.yaml promises of each service: health, restarts, limits, closed doors, no secret of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy import compose, env
+
+PROJECT = Path(__file__).resolve().parents[2]
+FILE = PROJECT / "docker-compose.yaml"
+STANDIN = PROJECT / "deploy" / "standin" / "docker-compose.standin.yaml"
+PAGES = {"mailpit": "8025", "mlflow": "5000", "airflow-apiserver": "8080", "flower": "5555"}
+"""Services with a page for people, and its port."""
+
+TEXT = FILE.read_text(encoding="utf-8")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+RUNNING = [name for name in SERVICES if name != compose.BUILT]
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_a_service_is_watched_comes_back_and_cannot_take_the_machine(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+    assert service["restart"] == "unless-stopped"
+    assert service["mem_limit"]
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+
+
+def test_the_first_start_ends_by_itself_and_has_limits_too() -> None:
+    init = SERVICES["init"]
+    assert init["restart"] == "no"
+    assert init["mem_limit"]
+    assert init["logging"]["options"]["max-file"] == "3"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_only_pages_are_published_and_on_this_machine_only(name: str) -> None:
+    published = SERVICES[name].get("ports", [])
+    assert len(published) == (1 if name in PAGES else 0)
+    for port in published:
+        assert re.fullmatch(r"\$\{EVERGREEN_BIND:-127\.0\.0\.1\}:\$\{EVERGREEN_\w+_PORT:-\d+\}:" + PAGES[name], port)
+
+
+@pytest.mark.parametrize("name", [name for name in RUNNING if name.startswith("airflow-") or name == "flower"])
+def test_airflow_starts_after_the_first_start_has_ended_well(name: str) -> None:
+    assert SERVICES[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
+
+
+def test_our_containers_have_no_powers_and_no_root() -> None:
+    for name in (*compose.OURS, "init", "flower"):
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+        assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+    assert "\nUSER evergreen\n" in (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_no_secret_has_a_default() -> None:
+    for name in env.DRAWN:
+        uses = re.findall(r"\$\{" + name + r"([^}]*)\}", TEXT)
+        assert uses, f"nobody asks for {name}"
+        allowed = {"", ":-"} if name in env.MAY_BE_EMPTY else {"", ":?is not set. Run 'make compose-env' first"}
+        assert set(uses) <= allowed
+        assert name in env.MAY_BE_EMPTY or any(":?" in use for use in uses)
+    worded = re.findall(r"^ *\w*(?:PASSWORD|SECRET|KEY)\w*: *(\S.*)", TEXT, flags=re.MULTILINE)
+    assert [value for value in worded if not value.startswith(("${EVERGREEN_", '"${EVERGREEN_'))] == []
+
+
+def test_the_services_are_those_that_the_tools_know() -> None:
+    assert set(SERVICES) == {*compose.STORES, *compose.OURS, compose.BUILT, "flower"}
+
+
+def test_the_stand_ins_swap_images_and_nothing_else() -> None:
+    swapped = yaml.safe_load(STANDIN.read_text(encoding="utf-8"))["services"]
+    assert set(swapped) == {*compose.STORES, compose.BUILT}
+    assert {name: set(service) for name, service in swapped.items()} == {
+        **{store: {"image"} for store in compose.STORES},
+        compose.BUILT: {"build"},
+    }
+
+
+needs_compose = pytest.mark.skipif(
+    shutil.which("docker-compose") is None
+    and subprocess.run("docker compose version", shell=True, capture_output=True, check=False).returncode != 0,
+    reason="compose is not installed",
+)
+
+
+@needs_compose
+def test_compose_reads_it_with_keys_and_says_which_are_missing_without(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "deploy", tmp_path / "deploy")
+    shutil.copy(FILE, tmp_path)
+    command = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+    command += ["-f", "docker-compose.yaml", "-f", "deploy/standin/docker-compose.standin.yaml", "config", "--quiet"]
+
+    def config() -> subprocess.CompletedProcess[str]:
+        bare = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+        return subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, check=False)
+
+    refused = config()
+    assert refused.returncode != 0
+    assert "make compose-env" in refused.stderr
+    env.complete(tmp_path / ".env")
+    accepted = config()
+    assert (accepted.returncode, accepted.stderr) == (0, "")
