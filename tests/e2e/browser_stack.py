@@ -89,12 +89,19 @@ class Running:
             f"the end of {dag_id} {run_id}",
         )
 
+    def backfilling(self, dag_id: str) -> bool:
+        """Say whether a backfill of a Dag is not over."""
+        found = self.api._send("GET", "/api/v2/backfills", params={"dag_id": dag_id})
+        return any(backfill["completed_at"] is None for backfill in found["backfills"])
+
     def live(self, first: date, last: date) -> None:
         """Let days come to pass one after the other, so that each brings the labels of the one before.
 
         Ingested as the README says, then scored and monitored by themselves.
         """
         keys = {(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)}
+        # Airflow takes one backfill of a Dag at a time, and looks every half minute whether one is over.
+        self.wait(lambda: not self.backfilling("ingest"), "the end of the backfill before", 120)
         self.command(
             f"days-until-{last}", "-m", "airflow", "backfill", "create", "--dag-id", "ingest",
             "--from-date", str(first), "--to-date", str(last + timedelta(days=1)), "--max-active-runs", "1",
