@@ -1,6 +1,6 @@
 """Score a day as soon as its inputs are in the registry.
 
-``resolve → predict (each shard) → publish → shadow``
+``resolve → predict → publish → shadow``
 
 **resolve** finds the champion of that day in the decision history, once, and cuts the day into shards of
 `score.rows_per_shard` rows; **predict** scores one batch by batch, on whatever worker is free, and is retried

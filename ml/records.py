@@ -156,7 +156,7 @@ class Evaluation(Record):
     """What was measured on the holdout.
 
     ``champion`` and ``champion_version`` are None where nothing serves; all metrics are over the
-    same rows. ``same_recipe`` says that candidate and champion differ by their data only.
+    same rows. ``is_refresh`` says that the candidate is the champion's recipe on newer data.
     """
 
     fingerprint: str
@@ -167,7 +167,7 @@ class Evaluation(Record):
     base_rate: dict[str, float]
     champion: dict[str, float] | None = None
     champion_version: int | None = None
-    same_recipe: bool = False
+    is_refresh: bool = False
 
 
 class Challenger(Record):

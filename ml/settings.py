@@ -207,8 +207,8 @@ class BaseRateRule(Section):
 class ChampionRule(Section):
     """The challenger beats the champion (``min_gain``), or is not worse than it (``max_loss``), beyond noise.
 
-    With ``refresh_max_loss`` beside ``min_gain``, a challenger that differs from the champion by its data only
-    (same task, features and estimator with its arguments) need not be better: not worse by that much is enough.
+    With ``refresh_max_loss`` beside ``min_gain``, a challenger that is the champion's recipe (same task, features
+    and estimator with its arguments) on newer data need not be better: not worse by that much is enough.
     """
 
     kind: Literal["champion"]

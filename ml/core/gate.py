@@ -43,8 +43,8 @@ class Evidence:
         Metrics on the holdout, of the challenger and of the constant training prevalence (or mean).
     against_champion
         Whether a champion serves; ``comparison`` is then needed.
-    same_recipe
-        Whether challenger and champion differ by their data only.
+    is_refresh
+        Whether the challenger is the champion's recipe on newer data.
     slices
         By the name of a rule of kind ``slices`` or ``slice_gap``; None if a column of it is not there.
     barred
@@ -56,7 +56,7 @@ class Evidence:
     holdout_days: int
     holdout_rows: int
     against_champion: bool
-    same_recipe: bool = False
+    is_refresh: bool = False
     comparison: PairedGain | None = None
     slices: Mapping[str, tuple[Slice, ...] | None] = field(default_factory=dict)
     leakage: Leakage | None = None
@@ -144,7 +144,7 @@ def _base_rate(name: str, metric: str, found: Evidence) -> Ruling:
 
 
 def _champion(name: str, rule: ChampionRule, gate: Gate, evidence: Evidence) -> Ruling:
-    is_refresh = evidence.same_recipe and rule.refresh_max_loss is not None
+    is_refresh = evidence.is_refresh and rule.refresh_max_loss is not None
     asked = "refresh_max_loss" if is_refresh else "min_gain" if rule.min_gain is not None else "max_loss"
     threshold: dict[str, float | None] = {asked: getattr(rule, asked)}
     if not evidence.against_champion:
@@ -183,7 +183,7 @@ def _champion(name: str, rule: ChampionRule, gate: Gate, evidence: Evidence) -> 
         passed = found.low > 0 and found.gain > 0 and found.gain >= (rule.min_gain or 0.0)
         wanted = f"must be above 0 beyond noise and at least {rule.min_gain:g}"
         if rule.refresh_max_loss is not None:
-            wanted += ", for its recipe is not the champion's"
+            wanted += ", for it is not the champion's recipe on newer data"
     return Ruling(rule=name, passed=passed, evidence=facts, reason=reason if passed else f"{reason}; {wanted}")
 
 

@@ -65,7 +65,9 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
         base_rate=measured["base_rate"],
         champion=measured.get("champion"),
         champion_version=champion,
-        same_recipe=own is not None and same_recipe(own, tuned_settings(place, settings)),
+        is_refresh=champion is not None
+        and own is not None
+        and _is_refresh(champion, own, window, place, settings, services),
     )
     _write(place, scored, evaluation, settings, services)
     logger.info("evaluate: %s", {name: found.get(settings.gate.metric) for name, found in measured.items()})
@@ -111,6 +113,18 @@ def _settings_of_champion(version: int, services: Services) -> Settings | None:
     except (MissingArtifact, SettingsError) as err:
         logger.warning("evaluate: champion v%d cannot be compared with: %s", version, err)
         return None
+
+
+def _is_refresh(
+    version: int, own: Settings, window: Window, place: Workspace, settings: Settings, services: Services
+) -> bool:
+    """Say whether the candidate is the champion's recipe on a window that ends later."""
+
+    def last_day(path: Path) -> date:
+        return date.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["window"]["last_day"])
+
+    newest = services.tracking.read_file(version, LINEAGE, last_day)
+    return window.last_day > newest and same_recipe(own, tuned_settings(place, settings))
 
 
 def _with_champion(

@@ -45,7 +45,7 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
         holdout_days=evaluation.holdout_days,
         holdout_rows=evaluation.holdout_rows,
         against_champion=evaluation.champion_version is not None,
-        same_recipe=evaluation.same_recipe,
+        is_refresh=evaluation.is_refresh,
         comparison=_comparison(scored, settings),
         slices=_slices(place, scored, settings),
         leakage=_kept(place, "evaluation/leakage.json", Leakage),

@@ -24,6 +24,7 @@ from ml.steps import (
     land,
     measure_drift,
     measure_performance,
+    plan,
     predict,
     promote,
     publish,
@@ -119,9 +120,10 @@ def test_the_whole_loop_on_real_days_each_step_twice(seeded: World) -> None:
 
     champion = twice(world, resolve, NEXT_DAY)
     assert (champion.version, champion.data_version) == (1, ingested.data_version)
-    scoring = twice(world, predict, champion)
-    assert (scoring.rows, scoring.published) == (ingested.rows, False)
-    published = twice(world, publish, champion, scoring)
+    shards = twice(world, plan, champion)
+    (scoring,) = [twice(world, predict, shard) for shard in shards.shards]
+    assert scoring.rows == ingested.rows
+    published = twice(world, publish, shards, [scoring])
     assert published.published and published.sha256 == scoring.sha256
     assert 0.1 < published.mean_prediction < 0.4
 
@@ -226,6 +228,8 @@ def folder(world: World, uri: str):
 def test_a_challenger_on_more_data_meets_the_champion_on_the_same_rows_and_a_hold_is_one_decision(
     trained: World,
 ) -> None:
+    strict = {**trained.params["gate"]["rules"], "champion": {"kind": "champion", "min_gain": 0.001}}
+    trained = trained.having(gate={"rules": strict})
     trained.ingest(NEXT_DAY)
     window, judgement = trained.judge()
     assert window.last_day == LAST_DAY and not window.seen_before

@@ -11,7 +11,7 @@ from mlflow.tracking._tracking_service import utils as mlflow_memory
 
 from ml.errors import MissingArtifact
 from ml.steps import evaluate
-from tests.steps.conftest import NEXT_DAY, World
+from tests.steps.conftest import NEXT_DAY, REQUEST, World
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,14 @@ def test_only_a_challenger_of_the_same_recipe_is_a_refresh(trained: World, chang
     world = trained.having(fit=change)
     world.ingest(NEXT_DAY)
     _, evaluation = world.train()
-    assert (evaluation.champion_version, evaluation.same_recipe) == (1, same)
+    assert (evaluation.champion_version, evaluation.is_refresh) == (1, same)
+
+
+def test_the_champion_trained_again_on_the_same_days_is_no_refresh_and_a_tie_holds(trained: World) -> None:
+    window, judgement = trained.judge(REQUEST.model_copy(update={"force": True}))
+    evaluation = trained.services.workspace(window.workspace).read_json("evaluation/evaluation.json")
+    assert (evaluation["champion_version"], evaluation["is_refresh"]) == (1, False)
+    assert judgement.verdict.decision == "hold"
 
 
 def test_data_that_the_registry_has_lost_fail_and_hold_nothing(trained: World, monkeypatch: pytest.MonkeyPatch) -> None:

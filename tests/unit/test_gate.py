@@ -176,27 +176,27 @@ class TestAgainstTheChampion:
         assert ruling(found, "champion").passed is passed
 
     @pytest.mark.parametrize(
-        ("same_recipe", "low", "passed"),
+        ("is_refresh", "low", "passed"),
         [(True, -0.0049, True), (True, -0.005, False), (False, -0.0049, False), (False, 0.002, True)],
     )
     def test_a_refresh_may_tie_and_another_recipe_must_be_better(
-        self, same_recipe: bool, low: float, passed: bool
+        self, is_refresh: bool, low: float, passed: bool
     ) -> None:
         rules = {**RULES, "champion": {"kind": "champion", "min_gain": 0.001, "refresh_max_loss": 0.005}}
-        told = evidence(comparison=better(gain=low + 0.001, low=low), same_recipe=same_recipe)
+        told = evidence(comparison=better(gain=low + 0.001, low=low), is_refresh=is_refresh)
         found = ruling(decide(gate(rules), told), "champion")
         assert found.passed is passed
-        asked = "refresh_max_loss" if same_recipe else "min_gain"
+        asked = "refresh_max_loss" if is_refresh else "min_gain"
         assert {"refresh_max_loss", "min_gain", "max_loss"} & set(found.evidence) == {asked}
-        assert ("its recipe is not the champion's" in found.reason) is (not same_recipe and not passed)
+        assert ("it is not the champion's recipe on newer data" in found.reason) is (not is_refresh and not passed)
 
     def test_a_refresh_without_a_margin_of_its_own_must_be_better_too(self) -> None:
-        found = decide(gate(), evidence(comparison=better(low=-0.0001), same_recipe=True))
+        found = decide(gate(), evidence(comparison=better(low=-0.0001), is_refresh=True))
         assert ruling(found, "champion").passed is False
 
     def test_a_refresh_that_cannot_be_compared_is_held(self) -> None:
         rules = {**RULES, "champion": {"kind": "champion", "min_gain": 0.001, "refresh_max_loss": 0.005}}
-        found = decide(gate(rules), evidence(comparison=None, same_recipe=True))
+        found = decide(gate(rules), evidence(comparison=None, is_refresh=True))
         assert ruling(found, "champion").passed is None
 
     def test_what_the_holdout_can_tell_is_said(self) -> None:

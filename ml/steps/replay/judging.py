@@ -67,7 +67,7 @@ def _evidence(
         holdout_days=int(scored["day"].nunique()),
         holdout_rows=len(scored),
         against_champion=True,
-        same_recipe=True,  # a policy replays one recipe
+        is_refresh=True,  # a policy replays one recipe, each time on newer days
         comparison=paired_gain(
             new_to_both(scored),
             metric=settings.gate.metric,
