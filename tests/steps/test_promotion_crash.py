@@ -511,7 +511,7 @@ def test_a_hold_killed_at(
 def test_a_retrain_request_killed_at(
     sub_step: str, after: bool, contest: Contest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, day = contest.world.having(drift={"alarm_days": [1, 1]}), date(2013, 7, 1)
+    world, day = contest.world.having(drift={"alarm_days": [1, 1]}, retrain={"max_age_days": None}), date(2013, 7, 1)
     champion = Champion(day=day, version=1, reason="a test", data_version=world.services.registry.head())
     drift = DriftReport(day=day, status="drift", champion_version=1, reason="everything moved")
     unmeasured = LivePerformance(day=day, labelled_day=None, rows=0, metrics={}, reason="no labels")

@@ -11,8 +11,9 @@ from tests.builders import settings
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, Contest
 
 
-def test_by_default_what_was_judged_is_what_serves(contest: Contest) -> None:
-    assert contest.world.run(refit, contest.window, contest.judgement) == contest.judgement
+def test_without_a_refit_what_was_judged_is_what_serves(contest: Contest) -> None:
+    world = contest.world.having(retrain={"refit": "never"})
+    assert world.run(refit, contest.window, contest.judgement) == contest.judgement
 
 
 def test_the_refit_knows_the_whole_window_and_is_what_is_promoted(contest: Contest) -> None:
