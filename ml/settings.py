@@ -388,7 +388,7 @@ class Retrain(Section):
     cooldown_days: int = Field(default=7, ge=0)
     max_retrains_per_week: int = Field(default=2, ge=1)
     refit: Literal["never", "after_gate"] = "never"
-    refit_max_difference: float = Field(default=0.02, gt=0)
+    refit_max_difference: float = Field(default=0.05, gt=0)
 
 
 class Rollback(Section):
