@@ -58,7 +58,7 @@ backtest: $(INSTALLED) ## Replay April to December 2013 under six policies
 
 .PHONY: test
 test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
-	@$(RUN) -m pytest -m "not e2e and not compose"
+	@$(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile -m "not e2e and not compose"
 
 .PHONY: e2e
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
