@@ -30,7 +30,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
-from ml.core.comparison import paired_gain
+from ml.core.comparison import PairedGain, paired_gain
 
 WEEK_ROWS = (965, 960, 955, 970, 970, 730, 900)
 """Flights from Monday to Sunday."""
@@ -134,7 +134,7 @@ def promotions(draws: Draws, gain: float, noise: float, *, rounds: int, seed: in
     auc = [_auc(late, model) for model in (champion, challenger)]
     return {
         "gate": np.array(
-            [_gate(*one, draws.day, rounds, seed) for one in zip(late, champion, challenger, strict=True)]
+            [_gate(_compare(*one, draws.day, rounds, seed)) for one in zip(late, champion, challenger, strict=True)]
         ),
         "bootstrap alone": _bootstrap_alone(sums, rows, rounds, seed),
         "t test of rows": stats.ttest_1samp(difference, 0, axis=1).statistic > stats.norm.isf((1 - CONFIDENCE) / 2),
@@ -149,7 +149,7 @@ def promotions(draws: Draws, gain: float, noise: float, *, rounds: int, seed: in
 def resolution(draws: Draws, *, rounds: int, seed: int) -> float:
     """Give the mean resolution that the gate declares for equal models."""
     found = [
-        paired_gain(_frame(*one, draws.day), metric="log_loss", confidence=CONFIDENCE, rounds=rounds, seed=seed)
+        _compare(*one, draws.day, rounds, seed)
         for one in zip(draws.late, draws.champion, draws.challenger, strict=True)
     ]
     return float(np.mean([one.resolution for one in found if one is not None]))
@@ -196,8 +196,7 @@ def simulate_refreshes(days: int, apart: float, *, simulations: int, rounds: int
             champion = draws.champion + noise * draws.noise * (gain > 0)
             challenger = draws.challenger + noise * draws.noise * (gain < 0)
             for one in zip(draws.late, champion, challenger, strict=True):
-                frame = _frame(*one, draws.day)
-                found = paired_gain(frame, metric="log_loss", confidence=CONFIDENCE, rounds=rounds, seed=seed + first)
+                found = _compare(*one, draws.day, rounds, seed + first)
                 counts[gain] += found is not None and found.low > -REFRESH_MAX_LOSS
                 if gain == 0 and found is not None:
                     widths.append((found.high - found.low) / 2)
@@ -312,17 +311,17 @@ def _log_loss(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, np.where(late, -log_odds, log_odds))
 
 
-def _frame(late: np.ndarray, champion: np.ndarray, challenger: np.ndarray, day: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame(
+def _compare(
+    late: np.ndarray, champion: np.ndarray, challenger: np.ndarray, day: np.ndarray, rounds: int, seed: int
+) -> PairedGain | None:
+    """Compare on one holdout as the gate does; the models' predictions are log odds of shape (n_rows,)."""
+    frame = pd.DataFrame(
         {"day": day, "target": late, "champion": expit(champion), "challenger": expit(challenger)}, copy=False
     )
+    return paired_gain(frame, metric="log_loss", confidence=CONFIDENCE, rounds=rounds, seed=seed)
 
 
-def _gate(
-    late: np.ndarray, champion: np.ndarray, challenger: np.ndarray, day: np.ndarray, rounds: int, seed: int
-) -> bool:
-    frame = _frame(late, champion, challenger, day)
-    found = paired_gain(frame, metric="log_loss", confidence=CONFIDENCE, rounds=rounds, seed=seed)
+def _gate(found: PairedGain | None) -> bool:
     return found is not None and found.low > 0 and found.gain >= MIN_GAIN
 
 
