@@ -79,12 +79,17 @@ export function table(caption, heads, rows, attributes) {
         at ? el("td", { "data-head": heads[at] }, cell) : el("th", { scope: "row" }, cell)))))));
 }
 
+/** Put content behind a line that opens it. */
+export function fold(line, ...content) {
+  return el("details", null, el("summary", null, line), ...content);
+}
+
 /** Give sentences in a row; of many, the first ones, and the others behind a fold. What was joined by semicolons is many. */
 export function sentences(list, most = 1) {
   const all = (list ?? []).flatMap((one) => String(one).split("; "));
   if (all.length <= most + 1) return all.join("; ");
   const others = all.slice(most);
-  return [all.slice(0, most).join("; "), el("details", null, el("summary", null, `and ${others.length} more`), el("ul", null, others.map((one) => el("li", null, one))))];
+  return [all.slice(0, most).join("; "), fold(`and ${others.length} more`, el("ul", null, others.map((one) => el("li", null, one))))];
 }
 
 /** Show any fact that came as JSON. */

@@ -1,6 +1,6 @@
 // How far each column was on each day: a heat map in multiples of what is usual for the column.
 
-import { badge, el, empty, file, number, problems, sentences, table } from "./dom.js";
+import { badge, el, empty, file, fold, number, problems, sentences, table } from "./dom.js";
 import { color, keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const ROW = 20, LEAST = 3, GAP = 6, AXIS = 18;
@@ -135,7 +135,7 @@ function paint(facts, canvas, width) {
 }
 
 function asTable(facts) {
-  const details = el("details", null, el("summary", null, "The heat map as a table"));
+  const details = fold("The heat map as a table");
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
     const newest = facts.days.length - 1;

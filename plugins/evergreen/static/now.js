@@ -1,7 +1,7 @@
 // What serves, how it does, and whether anything is wrong: one glance.
 
 import { mlflowRun, runLink } from "./airflow.js";
-import { badge, decisionLink, el, empty, facts, file, instant, interval, number, plural, problems, said, sentences, versionLink } from "./dom.js";
+import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, number, plural, problems, said, sentences, versionLink } from "./dom.js";
 
 const FIRST_FIGURES = 3, FIRST_FINDINGS = 4;
 const STATES = { calm: ["Calm", "✓"], watching: ["Watching", "◐"], alarm: ["Alarm", "!"], unknown: ["Unknown", "?"] };
@@ -47,7 +47,7 @@ function performance({ performance: known, task }) {
     typeof main?.value === "number" && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
     el("p", null, badge(known.status, words[known.status])),
     figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
-    others.length > 0 && el("details", null, el("summary", null, `and ${plural(others.length, "more figure")}`), figureTable("More live figures", others)),
+    others.length > 0 && fold(`and ${plural(others.length, "more figure")}`, figureTable("More live figures", others)),
     el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
     known.estimated && el("p", { class: "quiet" }, `Without labels yet: about ${number(known.estimated.value)} ± ${number(known.estimated.error)} on ${known.estimated.day}`));
 }
@@ -70,7 +70,7 @@ function monitoring({ monitor, findings, alarm }) {
   return card("Monitoring",
     alarm && el("p", null, el("strong", null, `Alarm since ${alarm.since}`), ` (${plural(alarm.days, "day")})`),
     found.length ? el("ul", { class: "plain" }, found) : el("p", null, "Nothing was found."),
-    folded.length > 0 && el("details", null, el("summary", null, `and ${folded.length} more`), el("ul", { class: "plain" }, folded)),
+    folded.length > 0 && fold(`and ${folded.length} more`, el("ul", { class: "plain" }, folded)),
     facts([
       ["day", monitor.day],
       ["did", monitor.action === "nothing" ? "nothing" : `asked for a ${monitor.action}`],

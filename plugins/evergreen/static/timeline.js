@@ -1,6 +1,6 @@
 // The live metric by day with its interval, who served, and what happened.
 
-import { badge, decisionLink, el, empty, file, interval, kindInWords, number, sentences, svg, table } from "./dom.js";
+import { badge, decisionLink, el, empty, file, fold, interval, kindInWords, number, sentences, svg, table } from "./dom.js";
 import { keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const HEIGHT = 260, LEFT = 48, RIGHT = 10, TOP = 12, PLOT = 170, LANE = TOP + PLOT + 24, STRIP = LANE + 20, DAY = 86400000;
@@ -162,7 +162,7 @@ function happenings(facts, x, first, last) {
 }
 
 function asTable(facts, marks, label) {
-  const details = el("details", null, el("summary", null, "The timeline as a table"));
+  const details = fold("The timeline as a table");
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
     details.append(table("The timeline, newest day first", ["day", "state", "version", label, "95 % interval", "promised", "happened", "report"],
