@@ -16,8 +16,9 @@ import requests
 
 from deploy.users import USERS
 from embedded import loop, summary
-from embedded.airflow_api import AirflowApi, Dag, Run
+from embedded.airflow_api import AirflowApi, Run
 from embedded.config import DAGS
+from embedded.steps import say
 from ml.errors import EvergreenError, Unavailable
 from ml.steps import champion as champion_step
 from ml.wiring import open_services
@@ -25,12 +26,6 @@ from ml.wiring import open_services
 LOOK_EVERY_SECONDS = 2.0
 ADMIN = USERS[0][0]
 Answer = TypeVar("Answer")
-
-
-def say(line: str) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 class Demo:
@@ -77,15 +72,8 @@ class Demo:
                     self._pause(what)
 
     def _next_move(self) -> loop.Move:
-        ingest = self.api.dags().get("ingest", Dag("ingest", paused=True))
-        self.runs = self.api.runs()
-        seen = loop.Seen(
-            champion=self.champion.version,
-            runs=self.runs,
-            ingest_paused=ingest.paused,
-            next_ingest_at=ingest.next_run_at,
-            following=self.training,
-        )
+        seen = loop.look(self.api, champion=self.champion.version, following=self.training)
+        self.runs = seen.runs
         return loop.next_move(seen, datetime.now(UTC))
 
     def _champion(self) -> summary.Champion:

@@ -2,7 +2,7 @@
 
 ``history → champion (retrain, if there is none) → ingest of the newest due day → score and monitor``
 
-Pure: `next_move` looks at what was seen and answers; `embedded.up` sees and does.
+`look` asks Airflow. `next_move` is pure: it takes what was seen and answers; `embedded.up` and `deploy.demo` do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from embedded.airflow_api import Run
+from embedded.airflow_api import AirflowApi, Dag, Run
 
 FIRST_CHAMPION = "first-champion"
 FOLLOWERS = ("score", "monitor")
@@ -31,6 +31,18 @@ class Seen:
     ingest_paused: bool
     next_ingest_at: datetime | None
     following: str | None = None
+
+
+def look(api: AirflowApi, *, champion: int | None, following: str | None) -> Seen:
+    """Look at Airflow once."""
+    ingest = api.dags().get("ingest", Dag("ingest", paused=True))
+    return Seen(
+        champion=champion,
+        runs=api.runs(),
+        ingest_paused=ingest.paused,
+        next_ingest_at=ingest.next_run_at,
+        following=following,
+    )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any
 import requests
 
 from embedded import loop, summary
-from embedded.airflow_api import AirflowApi, Dag, Run
+from embedded.airflow_api import AirflowApi, Run
 from embedded.config import AIRFLOW, DAGS, LOOPBACK, STORES, Stack
 from embedded.prepare import prepare, require_free_ports
 from embedded.steps import LOOK_EVERY_SECONDS, Steps, say
@@ -163,15 +163,8 @@ class Launch:
                     self.steps.watch(LOOK_EVERY_SECONDS)
 
     def _next_move(self) -> loop.Move:
-        ingest = self.api.dags().get("ingest", Dag("ingest", paused=True))
-        self._runs = self.api.runs()
-        seen = loop.Seen(
-            champion=self.champion.version,
-            runs=self._runs,
-            ingest_paused=ingest.paused,
-            next_ingest_at=ingest.next_run_at,
-            following=self.training,
-        )
+        seen = loop.look(self.api, champion=self.champion.version, following=self.training)
+        self._runs = seen.runs
         return loop.next_move(seen, datetime.now(UTC))
 
     def _await_dags(self) -> None:
