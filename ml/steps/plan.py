@@ -9,7 +9,8 @@ from ml.core import shards
 from ml.errors import MissingArtifact
 from ml.records import Champion, Plan, Shard
 from ml.settings import Settings
-from ml.steps.predict import adaptation_of, scorer_of
+from ml.steps.evaluate import settings_of
+from ml.steps.predict import adaptation_of, past_of
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Plan:
     logger.info("plan: %s has %d rows, in %d shards", champion.day, whole.day_rows, len(parts))
     if len(parts) == 1:
         return Plan(shards=(whole,))
-    scorer_of(champion.version, champion.day, services, rev=champion.data_version)  # keeps the sums
+    own = settings_of(champion.version, services)
+    past_of(own, champion.day, champion.day, services, rev=champion.data_version)  # keeps the sums
     adaptation = adaptation_of(champion, settings, services)
     return Plan(
         shards=tuple(

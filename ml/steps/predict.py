@@ -139,8 +139,13 @@ def score_to(path: Path, shard: Shard, version: int, *, settings: Settings, serv
 def scorer_of(version: int, first: date, services: Services, *, rev: str | None, last: date | None = None) -> Scorer:
     """Load a version that is to score the days from ``first`` to ``last``; None means that one day."""
     own = settings_of(version, services)
-    past = Tallies(services.registry, services.shelf("history")).past(first, last or first, own, rev=rev)
+    past = past_of(own, first, last or first, services, rev=rev)
     return Scorer(version, services.tracking.load_model(version), own, past)
+
+
+def past_of(own: Settings, first: date, last: date, services: Services, *, rev: str | None) -> Past:
+    """Give what a model's history features of ``first`` to ``last`` look back on; sums that were missing are kept."""
+    return Tallies(services.registry, services.shelf("history")).past(first, last, own, rev=rev)
 
 
 def _batches(source: Path, shard: Shard, scorer: Scorer) -> Iterator[pa.Table]:
