@@ -219,14 +219,15 @@ class S3Objects:
         from botocore.exceptions import HTTPClientError, IncompleteReadError
 
         with self._errors(self.uri(name)):
-            for pause in READ_PAUSES:
+            pauses = iter(READ_PAUSES)
+            while True:
                 answer = _s3().get_object(Bucket=self.bucket, Key=self._key(name))
                 try:
                     return bytes(answer["Body"].read())
                 except (HTTPClientError, IncompleteReadError):
+                    if (pause := next(pauses, None)) is None:
+                        raise
                     time.sleep(pause * random.random())
-            answer = _s3().get_object(Bucket=self.bucket, Key=self._key(name))
-            return bytes(answer["Body"].read())
 
     def get_file(self, name: str, path: Path) -> Path:
         """Download ``name`` beside ``path``, then rename; MissingArtifact if there is no such key."""

@@ -1,8 +1,9 @@
 """Say whether a challenger may take the champion's place.
 
 The rules are declared by name in ``params.yaml``. Each is evaluated, always, and the verdict lists each
-with its evidence, threshold and outcome. A rule whose evidence is missing does not pass. Ties hold. A gate
-without any rule holds, and so does one that would replace a champion without a comparison.
+with its evidence, threshold and outcome. A rule whose evidence is missing does not pass. A tie holds, unless
+the rule asks only for not being worse (`ChampionRule`). A gate without any rule holds, and so does one that
+would replace a champion without a comparison.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def _champion(name: str, rule: ChampionRule, gate: Gate, evidence: Evidence) -> 
         f"({gate.confidence:.0%} interval {found.low:+.4f} to {found.high:+.4f}); "
         f"with {found.days} days this gate can see a gain of about {found.resolution:.4f}"
     )
-    margin = rule.refresh_max_loss if is_refresh else rule.max_loss
+    margin = None if asked == "min_gain" else threshold[asked]
     if margin is not None:
         passed = found.low > -margin
         wanted = f"must lose no more than {margin:g}, beyond noise"

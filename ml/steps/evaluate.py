@@ -6,8 +6,10 @@ import json
 import logging
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -25,6 +27,7 @@ from ml.steps.tune import tuned_settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 LINEAGE = "lineage/lineage.json"
 """Where a version's run keeps what it was made of."""
 
@@ -48,9 +51,12 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
     holdout = place.read_table("parts/holdout.parquet")
     scored = _candidate_scores(place, holdout, settings)
     champion = services.tracking.alias("champion") if meet_champion else None
-    own = None if champion is None else _settings_of_champion(champion, services)
-    if champion is not None and own is not None:
+    made = None if champion is None else _made_of(champion, services)
+    is_refresh = False
+    if champion is not None and made is not None:
+        own, last_day = made
         scored = _with_champion(scored, champion, own, window, holdout, services)
+        is_refresh = window.last_day > last_day and same_recipe(own, tuned_settings(place, settings))
     measured = {
         name: metrics.measure(scored["target"], scored[name], settings.task.kind)
         for name in ("challenger", "base_rate", "champion")
@@ -65,9 +71,7 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
         base_rate=measured["base_rate"],
         champion=measured.get("champion"),
         champion_version=champion,
-        is_refresh=champion is not None
-        and own is not None
-        and _is_refresh(champion, own, window, place, settings, services),
+        is_refresh=is_refresh,
     )
     _write(place, scored, evaluation, settings, services)
     logger.info("evaluate: %s", {name: found.get(settings.gate.metric) for name, found in measured.items()})
@@ -107,24 +111,20 @@ def _look_for_leaks(place: Workspace, train: pd.DataFrame, holdout: pd.DataFrame
     place.write_json("evaluation/leakage.json", found.model_dump(mode="json"))
 
 
-def _settings_of_champion(version: int, services: Services) -> Settings | None:
+def _made_of(version: int, services: Services) -> tuple[Settings, date] | None:
+    """Give the settings of the champion and the last day of its window.
+
+    None if they are not kept: that is missing evidence, and the gate will hold.
+    """
     try:
-        return settings_of(version, services)
+        return _of_lineage(
+            version,
+            services,
+            lambda lineage: (_settings_in(lineage, version), date.fromisoformat(lineage["window"]["last_day"])),
+        )
     except (MissingArtifact, SettingsError) as err:
         logger.warning("evaluate: champion v%d cannot be compared with: %s", version, err)
         return None
-
-
-def _is_refresh(
-    version: int, own: Settings, window: Window, place: Workspace, settings: Settings, services: Services
-) -> bool:
-    """Say whether the candidate is the champion's recipe on a window that ends later."""
-
-    def last_day(path: Path) -> date:
-        return date.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["window"]["last_day"])
-
-    newest = services.tracking.read_file(version, LINEAGE, last_day)
-    return window.last_day > newest and same_recipe(own, tuned_settings(place, settings))
 
 
 def _with_champion(
@@ -205,13 +205,18 @@ def settings_of(version: int, services: Services) -> Settings:
     SettingsError
         If they are none that this code knows.
     """
+    return _of_lineage(version, services, lambda lineage: _settings_in(lineage, version))
 
-    def read(path: Path) -> Settings:
-        lineage = json.loads(path.read_text(encoding="utf-8"))
-        return parse(lineage["settings"], origin=f"the lineage of version {version}")
 
+def _settings_in(lineage: Mapping[str, Any], version: int) -> Settings:
+    return parse(lineage["settings"], origin=f"the lineage of version {version}")
+
+
+def _of_lineage(version: int, services: Services, read: Callable[[Mapping[str, Any]], T]) -> T:
     try:
-        return services.tracking.read_file(version, LINEAGE, read)
+        return services.tracking.read_file(
+            version, LINEAGE, lambda path: read(json.loads(path.read_text(encoding="utf-8")))
+        )
     except MissingArtifact as err:
         raise MissingArtifact(
             f"version {version} has no {LINEAGE}, so that nobody knows the settings it was trained with ({err}); "

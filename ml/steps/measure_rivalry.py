@@ -41,10 +41,11 @@ def _measure(champion: Champion, settings: Settings, services: Services) -> Riva
     last = min(watch.last_day, day - timedelta(days=delay))
     if last < watch.first_day:
         return _nothing(champion, f"no day since {watch.first_day} has its labels yet")
-    arrived = services.registry.days("labels", champion.data_version)
-    if not any(each in arrived for each in days_between(watch.first_day, last)):
+    labels = services.registry.open(
+        "labels", rev=champion.data_version, first_day=watch.first_day, last_day=last, may_be_empty=True
+    )
+    if not labels:
         return _nothing(champion, f"no labels from {watch.first_day} to {last} have arrived")
-    labels = services.registry.open("labels", rev=champion.data_version, first_day=watch.first_day, last_day=last)
     parts, missing = [], []
     for each in days_between(watch.first_day, last):
         rows = _pair(each, watch, settings, services) if each in labels else None

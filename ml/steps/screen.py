@@ -99,9 +99,7 @@ def keep(services: Services, asset: Asset, day: date, frame: pd.DataFrame, scree
 
 def _recent(services: Services, settings: Settings, asset: Asset, day: date) -> list[DayProfile]:
     first, last = day - timedelta(days=settings.screen.recent_days), day - timedelta(days=1)
-    if not any(first <= known <= last for known in services.registry.days(asset)):
-        return []
-    paths = services.registry.open(asset, first_day=first, last_day=last)
+    paths = services.registry.open(asset, first_day=first, last_day=last, may_be_empty=True)
     return [profile(path, day=known) for known, path in paths.items()]
 
 

@@ -122,6 +122,14 @@ def test_window_fetches_only_its_days(registry: DataRegistry, write: Write, tmp_
     assert _cached(reader) == sorted(window.values())
 
 
+def test_a_window_without_any_day_is_an_error_unless_it_may_be_empty(registry: DataRegistry, write: Write) -> None:
+    _commit_days(registry, write, 3)
+    beyond = {"first_day": DAY + timedelta(10), "last_day": DAY + timedelta(12)}
+    with pytest.raises(MissingArtifact):
+        registry.open("inputs", **beyond)
+    assert registry.open("inputs", **beyond, may_be_empty=True) == {}
+
+
 def test_second_read_needs_no_remote(registry: DataRegistry, write: Write, tmp_path: Path) -> None:
     _commit_days(registry, write, 3)
     reader = replace(registry, cache=tmp_path / "reader")

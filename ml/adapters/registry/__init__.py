@@ -178,6 +178,7 @@ class DataRegistry:
         rev: str | None = None,
         first_day: date | None = None,
         last_day: date | None = None,
+        may_be_empty: bool = False,
     ) -> dict[date, Path]:
         """Give local files with the days of a window, fetching only those that are not cached.
 
@@ -187,6 +188,8 @@ class DataRegistry:
             None means the newest version.
         first_day, last_day
             Both inclusive; None leaves that end open.
+        may_be_empty
+            Whether a bounded window without any day is an answer, and no error.
 
         Returns
         -------
@@ -197,14 +200,14 @@ class DataRegistry:
         Raises
         ------
         MissingArtifact
-            If the version is unknown, or holds no day of a bounded window at all; the message names
-            the nearest days there are.
+            If the version is unknown, or holds no day of a bounded window at all, unless it may be empty;
+            the message names the nearest days there are.
         """
         rev = self._resolve(rev)
         held = self.days(asset, rev)
         first, last = first_day or date.min, last_day or date.max
         wanted = {day: file for day, file in held.items() if first <= day <= last}
-        if not wanted and (first_day or last_day):
+        if not wanted and not may_be_empty and (first_day or last_day):
             raise MissingArtifact(_nothing_between(asset, rev, first, last, held))
         return dict(zip(wanted, in_threads(self._fetch_day, wanted.values()), strict=True))
 
