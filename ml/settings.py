@@ -110,13 +110,17 @@ class Land(Section):
 
 
 class Screen(Section):
-    """What a day may look like beside its recent past, and how many bad rows it may carry."""
+    """What a day may look like beside its recent past, and how many bad rows it may carry.
+
+    A table of more than ``rows_at_once`` rows is screened in parts, with the same verdict.
+    """
 
     max_quarantined_share: Share = 0.05
     recent_days: int = Field(default=28, ge=7)
     min_recent_days: int = Field(default=7, ge=1)
     row_count_ratio: tuple[float, float] = (0.5, 2.0)
     null_share_margin: Share = 0.1
+    rows_at_once: int = Field(default=524_288, ge=1)
 
     @model_validator(mode="after")
     def _ordered_ratio(self) -> Screen:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from ml.adapters.contract_files import WORST_FIRST, merge
 from ml.adapters.contract_report import render
 from ml.adapters.contracts import Contracts, Screened
 from ml.core.contracts import Failure, refusal
-
-WORST_FIRST = ("unmet", "not evaluated", "met")
 
 
 def screen_parts(
@@ -46,7 +44,7 @@ def screen_parts(
 
 
 def _together(failures: Sequence[Failure], results: Sequence[dict[str, Any]], contracts: Contracts) -> Screened:
-    merged = _merged(failures)
+    merged = merge(failures)
     counts = {name: sum(result[name] for result in results) for name in ("rows", "accepted_rows", "quarantined_rows")}
     reason = refusal(
         merged,
@@ -70,15 +68,3 @@ def _together(failures: Sequence[Failure], results: Sequence[dict[str, Any]], co
     }
     nothing = pd.DataFrame()
     return Screened(nothing, nothing, merged, bool(reason), reason, render(result), result)
-
-
-def _merged(failures: Sequence[Failure]) -> tuple[Failure, ...]:
-    """Say once what broke in several parts, with the rows of all."""
-    found: dict[tuple[str, str | None, str, str], Failure] = {}
-    for each in failures:
-        same = (each.expectation, each.column, each.level, each.message)
-        before = found.get(same)
-        rows = each.unexpected_rows + (before.unexpected_rows if before else 0)
-        examples = tuple(dict.fromkeys([*(before.examples if before else ()), *each.examples]))[:5]
-        found[same] = replace(each, unexpected_rows=rows, examples=examples, positions=())
-    return tuple(found.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,9 @@ JOINED_ROWS = 1_000_000
 """So many labels of a day are joined with their inputs at once."""
 
 T = TypeVar("T")
+POSITION = "__position__"
+"""The column in which `share_out` says where a row was."""
+
 BUFFER_BYTES = 1 << 20
 """Without one, and with ``pre_buffer`` as it is by itself, pyarrow holds all bytes that it has read of a file."""
 
@@ -250,6 +254,44 @@ def labelled(
         yield join_labels(*both, key=key, target=target)
 
 
+def share_out(
+    path: Path, key: Sequence[str], parts: int, folder: Path, *, columns: Sequence[str] | None = None
+) -> list[Path]:
+    """Copy a file's rows into ``parts`` files by their key: equal keys come into the same one, in their order.
+
+    Memory holds one batch, whatever the size of the file.
+
+    Parameters
+    ----------
+    key
+        The columns to share out by; those that the file lacks are left out.
+    columns
+        Those to copy; None means all.
+
+    Returns
+    -------
+    list of Path
+        Each with `POSITION` as its last column, the row's number in the file.
+    """
+    folder.mkdir(parents=True)
+    whole = types_of(path)
+    names = list(whole.names if columns is None else columns)
+    schema = pa.schema([whole.field(name) for name in names]).append(pa.field(POSITION, pa.int64()))
+    by = [name for name in key if name in names]
+    files = [folder / f"{number}.parquet" for number in range(parts)]
+    first = 0
+    with ExitStack() as stack:
+        writers = [stack.enter_context(pq.ParquetWriter(file, schema, compression="lz4")) for file in files]
+        for batch in batches(path, BATCH_ROWS, columns=names):
+            positions = np.arange(first, first + batch.num_rows)
+            first += batch.num_rows
+            share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
+            numbered = batch.select(names).append_column(POSITION, pa.array(positions)).cast(schema)
+            for number, writer in enumerate(writers):
+                writer.write_table(numbered.filter(pa.array(share == number)))
+    return files
+
+
 def _shares(path: Path, key: Sequence[str], parts: int) -> np.ndarray:
     """Say to which of some parts each row's key falls, in two bytes a row."""
     found = [hashes(batch.to_pandas(), key) % parts for batch in batches(path, BATCH_ROWS, columns=key)]
@@ -269,4 +311,5 @@ def hashes(rows: pd.DataFrame, key: Sequence[str]) -> np.ndarray:
     """Give 64 bits for each row's key: equal keys have equal ones, whether a number is held as integer or float."""
     keys = rows[list(key)]
     numbers = keys.select_dtypes(include="number").columns
-    return pd.util.hash_pandas_object(keys.astype(dict.fromkeys(numbers, "float64")), index=False).to_numpy()
+    alike = keys.assign(**{name: keys[name].astype("float64") + 0.0 for name in numbers})  # -0.0 becomes 0.0
+    return pd.util.hash_pandas_object(alike, index=False).to_numpy()

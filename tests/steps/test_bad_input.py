@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
 
 DEMO = DemoSource(replay=False)
 DAY_AFTER = NEXT_DAY + timedelta(days=1)
+WHOLE, IN_PARTS = 524_288, 300
+"""Rows screened at once: more than the demo's days have, and a third of one."""
 Break = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -64,6 +66,10 @@ def delivery(seeded: World) -> Delivery:
     return made
 
 
+def in_parts_of(rows: int, delivery: Delivery) -> Delivery:
+    return replace(delivery, world=delivery.world.having(screen={"rows_at_once": rows}))
+
+
 def of(*rows: int) -> slice:
     return slice(rows[0], rows[-1])
 
@@ -95,8 +101,10 @@ REFUSED: dict[str, tuple[str, Break, str]] = {
 }
 
 
+@pytest.mark.parametrize("rows_at_once", [WHOLE, IN_PARTS])
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_partition_is_refused_for(name: str, delivery: Delivery) -> None:
+def test_a_partition_is_refused_for(name: str, rows_at_once: int, delivery: Delivery) -> None:
+    delivery = in_parts_of(rows_at_once, delivery)
     asset, broken, said = REFUSED[name]
     day = NEXT_DAY if asset == "inputs" else LAST_DAY
     delivery.deliver(asset, day, broken)
@@ -129,8 +137,12 @@ FEW: dict[str, tuple[str, Break, int]] = {
 }
 
 
+@pytest.mark.parametrize("rows_at_once", [WHOLE, IN_PARTS])
 @pytest.mark.parametrize("name", FEW)
-def test_a_few_bad_rows_are_set_aside_with_their_reasons_and_the_rest_goes_on(name: str, delivery: Delivery) -> None:
+def test_a_few_bad_rows_are_set_aside_with_their_reasons_and_the_rest_goes_on(
+    name: str, rows_at_once: int, delivery: Delivery
+) -> None:
+    delivery = in_parts_of(rows_at_once, delivery)
     asset, broken, bad = FEW[name]
     day = NEXT_DAY if asset == "inputs" else LAST_DAY
     delivery.deliver(asset, day, broken)

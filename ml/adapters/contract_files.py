@@ -1,0 +1,241 @@
+"""Hold a day in a file against its contract in bounded memory: one share of its keys after the other.
+
+Rows are shared out by their key, into files on the local disk, and each share is held against the suite by itself.
+Rows of equal keys come together, so that a key that comes twice is found; what an expectation says of each row is
+the same in any share; and what it says of all rows together (their number, a mean, a share of nulls) is asked of its
+own column of the whole day. This sharing out is the first half of a Grace hash join (Kitsuregawa and others, 1983,
+"Application of hash to data base machine and its architecture").
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.adapters import rows
+from ml.adapters.contract_judge import (
+    EXAMPLES,
+    TYPE_EXPECTATIONS,
+    UNIQUE_EXPECTATIONS,
+    KeyMatch,
+    Outcome,
+    evaluate,
+    judge,
+    match_keys,
+    outcome_of,
+    result_of,
+)
+from ml.adapters.contract_report import render
+from ml.adapters.contract_suite import Entry
+from ml.adapters.contracts import Contracts, Screened
+from ml.core.contracts import Failure, counted, refusal, split
+
+logger = logging.getLogger(__name__)
+WORST_FIRST = ("unmet", "not evaluated", "met")
+OF_THE_SCHEMA = frozenset(
+    {
+        "expect_column_to_exist",
+        "expect_table_column_count_to_be_between",
+        "expect_table_column_count_to_equal",
+        "expect_table_columns_to_match_ordered_list",
+        "expect_table_columns_to_match_set",
+        *TYPE_EXPECTATIONS,
+    }
+)
+OF_EACH_ROW = frozenset(
+    {
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        "expect_column_pair_values_to_be_equal",
+        "expect_column_pair_values_to_be_in_set",
+        "expect_column_value_lengths_to_be_between",
+        "expect_column_value_lengths_to_equal",
+        "expect_column_values_to_be_between",
+        "expect_column_values_to_be_dateutil_parseable",
+        "expect_column_values_to_be_in_set",
+        "expect_column_values_to_be_json_parseable",
+        "expect_column_values_to_be_null",
+        "expect_column_values_to_match_json_schema",
+        "expect_column_values_to_match_regex",
+        "expect_column_values_to_match_regex_list",
+        "expect_column_values_to_match_strftime_format",
+        "expect_column_values_to_not_be_in_set",
+        "expect_column_values_to_not_be_null",
+        "expect_column_values_to_not_match_regex",
+        "expect_column_values_to_not_match_regex_list",
+        "expect_multicolumn_sum_to_equal",
+        "expect_select_column_values_to_be_unique_within_record",
+    }
+)
+"""What Great Expectations can say of a row without looking at another one."""
+
+OF_ALL_ROWS = frozenset({"expect_table_row_count_to_be_between", "expect_table_row_count_to_equal"})
+"""Of the expectations that name no column, those that any one column of the whole day answers."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScreenedFile:
+    """What a contract said of a table in a file, as `Screened` but without rows: those are in files.
+
+    ``accepted`` has the rows that may go on in the order of the table; None if it was refused. ``quarantined`` has
+    the bad ones and why; None if there are none.
+    """
+
+    said: Screened
+    accepted: Path | None
+    quarantined: Path | None
+
+
+def obstacle_to_parts(suite: Sequence[Entry], key: Sequence[str]) -> str | None:
+    """Say which expectation of a suite can be asked only of a whole table in memory; None if there is none."""
+    for entry in suite:
+        of_whole_columns = entry.level == "table" and (entry.columns or entry.type in OF_ALL_ROWS)
+        if not (_by_parts(entry, key) or (of_whole_columns and set(entry.columns) != {"key_known"})):
+            return f"{entry.type} on {entry.column or 'the table'}"
+    return None
+
+
+def screen_file(
+    contracts: Contracts,
+    asset: str,
+    path: Path,
+    *,
+    key: Sequence[str],
+    parameters: Mapping[str, object],
+    folder: Path,
+    rows_at_once: int,
+    known_keys: Path | None = None,
+) -> ScreenedFile:
+    """Say which rows of a file may go on, and whether any may; they are written to ``folder``.
+
+    The verdict is that of `Contracts.screen`. Memory holds about ``rows_at_once`` rows, two bytes for each row of the
+    file, and one column at a time for what is asked of a column as a whole. A key that most rows share defeats this:
+    they come together.
+
+    Parameters
+    ----------
+    path
+        A table of one row at least, whose suite has no `obstacle_to_parts`.
+    key
+        The columns by which rows are shared out.
+    known_keys
+        A file with the columns ``key`` of the inputs that this table should speak of.
+    """
+    suite = contracts.suite(asset)
+    by_parts = [entry for entry in suite if _by_parts(entry, key)]
+    number = rows.count_rows(path)
+    parts = -(-max(number, rows.count_rows(known_keys) if known_keys else 0) // rows_at_once)
+    shared = rows.share_out(path, key, parts, folder / "shared")
+    known = rows.share_out(known_keys, key, parts, folder / "known", columns=key) if known_keys else [None] * parts
+
+    outcomes: dict[int, list[Outcome]] = {entry.number: [] for entry in suite}
+    obstacles: list[Failure] = []
+    is_bad = np.zeros(number, dtype=bool)
+    covered = wanted = 0
+    matched = False
+    aside = folder / "quarantined.parquet"
+    schema = rows.types_of(path)
+    with rows.RowGroups(aside, schema.append(pa.field("reasons", pa.string()))) as quarantine:
+        for mine, theirs in zip(shared, known, strict=True):
+            table = pq.read_table(mine)
+            positions, table = table[rows.POSITION].to_numpy(), table.drop_columns([rows.POSITION])
+            frame = table.to_pandas()
+            keys = None if theirs is None else match_keys(frame, pq.read_table(theirs).to_pandas()[list(key)])
+            if keys is not None:
+                covered, wanted, matched = covered + keys.covered, wanted + keys.wanted, keys.known is not None
+            if frame.empty:
+                continue
+            said, in_the_way = judge(by_parts, frame, parameters, keys)
+            failures = [*in_the_way, *(failure for outcome in said for failure in outcome.failures)]
+            bad = np.array(sorted({position for failure in failures for position in failure.positions}), dtype=np.int64)
+            is_bad[positions[bad]] = True
+            reasons = pa.array(split(frame, failures)[1]["reasons"], pa.string())
+            quarantine.write(table.take(pa.array(bad)).append_column("reasons", reasons))
+            obstacles += in_the_way
+            for outcome in said:
+                outcomes[outcome.entry.number].append(replace(outcome, failures=_without_positions(outcome.failures)))
+    for entry in (entry for entry in suite if entry not in by_parts):
+        if "input_coverage" in entry.columns:
+            match = KeyMatch(tuple(key), np.ones(1, dtype=bool), covered, wanted) if matched else None
+            outcomes[entry.number].append(_of_coverage(entry, match, parameters))
+        else:
+            outcome, in_the_way = _of_whole_columns(entry, suite, path, parameters)
+            outcomes[entry.number].append(outcome)
+            obstacles += in_the_way
+
+    merged = [_together(outcomes[entry.number]) for entry in suite]
+    failures = [*merge(obstacles), *(failure for outcome in merged for failure in outcome.failures)]
+    bad_rows = int(is_bad.sum())
+    reason = refusal(failures, rows=number, bad_rows=bad_rows, max_bad_share=contracts.settings.max_quarantined_share)
+    result = result_of(asset, (number - bad_rows, bad_rows), merged, failures, reason=reason, parameters=parameters)
+    nothing = pd.DataFrame()
+    screened = Screened(nothing, nothing, tuple(failures), bool(reason), reason, render(result), result)
+    accepted = None if reason else _without(path, is_bad, folder / "accepted.parquet")
+    return ScreenedFile(screened, accepted, aside if bad_rows else None)
+
+
+def _by_parts(entry: Entry, key: Sequence[str]) -> bool:
+    if "input_coverage" in entry.columns or entry.kwargs.get("mostly", 1) != 1:
+        return False
+    unique = entry.type in UNIQUE_EXPECTATIONS and set(key) <= set(entry.columns)
+    return unique or entry.type in OF_EACH_ROW or entry.type in OF_THE_SCHEMA
+
+
+def _of_coverage(entry: Entry, keys: KeyMatch | None, parameters: Mapping[str, object]) -> Outcome:
+    if keys is None:
+        return Outcome(entry, "not evaluated", entry.say(entry.kwargs))
+    derived = keys.derived()
+    return outcome_of(entry, evaluate([entry], derived, parameters).get(entry.number), derived)
+
+
+def _of_whole_columns(
+    entry: Entry, suite: Sequence[Entry], path: Path, parameters: Mapping[str, object]
+) -> tuple[Outcome, list[Failure]]:
+    """Ask an expectation of its columns of the whole day, and whether they are of their types."""
+    there = pq.read_schema(path).names
+    columns = [column for column in entry.columns if column in there] or there[:1]
+    frame = pd.read_parquet(path, columns=columns)
+    types = [each for each in suite if each.type in TYPE_EXPECTATIONS and set(each.columns) <= set(columns)]
+    said, obstacles = judge([*types, entry], frame, parameters, None)
+    return replace(said[-1], failures=_without_positions(said[-1].failures)), obstacles
+
+
+def _together(outcomes: Sequence[Outcome]) -> Outcome:
+    """Make one outcome of what became of an expectation in each part."""
+    worst = min(outcomes, key=lambda outcome: WORST_FIRST.index(outcome.status))
+    bad_rows = sum(outcome.bad_rows for outcome in outcomes)
+    failures = merge([failure for outcome in outcomes for failure in outcome.failures])
+    observed = f"bad: {counted(bad_rows)}" if bad_rows else worst.observed
+    return replace(worst, failures=failures, bad_rows=bad_rows, observed=observed)
+
+
+def merge(failures: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Say once what broke in several parts, with the rows of all, but not which ones."""
+    found: dict[tuple[str, str | None, str, str], Failure] = {}
+    for each in failures:
+        same = (each.expectation, each.column, each.level, each.message)
+        before = found.get(same)
+        bad = each.unexpected_rows + (before.unexpected_rows if before else 0)
+        examples = tuple(dict.fromkeys([*(before.examples if before else ()), *each.examples]))[:EXAMPLES]
+        found[same] = replace(each, unexpected_rows=bad, examples=examples, positions=())
+    return tuple(found.values())
+
+
+def _without_positions(failures: Sequence[Failure]) -> tuple[Failure, ...]:
+    return tuple(replace(failure, positions=()) for failure in failures)
+
+
+def _without(path: Path, is_bad: np.ndarray, target: Path) -> Path:
+    """Copy the rows of a file that are not bad, in their order."""
+    first = 0
+    with rows.RowGroups(target, rows.types_of(path)) as kept:
+        for batch in rows.batches(path, rows.BATCH_ROWS):
+            kept.write(batch.filter(pa.array(~is_bad[first : first + batch.num_rows])))
+            first += batch.num_rows
+    return target

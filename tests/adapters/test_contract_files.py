@@ -1,0 +1,190 @@
+"""A table in a file is judged part by part as it would be in memory as a whole, by the real Great Expectations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.adapters.contract_files import ScreenedFile, obstacle_to_parts, screen_file
+from ml.adapters.contracts import Contracts, Screened
+from ml.adapters.sources.demo import DemoSource
+from ml.adapters.workspace import write_parquet
+from ml.core.contracts import DayProfile
+from ml.settings import PROJECT_ROOT
+
+DAY = date(2013, 4, 3)
+KEY = ("day", "carrier", "flight", "origin")
+SOURCE = DemoSource(replay=False)
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def having(column: str, value: Any, rows: int = 3) -> Change:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        changed = frame.copy()
+        changed[column] = changed[column].astype("float64") if value is None else changed[column]
+        changed.loc[changed.index[::300][:rows], column] = value
+        return changed
+
+    return change
+
+
+def copied(rows: int) -> Change:
+    return lambda frame: pd.concat([frame, frame.iloc[:rows]], ignore_index=True)
+
+
+def contradicted(column: str) -> Change:
+    return lambda frame: pd.concat([frame, frame.iloc[5:9].assign(**{column: 1})], ignore_index=True)
+
+
+INPUTS: dict[str, Change] = {
+    "a good day": lambda frame: frame,
+    "values out of bounds": having("temp", 4000.0),
+    "bad codes": having("carrier", "??"),
+    "two reasons for a row": lambda frame: having("temp", 4000.0)(having("origin", "XXX")(frame)),
+    "exact copies": copied(7),
+    "one key with two values": contradicted("distance"),
+    "too many bad rows": lambda frame: frame.assign(origin=np.where(frame.index % 3 == 0, "XXX", frame["origin"])),
+    "only bad rows": lambda frame: frame.assign(origin="XXX"),
+    "too few rows": lambda frame: frame.iloc[:200],
+    "too many rows": lambda frame: pd.concat([frame.assign(flight=frame["flight"] + n) for n in range(4)]),
+    "a column without values": lambda frame: frame.assign(humid=np.nan),
+    "nulls in some rows": lambda frame: frame.assign(dewp=frame["dewp"].where(frame.index % 2 == 0)),
+    "nulls among whole numbers": having("flight", None),
+    "a missing column": lambda frame: frame.drop(columns="humid"),
+    "a missing part of the key": lambda frame: frame.drop(columns="carrier"),
+    "no part of the key": lambda frame: frame.drop(columns=list(KEY)),
+    "a column too many": lambda frame: frame.assign(seat="12A"),
+    "text for a number": lambda frame: frame.assign(temp="warm"),
+    "another day": lambda frame: frame.assign(day="2013-04-04"),
+}
+LABELS: dict[str, Change] = {
+    "a good day": lambda frame: frame,
+    "keys that nobody knows": having("flight", 9000),
+    "half the inputs without a row": lambda frame: frame.iloc[::2],
+    "exact copies": copied(7),
+    "one key with two values": contradicted("late"),
+    "values that are none": having("late", 2.0),
+    "no values": lambda frame: frame.assign(late=np.nan),
+    "a missing part of the key": lambda frame: frame.drop(columns="origin"),
+}
+
+
+@pytest.fixture(scope="module")
+def contracts() -> Contracts:
+    return Contracts(PROJECT_ROOT / "expectations")
+
+
+@pytest.fixture
+def both(contracts: Contracts, tmp_path: Path) -> Callable[..., tuple[Screened, ScreenedFile]]:
+    def run(asset: str, frame: pd.DataFrame, *, inputs: pd.DataFrame | None = None, at_once: int = 331) -> Any:
+        counts = SOURCE.inputs(DAY) if asset == "inputs" else SOURCE.labels(DAY)
+        recent = [DayProfile(date(2013, 3, day), len(counts), dict(counts.isna().sum())) for day in range(20, 31)]
+        parameters = contracts.baselines(asset, recent, day=DAY)
+        path, known = tmp_path / "day.parquet", None
+        write_parquet(frame, path)
+        if inputs is not None:
+            known = tmp_path / "inputs.parquet"
+            write_parquet(inputs, known)
+        whole = contracts.screen(
+            asset,
+            pd.read_parquet(path),
+            parameters=parameters,
+            known_keys=None if inputs is None else inputs[list(KEY)],
+        )
+        parts = screen_file(
+            contracts,
+            asset,
+            path,
+            key=KEY,
+            parameters=parameters,
+            folder=tmp_path,
+            rows_at_once=at_once,
+            known_keys=known,
+        )
+        return whole, parts
+
+    return run
+
+
+def ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(list(frame.columns)).reset_index(drop=True)
+
+
+def assert_same(whole: Screened, parts: ScreenedFile) -> None:
+    said = parts.said
+    assert (said.refused, bool(said.reason)) == (whole.refused, bool(whole.reason)), (said.reason, whole.reason)
+    for name in ("verdict", "rows", "accepted_rows", "quarantined_rows", "parameters"):
+        assert said.result[name] == whole.result[name], name
+    for ours, theirs in zip(said.result["expectations"], whole.result["expectations"], strict=True):
+        assert {**ours, "examples": len(ours["examples"])} == {**theirs, "examples": len(theirs["examples"])}
+    broken = [{(f.expectation, f.column, f.level, f.message, f.unexpected_rows) for f in each.failures}
+              for each in (said, whole)]  # fmt: skip
+    assert broken[0] == broken[1]
+    if not whole.refused:
+        assert parts.accepted is not None
+        pd.testing.assert_frame_equal(pd.read_parquet(parts.accepted), whole.accepted)
+    else:
+        assert parts.accepted is None
+    aside = pd.DataFrame() if parts.quarantined is None else pd.read_parquet(parts.quarantined)
+    assert len(aside) == len(whole.quarantined)
+    if len(aside):
+        pd.testing.assert_frame_equal(ordered(aside), ordered(whole.quarantined), check_dtype=False)
+
+
+@pytest.mark.parametrize("what", INPUTS)
+def test_inputs_in_parts_come_to_the_same_verdict(
+    both: Callable[..., tuple[Screened, ScreenedFile]], what: str
+) -> None:
+    assert_same(*both("inputs", INPUTS[what](SOURCE.inputs(DAY))))
+
+
+@pytest.mark.parametrize("what", LABELS)
+def test_labels_in_parts_come_to_the_same_verdict(
+    both: Callable[..., tuple[Screened, ScreenedFile]], what: str
+) -> None:
+    assert_same(*both("labels", LABELS[what](SOURCE.labels(DAY)), inputs=SOURCE.inputs(DAY)))
+
+
+def test_labels_without_their_inputs_are_refused_in_parts_too(
+    both: Callable[..., tuple[Screened, ScreenedFile]],
+) -> None:
+    assert_same(*both("labels", SOURCE.labels(DAY)))
+
+
+@pytest.mark.parametrize("at_once", [40, 500, 10_000])
+def test_the_number_of_parts_changes_nothing(both: Callable[..., tuple[Screened, ScreenedFile]], at_once: int) -> None:
+    frame = copied(7)(having("temp", 4000.0)(SOURCE.inputs(DAY).iloc[:120]))
+    assert_same(*both("inputs", frame, at_once=at_once))
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs", "level", "obstacle"),
+    [
+        ("expect_column_values_to_be_increasing", {"column": "x"}, "row", True),
+        ("expect_column_values_to_be_increasing", {"column": "x"}, "table", False),
+        ("expect_column_values_to_be_unique", {"column": "x"}, "row", True),
+        ("expect_column_values_to_be_unique", {"column": "id"}, "row", False),
+        ("expect_column_values_to_not_be_null", {"column": "x", "mostly": 0.9}, "row", True),
+        ("expect_column_values_to_not_be_null", {"column": "x", "mostly": 0.9}, "table", False),
+        ("expect_column_mean_to_be_between", {"column": "x", "min_value": 0}, "table", False),
+    ],
+)
+def test_what_only_a_whole_table_can_answer_is_named(
+    tmp_path: Path, kind: str, kwargs: dict[str, Any], level: str, obstacle: bool
+) -> None:
+    entry = {"type": kind, "kwargs": kwargs, "meta": {"level": level}}
+    (tmp_path / "things.json").write_text(json.dumps({"name": "things", "expectations": [entry]}))
+    found = obstacle_to_parts(Contracts(tmp_path).suite("things"), ["id"])
+    assert (found is not None) == obstacle
+    assert found is None or kind in found
+
+
+def test_the_delivered_suites_can_be_asked_part_by_part(contracts: Contracts) -> None:
+    assert [obstacle_to_parts(contracts.suite(asset), KEY) for asset in ("inputs", "labels")] == [None, None]
