@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from ml.adapters.contract_judge import judge, match_keys, result_of
 from ml.adapters.contract_report import render
 from ml.adapters.contract_suite import Entry, parameter_names, read_suite
+from ml.adapters.rows import count_rows, null_counts
 from ml.core.contracts import DayProfile, Failure, baselines, refusal, split
 from ml.errors import DataRejected
 from ml.settings import Screen
@@ -128,7 +128,7 @@ class Contracts:
         return Screened(accepted, quarantined, failures, bool(reason), reason, render(result), result)
 
 
-def profile(source: Path | IO[bytes], *, day: date | None = None) -> DayProfile:
+def profile(source: Path, *, day: date | None = None) -> DayProfile:
     """Count a day's rows and nulls from the footer of its Parquet file.
 
     A column whose statistics are absent is read. A NaN that was written as a value, not as a null (pandas
@@ -144,14 +144,5 @@ def profile(source: Path | IO[bytes], *, day: date | None = None) -> DayProfile:
         if found is None:
             raise ValueError(f"no day in the name of {source}: say which day it holds")
         day = date.fromisoformat(found.group(1))
-    with pq.ParquetFile(source) as file:
-        counts = {name: _nulls(file, name, i) for i, name in enumerate(file.metadata.schema.names)}
-        rows = int(file.metadata.num_rows)
-    return DayProfile(day, rows, {c: n for c, n in counts.items() if not c.startswith("__index_level_")})
-
-
-def _nulls(file: Any, column: str, number: int) -> int:
-    groups = [file.metadata.row_group(g).column(number).statistics for g in range(file.metadata.num_row_groups)]
-    if all(s is not None and s.has_null_count for s in groups):
-        return sum(int(s.null_count) for s in groups)
-    return int(file.read(columns=[column]).column(0).null_count)
+    counts = null_counts(source)
+    return DayProfile(day, count_rows(source), {c: n for c, n in counts.items() if not c.startswith("__index_level_")})

@@ -88,6 +88,19 @@ def count_rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
+def null_counts(path: Path) -> dict[str, int]:
+    """Count the nulls of each column, from the footer; a column whose statistics are absent is read."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        return {name: _nulls(file, name, number) for number, name in enumerate(file.metadata.schema.names)}
+
+
+def _nulls(file: pq.ParquetFile, column: str, number: int) -> int:
+    groups = [file.metadata.row_group(g).column(number).statistics for g in range(file.metadata.num_row_groups)]
+    if all(s is not None and s.has_null_count for s in groups):
+        return sum(int(s.null_count) for s in groups)
+    return sum(batch.column(0).null_count for batch in file.iter_batches(columns=[column]))
+
+
 def types_of(path: Path) -> pa.Schema:
     """Give the columns of a file as plain types: a text is a string, however the file encodes it."""
     fields = [pa.field(field.name, _plain(field.type)) for field in pq.read_schema(path)]

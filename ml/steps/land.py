@@ -8,14 +8,20 @@ wait until it is repaired.
 from __future__ import annotations
 
 import logging
+import tempfile
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
 
+from ml.adapters.sources import LargeSource
+from ml.adapters.workspace import Workspace
 from ml.errors import MissingArtifact
 from ml.records import Landing
 from ml.settings import Settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
+Asset = Literal["inputs", "labels"]
 
 
 def run(day: date, *, now: datetime, settings: Settings, services: Services) -> Landing:
@@ -34,7 +40,7 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
     logger.info("land: %s", day)
     refuse_future(day, now=now, settings=settings)
     place = services.shelf(f"landing/day={day}")
-    place.write_table(f"inputs/day={day}.parquet", services.source.inputs(day))
+    _land("inputs", day, place, settings, services)
     landed, missing = [], []
     with_inputs, with_labels = services.registry.days("inputs"), services.registry.days("labels")
     for label_day in label_days(day, settings=settings, have=set(with_labels)):
@@ -42,12 +48,11 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
             missing.append(label_day)
             continue
         try:
-            frame = services.source.labels(label_day)
+            _land("labels", label_day, place, settings, services)
         except MissingArtifact as err:
             logger.warning("land: labels of %s have not arrived: %s", label_day, err)
             missing.append(label_day)
             continue
-        place.write_table(f"labels/day={label_day}.parquet", frame)
         landed.append(label_day)
     landing = Landing(
         day=day,
@@ -58,6 +63,17 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
     )
     logger.info("land: inputs of %s, labels of %s", day, [str(d) for d in landed] or "no day")
     return landing
+
+
+def _land(asset: Asset, day: date, place: Workspace, settings: Settings, services: Services) -> None:
+    name, source = f"{asset}/day={day}.parquet", services.source
+    if not isinstance(source, LargeSource):
+        place.write_table(name, source.inputs(day) if asset == "inputs" else source.labels(day))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "day.parquet"
+        source.write(asset, day, target, rows_at_once=settings.screen.rows_at_once)
+        place.write_file(name, target)
 
 
 def refuse_future(day: date, *, now: datetime, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import boto3
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,6 +22,7 @@ from ml import settings
 from ml.adapters.sources import Source
 from ml.adapters.sources.files import DatedFiles
 from ml.adapters.sources.tables import read_table
+from ml.adapters.workspace import write_parquet
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 
 DAY = date(2013, 4, 1)
@@ -400,3 +402,48 @@ def test_an_impossible_bucket_name_is_wrong_settings(own_endpoint: Callable[...,
     own_endpoint("http://127.0.0.1:9")
     with pytest.raises(SettingsError, match="is not the name of a bucket"):
         DatedFiles("s3://no bucket!/{day}.csv", "s3://no bucket!/{day}.csv").inputs(DAY)
+
+
+FRAMES: dict[str, pd.DataFrame] = {
+    "plain": pd.DataFrame({"day": ["2013-04-01"] * 5, "x": [1, 2, 3, 4, 5], "y": [1.5, None, 2.5, np.inf, -0.0]}),
+    "whole numbers among nulls": pd.DataFrame({"x": pd.array([1, None, 3], "Int64"), "y": [1, 2, 3]}),
+    "nulls only later": pd.DataFrame({"x": pd.array([1, 2, 3, None], "Int64"), "text": ["a", "b", "c", None]}),
+    "small types": pd.DataFrame({"a": np.int8([1, 2]), "b": np.uint16([1, 2]), "c": np.float32([1, np.nan])}),
+    "true, false and neither": pd.DataFrame({"x": pd.array([True, None, False], "boolean"), "y": [True, False, True]}),
+    "dates as days": pd.DataFrame({"day": [date(2013, 4, 1), date(2013, 4, 1), None]}),
+    "midnights as days": pd.DataFrame({"day": pd.to_datetime(["2013-04-01"] * 3).tz_localize("America/New_York")}),
+    "points in time": pd.DataFrame({"at": pd.to_datetime(["2013-04-01 05:00", None]), "day": ["2013-04-01"] * 2}),
+    "a key as index": pd.DataFrame({"x": [1, 2], "id": [7, 8], "day": ["2013-04-01"] * 2}).set_index(["id", "day"]),
+    "a filtered frame": pd.DataFrame({"x": [1, 2, 3]}).iloc[[0, 2]],
+    "nothing but nulls": pd.DataFrame({"x": pd.array([None, None], "Int64"), "text": pd.array([None] * 2, "str")}),
+    "categories": pd.DataFrame({"code": pd.Categorical(["a", "b", "a"])}),
+    "lists": pd.DataFrame({"x": [[1], [2, 3]]}),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_large_parquet_is_copied_in_batches_into_what_reading_it_whole_would_give(name: str, tmp_path: Path) -> None:
+    source = _source(tmp_path, "parquet")
+    FRAMES[name].to_parquet(tmp_path / f"inputs-{DAY}.parquet")
+    for rows_at_once, target in ((1, tmp_path / "batches.parquet"), (10**6, tmp_path / "whole.parquet")):
+        source.write("inputs", DAY, target, rows_at_once=rows_at_once)
+    batches, whole = (pd.read_parquet(tmp_path / f"{each}.parquet") for each in ("batches", "whole"))
+    pd.testing.assert_frame_equal(batches, whole)
+    write_parquet(source.inputs(DAY), tmp_path / "read.parquet")
+    pd.testing.assert_frame_equal(whole, pd.read_parquet(tmp_path / "read.parquet"))
+
+
+@pytest.mark.parametrize("offset", range(4, 4000, 7))
+def test_a_damaged_large_parquet_is_refused_or_read_but_raises_nothing_else(offset: int, tmp_path: Path) -> None:
+    content = bytearray(_parquet(pd.DataFrame({"x": range(500), "text": [f"row {n}" for n in range(500)]})))
+    content[offset % len(content)] ^= 0xFF
+    (tmp_path / f"inputs-{DAY}.parquet").write_bytes(content)
+    with suppress(DataRejected):
+        _source(tmp_path, "parquet").write("inputs", DAY, tmp_path / "copy.parquet", rows_at_once=1)
+
+
+def test_a_time_of_day_among_the_days_of_a_large_parquet_is_rejected_too(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"day": pd.to_datetime(["2013-04-01", "2013-04-01 05:00"], format="ISO8601")})
+    frame.to_parquet(tmp_path / f"inputs-{DAY}.parquet")
+    with pytest.raises(DataRejected, match="has a time of day in column day"):
+        _source(tmp_path, "parquet").write("inputs", DAY, tmp_path / "copy.parquet", rows_at_once=1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -29,4 +30,16 @@ class Source(Protocol):
 
     def labels(self, day: date) -> pd.DataFrame:
         """Read the key and target of ``day``'s rows; raises as `inputs` does."""
+        ...
+
+
+@runtime_checkable
+class LargeSource(Protocol):
+    """What a source can do besides if its days may be larger than memory."""
+
+    def write(self, asset: Literal["inputs", "labels"], day: date, target: Path, *, rows_at_once: int) -> None:
+        """Write the table that `Source.inputs` or `Source.labels` gives to a Parquet file; raises as they do.
+
+        Memory holds no more than ``rows_at_once`` rows where the source can be read in parts.
+        """
         ...

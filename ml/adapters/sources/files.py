@@ -7,13 +7,17 @@ S3 is reached with what the environment gives boto3: its credential chain, ``AWS
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml import settings
-from ml.adapters.sources.tables import DAY, check_pattern, format_of, read_table
+from ml.adapters.sources.tables import DAY, check_pattern, copy_parquet, format_of, is_larger, read_table
+from ml.adapters.workspace import write_parquet
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ S3 = "s3://"
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 ATTEMPTS = 4
+CHUNK_BYTES = 1 << 20
 NO_SUCH_KEY = {"NoSuchKey", "404", "NotFound"}
 REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestLimitExceeded", "429"}
@@ -64,6 +69,16 @@ class DatedFiles:
         """Read the day's file of labels, as `inputs` does."""
         return _read(self.labels_pattern, "source.labels", day)
 
+    def write(self, asset: Literal["inputs", "labels"], day: date, target: Path, *, rows_at_once: int) -> None:
+        """Write a day's table to a Parquet file; a Parquet source of more than ``rows_at_once`` rows in batches."""
+        pattern = self.inputs_pattern if asset == "inputs" else self.labels_pattern
+        key = f"source.{asset}"
+        kind = format_of(pattern, key=key)
+        with _file(pattern, key, day) as (path, name):
+            large = kind == "parquet" and is_larger(path, rows_at_once)
+            if not (large and copy_parquet(path, target, origin=name)):
+                write_parquet(read_table(path.read_bytes(), kind, origin=name), target)
+
 
 def _check(pattern: str, key: str) -> None:
     check_pattern(pattern, key=key)
@@ -77,18 +92,29 @@ def _check(pattern: str, key: str) -> None:
 
 
 def _read(pattern: str, key: str, day: date) -> pd.DataFrame:
+    with _file(pattern, key, day) as (path, name):
+        return read_table(path.read_bytes(), format_of(pattern, key=key), origin=name)
+
+
+@contextmanager
+def _file(pattern: str, key: str, day: date) -> Iterator[tuple[Path, str]]:
+    """Give a local file with what the source has for a day, and the name to call it by."""
     name = pattern.replace(DAY, day.isoformat())
     if name.startswith(S3):
-        content = _read_object(name, key, day)
-    else:
-        path = settings.PROJECT_ROOT / name
-        name, content = str(path), _read_file(path, key, day)
-    return read_table(content, format_of(pattern, key=key), origin=name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            _download(name, path, key, day)
+            yield path, name
+        return
+    path = settings.PROJECT_ROOT / name
+    _require_readable(path, key, day)
+    yield path, str(path)
 
 
-def _read_file(path: Path, key: str, day: date) -> bytes:
+def _require_readable(path: Path, key: str, day: date) -> None:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            file.read(1)
     except FileNotFoundError as err:
         lacks = "" if path.parent.is_dir() else f" (there is no folder {path.parent})"
         raise MissingArtifact(
@@ -102,7 +128,7 @@ def _read_file(path: Path, key: str, day: date) -> bytes:
         raise Unavailable(f"{path} cannot be read ({err.strerror}); see whether its disk is there") from err
 
 
-def _read_object(uri: str, key: str, day: date) -> bytes:
+def _download(uri: str, path: Path, key: str, day: date) -> None:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
@@ -113,7 +139,10 @@ def _read_object(uri: str, key: str, day: date) -> bytes:
 
     bucket, _, name = uri.removeprefix(S3).partition("/")
     try:
-        content: bytes = _s3_client().get_object(Bucket=bucket, Key=name)["Body"].read()
+        body = _s3_client().get_object(Bucket=bucket, Key=name)["Body"]
+        with path.open("wb") as file:
+            for piece in body.iter_chunks(CHUNK_BYTES):
+                file.write(piece)
     except ClientError as err:
         raise _translated(err.response, uri, key, day) from err
     except (NoCredentialsError, PartialCredentialsError) as err:
@@ -127,7 +156,6 @@ def _read_object(uri: str, key: str, day: date) -> bytes:
             f"{uri}: the S3 server did not answer ({type(err).__name__}); see whether it is up, "
             "and whether AWS_ENDPOINT_URL is right"
         ) from err
-    return content
 
 
 def _s3_client() -> Any:

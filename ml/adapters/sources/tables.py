@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Hashable
+import re
+from collections.abc import Collection, Hashable
 from datetime import date, datetime, time
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -23,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from pyarrow import parquet
 
+from ml.adapters.rows import BATCH_ROWS, RowGroups, batches, count_rows, null_counts
 from ml.errors import DataRejected, SettingsError
 
 TableFormat = Literal["parquet", "csv"]
@@ -34,6 +37,9 @@ NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 EXACT_IN_FLOAT = 2**53
 """Whole numbers up to here survive the trip through float64, which nulls make of an int column."""
 HEADER_CHARACTERS = 1_000_000
+NO_WHOLE_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+"""What pyarrow raises for a file that is none, or is damaged."""
+
 WRITE_AGAIN = "write the day again at its source, then run this again"
 
 
@@ -98,14 +104,88 @@ def _read_parquet(content: bytes, origin: str) -> pd.DataFrame:
         arrow = parquet.read_table(pa.BufferReader(content))
         arrow.validate(full=True)  # or text that is no UTF-8 fails much later, and without a name
         table: pd.DataFrame = arrow.to_pandas()
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as err:
-        raise DataRejected(
-            f"{origin} is no whole Parquet file ({_first_line(err)}); {WRITE_AGAIN}, "
-            "and write under another name and rename, so that half a file is never seen"
-        ) from err
+    except NO_WHOLE_PARQUET as err:
+        raise _no_whole_parquet(origin, err) from err
     # A frame that was written with its key as index has the key there, not among its columns.
     named: list[Hashable] = [name for name in table.index.names if name is not None]
     return table.reset_index(level=named).reset_index(drop=True) if named else table.reset_index(drop=True)
+
+
+def is_larger(path: Path, rows: int) -> bool:
+    """Say whether a Parquet file has more rows; one that cannot be opened has not."""
+    try:
+        return count_rows(path) > rows
+    except NO_WHOLE_PARQUET:
+        return False
+
+
+def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
+    """Copy a Parquet file, batch by batch, into the table that `read_table` would make of it.
+
+    Returns
+    -------
+    bool
+        False, with nothing written, if it has columns of other types than numbers, texts, booleans and points in
+        time, or cannot be opened: `read_table` then knows what to do or to say.
+
+    Raises
+    ------
+    DataRejected
+        As `read_table` does.
+    """
+    try:
+        found = parquet.read_schema(path)
+    except NO_WHOLE_PARQUET:
+        return False
+    names = _columns_in_order(found)
+    if not all(_is_plain(found.field(name).type) for name in names):
+        return False
+    _check_names(names, origin)
+    try:
+        with_nulls = {name for name, count in null_counts(path).items() if count}
+        schema = pa.schema([(name, _landed_type(name, found.field(name).type, with_nulls)) for name in names])
+        with RowGroups(target, schema) as landed:
+            for batch in batches(path, BATCH_ROWS, columns=names):
+                batch.validate(full=True)
+                landed.write(pa.table({name: _landed(batch[name], schema.field(name), origin) for name in names}))
+    except NO_WHOLE_PARQUET as err:
+        raise _no_whole_parquet(origin, err) from err
+    return True
+
+
+def _columns_in_order(schema: pa.Schema) -> list[str]:
+    """Name the columns as `_read_parquet` gives them: a named index of pandas first, one without a name not at all."""
+    index = [name for name in (schema.pandas_metadata or {}).get("index_columns", ()) if isinstance(name, str)]
+    named = [name for name in index if not re.fullmatch(r"__index_level_\d+__", name)]
+    return named + [name for name in schema.names if name not in index]
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(texts or numbers or pa.types.is_date32(kind) or pa.types.is_timestamp(kind))
+
+
+def _landed_type(name: str, kind: pa.DataType, with_nulls: Collection[str]) -> pa.DataType:
+    """Give the type that a column has once pandas has held it; whole numbers among nulls are floats there."""
+    if name == "day" or pa.types.is_large_string(kind):
+        return pa.string() if pa.types.is_temporal(kind) or pa.types.is_large_string(kind) else kind
+    return pa.float64() if pa.types.is_integer(kind) and name in with_nulls else kind
+
+
+def _landed(column: pa.ChunkedArray, field: pa.Field, origin: str) -> pa.ChunkedArray:
+    if pa.types.is_temporal(column.type) and pa.types.is_string(field.type):
+        return pa.chunked_array([pa.array(_as_iso_text(column.to_pandas(), origin), pa.string())])
+    if pa.types.is_floating(column.type):  # to pandas, NaN is a null
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column.cast(field.type, safe=False)
+
+
+def _no_whole_parquet(origin: str, err: Exception) -> DataRejected:
+    return DataRejected(
+        f"{origin} is no whole Parquet file ({_first_line(err)}); {WRITE_AGAIN}, "
+        "and write under another name and rename, so that half a file is never seen"
+    )
 
 
 def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
