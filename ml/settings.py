@@ -365,7 +365,8 @@ class Performance(Section):
     """When live performance counts as decayed: the gate's promise is broken beyond noise.
 
     ``max_gap`` bounds mean prediction minus observed rate (or mean); ``max_lost_skill`` how much of the promised gain
-    over the base rate, in ``gate.metric``, may go. A bound counts as exceeded only by the whole interval.
+    over the base rate, in ``gate.metric``, may go. A bound counts as exceeded only by the whole interval. Of a window
+    with more than ``max_rows`` labels about so many rows are measured, chosen by their keys.
     """
 
     window_days: int = Field(default=14, ge=2)
@@ -374,6 +375,7 @@ class Performance(Section):
     max_gap: float = Field(default=0.07, gt=0)
     max_lost_skill: float = Field(default=0.01, ge=0)
     min_label_coverage: Share = 0.8
+    max_rows: int = Field(default=1_000_000, ge=1)
 
     @model_validator(mode="after")
     def _can_fire(self) -> Performance:

@@ -65,6 +65,31 @@ def _drawn(path: Path, columns: Sequence[str], drawn: np.ndarray) -> Iterator[pd
         start += batch.num_rows
 
 
+def thinned(path: Path, columns: Sequence[str], *, key: Sequence[str], share: float) -> pd.DataFrame:
+    """Read the rows whose keys fall into a share of all keys: the same keys of every file.
+
+    Memory holds those and one batch. All rows if ``share`` is 1 or more.
+
+    Returns
+    -------
+    DataFrame of shape (n_some, n_columns)
+        ``columns`` in that order, without those that the file lacks.
+    """
+    names = [name for name in columns if name in pq.read_schema(path).names]
+    if share >= 1:
+        return pd.read_parquet(path, columns=names)
+    read = batches(path, BATCH_ROWS, columns=[*names, *key])
+    parts = [in_share(batch, key, share).select(names).to_pandas() for batch in read]
+    return pd.concat(parts or [pd.DataFrame(columns=names)], ignore_index=True)
+
+
+def in_share(batch: pa.Table, key: Sequence[str], share: float) -> pa.Table:
+    """Keep the rows whose keys fall into a share of all keys; all of them if it is 1 or more."""
+    if share >= 1:
+        return batch
+    return batch.filter(pa.array(hashes(batch.select(list(key)).to_pandas(), key) < np.uint64(share * 2**64)))
+
+
 def count_day(path: Path, categorical: Mapping[str, bool]) -> dict[str, DayColumn]:
     """Count every row of a day's file, batch by batch; a column that the file lacks counts as all null.
 

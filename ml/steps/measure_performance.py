@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
 
+from ml.adapters.rows import count_rows, null_counts, sample, thinned
 from ml.core import history, performance
 from ml.core.coverage import ServedDay
 from ml.core.estimate import Calibration, calibrate
@@ -35,8 +38,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     first = last - timedelta(days=settings.performance.window_days - 1)
     oldest = min(first, last - timedelta(days=settings.land.catch_up_days + 1))  # labels that are missing for good
     versions = _versions(oldest, day - timedelta(days=1), decisions, settings)
-    rows, days = _labelled(oldest, last, versions, champion, settings, services)
-    rows = rows.loc[rows["day"] >= first.isoformat()]
+    rows, days = _labelled(oldest, first, last, versions, champion, settings, services)
     promised, calibration = _known_of(champion.version, decisions, settings, services)
     found = performance.assess(
         day,
@@ -46,7 +48,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         promised=promised,
         settings=settings,
         calibration=calibration,
-        newest=_newest(last, day, versions, champion.version, services) if calibration else None,
+        newest=_newest(last, day, versions, champion.version, settings, services) if calibration else None,
     )
     shelf = services.shelf(f"monitor/day={day}")
     own = rows.loc[rows["version"] == champion.version]
@@ -67,6 +69,7 @@ def _versions(first: date, last: date, decisions: list[Logged], settings: Settin
 
 
 def _labelled(
+    oldest: date,
     first: date,
     last: date,
     versions: dict[date, int],
@@ -74,39 +77,54 @@ def _labelled(
     settings: Settings,
     services: Services,
 ) -> tuple[pd.DataFrame, list[ServedDay]]:
-    """Join what was served with its labels, day by day, and count what of either is there."""
+    """Join what was served from ``first`` on with its labels, and count what of either is there from ``oldest`` on."""
     inputs, labels = (
-        services.registry.open(asset, rev=champion.data_version, first_day=first, last_day=last)
+        services.registry.open(asset, rev=champion.data_version, first_day=oldest, last_day=last, may_be_empty=True)
         for asset in ("inputs", "labels")
     )
+    key, target = list(settings.task.key), settings.task.target
+    measured = [path for day, path in labels.items() if day >= first and day in versions]
+    share = settings.performance.max_rows / max(sum(map(count_rows, measured)), 1)
     parts, days = [], []
     for day in sorted(inputs):
-        predicted = _served(day, versions.get(day), [*settings.task.key, "prediction"], services)
-        outcome = pd.read_parquet(labels[day]) if day in labels else None
-        count = None if outcome is None else int(outcome[settings.task.target].notna().sum())
-        if predicted is not None and outcome is not None:
-            joined = join_labels(predicted, outcome, key=settings.task.key, target=settings.task.target)
-            joined = joined.assign(version=versions[day], target=joined[settings.task.target].astype(float))
-            count = len(joined)
-            parts.append(joined[COLUMNS])
-        days.append(ServedDay(day, None if predicted is None else len(predicted), count))
+        count = None
+        if day in labels:
+            count = count_rows(labels[day]) - null_counts(labels[day])[target]
+        with _served(day, versions.get(day), services) as predictions:
+            rows = None if predictions is None else count_rows(predictions)
+            if predictions is not None and rows is not None and day in labels:
+                predicted = thinned(predictions, list(dict.fromkeys([*key, "day", "prediction"])), key=key, share=share)
+                outcome = thinned(labels[day], [*key, target], key=key, share=share)
+                joined = join_labels(predicted, outcome, key=key, target=target)
+                joined = joined.assign(version=versions[day], target=joined[target].astype(float))
+                count = len(joined) if share >= 1 else round(rows * len(joined) / max(len(predicted), 1))
+                parts += [joined[COLUMNS]] if day >= first else []
+        days.append(ServedDay(day, rows, count))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS), days
 
 
-def _served(day: date, version: int | None, columns: list[str], services: Services) -> pd.DataFrame | None:
+@contextmanager
+def _served(day: date, version: int | None, services: Services) -> Iterator[Path | None]:
+    """Give a local file with what a version served on a day; None if nothing."""
     shelf, name = services.shelf(f"predictions/day={day}"), f"version={version}.parquet"
-    return shelf.read_table(name, columns=columns) if version is not None and shelf.has(name) else None
+    if version is None or not shelf.has(name):
+        yield None
+        return
+    with shelf.local(name) as path:
+        yield path
 
 
 def _newest(
-    last: date, day: date, versions: dict[date, int], version: int | None, services: Services
+    last: date, day: date, versions: dict[date, int], version: int | None, settings: Settings, services: Services
 ) -> pd.DataFrame | None:
     """Find what the champion served last, from the newest labelled day on and before this one; None if nothing."""
     for each in reversed(days_between(last, day - timedelta(days=1))):
         if versions.get(each) == version:
-            found = _served(each, version, ["day", "prediction"], services)
-            if found is not None:
-                return found
+            with _served(each, version, services) as path:
+                if path is not None:
+                    return sample(
+                        {each: path}, ["prediction"], rows=settings.performance.max_rows, seed=settings.fit.seed
+                    )
     return None
 
 

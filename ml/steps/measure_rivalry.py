@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import pandas as pd
 
+from ml.adapters.rows import count_rows, thinned
 from ml.core import history, rivalry
 from ml.core.features import days_between, join_labels
 from ml.records import Champion, Rivalry
@@ -46,14 +47,17 @@ def _measure(champion: Champion, settings: Settings, services: Services) -> Riva
     )
     if not labels:
         return _nothing(champion, f"no labels from {watch.first_day} to {last} have arrived")
+    key, target = list(settings.task.key), settings.task.target
+    share = settings.performance.max_rows / max(sum(count_rows(path) for path in labels.values()), 1)
     parts, missing = [], []
     for each in days_between(watch.first_day, last):
-        rows = _pair(each, watch, settings, services) if each in labels else None
+        rows = _pair(each, watch, share, settings, services) if each in labels else None
         if rows is None:
             missing.append(each)
             continue
-        joined = join_labels(rows, pd.read_parquet(labels[each]), key=settings.task.key, target=settings.task.target)
-        parts.append(joined.rename(columns={settings.task.target: "target"})[COLUMNS])
+        outcome = thinned(labels[each], [*key, target], key=key, share=share)
+        joined = join_labels(rows, outcome, key=key, target=target)
+        parts.append(joined.rename(columns={target: "target"})[COLUMNS])
     together = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     return rivalry.compare(
         day,
@@ -66,19 +70,22 @@ def _measure(champion: Champion, settings: Settings, services: Services) -> Riva
     )
 
 
-def _pair(day: date, watch: rivalry.Watch, settings: Settings, services: Services) -> pd.DataFrame | None:
-    """Put both predictions of a day side by side; None if one is missing, or is of other rows."""
+def _pair(day: date, watch: rivalry.Watch, share: float, settings: Settings, services: Services) -> pd.DataFrame | None:
+    """Put both predictions of a day, or a share of them, side by side; None if one is missing, or is of other rows."""
     key = list(settings.task.key)
     served, shadow = services.shelf(f"predictions/day={day}"), services.shelf(f"shadow/day={day}")
     names = f"version={watch.champion}.parquet", f"version={watch.rival}.parquet"
     if not (served.has(names[0]) and shadow.has(names[1])):
         return None
-    first, second = served.read_table(names[0]), shadow.read_table(names[1])
+    with served.local(names[0]) as ours, shadow.local(names[1]) as theirs:
+        columns = [*key, "prediction", "raw_prediction"]
+        first, second = (thinned(path, columns, key=key, share=share) for path in (ours, theirs))
+        same = count_rows(ours) == count_rows(theirs)
     alike = ("raw_prediction" in first) == ("raw_prediction" in second)
     both = _scores(first, key, "champion", raw=not alike).merge(
         _scores(second, key, "rival", raw=not alike), on=key, how="inner", validate="one_to_one"
     )
-    return both if len(both) == len(first) == len(second) else None
+    return both if same and len(both) == len(first) == len(second) else None
 
 
 def _scores(frame: pd.DataFrame, key: list[str], name: str, *, raw: bool) -> pd.DataFrame:

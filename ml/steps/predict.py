@@ -22,6 +22,7 @@ from ml.adapters.tallies import Tallies
 from ml.core.adapt import shift_of, shifted
 from ml.core.estimators import predict
 from ml.core.features import Past, feature_columns, history_names, join_labels, matrix
+from ml.core.metrics import Kind
 from ml.core.shards import Rows
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Adaptation, Champion, Scoring, Shard
@@ -51,12 +52,19 @@ class Scorer:
 
     def raw(self, batch: pa.Table) -> np.ndarray:
         """Give what the model itself says of some rows."""
+        return self.says_of(self.matrix(batch))
+
+    def says_of(self, seen: pd.DataFrame) -> np.ndarray:
+        """Give what the model itself says of rows as `matrix` lays them out."""
+        return predict(self.pipeline, seen, self.own.task.kind)
+
+    def matrix(self, batch: pa.Table) -> pd.DataFrame:
+        """Lay out what the model sees of some rows, history features among it."""
         features = self.own.features
         grouped = {name for each in features.history for name in each.by}
         table = batch.select([name for name in self.columns if name in batch.schema.names])
         numbers = [name for name in (*features.numeric, *features.spline) if name not in grouped]
-        seen = matrix(self.past.add_to(rows.as_floats(table, numbers).to_pandas()), features)
-        return predict(self.pipeline, seen, self.own.task.kind)
+        return matrix(self.past.add_to(rows.as_floats(table, numbers).to_pandas()), features)
 
     @contextmanager
     def steady(self) -> Iterator[None]:
@@ -129,8 +137,9 @@ def score_to(path: Path, shard: Shard, version: int, *, settings: Settings, serv
     sums = []
     schema = _schema(source, scorer.own, adapted=adaptation is not None)
     with scorer.steady(), rows.RowGroups(path, schema) as predictions:
-        for batch in _batches(source, shard, scorer):
-            table = _table(batch, scorer, shard.threshold, adaptation, predictions.schema)
+        for batch, seen in _batches(source, shard, scorer):
+            raw = scorer.says_of(seen)
+            table = _table(batch, raw, shard, version, adaptation, scorer.own.task.kind, predictions.schema)
             predictions.write(table)
             sums.append(float(table["prediction"].to_numpy().sum()))
     return Scored(shard.rows, math.fsum(sums) / max(shard.rows, 1), rows.sha256(path), adaptation)
@@ -148,10 +157,12 @@ def past_of(own: Settings, first: date, last: date, services: Services, *, rev: 
     return Tallies(services.registry, services.shelf("history")).past(first, last, own, rev=rev)
 
 
-def _batches(source: Path, shard: Shard, scorer: Scorer) -> Iterator[pa.Table]:
+def _batches(source: Path, shard: Shard, scorer: Scorer) -> Iterator[tuple[pa.Table, pd.DataFrame]]:
+    """Read and lay out each batch while the one before it is predicted."""
     columns = [*scorer.own.task.key, *scorer.columns]
     part = Rows(shard.first_row, shard.rows)
-    return rows.ahead(rows.batches(source, shard.batch_rows, columns=columns, part=part))
+    read = rows.batches(source, shard.batch_rows, columns=columns, part=part)
+    return rows.ahead((batch, scorer.matrix(batch)) for batch in read)
 
 
 def _schema(source: Path, own: Settings, *, adapted: bool) -> pa.Schema:
@@ -167,15 +178,20 @@ def _schema(source: Path, own: Settings, *, adapted: bool) -> pa.Schema:
 
 
 def _table(
-    batch: pa.Table, scorer: Scorer, threshold: float, adaptation: Adaptation | None, schema: pa.Schema
+    batch: pa.Table,
+    raw: np.ndarray,
+    shard: Shard,
+    version: int,
+    adaptation: Adaptation | None,
+    kind: Kind,
+    schema: pa.Schema,
 ) -> pa.Table:
-    raw = scorer.raw(batch)
-    moved = raw if adaptation is None else shifted(raw, adaptation.shift, kind=scorer.own.task.kind)
+    moved = raw if adaptation is None else shifted(raw, adaptation.shift, kind=kind)
     values = {
         "prediction": moved,
         "raw_prediction": raw,
-        "decision": moved >= threshold,
-        "model_version": np.full(len(raw), scorer.version, dtype=np.int64),
+        "decision": moved >= shard.threshold,
+        "model_version": np.full(len(raw), version, dtype=np.int64),
     }
     return pa.table([batch[name] if name not in values else values[name] for name in schema.names], schema.names)
 
@@ -184,9 +200,9 @@ def adaptation_of(champion: Champion, settings: Settings, services: Services) ->
     """Say by how much the scores of a day are moved, from what the version itself says of earlier days.
 
     Nothing that was served is read: the version scores the newest labelled days again, so that a day that is
-    scored later gets the same shift. Only days that it was not trained on, and whose labels were due, count;
-    with fewer than ``score.adapt_days`` of them, correspondingly less of the gap is closed. None unless
-    ``score.adapt`` asks for it.
+    scored later gets the same shift; of days with more than ``performance.max_rows`` labels, about so many rows.
+    Only days that it was not trained on, and whose labels were due, count; with fewer than ``score.adapt_days`` of
+    them, correspondingly less of the gap is closed. None unless ``score.adapt`` asks for it.
     """
     score, task, day, rev = settings.score, settings.task, champion.day, champion.data_version
     if score.adapt == "none" or champion.version is None:
@@ -194,17 +210,20 @@ def adaptation_of(champion: Champion, settings: Settings, services: Services) ->
     last = day - timedelta(days=max(task.label_delay_days, 1))
     first = last - timedelta(days=score.adapt_days + settings.land.catch_up_days - 1)
     inputs, labels = (
-        services.registry.open(asset, rev=rev, first_day=first, last_day=last) for asset in ("inputs", "labels")
+        services.registry.open(asset, rev=rev, first_day=first, last_day=last, may_be_empty=True)
+        for asset in ("inputs", "labels")
     )
     known_until = _known_until(champion.version, services)
     days = [each for each in sorted(set(inputs) & set(labels)) if each.isoformat() > known_until][-score.adapt_days :]
     scores, outcomes = [np.zeros(0)], [np.zeros(0)]
     if days:
         scorer = scorer_of(champion.version, days[0], services, rev=rev, last=days[-1])
+        part = settings.performance.max_rows / max(sum(rows.count_rows(labels[each]) for each in days), 1)
         with scorer.steady():
             for each in days:
-                outcome = pd.read_parquet(labels[each], columns=[*task.key, task.target])
-                for batch in rows.batches(inputs[each], score.batch_rows, columns=[*task.key, *scorer.columns]):
+                outcome = rows.thinned(labels[each], [*task.key, task.target], key=task.key, share=part)
+                for whole in rows.batches(inputs[each], score.batch_rows, columns=[*task.key, *scorer.columns]):
+                    batch = rows.in_share(whole, task.key, part)
                     told = batch.select(task.key).to_pandas().assign(raw=scorer.raw(batch))
                     joined = join_labels(told, outcome, key=task.key, target=task.target)
                     scores.append(joined["raw"].to_numpy())

@@ -84,6 +84,22 @@ def test_no_file_gives_no_row(files: dict[date, Path]) -> None:
     assert list(found) == ["day", *COLUMNS] and found.empty
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.7])
+def test_a_share_of_keys_is_the_same_keys_of_every_file(day: tuple[Path, Path], share: float) -> None:
+    key = ["day", "flight"]
+    inputs, labels = (rows.thinned(path, key, key=key, share=share) for path in day)
+    assert abs(len(inputs) - 5000 * share) < 150
+    held = pd.read_parquet(day[1])["flight"]
+    assert set(labels["flight"]) == set(inputs["flight"]) & set(held)
+    again = rows.thinned(day[0], [*key, "x", "nowhere"], key=key, share=share)
+    assert list(again) == [*key, "x"] and list(again["flight"]) == list(inputs["flight"])
+
+
+def test_the_whole_of_keys_is_the_file(day: tuple[Path, Path]) -> None:
+    whole = rows.thinned(day[0], ["flight", "x"], key=["day", "flight"], share=1.0)
+    assert_frame_equal(whole, pd.read_parquet(day[0], columns=["flight", "x"]))
+
+
 def test_every_row_of_a_day_is_counted(files: dict[date, Path]) -> None:
     newest = files[max(files)]
     frame = pd.read_parquet(newest)

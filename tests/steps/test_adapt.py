@@ -61,6 +61,16 @@ def test_scores_move_by_what_the_newest_labelled_days_say(trained: World) -> Non
     assert sidecar["adaptation"] == scoring.adaptation.model_dump(mode="json")
 
 
+def test_of_many_labels_a_share_says_by_how_much(trained: World) -> None:
+    whole = adapting(trained).score(LAST_DAY)[1].adaptation
+    assert whole is not None
+    some = adapting(trained).having(performance={"max_rows": whole.rows // 2}).score(LAST_DAY)[1].adaptation
+    assert some is not None
+    assert some.rows == pytest.approx(whole.rows / 2, rel=0.1)
+    assert some.days == whole.days
+    assert 0 < abs(some.shift - whole.shift) < 0.1
+
+
 def test_the_same_bytes_again_whatever_was_served_meanwhile(trained: World) -> None:
     world = adapting(trained)
     _, first = world.score(LAST_DAY)

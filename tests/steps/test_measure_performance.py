@@ -62,6 +62,23 @@ def test_what_was_served_meets_its_labels(served: World) -> None:
     assert found.label_coverage == pytest.approx(len(rows) / sum(len(served.held("inputs", day)) for day in SERVED))
 
 
+def test_of_a_large_window_a_share_of_the_keys_is_measured_and_all_are_counted(served: World) -> None:
+    whole = measured(served)
+    some = measured(served.having(performance={"max_rows": whole.window_rows // 2}))
+    assert whole.window_rows is not None and some.window_rows is not None
+    assert some.window_rows == pytest.approx(whole.window_rows / 2, rel=0.1)
+    assert some.label_coverage == pytest.approx(whole.label_coverage, abs=0.02)
+    assert some.window["gap"].value == pytest.approx(whole.window["gap"].value, abs=0.03)
+    assert (some.status, some.estimated_day) == (whole.status, whole.estimated_day)
+
+
+def test_before_any_label_has_arrived_nothing_is_measured_and_nothing_fails(served: World) -> None:
+    later = TODAY + timedelta(days=90)
+    served.put({("inputs", later): DEMO.inputs(later)})
+    found = measured(served, later)
+    assert (found.status, found.window_rows) == ("unknown", 0)
+
+
 def test_the_promise_is_what_the_gate_saw(served: World) -> None:
     found = measured(served)
     metrics = served.services.tracking.run_metrics(served.services.tracking.version_tags(1)["run_id"])

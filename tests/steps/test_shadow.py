@@ -119,6 +119,12 @@ class TestRivalry:
         assert decision.rollback.evidence["low"] == found.low
         assert decided(replaced) == decision
 
+    def test_of_many_labels_a_share_is_compared(self, replaced: World) -> None:
+        whole = rivalry_of(replaced)
+        some = rivalry_of(replaced.having(performance={"max_rows": whole.rows // 2}))
+        assert (some.days, some.rows) == (whole.days, pytest.approx(whole.rows / 2, rel=0.1))
+        assert some.gain is not None and whole.gain is not None and some.gain * whole.gain > 0
+
     def test_it_waits_for_as_many_labelled_days_as_declared(self, replaced: World) -> None:
         assert rivalry_of(replaced, DAYS[4]).gain is None  # four days have labels
         assert rivalry_of(replaced, DAYS[5]).gain is not None
