@@ -80,7 +80,8 @@ def thinned(path: Path, columns: Sequence[str], *, key: Sequence[str], share: fl
         return pd.read_parquet(path, columns=names)
     read = batches(path, BATCH_ROWS, columns=[*names, *key])
     parts = [in_share(batch, key, share).select(names).to_pandas() for batch in read]
-    return pd.concat(parts or [pd.DataFrame(columns=names)], ignore_index=True)
+    found: pd.DataFrame = pd.concat(parts or [pd.DataFrame(columns=names)], ignore_index=True)
+    return found
 
 
 def in_share(batch: pa.Table, key: Sequence[str], share: float) -> pa.Table:
