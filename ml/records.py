@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Asset = Literal["inputs", "labels"]
+"""The two tables of a day."""
+
 
 class Record(BaseModel):
     """A fact: frozen, and closed to fields it does not know."""
@@ -34,7 +37,7 @@ class DataVersion(Record):
 class DayFile(Record):
     """One day of one data asset in one data version: what DVC calls its md5, and its size."""
 
-    asset: Literal["inputs", "labels"]
+    asset: Asset
     day: date
     md5: str
     bytes: int
@@ -56,7 +59,7 @@ class Landing(Record):
 class AssetScreening(Record):
     """What the contract said of one day of one asset."""
 
-    asset: Literal["inputs", "labels"]
+    asset: Asset
     day: date
     rows: int
     accepted_rows: int

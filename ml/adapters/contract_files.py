@@ -35,6 +35,7 @@ from ml.adapters.contract_judge import (
 from ml.adapters.contract_report import render
 from ml.adapters.contract_suite import Entry
 from ml.adapters.contracts import Contracts, Screened
+from ml.adapters.workspace import write_parquet
 from ml.core.contracts import Failure, counted, refusal, split
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ OF_ALL_ROWS = frozenset({"expect_table_row_count_to_be_between", "expect_table_r
 
 @dataclass(frozen=True, eq=False)
 class ScreenedFile:
-    """What a contract said of a table in a file, as `Screened` but without rows: those are in files.
+    """What a contract said of a table in a file, and the files with its rows.
 
     ``accepted`` has the rows that may go on in the order of the table; None if it was refused. ``quarantined`` has
     the bad ones and why; None if there are none.
@@ -114,23 +115,51 @@ def screen_file(
 ) -> ScreenedFile:
     """Say which rows of a file may go on, and whether any may; they are written to ``folder``.
 
-    The verdict is that of `Contracts.screen`. Memory holds about ``rows_at_once`` rows, two bytes for each row of the
-    file, and one column at a time for what is asked of a column as a whole. A key that most rows share defeats this:
-    they come together.
+    A file of up to ``rows_at_once`` rows is screened whole, as is one whose suite has an `obstacle_to_parts`. Of a
+    larger one memory holds about so many rows, two bytes for each row, and one column at a time for what is asked of a
+    column as a whole; the verdict is the same. A key that most rows share defeats this: its rows come together.
 
     Parameters
     ----------
     path
-        A table of one row at least, whose suite has no `obstacle_to_parts`.
+        The table.
     key
         The columns by which rows are shared out.
+    folder
+        An empty one, or one without files of the names used here.
     known_keys
-        A file with the columns ``key`` of the inputs that this table should speak of.
+        A file with the columns ``key`` of the inputs that this table should speak of; see `Contracts.screen`.
     """
+    number = rows.count_rows(path)
+    parts = -(-max(number, rows.count_rows(known_keys) if known_keys else 0) // rows_at_once)
+    obstacle = obstacle_to_parts(contracts.suite(asset), key) if parts > 1 else None
+    if obstacle:
+        logger.warning("%s can be asked only of the whole table: all of %s is held in memory", obstacle, asset)
+    if number and parts > 1 and not obstacle:
+        return _in_parts(contracts, asset, path, parts, key, parameters, folder, known_keys)
+    keys = None if known_keys is None else pd.read_parquet(known_keys, columns=list(key))
+    said = contracts.screen(asset, pd.read_parquet(path), parameters=parameters, known_keys=keys)
+    accepted, aside = folder / "accepted.parquet", folder / "quarantined.parquet"
+    if not said.refused:
+        write_parquet(said.accepted, accepted)
+    if len(said.quarantined):
+        write_parquet(said.quarantined, aside)
+    return ScreenedFile(said, None if said.refused else accepted, aside if len(said.quarantined) else None)
+
+
+def _in_parts(
+    contracts: Contracts,
+    asset: str,
+    path: Path,
+    parts: int,
+    key: Sequence[str],
+    parameters: Mapping[str, object],
+    folder: Path,
+    known_keys: Path | None,
+) -> ScreenedFile:
     suite = contracts.suite(asset)
     by_parts = [entry for entry in suite if _by_parts(entry, key)]
     number = rows.count_rows(path)
-    parts = -(-max(number, rows.count_rows(known_keys) if known_keys else 0) // rows_at_once)
     shared = rows.share_out(path, key, parts, folder / "shared")
     known = rows.share_out(known_keys, key, parts, folder / "known", columns=key) if known_keys else [None] * parts
 

@@ -11,17 +11,15 @@ import logging
 import tempfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 from ml.adapters.sources import LargeSource
-from ml.adapters.workspace import Workspace
+from ml.adapters.workspace import Workspace, write_parquet
 from ml.errors import MissingArtifact
-from ml.records import Landing
+from ml.records import Asset, Landing
 from ml.settings import Settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
-Asset = Literal["inputs", "labels"]
 
 
 def run(day: date, *, now: datetime, settings: Settings, services: Services) -> Landing:
@@ -40,7 +38,7 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
     logger.info("land: %s", day)
     refuse_future(day, now=now, settings=settings)
     place = services.shelf(f"landing/day={day}")
-    _land("inputs", day, place, settings, services)
+    _land("inputs", day, place, services)
     landed, missing = [], []
     with_inputs, with_labels = services.registry.days("inputs"), services.registry.days("labels")
     for label_day in label_days(day, settings=settings, have=set(with_labels)):
@@ -48,7 +46,7 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
             missing.append(label_day)
             continue
         try:
-            _land("labels", label_day, place, settings, services)
+            _land("labels", label_day, place, services)
         except MissingArtifact as err:
             logger.warning("land: labels of %s have not arrived: %s", label_day, err)
             missing.append(label_day)
@@ -65,15 +63,20 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
     return landing
 
 
-def _land(asset: Asset, day: date, place: Workspace, settings: Settings, services: Services) -> None:
-    name, source = f"{asset}/day={day}.parquet", services.source
-    if not isinstance(source, LargeSource):
-        place.write_table(name, source.inputs(day) if asset == "inputs" else source.labels(day))
-        return
+def _land(asset: Asset, day: date, place: Workspace, services: Services) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "day.parquet"
-        source.write(asset, day, target, rows_at_once=settings.screen.rows_at_once)
-        place.write_file(name, target)
+        path = Path(folder) / "day.parquet"
+        fetch(asset, day, path, services)
+        place.write_file(f"{asset}/day={day}.parquet", path)
+
+
+def fetch(asset: Asset, day: date, path: Path, services: Services) -> None:
+    """Write what the source has of a day to a Parquet file, in parts if both are large; raises as `Source` does."""
+    source = services.source
+    if isinstance(source, LargeSource):
+        source.write(asset, day, path, rows_at_once=services.settings.screen.rows_at_once)
+    else:
+        write_parquet(source.inputs(day) if asset == "inputs" else source.labels(day), path)
 
 
 def refuse_future(day: date, *, now: datetime, settings: Settings) -> None:

@@ -11,22 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal
 
-import pandas as pd
-
-from ml.adapters.contract_files import ScreenedFile, obstacle_to_parts, screen_file
+from ml.adapters.contract_files import ScreenedFile, screen_file
 from ml.adapters.contracts import Screened, profile
-from ml.adapters.rows import count_rows
 from ml.adapters.workspace import Workspace
 from ml.core.contracts import DayProfile
 from ml.errors import DataRejected
-from ml.records import AssetScreening, Landing, Screening
+from ml.records import Asset, AssetScreening, Landing, Screening
 from ml.settings import Settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
-Asset = Literal["inputs", "labels"]
 
 
 def run(landing: Landing, *, settings: Settings, services: Services) -> Screening:
@@ -44,105 +39,57 @@ def run(landing: Landing, *, settings: Settings, services: Services) -> Screenin
     wanted: list[tuple[Asset, date]] = [("inputs", day) for day in landing.input_days]
     wanted += [("labels", day) for day in landing.label_days]
     for asset, day in wanted:
-        screened, result = _screen(asset, day, place, landing, settings, services)
+        name = f"{asset}/day={day}.parquet"
+        with place.local(name) as path, _known_keys(asset, place, landing, day, services) as known:
+            recent = _recent(services, settings, asset, day)
+            found = screen_day(services, asset, day, path, recent=recent, known_keys=known)
+            result = keep(services, asset, day, path, found)
+            if found.accepted is not None:
+                place.write_file(f"accepted/{name}", found.accepted)
         results.append(result)
-        if screened.refused:
-            refused.append((screened, result.report_uri, f"{asset} of {day}"))
+        if found.said.refused:
+            refused.append((found.said, result.report_uri, f"{asset} of {day}"))
     _raise(refused)
     logger.info("screen: %s", [(r.asset, str(r.day), r.accepted_rows, r.quarantined_rows) for r in results])
     return Screening(day=landing.day, workspace=landing.workspace, results=tuple(results))
 
 
-def _screen(
-    asset: Asset, day: date, place: Workspace, landing: Landing, settings: Settings, services: Services
-) -> tuple[Screened, AssetScreening]:
-    """Screen one table: in memory if it fits, else one share of its keys after the other."""
-    name, key = f"{asset}/day={day}.parquet", settings.task.key
-    recent = _recent(services, settings, asset, day)
-    with place.local(name) as path, _known_keys(asset, place, landing, day, services) as known:
-        rows = count_rows(path)
-        if _in_memory(asset, max(rows, count_rows(known) if known else 0), settings, services) or not rows:
-            frame = pd.read_parquet(path)
-            known_keys = pd.DataFrame(columns=list(key)) if known is None else pd.read_parquet(known, columns=list(key))
-            screened = screen_table(
-                services, asset, day, frame, recent=recent, known_keys=known_keys if asset == "labels" else None
-            )
-            result = keep(services, asset, day, frame, screened)
-            if not screened.refused:
-                place.write_table(f"accepted/{name}", screened.accepted)
-            return screened, result
-        found = screen_file(
-            services.contracts,
-            asset,
-            path,
-            key=key,
-            parameters=_parameters(services, asset, day, recent),
-            folder=path.parent,
-            rows_at_once=settings.screen.rows_at_once,
-            known_keys=known,
-        )
-        result = _keep_files(services, asset, day, path, found)
-        if found.accepted is not None:
-            place.write_file(f"accepted/{name}", found.accepted)
-        return found.said, result
-
-
-def _in_memory(asset: Asset, rows: int, settings: Settings, services: Services) -> bool:
-    if rows <= settings.screen.rows_at_once:
-        return True
-    obstacle = obstacle_to_parts(services.contracts.suite(asset), settings.task.key)
-    if obstacle:
-        logger.warning("screen: %s can be asked only of the whole table: all of %s is held in memory", obstacle, asset)
-    return obstacle is not None
-
-
-def screen_table(
+def screen_day(
     services: Services,
     asset: Asset,
     day: date,
-    frame: pd.DataFrame,
+    path: Path,
     *,
     recent: Sequence[DayProfile],
-    known_keys: pd.DataFrame | None,
-) -> Screened:
-    """Hold one day of one asset against its suite, with limits from its recent past."""
-    parameters = _parameters(services, asset, day, recent)
-    return services.contracts.screen(asset, frame, parameters=parameters, known_keys=known_keys)
+    known_keys: Path | None,
+) -> ScreenedFile:
+    """Hold one day of one asset against its suite, with limits from its recent past; the rows go beside ``path``."""
+    return screen_file(
+        services.contracts,
+        asset,
+        path,
+        key=services.settings.task.key,
+        parameters={"day": day.isoformat(), **services.contracts.baselines(asset, recent, day=day)},
+        folder=path.parent,
+        rows_at_once=services.settings.screen.rows_at_once,
+        known_keys=known_keys,
+    )
 
 
-def _parameters(services: Services, asset: Asset, day: date, recent: Sequence[DayProfile]) -> dict[str, object]:
-    return {"day": day.isoformat(), **services.contracts.baselines(asset, recent, day=day)}
-
-
-def keep(services: Services, asset: Asset, day: date, frame: pd.DataFrame, screened: Screened) -> AssetScreening:
+def keep(services: Services, asset: Asset, day: date, path: Path, found: ScreenedFile) -> AssetScreening:
     """Keep the report, and whatever was set aside, and say where they are.
 
     A refused table is kept as it came, so that nothing is lost.
     """
-    aside = services.shelf(f"quarantine/{asset}/day={day}")
-    if screened.refused:
-        aside.write_table("partition.parquet", frame)
-    if len(screened.quarantined):
-        aside.write_table("rows.parquet", screened.quarantined)
-    return _keep_report(services, asset, day, screened)
-
-
-def _keep_files(services: Services, asset: Asset, day: date, path: Path, found: ScreenedFile) -> AssetScreening:
-    """Do what `keep` does, of a table in a file."""
-    aside = services.shelf(f"quarantine/{asset}/day={day}")
-    if found.said.refused:
-        aside.write_file("partition.parquet", path)
-    if found.quarantined is not None:
-        aside.write_file("rows.parquet", found.quarantined)
-    return _keep_report(services, asset, day, found.said)
-
-
-def _keep_report(services: Services, asset: Asset, day: date, screened: Screened) -> AssetScreening:
+    screened = found.said
     shelf, aside = (services.shelf(f"{folder}/{asset}/day={day}") for folder in ("validation", "quarantine"))
     report_uri = shelf.write_text("report.html", screened.html)
     shelf.write_json("result.json", screened.result)
     if screened.refused:
+        aside.write_file("partition.parquet", path)
         report_uri = aside.write_text("report.html", screened.html)
+    if found.quarantined is not None:
+        aside.write_file("rows.parquet", found.quarantined)
     rows, bad = screened.result["rows"], screened.result["quarantined_rows"]
     return AssetScreening(
         asset=asset,

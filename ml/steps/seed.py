@@ -14,16 +14,15 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ml.adapters.contracts import profile
-from ml.adapters.workspace import write_parquet
 from ml.core.contracts import DayProfile
 from ml.core.features import days_between
 from ml.errors import DataRejected, MissingArtifact
+from ml.records import Asset
 from ml.settings import Settings
 from ml.steps import screen
 from ml.steps.command import execute, iso_day, parser
+from ml.steps.land import fetch
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
@@ -43,23 +42,18 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
     services.registry.create()
     known = {asset: set(services.registry.days(asset)) for asset in ("inputs", "labels")}
     labelled_until = last_day - timedelta(days=settings.task.label_delay_days)
-    keys: dict[date, pd.DataFrame] = {}
     refused: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         batch = _Batch(services, settings, Path(folder))
         for number, day in enumerate(days_between(first_day, last_day), start=1):
-            if day not in known["inputs"]:
-                accepted = batch.land("inputs", day, None)
-                if accepted is None:
-                    refused.append(f"inputs of {day}")
-                    continue
-                keys[day] = accepted[list(settings.task.key)]
+            if day not in known["inputs"] and not batch.land("inputs", day, None):
+                refused.append(f"inputs of {day}")
+                continue
             if day not in known["labels"] and day <= labelled_until:
-                of_day = keys.pop(day, None)
-                if of_day is None:
-                    path = services.registry.open("inputs", first_day=day, last_day=day)[day]
-                    of_day = pd.read_parquet(path, columns=list(settings.task.key))
-                if batch.land("labels", day, of_day) is None:
+                inputs = batch.files.get(("inputs", day))
+                if inputs is None:
+                    inputs = services.registry.open("inputs", first_day=day, last_day=day)[day]
+                if not batch.land("labels", day, inputs):
                     refused.append(f"labels of {day}")
             if number % REPORT_EVERY_DAYS == 0:
                 sys.stderr.write(f"history: {number} days checked, {batch.rows:,} rows\n")
@@ -88,33 +82,28 @@ class _Batch:
         self.profiles: dict[str, dict[date, DayProfile]] = {"inputs": {}, "labels": {}}
         self.rows = 0
 
-    def land(self, asset: screen.Asset, day: date, known_keys: pd.DataFrame | None) -> pd.DataFrame | None:
-        """Fetch one day and `add` it; None if the source has none, or none that can be read."""
-        fetch = self.services.source.inputs if asset == "inputs" else self.services.source.labels
-        try:
-            frame = fetch(day)
-        except (DataRejected, MissingArtifact) as err:
-            sys.stderr.write(f"history: {asset} of {day} left out: {err}\n")
-            return None
-        return self.add(asset, day, frame, known_keys)
-
-    def add(
-        self, asset: screen.Asset, day: date, frame: pd.DataFrame, known_keys: pd.DataFrame | None
-    ) -> pd.DataFrame | None:
-        """Screen one day and keep it for the commit; None if it was refused."""
-        oldest = day - timedelta(days=self.settings.screen.recent_days)
-        recent = [p for known, p in self.profiles[asset].items() if oldest <= known < day]
-        screened = screen.screen_table(self.services, asset, day, frame, recent=recent, known_keys=known_keys)
-        result = screen.keep(self.services, asset, day, frame, screened)
-        if screened.refused:
-            sys.stderr.write(f"history: {asset} of {day} refused: {screened.reason} ({result.report_uri})\n")
-            return None
+    def land(self, asset: Asset, day: date, known_keys: Path | None) -> bool:
+        """Fetch one day, screen it and keep it for the commit; False if there is none, or it was refused."""
         path = self.folder / f"{asset}-{day}.parquet"
-        write_parquet(screened.accepted, path)
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            landed = Path(folder) / "landed.parquet"
+            try:
+                fetch(asset, day, landed, self.services)
+            except (DataRejected, MissingArtifact) as err:
+                sys.stderr.write(f"history: {asset} of {day} left out: {err}\n")
+                return False
+            oldest = day - timedelta(days=self.settings.screen.recent_days)
+            recent = [p for known, p in self.profiles[asset].items() if oldest <= known < day]
+            found = screen.screen_day(self.services, asset, day, landed, recent=recent, known_keys=known_keys)
+            result = screen.keep(self.services, asset, day, landed, found)
+            if found.accepted is None:
+                sys.stderr.write(f"history: {asset} of {day} refused: {found.said.reason} ({result.report_uri})\n")
+                return False
+            found.accepted.rename(path)
         self.files[asset, day] = path
         self.profiles[asset][day] = profile(path, day=day)
-        self.rows += len(screened.accepted) if asset == "inputs" else 0
-        return screened.accepted
+        self.rows += result.accepted_rows if asset == "inputs" else 0
+        return True
 
 
 def main(argv: list[str] | None = None) -> int:

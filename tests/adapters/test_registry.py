@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ml.adapters.registry import Asset, DataRegistry, git
+from ml.adapters.registry import DataRegistry, git
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.records import Asset
 
 DAY = date(2013, 4, 1)
 Write = Callable[[str], Path]

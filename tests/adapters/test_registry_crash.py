@@ -17,8 +17,9 @@ from typing import Any, Literal
 import pytest
 
 from ml.adapters import registry as registry_module
-from ml.adapters.registry import Asset, DataRegistry, git
+from ml.adapters.registry import DataRegistry, git
 from ml.adapters.registry.store import Store
+from ml.records import Asset
 
 DAY = date(2013, 4, 1)
 STEPS: dict[str, tuple[Any, str]] = {

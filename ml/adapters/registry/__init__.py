@@ -28,7 +28,6 @@ from ml.adapters.registry.layout import EMBEDDED_CONFIG, first_files, recorded_r
 from ml.adapters.registry.manifest import (
     ASSETS,
     MANIFEST,
-    Asset,
     Entries,
     Entry,
     day_of,
@@ -42,7 +41,7 @@ from ml.adapters.registry.manifest import (
 )
 from ml.adapters.registry.store import Store, in_threads
 from ml.errors import MissingArtifact, SettingsError, Unavailable
-from ml.records import DataVersion, DayFile
+from ml.records import Asset, DataVersion, DayFile
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from dvc_data.hashfile.hash_info import HashInfo
@@ -24,8 +24,8 @@ from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 
 from ml.errors import EvergreenError
+from ml.records import Asset
 
-Asset = Literal["inputs", "labels"]
 ASSETS: tuple[Asset, ...] = ("inputs", "labels")
 MANIFEST = "manifest.csv"
 HEADER = ("file", "md5", "bytes")

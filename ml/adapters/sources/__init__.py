@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
+
+from ml.records import Asset
 
 ASSETS = ("inputs", "labels")
 
@@ -37,7 +39,7 @@ class Source(Protocol):
 class LargeSource(Protocol):
     """What a source can do besides if its days may be larger than memory."""
 
-    def write(self, asset: Literal["inputs", "labels"], day: date, target: Path, *, rows_at_once: int) -> None:
+    def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
         """Write the table that `Source.inputs` or `Source.labels` gives to a Parquet file; raises as they do.
 
         Memory holds no more than ``rows_at_once`` rows where the source can be read in parts.

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ml import settings
 from ml.adapters.sources.tables import DAY, check_pattern, copy_parquet, format_of, is_larger, read_table
 from ml.adapters.workspace import write_parquet
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.records import Asset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class DatedFiles:
         """Read the day's file of labels, as `inputs` does."""
         return _read(self.labels_pattern, "source.labels", day)
 
-    def write(self, asset: Literal["inputs", "labels"], day: date, target: Path, *, rows_at_once: int) -> None:
+    def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
         """Write a day's table to a Parquet file; a Parquet source of more than ``rows_at_once`` rows in batches."""
         pattern = self.inputs_pattern if asset == "inputs" else self.labels_pattern
         key = f"source.{asset}"

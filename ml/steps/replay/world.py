@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,12 @@ from ml.adapters.workspace import Workspace
 from ml.core.contracts import DayProfile
 from ml.core.features import add_history, days_between, join_labels, lookback_days
 from ml.errors import MissingArtifact
+from ml.records import Asset
 from ml.settings import HistoryFeature, Settings
 from ml.steps.land import label_days
 from ml.steps.replay.screening import Kept, Screens
 
 logger = logging.getLogger(__name__)
-Asset = Literal["inputs", "labels"]
 Progress = Callable[[int], None]
 
 
