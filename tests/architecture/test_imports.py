@@ -19,7 +19,7 @@ DOORS = {
     "dvc_data": ("ml/adapters/registry/manifest.py",),
     "evidently": ("ml/adapters/drift.py",),
     "fastapi": ("plugins/evergreen/page.py",),
-    "great_expectations": ("ml/adapters/contracts.py",),
+    "great_expectations": ("ml/adapters/contract_suite.py", "ml/adapters/contract_judge.py"),
     "jinja2": (
         "ml/adapters/backtest_report.py",
         "ml/adapters/card.py",
@@ -31,7 +31,7 @@ DOORS = {
     "optuna": ("ml/adapters/search.py",),
     "psutil": ("embedded/*.py",),
     "pyarrow": (
-        "ml/adapters/contracts.py",
+        "ml/adapters/contract_files.py",
         "ml/adapters/rows.py",
         "ml/adapters/tallies.py",
         "ml/adapters/sources/tables.py",
