@@ -120,7 +120,7 @@ class Screen(Section):
     min_recent_days: int = Field(default=7, ge=1)
     row_count_ratio: tuple[float, float] = (0.5, 2.0)
     null_share_margin: Share = 0.1
-    rows_at_once: int = Field(default=524_288, ge=1)
+    rows_at_once: int = Field(default=262_144, ge=1)
 
     @model_validator(mode="after")
     def _ordered_ratio(self) -> Screen:

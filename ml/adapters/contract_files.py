@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ from ml.adapters.contract_report import render
 from ml.adapters.contract_suite import Entry
 from ml.adapters.contracts import Contracts, Screened
 from ml.adapters.workspace import write_parquet
-from ml.core.contracts import Failure, counted, refusal, split
+from ml.core.contracts import Failure, counted, reasons_of, refusal
 
 logger = logging.getLogger(__name__)
 WORST_FIRST = ("unmet", "not evaluated", "met")
@@ -78,6 +78,9 @@ OF_EACH_ROW = frozenset(
 
 OF_ALL_ROWS = frozenset({"expect_table_row_count_to_be_between", "expect_table_row_count_to_equal"})
 """Of the expectations that name no column, those that any one column of the whole day answers."""
+
+OF_NULLS = frozenset({"expect_column_proportion_of_non_null_values_to_be_between"})
+"""What depends on how many values are null, and on nothing else of a column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,51 +165,71 @@ def _in_parts(
     number = rows.count_rows(path)
     shared = rows.share_out(path, key, parts, folder / "shared")
     known = rows.share_out(known_keys, key, parts, folder / "known", columns=key) if known_keys else [None] * parts
-
-    outcomes: dict[int, list[Outcome]] = {entry.number: [] for entry in suite}
-    obstacles: list[Failure] = []
-    is_bad = np.zeros(number, dtype=bool)
-    covered = wanted = 0
-    matched = False
+    found = _Found({entry.number: [] for entry in suite}, np.zeros(number, dtype=bool))
     aside = folder / "quarantined.parquet"
-    schema = rows.types_of(path)
-    with rows.RowGroups(aside, schema.append(pa.field("reasons", pa.string()))) as quarantine:
+    with rows.RowGroups(aside, rows.types_of(path).append(pa.field("reasons", pa.string()))) as quarantine:
         for mine, theirs in zip(shared, known, strict=True):
-            table = pq.read_table(mine)
-            positions, table = table[rows.POSITION].to_numpy(), table.drop_columns([rows.POSITION])
-            frame = table.to_pandas()
-            keys = None if theirs is None else match_keys(frame, pq.read_table(theirs).to_pandas()[list(key)])
-            if keys is not None:
-                covered, wanted, matched = covered + keys.covered, wanted + keys.wanted, keys.known is not None
-            if frame.empty:
-                continue
-            said, in_the_way = judge(by_parts, frame, parameters, keys)
-            failures = [*in_the_way, *(failure for outcome in said for failure in outcome.failures)]
-            bad = np.array(sorted({position for failure in failures for position in failure.positions}), dtype=np.int64)
-            is_bad[positions[bad]] = True
-            reasons = pa.array(split(frame, failures)[1]["reasons"], pa.string())
-            quarantine.write(table.take(pa.array(bad)).append_column("reasons", reasons))
-            obstacles += in_the_way
-            for outcome in said:
-                outcomes[outcome.entry.number].append(replace(outcome, failures=_without_positions(outcome.failures)))
+            quarantine.write(_one_part(found, by_parts, mine, theirs, key, parameters))
+            pa.default_memory_pool().release_unused()
     for entry in (entry for entry in suite if entry not in by_parts):
         if "input_coverage" in entry.columns:
-            match = KeyMatch(tuple(key), np.ones(1, dtype=bool), covered, wanted) if matched else None
-            outcomes[entry.number].append(_of_coverage(entry, match, parameters))
+            match = KeyMatch(tuple(key), np.ones(1, dtype=bool), found.covered, found.wanted) if found.matched else None
+            found.outcomes[entry.number].append(_of_coverage(entry, match, parameters))
         else:
-            outcome, in_the_way = _of_whole_columns(entry, suite, path, parameters)
-            outcomes[entry.number].append(outcome)
-            obstacles += in_the_way
+            found.add(*_of_whole_columns(entry, suite, path, parameters))
 
-    merged = [_together(outcomes[entry.number]) for entry in suite]
-    failures = [*merge(obstacles), *(failure for outcome in merged for failure in outcome.failures)]
-    bad_rows = int(is_bad.sum())
+    merged = [_together(found.outcomes[entry.number]) for entry in suite]
+    failures = [*merge(found.obstacles), *(failure for outcome in merged for failure in outcome.failures)]
+    bad_rows = int(found.is_bad.sum())
     reason = refusal(failures, rows=number, bad_rows=bad_rows, max_bad_share=contracts.settings.max_quarantined_share)
     result = result_of(asset, (number - bad_rows, bad_rows), merged, failures, reason=reason, parameters=parameters)
     nothing = pd.DataFrame()
     screened = Screened(nothing, nothing, tuple(failures), bool(reason), reason, render(result), result)
-    accepted = None if reason else _without(path, is_bad, folder / "accepted.parquet")
+    accepted = None if reason else _without(path, found.is_bad, folder / "accepted.parquet")
     return ScreenedFile(screened, accepted, aside if bad_rows else None)
+
+
+@dataclass
+class _Found:
+    """What is known after some parts; ``outcomes`` by the number of the expectation, ``is_bad`` by row."""
+
+    outcomes: dict[int, list[Outcome]]
+    is_bad: np.ndarray
+    obstacles: list[Failure] = field(default_factory=list)
+    covered: int = 0
+    wanted: int = 0
+    matched: bool = False
+
+    def add(self, outcomes: Sequence[Outcome], obstacles: Sequence[Failure]) -> None:
+        """Add what was said of some rows, without their positions, which are of no other part."""
+        self.obstacles += obstacles
+        for outcome in outcomes:
+            failures = tuple(replace(failure, positions=()) for failure in outcome.failures)
+            self.outcomes[outcome.entry.number].append(replace(outcome, failures=failures))
+
+
+def _one_part(
+    found: _Found,
+    entries: Sequence[Entry],
+    mine: Path,
+    theirs: Path | None,
+    key: Sequence[str],
+    parameters: Mapping[str, object],
+) -> pa.Table:
+    """Judge one part, and give its bad rows with their reasons."""
+    table = pq.read_table(mine)
+    positions, table = table[rows.POSITION].to_numpy(), table.drop_columns([rows.POSITION])
+    frame = table.to_pandas()
+    keys = None if theirs is None else match_keys(frame, pd.read_parquet(theirs, columns=list(key)))
+    if keys is not None:
+        found.covered, found.wanted = found.covered + keys.covered, found.wanted + keys.wanted
+        found.matched = keys.known is not None
+    outcomes, obstacles = judge(entries, frame, parameters, keys) if len(frame) else ([], [])
+    reasons = reasons_of([*obstacles, *(failure for outcome in outcomes for failure in outcome.failures)])
+    bad = np.array(list(reasons), dtype=np.int64)
+    found.is_bad[positions[bad]] = True
+    found.add(outcomes, obstacles)
+    return table.take(pa.array(bad)).append_column("reasons", pa.array(list(reasons.values()), pa.string()))
 
 
 def _by_parts(entry: Entry, key: Sequence[str]) -> bool:
@@ -225,14 +248,24 @@ def _of_coverage(entry: Entry, keys: KeyMatch | None, parameters: Mapping[str, o
 
 def _of_whole_columns(
     entry: Entry, suite: Sequence[Entry], path: Path, parameters: Mapping[str, object]
-) -> tuple[Outcome, list[Failure]]:
+) -> tuple[list[Outcome], list[Failure]]:
     """Ask an expectation of its columns of the whole day, and whether they are of their types."""
     there = pq.read_schema(path).names
     columns = [column for column in entry.columns if column in there] or there[:1]
-    frame = pd.read_parquet(path, columns=columns)
     types = [each for each in suite if each.type in TYPE_EXPECTATIONS and set(each.columns) <= set(columns)]
-    said, obstacles = judge([*types, entry], frame, parameters, None)
-    return replace(said[-1], failures=_without_positions(said[-1].failures)), obstacles
+    if entry.type in OF_ALL_ROWS or (entry.type in OF_NULLS and set(entry.columns) <= set(columns)):
+        frame, types = _nulls_like(path, columns[0]), []
+    else:
+        frame = pd.read_parquet(path, columns=columns)
+    outcomes, obstacles = judge([*types, entry], frame, parameters, None)
+    return outcomes[-1:], obstacles
+
+
+def _nulls_like(path: Path, column: str) -> pd.DataFrame:
+    """Give two bytes for each row, with as many nulls as a column has: all that some expectations look at."""
+    values = np.zeros(rows.count_rows(path), dtype=np.float16)
+    values[: rows.null_counts(path)[column]] = np.nan
+    return pd.DataFrame({column: values})
 
 
 def _together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -254,10 +287,6 @@ def merge(failures: Sequence[Failure]) -> tuple[Failure, ...]:
         examples = tuple(dict.fromkeys([*(before.examples if before else ()), *each.examples]))[:EXAMPLES]
         found[same] = replace(each, unexpected_rows=bad, examples=examples, positions=())
     return tuple(found.values())
-
-
-def _without_positions(failures: Sequence[Failure]) -> tuple[Failure, ...]:
-    return tuple(replace(failure, positions=()) for failure in failures)
 
 
 def _without(path: Path, is_bad: np.ndarray, target: Path) -> Path:

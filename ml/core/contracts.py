@@ -187,15 +187,20 @@ def split(frame: pd.DataFrame, failures: Sequence[Failure]) -> tuple[pd.DataFram
         Accepted rows (the columns of ``frame``) and quarantined rows (those and ``reasons``), each in
         the order of ``frame`` and numbered from 0.
     """
+    reasons = reasons_of(failures)
+    bad = list(reasons)
+    kept = frame.reset_index(drop=True)
+    quarantined = kept.loc[bad].assign(reasons=pd.Series(list(reasons.values()), index=bad, dtype="str"))
+    return kept.drop(index=bad).reset_index(drop=True), quarantined.reset_index(drop=True)
+
+
+def reasons_of(failures: Sequence[Failure]) -> dict[int, str]:
+    """Say of each bad row, by its number and in their order, everything that is wrong with it."""
     reasons: dict[int, list[str]] = {}
     for failure in failures:
         for position in failure.positions:
             reasons.setdefault(position, []).append(failure.message)
-    bad = sorted(reasons)
-    kept = frame.reset_index(drop=True)
-    why = pd.Series(["; ".join(reasons[i]) for i in bad], index=bad, dtype="str")
-    quarantined = kept.loc[bad].assign(reasons=why)
-    return kept.drop(index=bad).reset_index(drop=True), quarantined.reset_index(drop=True)
+    return {position: "; ".join(reasons[position]) for position in sorted(reasons)}
 
 
 def refusal(failures: Sequence[Failure], *, rows: int, bad_rows: int, max_bad_share: float) -> str:

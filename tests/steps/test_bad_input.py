@@ -19,7 +19,7 @@ from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
 
 DEMO = DemoSource(replay=False)
 DAY_AFTER = NEXT_DAY + timedelta(days=1)
-WHOLE, IN_PARTS = 524_288, 300
+WHOLE, IN_PARTS = 262_144, 300
 """Rows screened at once: more than the demo's days have, and a third of one."""
 Break = Callable[[pd.DataFrame], pd.DataFrame]
 
