@@ -39,6 +39,9 @@ from ml.adapters.workspace import write_parquet
 from ml.core.contracts import Failure, counted, reasons_of, refusal
 
 logger = logging.getLogger(__name__)
+MOST_PARTS = 500
+"""So many files are open at once; of a day with more than as many times ``rows_at_once`` rows the parts are larger."""
+
 WORST_FIRST = ("unmet", "not evaluated", "met")
 OF_THE_SCHEMA = frozenset(
     {
@@ -119,8 +122,8 @@ def screen_file(
     """Say which rows of a file may go on, and whether any may; they are written to ``folder``.
 
     A file of up to ``rows_at_once`` rows is screened whole, as is one whose suite has an `obstacle_to_parts`. Of a
-    larger one memory holds about so many rows, two bytes for each row, and one column at a time for what is asked of a
-    column as a whole; the verdict is the same. A key that most rows share defeats this: its rows come together.
+    larger one memory holds about so many rows, three bytes for each row, and one column at a time for what is asked of
+    a column as a whole; the verdict is the same. A key that most rows share defeats this: its rows come together.
 
     Parameters
     ----------
@@ -134,7 +137,8 @@ def screen_file(
         A file with the columns ``key`` of the inputs that this table should speak of; see `Contracts.screen`.
     """
     number = rows.count_rows(path)
-    parts = -(-max(number, rows.count_rows(known_keys) if known_keys else 0) // rows_at_once)
+    most = max(number, rows.count_rows(known_keys) if known_keys else 0)
+    parts = min(-(-most // rows_at_once), MOST_PARTS)
     obstacle = obstacle_to_parts(contracts.suite(asset), key) if parts > 1 else None
     if obstacle:
         logger.warning("%s can be asked only of the whole table: all of %s is held in memory", obstacle, asset)

@@ -326,8 +326,8 @@ def share_out(
             first += batch.num_rows
             share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
             numbered = batch.select(names).append_column(POSITION, pa.array(positions)).cast(schema)
-            for number, writer in enumerate(writers):
-                writer.write_table(numbered.filter(pa.array(share == number)))
+            for number in np.unique(share):
+                writers[number].write_table(numbered.filter(pa.array(share == number)))
     return files
 
 

@@ -13,6 +13,7 @@ from datetime import date
 import pandas as pd
 
 from ml.adapters import code
+from ml.adapters.rows import types_of
 from ml.core import history, windows
 from ml.core.features import join_labels, lookback_days
 from ml.errors import SettingsError
@@ -116,8 +117,8 @@ def _rows(
     )
     parts, columns = [], set()
     for day in days:
-        outcomes = pd.read_parquet(labels[day])
-        columns |= set(map(str, outcomes.columns))
+        outcomes = pd.read_parquet(labels[day], columns=[*key, target])
+        columns |= set(types_of(labels[day]).names)
         parts.append(join_labels(pd.read_parquet(inputs[day]), outcomes, key=key, target=target))
     return pd.concat(parts, ignore_index=True), tuple(sorted(columns))
 
