@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -27,22 +27,22 @@ def handler(port: int, prefix: str) -> type[BaseHTTPRequestHandler]:
                 return
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             asked = {name: value for name, value in self.headers.items() if name.lower() not in OF_THE_CONNECTION}
-            behind = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-            try:
-                behind.request(self.command, self.path, body or None, asked)
-                answer = behind.getresponse()
-                content = answer.read()
-            except (OSError, http.client.HTTPException) as err:
-                self.send_error(502, f"nothing answers behind the proxy: {err}")
-                return
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in OF_THE_CONNECTION:
-                    self.send_header(name, value)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-            behind.close()
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as behind:
+                try:
+                    behind.request(self.command, self.path, body or None, asked)
+                    answer = behind.getresponse()
+                    content = answer.read()
+                except (OSError, http.client.HTTPException) as err:
+                    self.send_error(502, f"nothing answers behind the proxy: {err}")
+                    return
+            with suppress(BrokenPipeError, ConnectionResetError):  # a browser that goes to another page hangs up
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in OF_THE_CONNECTION:
+                        self.send_header(name, value)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = hand_on
 
