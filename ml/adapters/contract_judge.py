@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any, Literal
 
 import great_expectations as gx
@@ -22,6 +23,9 @@ from ml.errors import SettingsError
 EXAMPLES = 5
 TYPE_EXPECTATIONS = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
 UNIQUE_EXPECTATIONS = ("expect_compound_columns_to_be_unique", "expect_column_values_to_be_unique")
+ONE_AT_A_TIME = Lock()
+"""Great Expectations' engine knows one active batch: another thread would change what the first is asked about."""
+
 RESULT_FORMAT = {
     "result_format": "COMPLETE",
     "exclude_unexpected_values": True,
@@ -135,8 +139,9 @@ def evaluate(entries: Sequence[Entry], frame: pd.DataFrame, parameters: Mapping[
         return {}
     suite = ExpectationSuite(name="suite", expectations=[e.expectation for e in entries])
     try:
-        batch = _batch_definition().get_batch({"dataframe": frame})
-        ran = batch.validate(suite, result_format=RESULT_FORMAT, expectation_parameters=dict(parameters))
+        with ONE_AT_A_TIME:
+            batch = _batch_definition().get_batch({"dataframe": frame})
+            ran = batch.validate(suite, result_format=RESULT_FORMAT, expectation_parameters=dict(parameters))
     except SuiteParameterError as err:
         raise SettingsError(
             f"{entries[0].origin}: {one_line(err)}; correct the name, or pass it; "

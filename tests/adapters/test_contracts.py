@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -83,6 +84,14 @@ class TestInputs:
         pd.testing.assert_frame_equal(screened.accepted, before.reset_index(drop=True))
         pd.testing.assert_frame_equal(inputs, before)
         assert screened.quarantined.empty
+
+    def test_threads_that_judge_at_once_do_not_mix_their_tables(
+        self, screen_inputs: Judge, inputs: pd.DataFrame
+    ) -> None:
+        tables = [inputs.head(600 + 20 * number) for number in range(8)]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(screen_inputs, tables))
+        assert [(len(each.accepted), each.reason) for each in found] == [(len(table), "") for table in tables]
 
     def test_the_same_day_gives_the_same_report_twice(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         assert screen_inputs(inputs).html == screen_inputs(inputs).html
