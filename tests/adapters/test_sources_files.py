@@ -448,3 +448,9 @@ def test_a_time_of_day_among_the_days_of_a_large_parquet_is_rejected_too(tmp_pat
     frame.to_parquet(tmp_path / f"inputs-{DAY}.parquet")
     with pytest.raises(DataRejected, match="has a time of day in column day"):
         _source(tmp_path, "parquet").write("inputs", DAY, tmp_path / "copy.parquet", rows_at_once=1)
+
+
+def test_a_disk_without_room_is_not_the_sources_fault(tmp_path: Path) -> None:
+    INPUTS.to_parquet(tmp_path / f"inputs-{DAY}.parquet")
+    with pytest.raises(OSError, match="No space left on device"):
+        _source(tmp_path, "parquet").write("inputs", DAY, Path("/dev/full"), rows_at_once=1)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
@@ -100,12 +101,10 @@ def read_table(content: bytes, table_format: TableFormat, *, origin: str) -> pd.
 
 
 def _read_parquet(content: bytes, origin: str) -> pd.DataFrame:
-    try:
+    with _reading(origin):
         arrow = parquet.read_table(pa.BufferReader(content))
         arrow.validate(full=True)  # or text that is no UTF-8 fails much later, and without a name
         table: pd.DataFrame = arrow.to_pandas()
-    except NO_WHOLE_PARQUET as err:
-        raise _no_whole_parquet(origin, err) from err
     # A frame that was written with its key as index has the key there, not among its columns.
     named: list[Hashable] = [name for name in table.index.names if name is not None]
     return table.reset_index(level=named).reset_index(drop=True) if named else table.reset_index(drop=True)
@@ -141,16 +140,24 @@ def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
     if not all(_is_plain(found.field(name).type) for name in names):
         return False
     _check_names(names, origin)
-    try:
+    with _reading(origin):
         with_nulls = {name for name, count in null_counts(path).items() if count}
-        schema = pa.schema([(name, _landed_type(name, found.field(name).type, with_nulls)) for name in names])
-        with RowGroups(target, schema) as landed:
-            for batch in batches(path, BATCH_ROWS, columns=names):
-                batch.validate(full=True)
-                landed.write(pa.table({name: _landed(batch[name], schema.field(name), origin) for name in names}))
-    except NO_WHOLE_PARQUET as err:
-        raise _no_whole_parquet(origin, err) from err
+    schema = pa.schema([(name, _landed_type(name, found.field(name).type, with_nulls)) for name in names])
+    with RowGroups(target, schema) as landed:
+        for table in _landed_batches(path, schema, origin):
+            landed.write(table)
     return True
+
+
+def _landed_batches(path: Path, schema: pa.Schema, origin: str) -> Iterator[pa.Table]:
+    read = batches(path, BATCH_ROWS, columns=schema.names)
+    while True:
+        with _reading(origin):
+            if (batch := next(read, None)) is None:
+                return
+            batch.validate(full=True)
+            table = pa.table({name: _landed(batch[name], schema.field(name), origin) for name in schema.names})
+        yield table
 
 
 def _columns_in_order(schema: pa.Schema) -> list[str]:
@@ -181,11 +188,16 @@ def _landed(column: pa.ChunkedArray, field: pa.Field, origin: str) -> pa.Chunked
     return column.cast(field.type, safe=False)
 
 
-def _no_whole_parquet(origin: str, err: Exception) -> DataRejected:
-    return DataRejected(
-        f"{origin} is no whole Parquet file ({_first_line(err)}); {WRITE_AGAIN}, "
-        "and write under another name and rename, so that half a file is never seen"
-    )
+@contextmanager
+def _reading(origin: str) -> Iterator[None]:
+    """Say of what goes wrong that the file is none, or is damaged."""
+    try:
+        yield
+    except NO_WHOLE_PARQUET as err:
+        raise DataRejected(
+            f"{origin} is no whole Parquet file ({_first_line(err)}); {WRITE_AGAIN}, "
+            "and write under another name and rename, so that half a file is never seen"
+        ) from err
 
 
 def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
