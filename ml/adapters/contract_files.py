@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 
 from ml.adapters import rows
 from ml.adapters.contract_judge import (
-    EXAMPLES,
     TYPE_EXPECTATIONS,
     UNIQUE_EXPECTATIONS,
     KeyMatch,
@@ -29,6 +28,8 @@ from ml.adapters.contract_judge import (
     evaluate,
     judge,
     match_keys,
+    merge_failures,
+    merge_outcomes,
     outcome_of,
     result_of,
 )
@@ -36,13 +37,12 @@ from ml.adapters.contract_report import render
 from ml.adapters.contract_suite import Entry
 from ml.adapters.contracts import Contracts, Screened
 from ml.adapters.workspace import write_parquet
-from ml.core.contracts import Failure, counted, reasons_of, refusal
+from ml.core.contracts import Failure, reasons_of, refusal
 
 logger = logging.getLogger(__name__)
 MOST_PARTS = 500
 """So many files are open at once; of a day with more than as many times ``rows_at_once`` rows the parts are larger."""
 
-WORST_FIRST = ("unmet", "not evaluated", "met")
 OF_THE_SCHEMA = frozenset(
     {
         "expect_column_to_exist",
@@ -182,8 +182,8 @@ def _in_parts(
         else:
             found.add(*_of_whole_columns(entry, suite, path, parameters))
 
-    merged = [_together(found.outcomes[entry.number]) for entry in suite]
-    failures = [*merge(found.obstacles), *(failure for outcome in merged for failure in outcome.failures)]
+    merged = [merge_outcomes(found.outcomes[entry.number]) for entry in suite]
+    failures = [*merge_failures(found.obstacles), *(failure for outcome in merged for failure in outcome.failures)]
     bad_rows = int(found.is_bad.sum())
     reason = refusal(failures, rows=number, bad_rows=bad_rows, max_bad_share=contracts.settings.max_quarantined_share)
     result = result_of(asset, (number - bad_rows, bad_rows), merged, failures, reason=reason, parameters=parameters)
@@ -270,27 +270,6 @@ def _nulls_like(path: Path, column: str) -> pd.DataFrame:
     values = np.zeros(rows.count_rows(path), dtype=np.float16)
     values[: rows.null_counts(path)[column]] = np.nan
     return pd.DataFrame({column: values})
-
-
-def _together(outcomes: Sequence[Outcome]) -> Outcome:
-    """Make one outcome of what became of an expectation in each part."""
-    worst = min(outcomes, key=lambda outcome: WORST_FIRST.index(outcome.status))
-    bad_rows = sum(outcome.bad_rows for outcome in outcomes)
-    failures = merge([failure for outcome in outcomes for failure in outcome.failures])
-    observed = f"bad: {counted(bad_rows)}" if bad_rows else worst.observed
-    return replace(worst, failures=failures, bad_rows=bad_rows, observed=observed)
-
-
-def merge(failures: Sequence[Failure]) -> tuple[Failure, ...]:
-    """Say once what broke in several parts, with the rows of all, but not which ones."""
-    found: dict[tuple[str, str | None, str, str], Failure] = {}
-    for each in failures:
-        same = (each.expectation, each.column, each.level, each.message)
-        before = found.get(same)
-        bad = each.unexpected_rows + (before.unexpected_rows if before else 0)
-        examples = tuple(dict.fromkeys([*(before.examples if before else ()), *each.examples]))[:EXAMPLES]
-        found[same] = replace(each, unexpected_rows=bad, examples=examples, positions=())
-    return tuple(found.values())
 
 
 def _without(path: Path, is_bad: np.ndarray, target: Path) -> Path:

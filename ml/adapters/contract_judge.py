@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from ml.core.contracts import Failure, counted, spare_exact_copies
 from ml.errors import SettingsError
 
 EXAMPLES = 5
+WORST_FIRST = ("unmet", "not evaluated", "met")
 TYPE_EXPECTATIONS = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
 UNIQUE_EXPECTATIONS = ("expect_compound_columns_to_be_unique", "expect_column_values_to_be_unique")
 ONE_AT_A_TIME = Lock()
@@ -220,6 +221,27 @@ def _examples(entry: Entry, frame: pd.DataFrame, positions: Sequence[int]) -> tu
     columns = [c for c in entry.columns if c in frame] or list(frame.columns)
     rows = frame.loc[list(positions[:200]), columns].itertuples(index=False, name=None)
     return tuple(dict.fromkeys(" ".join(value(v) for v in row) for row in rows))[:EXAMPLES]
+
+
+def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
+    """Make one outcome of what became of an expectation in each part."""
+    worst = min(outcomes, key=lambda outcome: WORST_FIRST.index(outcome.status))
+    bad_rows = sum(outcome.bad_rows for outcome in outcomes)
+    failures = merge_failures([failure for outcome in outcomes for failure in outcome.failures])
+    observed = f"bad: {counted(bad_rows)}" if bad_rows else worst.observed
+    return replace(worst, failures=failures, bad_rows=bad_rows, observed=observed)
+
+
+def merge_failures(failures: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Say once what broke in several parts, with the rows of all, but not which ones."""
+    found: dict[tuple[str, str | None, str, str], Failure] = {}
+    for each in failures:
+        same = (each.expectation, each.column, each.level, each.message)
+        before = found.get(same)
+        bad = each.unexpected_rows + (before.unexpected_rows if before else 0)
+        examples = tuple(dict.fromkeys([*(before.examples if before else ()), *each.examples]))[:EXAMPLES]
+        found[same] = replace(each, unexpected_rows=bad, examples=examples, positions=())
+    return tuple(found.values())
 
 
 def result_of(

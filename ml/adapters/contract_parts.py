@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ml.adapters.contract_files import WORST_FIRST, merge
+from ml.adapters.contract_judge import WORST_FIRST, merge_failures
 from ml.adapters.contract_report import render
 from ml.adapters.contracts import Contracts, Screened
 from ml.core.contracts import Failure, refusal
@@ -44,7 +44,7 @@ def screen_parts(
 
 
 def _together(failures: Sequence[Failure], results: Sequence[dict[str, Any]], contracts: Contracts) -> Screened:
-    merged = merge(failures)
+    merged = merge_failures(failures)
     counts = {name: sum(result[name] for result in results) for name in ("rows", "accepted_rows", "quarantined_rows")}
     reason = refusal(
         merged,
