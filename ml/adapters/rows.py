@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import date
@@ -82,6 +83,11 @@ def thinned(path: Path, columns: Sequence[str], *, key: Sequence[str], share: fl
     parts = [in_share(batch, key, share).select(names).to_pandas() for batch in read]
     found: pd.DataFrame = pd.concat(parts or [pd.DataFrame(columns=names)], ignore_index=True)
     return found
+
+
+def share_within(files: Iterable[Path], rows: int) -> float:
+    """Give the share of keys with which `thinned` reads about ``rows`` rows of some files; 1 or more if all fit."""
+    return rows / max(sum(map(count_rows, files)), 1)
 
 
 def in_share(batch: pa.Table, key: Sequence[str], share: float) -> pa.Table:
@@ -287,10 +293,14 @@ def labelled(
     if parts == 1:
         yield join_labels(*(pd.read_parquet(path, columns=wanted) for path, wanted in sides), key=key, target=target)
         return
-    shares = [_shares(path, key, parts) for path, _ in sides]
-    for number in range(parts):
-        both = (_where(*side, share == number) for side, share in zip(sides, shares, strict=True))
-        yield join_labels(*both, key=key, target=target)
+    with tempfile.TemporaryDirectory() as folder:
+        shared = [
+            share_out(path, key, parts, Path(folder) / str(number), columns=wanted)
+            for number, (path, wanted) in enumerate(sides)
+        ]
+        for pair in zip(*shared, strict=True):
+            both = (pd.read_parquet(path, columns=wanted) for path, (_, wanted) in zip(pair, sides, strict=True))
+            yield join_labels(*both, key=key, target=target)
 
 
 def share_out(
@@ -329,21 +339,6 @@ def share_out(
             for number in np.unique(share):
                 writers[number].write_table(numbered.filter(pa.array(share == number)))
     return files
-
-
-def _shares(path: Path, key: Sequence[str], parts: int) -> np.ndarray:
-    """Say to which of some parts each row's key falls, in two bytes a row."""
-    found = [hashes(batch.to_pandas(), key) % parts for batch in batches(path, BATCH_ROWS, columns=key)]
-    return np.concatenate([np.zeros(0, np.uint16), *(numbers.astype(np.uint16) for numbers in found)])
-
-
-def _where(path: Path, columns: Sequence[str], chosen: np.ndarray) -> pd.DataFrame:
-    parts, first = [], 0
-    for batch in batches(path, BATCH_ROWS, columns=columns):
-        parts.append(batch.filter(pa.array(chosen[first : first + batch.num_rows])))
-        first += batch.num_rows
-    frame: pd.DataFrame = (pa.concat_tables(parts) if parts else pq.read_table(path, columns=list(columns))).to_pandas()
-    return frame
 
 
 def hashes(rows: pd.DataFrame, key: Sequence[str]) -> np.ndarray:

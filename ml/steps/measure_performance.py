@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ml.adapters.rows import count_rows, null_counts, sample, thinned
+from ml.adapters.rows import count_rows, null_counts, sample, share_within, thinned
 from ml.core import history, performance
 from ml.core.coverage import ServedDay
 from ml.core.estimate import Calibration, calibrate
@@ -84,7 +84,7 @@ def _labelled(
     )
     key, target = list(settings.task.key), settings.task.target
     measured = [path for day, path in labels.items() if day >= first and day in versions]
-    share = settings.performance.max_rows / max(sum(map(count_rows, measured)), 1)
+    share = share_within(measured, settings.performance.max_rows)
     parts, days = [], []
     for day in sorted(inputs):
         count = None

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pandas as pd
 
-from ml.adapters.rows import count_rows, thinned
+from ml.adapters.rows import count_rows, share_within, thinned
 from ml.core import history, rivalry
 from ml.core.features import days_between, join_labels
 from ml.records import Champion, Rivalry
@@ -48,7 +48,7 @@ def _measure(champion: Champion, settings: Settings, services: Services) -> Riva
     if not labels:
         return _nothing(champion, f"no labels from {watch.first_day} to {last} have arrived")
     key, target = list(settings.task.key), settings.task.target
-    share = settings.performance.max_rows / max(sum(count_rows(path) for path in labels.values()), 1)
+    share = share_within(labels.values(), settings.performance.max_rows)
     parts, missing = [], []
     for each in days_between(watch.first_day, last):
         rows = _pair(each, watch, share, settings, services) if each in labels else None

@@ -22,7 +22,6 @@ from ml.adapters.tallies import Tallies
 from ml.core.adapt import shift_of, shifted
 from ml.core.estimators import predict
 from ml.core.features import Past, feature_columns, history_names, join_labels, matrix
-from ml.core.metrics import Kind
 from ml.core.shards import Rows
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Adaptation, Champion, Scoring, Shard
@@ -52,9 +51,9 @@ class Scorer:
 
     def raw(self, batch: pa.Table) -> np.ndarray:
         """Give what the model itself says of some rows."""
-        return self.says_of(self.matrix(batch))
+        return self.predict(self.matrix(batch))
 
-    def says_of(self, seen: pd.DataFrame) -> np.ndarray:
+    def predict(self, seen: pd.DataFrame) -> np.ndarray:
         """Give what the model itself says of rows as `matrix` lays them out."""
         return predict(self.pipeline, seen, self.own.task.kind)
 
@@ -138,8 +137,9 @@ def score_to(path: Path, shard: Shard, version: int, *, settings: Settings, serv
     schema = _schema(source, scorer.own, adapted=adaptation is not None)
     with scorer.steady(), rows.RowGroups(path, schema) as predictions:
         for batch, seen in _batches(source, shard, scorer):
-            raw = scorer.says_of(seen)
-            table = _table(batch, raw, shard, version, adaptation, scorer.own.task.kind, predictions.schema)
+            raw = scorer.predict(seen)
+            moved = raw if adaptation is None else shifted(raw, adaptation.shift, kind=scorer.own.task.kind)
+            table = _table(batch, raw, moved, shard.threshold, version, predictions.schema)
             predictions.write(table)
             sums.append(float(table["prediction"].to_numpy().sum()))
     return Scored(shard.rows, math.fsum(sums) / max(shard.rows, 1), rows.sha256(path), adaptation)
@@ -178,19 +178,12 @@ def _schema(source: Path, own: Settings, *, adapted: bool) -> pa.Schema:
 
 
 def _table(
-    batch: pa.Table,
-    raw: np.ndarray,
-    shard: Shard,
-    version: int,
-    adaptation: Adaptation | None,
-    kind: Kind,
-    schema: pa.Schema,
+    batch: pa.Table, raw: np.ndarray, moved: np.ndarray, threshold: float, version: int, schema: pa.Schema
 ) -> pa.Table:
-    moved = raw if adaptation is None else shifted(raw, adaptation.shift, kind=kind)
     values = {
         "prediction": moved,
         "raw_prediction": raw,
-        "decision": moved >= shard.threshold,
+        "decision": moved >= threshold,
         "model_version": np.full(len(raw), version, dtype=np.int64),
     }
     return pa.table([batch[name] if name not in values else values[name] for name in schema.names], schema.names)
@@ -218,19 +211,21 @@ def adaptation_of(champion: Champion, settings: Settings, services: Services) ->
     scores, outcomes = [np.zeros(0)], [np.zeros(0)]
     if days:
         scorer = scorer_of(champion.version, days[0], services, rev=rev, last=days[-1])
-        part = settings.performance.max_rows / max(sum(rows.count_rows(labels[each]) for each in days), 1)
+        part = rows.share_within((labels[each] for each in days), settings.performance.max_rows)
         with scorer.steady():
             for each in days:
                 outcome = rows.thinned(labels[each], [*task.key, task.target], key=task.key, share=part)
                 for whole in rows.batches(inputs[each], score.batch_rows, columns=[*task.key, *scorer.columns]):
                     batch = rows.in_share(whole, task.key, part)
+                    if not batch.num_rows:
+                        continue
                     told = batch.select(task.key).to_pandas().assign(raw=scorer.raw(batch))
                     joined = join_labels(told, outcome, key=task.key, target=task.target)
                     scores.append(joined["raw"].to_numpy())
                     outcomes.append(joined[task.target].to_numpy(dtype=float))
     share = score.adapt_share * len(days) / score.adapt_days
     raw, target = np.concatenate(scores), np.concatenate(outcomes)
-    shift = shift_of(raw, target, kind=task.kind, share=share, most=score.adapt_max_shift) if share else 0.0
+    shift = shift_of(raw, target, kind=task.kind, share=share, most=score.adapt_max_shift) if len(raw) else 0.0
     logger.info("predict: scores of %s are moved by %+.4f after %d labelled days", day, shift, len(days))
     return Adaptation(shift=shift, share=share, days=tuple(days), rows=len(raw))
 

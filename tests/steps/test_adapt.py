@@ -69,6 +69,8 @@ def test_of_many_labels_a_share_says_by_how_much(trained: World) -> None:
     assert some.rows == pytest.approx(whole.rows / 2, rel=0.1)
     assert some.days == whole.days
     assert 0 < abs(some.shift - whole.shift) < 0.1
+    none = adapting(trained).having(performance={"max_rows": 1}).score(LAST_DAY)[1].adaptation
+    assert none is not None and none.rows < 10
 
 
 def test_the_same_bytes_again_whatever_was_served_meanwhile(trained: World) -> None:
