@@ -43,6 +43,14 @@ class DayFile(Record):
     bytes: int
 
 
+class Arrival(Record):
+    """With which ``partition`` the labels of a ``day`` came with the content ``md5``: no earlier day could see it."""
+
+    day: date
+    md5: str
+    partition: date
+
+
 class Landing(Record):
     """What the source gave for a partition, in the workspace and not yet judged.
 

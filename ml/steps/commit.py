@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 
 from ml.records import Ingested, Screening
@@ -30,7 +31,8 @@ def run(screening: Screening, *, settings: Settings, services: Services) -> Inge
             path = folder / f"{result.asset}-{result.day}.parquet"
             place.objects.get_file(place.name(f"accepted/{result.asset}/day={result.day}.parquet"), path)
             files[result.asset, result.day] = path
-        version = services.registry.commit(files, message=_message(screening))
+        arrived = dict.fromkeys((day for asset, day in files if asset == "labels"), _partition(screening, services))
+        version = services.registry.commit(files, message=_message(screening), arrived=arrived)
     rows = {
         asset: sum(r.accepted_rows for r in screening.results if r.asset == asset) for asset in ("inputs", "labels")
     }
@@ -44,6 +46,11 @@ def run(screening: Screening, *, settings: Settings, services: Services) -> Inge
     )
     logger.info("commit: data version %s (%s)", version.rev, "new" if version.changed else "unchanged")
     return ingested
+
+
+def _partition(screening: Screening, services: Services) -> date:
+    """Return with which partition labels come: a run that is cleared later brings them with the newest day there is."""
+    return max([screening.day, *services.registry.days("inputs")])
 
 
 def _message(screening: Screening) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from ml.adapters.objects import write_atomically
 from ml.adapters.registry import git
+from ml.adapters.registry.arrivals import add_arrivals, arrivals_file, months_between, parse_arrivals
 from ml.adapters.registry.layout import EMBEDDED_CONFIG, first_files, recorded_remote
 from ml.adapters.registry.manifest import (
     ASSETS,
@@ -41,7 +42,7 @@ from ml.adapters.registry.manifest import (
 )
 from ml.adapters.registry.store import Store, in_threads
 from ml.errors import MissingArtifact, SettingsError, Unavailable
-from ml.records import Asset, DataVersion, DayFile
+from ml.records import Arrival, Asset, DataVersion, DayFile
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,13 @@ class DataRegistry:
         self._remember_head(newest)
         return newest
 
-    def commit(self, files: Mapping[tuple[Asset, date], Path], *, message: str) -> DataVersion:
+    def commit(
+        self,
+        files: Mapping[tuple[Asset, date], Path],
+        *,
+        message: str,
+        arrived: Mapping[date, date] | None = None,
+    ) -> DataVersion:
         """Make a data version in which these days have this content; other days stay as they are.
 
         A day that exists with other content is corrected: its old content stays readable in the old
@@ -116,6 +123,9 @@ class DataRegistry:
             Local files by asset and day; copied, never linked or modified.
         message
             What the version brings, in a sentence that says the effect.
+        arrived
+            By label day, the partition with which its labels came; recorded for labels that change, see `arrivals`.
+            A day that is left out is not recorded.
 
         Returns
         -------
@@ -143,7 +153,7 @@ class DataRegistry:
             needed = {entry.md5 for entry in changes.values()}
             in_threads(self._store.upload_file, sorted(needed - uploaded))
             uploaded |= needed
-            new_files = self._next_top(top, before, changes)
+            new_files = self._next_top(top, before, changes) | self._next_arrivals(head, changes, arrived or {})
             try:
                 version = self._publish(head, new_files, message)
             except git.LostRace:
@@ -209,6 +219,28 @@ class DataRegistry:
         if not wanted and not may_be_empty and (first_day or last_day):
             raise MissingArtifact(_nothing_between(asset, rev, first, last, held))
         return dict(zip(wanted, in_threads(self._fetch_day, wanted.values()), strict=True))
+
+    def arrivals(self, first_day: date, last_day: date, *, rev: str | None = None) -> dict[date, tuple[Arrival, ...]]:
+        """List with which partitions the labels of some days came, each time that their content changed.
+
+        Parameters
+        ----------
+        first_day, last_day
+            Label days, both inclusive.
+        rev
+            None means the newest version.
+
+        Returns
+        -------
+        dict
+            Arrivals by label day, oldest first; the last is the content of ``rev``. A day that was committed without
+            saying when it came (by an older version of this code, say) is left out.
+        """
+        names = [arrivals_file(month) for month in months_between(first_day, last_day)]
+        found = git.read_files(self._repository, self._resolve(rev), names)
+        listed = [arrival for name in names if name in found for arrival in parse_arrivals(found[name])]
+        days = sorted({arrival.day for arrival in listed if first_day <= arrival.day <= last_day})
+        return {day: tuple(arrival for arrival in listed if arrival.day == day) for day in days}
 
     def history(self, limit: int | None = None) -> list[DataVersion]:
         """List the newest ``limit`` data versions, newest first; None means all."""
@@ -287,6 +319,22 @@ class DataRegistry:
                 self._store.upload_list(md5, data)
                 files[f"{asset}.dvc"] = dvc_file(asset, after[asset], md5, top.get(f"{asset}.dvc"))
         return files | {MANIFEST: write_manifest(after)}
+
+    def _next_arrivals(
+        self, head: str, changes: Mapping[tuple[Asset, date], Entry], arrived: Mapping[date, date]
+    ) -> dict[str, bytes]:
+        """Write down with which partition changed labels came: one small file a month of label days."""
+        new = [
+            Arrival(day=day, md5=entry.md5, partition=arrived[day])
+            for (asset, day), entry in sorted(changes.items())
+            if asset == "labels" and day in arrived
+        ]
+        names = sorted({arrivals_file(arrival.day) for arrival in new})
+        before = git.read_files(self._repository, head, names)
+        return {
+            name: add_arrivals(before.get(name), [each for each in new if arrivals_file(each.day) == name])
+            for name in names
+        }
 
     def _publish(self, parent: str | None, files: dict[str, bytes], message: str) -> DataVersion:
         """Commit in a scratch repository and push; LostRace if ``parent`` is not the newest any more."""
