@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from bench.world import LAST_DAY, World, apart, large_inputs, large_labels, machine, put
 from ml.records import Landing, RetrainRequest, Screening
-from ml.settings import PROJECT_ROOT
+from ml.settings import PROJECT_ROOT, dump, read
 
 DAY = LAST_DAY
 NOW = datetime(2014, 1, 1, tzinfo=UTC)
@@ -34,14 +33,14 @@ MEGA = 1e6
 def installation(home: Path) -> World:
     """Make an empty registry whose source is a folder of files."""
     home.mkdir(parents=True)
-    params = yaml.safe_load((PROJECT_ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read(PROJECT_ROOT / "params.yaml")
     params["source"] = {
         "kind": "files",
         "inputs": str(home / "source/inputs/{day}.parquet"),
         "labels": str(home / "source/labels/{day}.parquet"),
     }
     params["pull"]["min_days"], params["split"]["holdout_days"], params["gate"]["min_days"] = 3, 2, 2
-    (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (home / "params.yaml").write_text(dump(params), encoding="utf-8")
     shutil.copytree(PROJECT_ROOT / "expectations", home / "expectations")
     for suite in (home / "expectations").glob("*.json"):  # a large day has more flights than numbers of four digits
         suite.write_text(suite.read_text(encoding="utf-8").replace("9999", str(10**9)), encoding="utf-8")

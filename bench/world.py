@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from ml.settings import PROJECT_ROOT, Environment, Settings, parse
+from ml.settings import PROJECT_ROOT, Environment, Settings, dump, load, parse, read
 from ml.wiring import Services
 
 FIRST_DAY, LAST_DAY = date(2013, 5, 1), date(2013, 6, 14)
@@ -35,11 +34,11 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        return parse(yaml.safe_load((self.home / "params.yaml").read_text(encoding="utf-8")))
+        return load(self.home / "params.yaml")
 
     def services(self, **sections: dict[str, Any]) -> Services:
         """Build new services; the keys of a section are laid over its own."""
-        params = yaml.safe_load((self.home / "params.yaml").read_text(encoding="utf-8"))
+        params = read(self.home / "params.yaml")
         for name, section in sections.items():
             params[name] |= section
         given = {"EVERGREEN_HOME": str(self.home), "EVERGREEN_DEVELOPMENT": "1"}
@@ -54,11 +53,11 @@ def build(home: Path) -> World:
     from ml.steps import check, evaluate, fit, gate, promote, pull, register, seed, split, tune, validate
 
     home.mkdir(parents=True)
-    params = yaml.safe_load((PROJECT_ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read(PROJECT_ROOT / "params.yaml")
     params["source"] = {"kind": "demo", "replay": False}
     params["pull"]["min_days"] = 21
     params["split"]["holdout_days"] = 10
-    (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (home / "params.yaml").write_text(dump(params), encoding="utf-8")
     world = World(home)
     services = world.services()
     given: dict[str, Any] = {"settings": services.settings, "services": services}

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ml import conditions, yaml_file
 from ml.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +34,15 @@ MEASURED = {
 """What `ml.core.metrics.measure` gives for each kind of task: a bound on anything else could never be met."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(min_length=1)]
+
+
+def _term(value: str) -> str:
+    conditions.parse_term(value)
+    return value
+
+
+Term = Annotated[Name, AfterValidator(_term)]
+"""A column, or a condition on columns; see `ml.conditions`."""
 
 
 class Section(BaseModel):
@@ -233,7 +242,7 @@ class SlicesRule(Section):
     """No slice of the holdout loses more than ``max_loss`` to the champion, beyond noise, Holm-controlled."""
 
     kind: Literal["slices"]
-    by: tuple[Name, ...] = Field(min_length=1)
+    by: tuple[Term, ...] = Field(min_length=1)
     max_loss: float = Field(ge=0)
     min_rows: int = Field(default=300, ge=2)
     min_days: int = Field(default=5, ge=2)
@@ -243,7 +252,7 @@ class SliceGapRule(Section):
     """A metric differs by no more than ``max_gap`` between any two slices of a column (fairness)."""
 
     kind: Literal["slice_gap"]
-    by: Name
+    by: Term
     metric: Name
     max_gap: float = Field(gt=0)
     min_rows: int = Field(default=300, ge=2)
@@ -589,7 +598,7 @@ def load(path: Path | None = None) -> Settings:
 
 
 def read(path: Path) -> Any:
-    """Read a YAML file as it is, unchecked: all of ``params.yaml``, or a part to be laid over it.
+    """Read a YAML 1.2 file as it is, unchecked: all of ``params.yaml``, or a part to be laid over it.
 
     Raises
     ------
@@ -597,18 +606,18 @@ def read(path: Path) -> Any:
         If the file is missing or is not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml_file.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise SettingsError(f"{path}: no such file; point EVERGREEN_PARAMS at your params.yaml") from err
     except OSError as err:
         raise SettingsError(f"{path}: cannot be read ({err}); point EVERGREEN_PARAMS at your params.yaml") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
+    except ValueError as err:  # UnicodeDecodeError among them
         raise SettingsError(f"{path}: not readable as YAML ({err}); mend the file") from err
 
 
 def dump(raw: Mapping[str, Any]) -> str:
     """Write settings as a ``params.yaml`` would hold them; `load` reads the same values back."""
-    return yaml.safe_dump(dict(raw), sort_keys=False)
+    return yaml_file.dump(raw)
 
 
 def parse(raw: object, *, origin: str = "params.yaml") -> Settings:

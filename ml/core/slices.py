@@ -1,15 +1,27 @@
-"""Cut a holdout into slices by columns and expressions, and measure each."""
+"""Cut a holdout into slices by columns and conditions, and measure each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ml.conditions import Comparison, Condition, Joined, Negated, parse_term
 from ml.core.comparison import PairedGain, paired_gain
 from ml.core.metrics import Kind, measure
+
+COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 @dataclass(frozen=True)
@@ -30,8 +42,8 @@ def cut(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, np.ndarray
     rows : DataFrame of shape (n_rows, n_columns)
         What the slices are cut by; not modified.
     by
-        Names of columns (a slice for each value, one for nulls) or boolean expressions over columns, in
-        the syntax of `pandas.DataFrame.eval` (a slice where it holds, and one where it does not).
+        Names of columns (a slice for each value, one for nulls) or conditions on columns, as `ml.conditions`
+        reads them (a slice where it holds, and one where it does not; a null meets only ``!=`` and ``not in``).
 
     Yields
     ------
@@ -40,24 +52,71 @@ def cut(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, np.ndarray
     Raises
     ------
     KeyError
-        If a column is not there, or an expression cannot be computed.
+        If a column is not there, or does not compare with the literal beside it.
     """
-    for term in by:
-        if term in rows:
-            values = rows[term]
+    for text in by:
+        term = text if text in rows else _parsed(text)
+        if isinstance(term, str):
+            values = _column(rows, term)
             for value in sorted(values.dropna().unique(), key=str):
                 yield f"{term} = {value}", (values == value).fillna(False).to_numpy(dtype=bool)
             if values.isna().any():
                 yield f"{term} is null", values.isna().to_numpy(dtype=bool)
             continue
-        try:
-            held = np.asarray(rows.eval(term, engine="python"))
-        except Exception as err:  # whatever pandas' parser raises: NameError, SyntaxError, TypeError, ...
-            raise KeyError(f"{term!r} is neither a column of inputs nor an expression over them ({err})") from err
-        if held.shape != (len(rows),) or held.dtype != bool:
-            raise KeyError(f"{term!r} does not say yes or no for each row")
-        yield term, held
-        yield f"not ({term})", ~held
+        held = _holds(rows, term)
+        yield text, held
+        yield f"not ({text})", ~held
+
+
+def _parsed(text: str) -> str | Condition:
+    try:
+        return parse_term(text)
+    except ValueError as err:
+        raise KeyError(str(err)) from err
+
+
+def _column(rows: pd.DataFrame, name: str) -> pd.Series:
+    if name not in rows:
+        raise KeyError(f"{name!r} is no column of inputs")
+    return rows[name]
+
+
+def _holds(rows: pd.DataFrame, condition: Condition) -> np.ndarray:
+    """Say for each row whether a condition holds."""
+    match condition:
+        case Negated():
+            return ~_holds(rows, condition.part)
+        case Joined():
+            join = np.logical_and if condition.word == "and" else np.logical_or
+            return np.asarray(join.reduce([_holds(rows, part) for part in condition.parts]), dtype=bool)
+        case Comparison():
+            return _compared(_column(rows, condition.column), condition)
+
+
+def _compared(values: pd.Series, asked: Comparison) -> np.ndarray:
+    literals = asked.value if isinstance(asked.value, tuple) else (asked.value,)
+    kinds = {"text" if isinstance(literal, str) else "a number" for literal in literals}
+    kind = _kind(values)
+    if kind is not None and kinds != {kind}:
+        raise KeyError(f"the column {asked.column!r} holds {kind} and cannot be compared with {asked.value!r}")
+    if asked.operator in ("in", "not in"):
+        inside = values.isin(list(literals)).to_numpy(dtype=bool)
+        return inside if asked.operator == "in" else ~inside
+    try:
+        held = COMPARE[asked.operator](values, asked.value)
+    except (TypeError, ValueError) as err:
+        raise KeyError(f"the column {asked.column!r} cannot be compared with {asked.value!r} ({err})") from err
+    return np.asarray(held.fillna(asked.operator == "!="), dtype=bool)
+
+
+def _kind(values: pd.Series) -> str | None:
+    """Say whether a column holds text or numbers; None for what compares as it may (dates, nothing but nulls)."""
+    inferred = pd.api.types.infer_dtype(values, skipna=True)
+    if inferred == "categorical":
+        inferred = pd.api.types.infer_dtype(values.cat.categories, skipna=True)
+    if inferred == "string":
+        return "text"
+    return "a number" if inferred in ("integer", "floating", "boolean", "decimal", "mixed-integer-float") else None
 
 
 def gains(

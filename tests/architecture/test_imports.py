@@ -38,6 +38,7 @@ DOORS = {
         "ml/adapters/workspace.py",
         "ml/steps/predict.py",
     ),
+    "ruamel": ("ml/yaml_file.py",),
     "requests": ("ml/adapters/sources/http.py", "ml/adapters/tracking.py", "embedded/*.py"),
     "s3transfer": ("ml/adapters/objects.py",),
     "scipy": ("ml/core/*.py",),
@@ -55,7 +56,7 @@ DOORS = {
     "threadpoolctl": ("ml/adapters/code.py", "ml/steps/fit.py", "ml/steps/predict.py"),
     "tqdm": ("ml/steps/backtest.py",),
     "urllib3": ("ml/adapters/sources/http.py",),
-    "yaml": ("ml/settings.py", "ml/adapters/registry/manifest.py"),
+    "yaml": ("ml/adapters/registry/manifest.py",),
 }
 """A vendor, and the files that may import it."""
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ml.settings import load
+
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = PROJECT / "ml" / "steps"
 SHARED = {"__init__", "command", "stage", "succession", "out_of_fold"}
@@ -102,9 +104,8 @@ def test_what_a_stage_depends_on_is_there(stage: str) -> None:
     facts = stages()[stage]
     for dep in facts["deps"]:
         assert dep.startswith("var/") or (PROJECT / dep).exists(), dep
-    params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    for key in facts["params"]:
-        section: Any = params
+    for key in [key for tracked in facts.get("params", ()) for key in tracked["var/workspace/params.json"]]:
+        section: Any = load(PROJECT / "params.yaml").model_dump(mode="json")
         for part in key.split("."):
             assert part in section, key
             section = section[part]

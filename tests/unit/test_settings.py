@@ -191,6 +191,8 @@ OUT_OF_RANGE: list[tuple[str, str, Any]] = [
     ("gate", "rules", {"a": {"kind": "champion", "max_loss": 0.1, "refresh_max_loss": 0.1}}),
     ("gate", "rules", {"a": {"kind": "champion", "min_gain": 0, "refresh_max_loss": 0}}),
     ("gate", "rules", {"a": {"kind": "slices", "by": [], "max_loss": 1}}),
+    ("gate", "rules", {"a": {"kind": "slices", "by": ["@pd.io.common.os.system('true')"], "max_loss": 1}}),
+    ("gate", "rules", {"a": {"kind": "slice_gap", "by": "hour + 1", "metric": "brier", "max_gap": 1}}),
     ("gate", "rules", {"a": {"kind": "leakage", "max_single_feature": 1.1}}),
     ("rollback", "watch_days", 4), ("rollback", "confidence", 1.0), ("rollback", "min_days", 1),
     ("retrain", "refit", "sometimes"), ("retrain", "refit_max_difference", 0),
