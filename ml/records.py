@@ -207,7 +207,10 @@ class Verdict(Record):
 
 
 class PackageCheck(Record):
-    """What a fresh process found of the model as it is packaged; ``problem`` is None if all worked."""
+    """What a fresh process found of the model as it is packaged; ``problem`` is None if all worked.
+
+    ``model_sha256`` is the hash of the model file that was tried; None if there was none.
+    """
 
     identical: bool
     refuses_bad_input: bool
@@ -215,6 +218,23 @@ class PackageCheck(Record):
     ms_per_1000_rows: float | None
     megabytes: float | None
     problem: str | None = None
+    model_sha256: str | None = None
+
+
+class JudgedModel(Record):
+    """What was judged and may serve: one version, the run that made it, and the hash of its model file.
+
+    ``fingerprint`` is the version's own: of a refit that of the refit. ``lineage_sha256`` is the hash of the run's
+    ``lineage/lineage.json``. Facts that were not known when it was promoted are None.
+    """
+
+    version: int
+    run_id: str
+    fingerprint: str | None
+    model_sha256: str
+    lineage_sha256: str | None = None
+    data_version: str | None = None
+    code_version: str | None = None
 
 
 class Approval(Record):

@@ -19,6 +19,9 @@ from sklearn.pipeline import Pipeline
 
 from ml.errors import MissingArtifact, SettingsError
 
+MODEL_FILE = "model.skops"
+"""What MLflow calls a pipeline's file in the folder of a model."""
+
 TRUSTED_TYPES = [
     "functools.partial",
     "numpy.dtype",

@@ -36,8 +36,9 @@ from sklearn.pipeline import Pipeline
 
 from ml.adapters import models
 from ml.adapters.decisions import PREFIX, TAG_CHARACTERS, in_force, logged, one_a_key, payload_tags
+from ml.adapters.rows import sha256
 from ml.errors import EvergreenError, MissingArtifact, Unavailable
-from ml.records import Logged
+from ml.records import JudgedModel, Logged
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
 PARAM_CHARACTERS = 6000
@@ -337,13 +338,37 @@ class Tracking:
         with _door(f"read run {run_id}"):
             return dict(client.get_run(run_id).data.metrics)
 
+    def servable(self, version: int) -> JudgedModel:
+        """Fetch what a version would serve with, and give its run, its fingerprint and the hash of its model file.
+
+        Raises
+        ------
+        MissingArtifact
+            If the version, its run or its model file is not there; the message says which.
+        """
+        client = self.client
+        with _door(f"version {version} cannot serve"):
+            found = client.get_model_version(self.name, str(version))
+            client.get_run(str(found.run_id))
+        with self.packaged(str(found.run_id), version) as folder:
+            path = folder / models.MODEL_FILE
+            if not path.is_file():
+                raise MissingArtifact(f"version {version} cannot serve: {models.MODEL_FILE} is not in its model folder")
+            digest = sha256(path)
+        return JudgedModel(
+            version=version,
+            run_id=str(found.run_id),
+            fingerprint=found.tags.get(PREFIX + "fingerprint"),
+            model_sha256=digest,
+        )
+
     def load_model(self, version: int) -> Pipeline:
         """Load a version's pipeline with our list of trusted types."""
         client = self.client
         with _door(f"load version {version}"), tempfile.TemporaryDirectory() as folder:
             source = client.get_model_version_download_uri(self.name, str(version))
             local = mlflow.artifacts.download_artifacts(source, dst_path=folder)
-            return models.load(Path(local) / "model.skops")
+            return models.load(Path(local) / models.MODEL_FILE)
 
     @contextmanager
     def packaged(self, run_id: str, version: int | None = None) -> Iterator[Path]:

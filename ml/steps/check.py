@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
-from ml.adapters import package
+from ml.adapters import models, package, rows
 from ml.records import Candidate, Challenger, PackageCheck, Window
 from ml.settings import Settings
 from ml.steps.stage import stage_main
@@ -34,10 +35,16 @@ def run(
         services.tracking.packaged(candidate.run_id, version) as model,
         place.local("model/sample.parquet") as sample,
     ):
-        found = package.check(model, sample, settings.task.kind)
+        found = package.check(model, sample, settings.task.kind).model_copy(
+            update={"model_sha256": _sha256(model / models.MODEL_FILE)}
+        )
     place.write_json("check/check.json", found.model_dump(mode="json"))
     logger.info("check: %s", found)
     return found
+
+
+def _sha256(path: Path) -> str | None:
+    return rows.sha256(path) if path.is_file() else None
 
 
 def main(argv: list[str] | None = None) -> int:

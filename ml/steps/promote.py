@@ -14,7 +14,7 @@ from ml.core import history
 from ml.errors import Unavailable
 from ml.records import Approval, Challenger, Judgement, Logged, Promotion, Verdict, Window
 from ml.settings import Settings
-from ml.steps import evaluate, gate, succession
+from ml.steps import evaluate, gate, promotion_record, succession
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -101,13 +101,16 @@ def _judge_again(judgement: Judgement, window: Window, settings: Settings, servi
 
 def _move(judgement: Judgement, window: Window, approval: Approval | None, services: Services) -> succession.Move:
     newest = max(services.registry.days("inputs"))
+    model = promotion_record.judged_model(judgement, window, services)
     return succession.Move.after(
         newest,
+        model=model,
         kind="promotion",
         key=f"promote version {judgement.version} over {judgement.champion_version or 'none'}",
         fingerprint=judgement.fingerprint,
         payload={
             "previous_version": judgement.champion_version,
+            "model": model.model_dump(mode="json"),
             **gate.evidence(judgement, window, newest),
             **_asked(window, approval, services),
         },

@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from ml.core import history
 from ml.errors import EvergreenError
-from ml.records import Logged, Record
+from ml.records import JudgedModel, Logged, Record
+from ml.steps import promotion_record
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ LOOKS = 5
 class Move(Record):
     """A change of the champion that was decided; ``payload`` is what the decision log keeps of it.
 
-    ``payload`` names ``version`` and ``previous_version``; of a rollback also ``why``.
+    ``payload`` names ``version`` and ``previous_version``; of a rollback also ``why``. ``model`` is what was judged;
+    None in claims of older releases, and of a rollback to a version that they promoted.
     """
 
     kind: Literal["promotion", "rollback"]
@@ -45,6 +47,7 @@ class Move(Record):
     effective_day: date
     payload: dict[str, Any]
     claimed_at: datetime
+    model: JudgedModel | None = None
 
     @classmethod
     def after(
@@ -55,6 +58,7 @@ class Move(Record):
         key: str,
         fingerprint: str | None,
         payload: dict[str, Any],
+        model: JudgedModel | None = None,
     ) -> Self:
         """Make a move, now, that takes effect on the day after ``newest``, the registry's newest day.
 
@@ -67,6 +71,7 @@ class Move(Record):
             effective_day=newest + timedelta(days=1),
             payload=payload,
             claimed_at=datetime.now(UTC),
+            model=model,
         )
 
 
@@ -183,11 +188,12 @@ def _is_left_alone(move: Move, started: float) -> bool:
 
 def _carry_out(move: Move, seat: Seat, services: Services, *, own: bool) -> None:
     """Do a claimed move; of somebody else's the model is looked at first: a registry may have been set up anew."""
-    version = int(move.payload["version"])
     logger.info("succession: %s", move.key)
     try:
-        if not own and services.tracking.version_tags(version).get("fingerprint") != move.fingerprint:
-            raise EvergreenError(f"version {version} is not the model that was claimed for")
+        if not own:
+            _check_model(move, services)
+        if move.model is not None:
+            promotion_record.write(move.model, services)
         opened = services.tracking.open_decision(
             move.kind,
             move.key,
@@ -205,6 +211,18 @@ def _carry_out(move: Move, seat: Seat, services: Services, *, own: bool) -> None
             f"'{move.key}' was decided but cannot be carried out: {err}; put that right, or give the move up: "
             f"remove {where}"
         ) from err
+
+
+def _check_model(move: Move, services: Services) -> None:
+    """Refuse to let another model serve than the claim names: a registry may have been set up anew."""
+    version = int(move.payload["version"])
+    if move.model is not None:
+        found = services.tracking.servable(version)
+        same = (found.run_id, found.model_sha256) == (move.model.run_id, move.model.model_sha256)
+    else:
+        same = services.tracking.version_tags(version).get("fingerprint") == move.fingerprint
+    if not same:
+        raise EvergreenError(f"version {version} is not the model that was claimed for")
 
 
 def _the_one(decision: Logged, services: Services) -> Logged:
