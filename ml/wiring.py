@@ -51,8 +51,9 @@ class Services:
     def contracts(self) -> Contracts:
         """Open the Great Expectations suites."""
         from ml.adapters.contracts import Contracts
+        from ml.core.row_checks import used_columns
 
-        return Contracts(self.environment.expectations, self.settings.screen)
+        return Contracts(self.environment.expectations, self.settings.screen, used_columns(self.settings))
 
     @cached_property
     def tracking(self) -> Tracking:

@@ -31,13 +31,15 @@ from ml.adapters.contract_judge import (
     merge_failures,
     merge_outcomes,
     outcome_of,
+    renumbered,
     result_of,
 )
 from ml.adapters.contract_report import render
 from ml.adapters.contract_suite import Entry
 from ml.adapters.contracts import Contracts, Screened
-from ml.adapters.workspace import write_parquet
+from ml.adapters.workspace import write_parquet, write_table
 from ml.core.contracts import Failure, reasons_of, refusal
+from ml.core.row_checks import whole_keys
 
 logger = logging.getLogger(__name__)
 MOST_PARTS = 500
@@ -145,13 +147,20 @@ def screen_file(
     if number and parts > 1 and not obstacle:
         return _in_parts(contracts, asset, path, parts, key, parameters, folder, known_keys)
     keys = None if known_keys is None else pd.read_parquet(known_keys, columns=list(key))
-    said = contracts.screen(asset, pd.read_parquet(path), parameters=parameters, known_keys=keys)
+    table = pq.read_table(path)
+    said = contracts.screen(asset, rows.exact_frame(table, key), parameters=parameters, known_keys=keys)
     accepted, aside = folder / "accepted.parquet", folder / "quarantined.parquet"
     if not said.refused:
-        write_parquet(said.accepted, accepted)
+        write_table(_good_rows(table, said.failures), accepted)
     if len(said.quarantined):
         write_parquet(said.quarantined, aside)
     return ScreenedFile(said, None if said.refused else accepted, aside if len(said.quarantined) else None)
+
+
+def _good_rows(table: pa.Table, failures: Sequence[Failure]) -> pa.Table:
+    bad = np.zeros(table.num_rows, dtype=bool)
+    bad[list(reasons_of(failures))] = True
+    return table.filter(pa.array(~bad)) if bad.any() else table
 
 
 def _in_parts(
@@ -173,7 +182,7 @@ def _in_parts(
     aside = folder / "quarantined.parquet"
     with rows.RowGroups(aside, rows.types_of(path).append(pa.field("reasons", pa.string()))) as quarantine:
         for mine, theirs in zip(shared, known, strict=True):
-            quarantine.write(_one_part(found, by_parts, mine, theirs, key, parameters))
+            quarantine.write(_one_part(contracts, asset, found, by_parts, mine, theirs, key, parameters))
             pa.default_memory_pool().release_unused()
     for entry in (entry for entry in suite if entry not in by_parts):
         if "input_coverage" in entry.columns:
@@ -213,6 +222,8 @@ class _Found:
 
 
 def _one_part(
+    contracts: Contracts,
+    asset: str,
     found: _Found,
     entries: Sequence[Entry],
     mine: Path,
@@ -223,16 +234,21 @@ def _one_part(
     """Judge one part, and give its bad rows with their reasons."""
     table = pq.read_table(mine)
     positions, table = table[rows.POSITION].to_numpy(), table.drop_columns([rows.POSITION])
-    frame = table.to_pandas()
-    keys = None if theirs is None else match_keys(frame, pd.read_parquet(theirs, columns=list(key)))
+    frame = rows.exact_frame(table, key)
+    whole, places = whole_keys(frame, contracts.used.key)
+    keys = None if theirs is None else match_keys(whole, pd.read_parquet(theirs, columns=list(key)))
     if keys is not None:
         found.covered, found.wanted = found.covered + keys.covered, found.wanted + keys.wanted
         found.matched = keys.known is not None
-    outcomes, obstacles = judge(entries, frame, parameters, keys) if len(frame) else ([], [])
-    reasons = reasons_of([*obstacles, *(failure for outcome in outcomes for failure in outcome.failures)])
-    bad = np.array(list(reasons), dtype=np.int64)
-    found.is_bad[positions[bad]] = True
-    found.add(outcomes, obstacles)
+    outcomes, obstacles = judge(entries, whole, parameters, keys) if len(whole) else ([], [])
+    outcomes = renumbered(outcomes, positions[places])
+    failures = [*obstacles, *(failure for outcome in outcomes for failure in outcome.failures)]
+    unusable = contracts.unusable(asset, frame, failures, positions)
+    reasons = reasons_of([*failures, *unusable])
+    numbers = np.array(list(reasons), dtype=np.int64)
+    found.is_bad[numbers] = True
+    found.add(outcomes, [*obstacles, *unusable])
+    bad = np.searchsorted(positions, numbers)
     return table.take(pa.array(bad)).append_column("reasons", pa.array(list(reasons.values()), pa.string()))
 
 

@@ -18,6 +18,7 @@ from great_expectations.exceptions.exceptions import SuiteParameterError
 from ml.adapters.contract_report import one_line, value
 from ml.adapters.contract_suite import DERIVED, Entry
 from ml.core.contracts import Failure, counted, spare_exact_copies
+from ml.core.row_checks import NOT_NULL
 from ml.errors import SettingsError
 
 EXAMPLES = 5
@@ -98,6 +99,7 @@ def judge(
     if frame.empty:
         untried = [Outcome(e, "not evaluated", e.say(e.kwargs)) for e in suite]
         return untried, [Failure("expect_table_row_count_to_be_between", None, "table", "the table has no rows")]
+    frame = _with_typed_nulls(suite, frame)
     about_keys = [e for e in suite if set(e.columns) & set(DERIVED)]
     about_rows = [e for e in suite if e not in about_keys and set(e.columns) <= set(frame.columns)]
     derived = pd.DataFrame() if keys is None else keys.derived()
@@ -123,6 +125,34 @@ def judge(
         else:
             outcomes.append(outcome_of(entry, ran, frame[key] if entry in about_keys else frame))
     return outcomes, obstacles
+
+
+def _with_typed_nulls(suite: Sequence[Entry], frame: pd.DataFrame) -> pd.DataFrame:
+    """Give a column without any value the type that its nulls have beside values: Great Expectations asks none of it.
+
+    Whole numbers with a null are float64, and are judged as such.
+    """
+    types: dict[str, str] = {}
+    for entry in suite:
+        column = entry.column
+        if entry.type in TYPE_EXPECTATIONS and column in frame and frame[column].dtype == object:
+            wanted = entry.kwargs.get("type_") or entry.kwargs.get("type_list") or ""
+            named = [str(kind).lower() for kind in (wanted if isinstance(wanted, list) else [wanted])]
+            if frame[column].isna().all() and all(kind.startswith(("int", "uint", "float", "bool")) for kind in named):
+                types[str(column)] = "float64"
+    return frame.astype(types) if types else frame
+
+
+def renumbered(outcomes: Sequence[Outcome], numbers: np.ndarray) -> list[Outcome]:
+    """Name the rows of outcomes by their numbers in the table that the judged rows were taken from."""
+
+    def moved(failure: Failure) -> Failure:
+        positions = tuple(numbers[list(failure.positions)].tolist()) if failure.positions else ()
+        by_row = failure.expectation == NOT_NULL and bool(positions)
+        examples = tuple(f"row {row}" for row in positions[:EXAMPLES]) if by_row else failure.examples
+        return replace(failure, positions=positions, examples=examples)
+
+    return [replace(outcome, failures=tuple(map(moved, outcome.failures))) for outcome in outcomes]
 
 
 @lru_cache(maxsize=1)
@@ -216,7 +246,7 @@ def _observed(entry: Entry, result: Mapping[str, Any]) -> str:
 
 def _examples(entry: Entry, frame: pd.DataFrame, positions: Sequence[int]) -> tuple[str, ...]:
     """Show a few different bad values; a key with all its columns, a null by its row number."""
-    if entry.type == "expect_column_values_to_not_be_null":
+    if entry.type == NOT_NULL:
         return tuple(f"row {i}" for i in positions[:EXAMPLES])
     columns = [c for c in entry.columns if c in frame] or list(frame.columns)
     rows = frame.loc[list(positions[:200]), columns].itertuples(index=False, name=None)

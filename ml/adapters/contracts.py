@@ -14,17 +14,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ml.adapters.contract_judge import judge, match_keys, result_of
+from ml.adapters.contract_judge import Outcome, judge, match_keys, renumbered, result_of
 from ml.adapters.contract_report import render
-from ml.adapters.contract_suite import Entry, parameter_names, read_suite
+from ml.adapters.contract_suite import DERIVED, Entry, parameter_names, read_suite
 from ml.adapters.rows import count_rows, null_counts
 from ml.core.contracts import DayProfile, Failure, baselines, refusal, split
+from ml.core.row_checks import UsedColumns, check_rows, whole_keys, without_what_is_known
 from ml.errors import DataRejected
 from ml.settings import Screen
 
 NULL_SHARE_PARAMETER = "min_non_null_share__"
+CHECKED = ("inputs", "labels")
+"""The assets of which each row must be usable, whatever their suites say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +69,15 @@ class Contracts:
         Holds ``<asset>.json``. A suite is read once, when first needed.
     screen
         How many rows may be quarantined, and what the recent past allows.
+    used
+        The columns that a model reads: of inputs and labels a row whose key is not whole, or with an infinite number
+        there, is quarantined whatever the suite says. None means every column of numbers.
     """
 
-    def __init__(self, folder: Path, screen: Screen | None = None) -> None:
+    def __init__(self, folder: Path, screen: Screen | None = None, used: UsedColumns | None = None) -> None:
         self.folder = folder
         self.settings = screen or Screen()
+        self.used = used or UsedColumns()
         self._suites: dict[str, tuple[Entry, ...]] = {}
 
     def suite(self, asset: str) -> tuple[Entry, ...]:
@@ -113,10 +121,16 @@ class Contracts:
             If the suite is wrong, or names a parameter that was not given.
         """
         frame = frame.reset_index(drop=True)
-        keys = None if known_keys is None else match_keys(frame, known_keys)
-        outcomes, obstacles = judge(self.suite(asset), frame, parameters, keys)
+        whole, numbers = whole_keys(frame, self.used.key)
+        keys = None if known_keys is None else match_keys(whole, known_keys)
+        outcomes, obstacles = judge(self.suite(asset), whole, parameters, keys)
+        outcomes = renumbered(outcomes, numbers)
+        if len(whole) < len(frame):
+            outcomes = self._with_all_rows(asset, outcomes, frame, parameters)
         failures = (*obstacles, *(f for o in outcomes for f in o.failures))
+        failures = (*failures, *self.unusable(asset, frame, failures, np.arange(len(frame))))
         accepted, quarantined = split(frame, failures)
+        accepted, _ = whole_keys(accepted, self.used.key)
         reason = refusal(
             failures,
             rows=len(frame),
@@ -126,6 +140,23 @@ class Contracts:
         counts = (len(accepted), len(quarantined))
         result = result_of(asset, counts, outcomes, failures, reason=reason, parameters=parameters)
         return Screened(accepted, quarantined, failures, bool(reason), reason, render(result), result)
+
+    def _with_all_rows(
+        self, asset: str, outcomes: Sequence[Outcome], frame: pd.DataFrame, parameters: Mapping[str, object]
+    ) -> list[Outcome]:
+        """Ask again what is asked of all rows together, of the rows without a key too."""
+        apart = {*self.used.key, *DERIVED}
+        asked = [each for each in self.suite(asset) if each.level == "table" and not apart & set(each.columns)]
+        again = {outcome.entry.number: outcome for outcome in judge(asked, frame, parameters, None)[0]}
+        return [again.get(outcome.entry.number, outcome) for outcome in outcomes]
+
+    def unusable(
+        self, asset: str, frame: pd.DataFrame, failures: Sequence[Failure], numbers: np.ndarray
+    ) -> list[Failure]:
+        """Return which rows of inputs or labels no model could use, beside what their suite says; see `check_rows`."""
+        if asset not in CHECKED:
+            return []
+        return without_what_is_known(check_rows(frame, self.used, numbers), failures)
 
 
 def profile(source: Path, *, day: date | None = None) -> DayProfile:

@@ -154,6 +154,23 @@ def as_floats(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     return table
 
 
+def exact_frame(table: pa.Table, key: Sequence[str]) -> pd.DataFrame:
+    """Give a table as a frame whose whole-number keys are exact: nullable integers where pandas would make floats."""
+    frame: pd.DataFrame = table.to_pandas()
+    for name in key:
+        if name in table.schema.names and pa.types.is_integer(table.schema.field(name).type) and table[name].null_count:
+            frame[name] = as_nullable(table[name])
+    return frame
+
+
+def as_nullable(column: pa.ChunkedArray) -> pd.Series:
+    """Give whole numbers, nulls among them, as pandas' nullable integers of the same width."""
+    name = str(column.type)
+    dtype = pd.api.types.pandas_dtype(name.replace("uint", "UInt") if name.startswith("u") else name.capitalize())
+    values: pd.Series = column.to_pandas(types_mapper=lambda _: dtype)
+    return values
+
+
 def batches(
     path: Path, size: int, *, columns: Sequence[str] | None = None, part: Rows | None = None
 ) -> Iterator[pa.Table]:

@@ -86,5 +86,9 @@ def table_bytes(frame: pd.DataFrame) -> bytes:
 
 def write_parquet(frame: pd.DataFrame, target: Path | io.BytesIO) -> None:
     """Write a frame as Parquet without what varies or misleads (index, pandas' own metadata)."""
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    pq.write_table(table, target, compression="zstd")
+    write_table(pa.Table.from_pandas(frame, preserve_index=False), target)
+
+
+def write_table(table: pa.Table, target: Path | io.BytesIO) -> None:
+    """Write a table of Arrow as `write_parquet` writes a frame."""
+    pq.write_table(table.replace_schema_metadata(None), target, compression="zstd")

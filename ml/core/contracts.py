@@ -19,6 +19,9 @@ import pandas as pd
 from ml.settings import Screen
 
 Level = Literal["row", "table"]
+FINITE, KEYED = "expect_column_values_to_be_finite", "expect_key_to_be_whole"
+NAMES_ITS_ROWS = (FINITE, KEYED)
+"""What is asked of every row whatever the suite says; see `ml.core.row_checks`."""
 ANY_ROW_COUNT = 1_000_000_000
 SLOT = "\0"
 ANY_VALUE_AT_ALL = 1e-9
@@ -198,8 +201,9 @@ def reasons_of(failures: Sequence[Failure]) -> dict[int, str]:
     """Say of each bad row, by its number and in their order, everything that is wrong with it."""
     reasons: dict[int, list[str]] = {}
     for failure in failures:
+        by_row = failure.expectation in NAMES_ITS_ROWS
         for position in failure.positions:
-            reasons.setdefault(position, []).append(failure.message)
+            reasons.setdefault(position, []).append(f"{failure.message}, row {position}" if by_row else failure.message)
     return {position: "; ".join(reasons[position]) for position in sorted(reasons)}
 
 

@@ -13,6 +13,8 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from ml.core.contracts import counted
+from ml.core.row_checks import TAKE_OUT, too_large
 from ml.errors import DataRejected
 from ml.settings import Features, HistoryFeature
 
@@ -37,7 +39,7 @@ def matrix(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
     Raises
     ------
     DataRejected
-        If a column is missing or a numeric one holds text.
+        If a column is missing, or a numeric one holds text or an infinite number.
     """
     columns = feature_columns(features)
     missing = [column for column in columns if column not in rows.columns]
@@ -51,9 +53,27 @@ def matrix(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
     types = dict.fromkeys(numeric, "float64") | dict.fromkeys(empty, "object")
     other = {column: kind for column, kind in types.items() if rows[column].dtype != kind}
     try:
-        return rows[columns].astype(other)
+        found = rows[columns].astype(other)
     except (TypeError, ValueError) as err:
         raise DataRejected(f"a numeric feature holds text: {err}; correct params.yaml or the source") from err
+    _refuse_infinite(found[numeric], rows)
+    return found
+
+
+def _refuse_infinite(numbers: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """Raise for numbers that no estimator takes, with their days: its own message would name no column."""
+    for column in numbers:
+        bad = too_large(numbers[column])
+        if bad.any():
+            where = rows["day"] if "day" in rows else pd.Series("the data", index=rows.index)
+            days = {str(day): int(count) for day, count in where.loc[bad].value_counts().sort_index().items()}
+            said = ", ".join(f"{counted(count)} of {day}" for day, count in list(days.items())[:3])
+            more = f" and {len(days) - 3} more days" if len(days) > 3 else ""
+            raise DataRejected(
+                f"column '{column}' is infinite or too large in {said}{more} (the first is row "
+                f"{int(np.flatnonzero(bad)[0])}); correct the source and ingest the day again, or take it out with "
+                f"'{TAKE_OUT}'"
+            )
 
 
 def lookback_days(features: Sequence[HistoryFeature], *, label_delay_days: int) -> int:

@@ -10,12 +10,15 @@ import logging
 import sys
 from datetime import date
 
+import numpy as np
 import pandas as pd
 
 from ml.adapters import code
 from ml.adapters.rows import types_of
 from ml.core import history, windows
+from ml.core.contracts import Failure
 from ml.core.features import join_labels, lookback_days
+from ml.core.row_checks import check_rows, refuse_unusable, used_columns
 from ml.errors import SettingsError
 from ml.records import DayFile, RetrainRequest, Window
 from ml.settings import Settings
@@ -43,6 +46,8 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
         If the model would be registered and no commit holds the code that runs, outside development.
     MissingArtifact
         If the registry holds too little for the window that was asked for.
+    DataRejected
+        If a day of the window holds what no model can be fitted on; the message names day, column and rows.
     """
     if workspace is None and not services.environment.development:
         _refuse_what_nobody_could_rebuild()
@@ -115,11 +120,15 @@ def _rows(
         services.registry.open(asset, rev=version, first_day=days[0], last_day=days[-1])
         for asset in ("inputs", "labels")
     )
-    parts, columns = [], set()
+    parts, columns, used = [], set(), used_columns(settings)
+    unusable: dict[str, list[Failure]] = {}
     for day in days:
-        outcomes = pd.read_parquet(labels[day], columns=[*key, target])
+        rows, outcomes = pd.read_parquet(inputs[day]), pd.read_parquet(labels[day], columns=[*key, target])
         columns |= set(types_of(labels[day]).names)
-        parts.append(join_labels(pd.read_parquet(inputs[day]), outcomes, key=key, target=target))
+        for asset, frame in (("inputs", rows), ("labels", outcomes)):
+            unusable[f"{asset} of {day}"] = check_rows(frame, used, np.arange(len(frame)))
+        parts.append(join_labels(rows, outcomes, key=key, target=target))
+    refuse_unusable(unusable)
     return pd.concat(parts, ignore_index=True), tuple(sorted(columns))
 
 

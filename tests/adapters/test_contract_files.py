@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ml.adapters.contract_files import ScreenedFile, obstacle_to_parts, screen_file
 from ml.adapters.contracts import Contracts, Screened
+from ml.adapters.rows import exact_frame
 from ml.adapters.sources.demo import DemoSource
 from ml.adapters.workspace import write_parquet
 from ml.core.contracts import DayProfile
+from ml.core.row_checks import UsedColumns
 from ml.settings import PROJECT_ROOT
 
 DAY = date(2013, 4, 3)
@@ -29,8 +33,17 @@ def having(column: str, value: Any, rows: int = 3) -> Change:
     def change(frame: pd.DataFrame) -> pd.DataFrame:
         changed = frame.copy()
         changed[column] = changed[column].astype("float64") if value is None else changed[column]
-        changed.loc[changed.index[::300][:rows], column] = value
+        step = 300 if rows < 100 else 2
+        changed.loc[changed.index[::step][:rows], column] = value
         return changed
+
+    return change
+
+
+def keyless(rows: int) -> Change:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        flights = frame["flight"].astype("Int64")
+        return frame.assign(flight=flights.mask(frame.index.isin(frame.index[::300][:rows])))
 
     return change
 
@@ -46,6 +59,10 @@ def contradicted(column: str) -> Change:
 INPUTS: dict[str, Change] = {
     "a good day": lambda frame: frame,
     "values out of bounds": having("temp", 4000.0),
+    "infinite values": having("temp", np.inf),
+    "too many infinite values": having("temp", -np.inf, rows=10**6),
+    "a value too large": having("temp", 1e300),
+    "whole-number keys of which some are null": keyless(2),
     "bad codes": having("carrier", "??"),
     "two reasons for a row": lambda frame: having("temp", 4000.0)(having("origin", "XXX")(frame)),
     "exact copies": copied(7),
@@ -78,7 +95,7 @@ LABELS: dict[str, Change] = {
 
 @pytest.fixture(scope="module")
 def contracts() -> Contracts:
-    return Contracts(PROJECT_ROOT / "expectations")
+    return Contracts(PROJECT_ROOT / "expectations", used=UsedColumns(KEY))
 
 
 @pytest.fixture
@@ -94,7 +111,7 @@ def both(contracts: Contracts, tmp_path: Path) -> Callable[..., tuple[Screened, 
             write_parquet(inputs, known)
         whole = contracts.screen(
             asset,
-            pd.read_parquet(path),
+            exact_frame(pq.read_table(path), KEY),
             parameters=parameters,
             known_keys=None if inputs is None else inputs[list(KEY)],
         )
@@ -188,3 +205,36 @@ def test_what_only_a_whole_table_can_answer_is_named(
 
 def test_the_delivered_suites_can_be_asked_part_by_part(contracts: Contracts) -> None:
     assert [obstacle_to_parts(contracts.suite(asset), KEY) for asset in ("inputs", "labels")] == [None, None]
+
+
+@pytest.mark.parametrize("at_once", [3, 100])
+def test_one_null_among_identifiers_beyond_2_53_is_one_quarantined_row_and_the_others_stay_exact(
+    tmp_path: Path, at_once: int
+) -> None:
+    ids = [2**60 + n for n in range(40)]
+    unique = {
+        "type": "expect_compound_columns_to_be_unique",
+        "kwargs": {"column_list": ["day", "id"]},
+        "meta": {"level": "row"},
+    }
+    typed = {
+        "type": "expect_column_values_to_be_of_type",
+        "kwargs": {"column": "id", "type_": "int64"},
+        "meta": {"level": "table"},
+    }
+    (tmp_path / "inputs.json").write_text(json.dumps({"name": "inputs", "expectations": [unique, typed]}))
+    table = pa.table({"day": ["2013-04-03"] * 41, "id": pa.array([*ids[:7], None, *ids[7:]], pa.int64())})
+    pq.write_table(table, tmp_path / "day.parquet")
+    found = screen_file(
+        Contracts(tmp_path, used=UsedColumns(("day", "id"))),
+        "inputs",
+        tmp_path / "day.parquet",
+        key=["day", "id"],
+        parameters={},
+        folder=tmp_path,
+        rows_at_once=at_once,
+    )
+    assert found.accepted is not None, found.said.reason
+    assert pq.read_table(found.accepted)["id"].to_pylist() == ids
+    assert found.quarantined is not None
+    assert pq.read_table(found.quarantined)["reasons"].to_pylist() == ["key column 'id' is null, row 7"]

@@ -441,3 +441,21 @@ def test_the_day_whose_weather_never_came_is_refused_in_one_readable_sentence(co
         "must be at least 90.0%, but it is 0.00%; "
         "the share of pressure that holds a value must be at least 50.0%, but it is 0.00%"
     )
+
+
+class TestColumnsWithoutAnyValue:
+    """Parquet's null type asks no expectation for its type by itself."""
+
+    @pytest.mark.parametrize(("kind", "refused"), [("int64", True), ("float64", False), ("str", False)])
+    def test_it_is_judged_as_nulls_of_its_type_are(self, tmp_path: Path, kind: str, refused: bool) -> None:
+        expectation = {
+            "type": "expect_column_values_to_be_of_type",
+            "kwargs": {"column": "n", "type_": kind},
+            "meta": {"level": "table"},
+        }
+        (tmp_path / "inputs.json").write_text(json.dumps({"name": "inputs", "expectations": [expectation]}))
+        frame = pa.table({"id": [1, 2], "n": pa.nulls(2)}).to_pandas()
+        screened = Contracts(tmp_path).screen("inputs", frame, parameters={})
+        assert screened.refused is refused
+        if refused:
+            assert "float64, as integers become when one of them is null" in screened.reason

@@ -286,3 +286,15 @@ def test_days_between_counts_both_ends() -> None:
     found = days_between(date(2013, 2, 27), date(2013, 3, 1))
     assert found == [date(2013, 2, 27), date(2013, 2, 28), date(2013, 3, 1)]
     assert days_between(date(2013, 3, 1), date(2013, 3, 1)) == [date(2013, 3, 1)]
+
+
+class TestInfiniteNumbers:
+    FEATURES = Features(numeric=("number",), history=(HistoryFeature(by=(), days=(1,)),))
+
+    @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+    def test_it_is_named_by_column_day_and_row_before_any_estimator_sees_it(self, value: float) -> None:
+        frame = rows().assign(history_all_1d=0.5)
+        frame["number"] = frame["number"].astype(float)
+        frame.loc[frame.index[1], "number"] = value
+        with pytest.raises(DataRejected, match=r"'number' is infinite or too large in 1 row of .*first is row 1"):
+            matrix(frame, self.FEATURES)

@@ -17,7 +17,7 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -156,6 +156,35 @@ class DataRegistry:
             new_files = self._next_top(top, before, changes) | self._next_arrivals(head, changes, arrived or {})
             try:
                 version = self._publish(head, new_files, message)
+            except git.LostRace:
+                log.info("lost a push race to %s, attempt %d; redoing on top", self.url, attempt + 1)
+                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
+                continue
+            self._remember_head(version.rev)
+            return version
+        raise Unavailable(f"data registry {self.url}: lost {ATTEMPTS} push races in a row; try again")
+
+    def remove(self, days: Collection[tuple[Asset, date]], *, message: str) -> DataVersion:
+        """Make a data version without these days; the older versions keep them.
+
+        Raises
+        ------
+        MissingArtifact
+            If the newest version holds none of them.
+        Unavailable
+            If a remote did not answer, or too many races were lost; the registry is as before.
+        """
+        for attempt in range(ATTEMPTS):
+            head = self.head()
+            top = self._read_top(head)
+            self._check_remote(top)
+            before = {asset: self._entries(top, asset) for asset in ASSETS}
+            gone = {(asset, day) for asset, day in days if file_name(day) in before[asset]}
+            if not gone:
+                asset, day = min(days)
+                raise MissingArtifact(_nothing_between(asset, head, day, day, self.days(asset, head)))
+            try:
+                version = self._publish(head, self._next_top(top, before, dict.fromkeys(gone)), message)
             except git.LostRace:
                 log.info("lost a push race to %s, attempt %d; redoing on top", self.url, attempt + 1)
                 time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
@@ -307,13 +336,17 @@ class DataRegistry:
         self,
         top: Mapping[str, bytes],
         before: Mapping[Asset, Entries],
-        changes: Mapping[tuple[Asset, date], Entry],
+        changes: Mapping[tuple[Asset, date], Entry | None],
     ) -> dict[str, bytes]:
-        """Write the new lists of days, DVC's to its remote; return the files that Git shall hold."""
+        """Write the new lists of days, DVC's to its remote; return the files that Git shall hold.
+
+        A day whose change is None is taken out.
+        """
         after, files = {}, {}
         for asset in ASSETS:
             changed = {file_name(day): entry for (of, day), entry in changes.items() if of == asset}
-            after[asset] = self._sized({**before[asset], **changed})
+            listed = {**before[asset], **changed}
+            after[asset] = self._sized({name: entry for name, entry in listed.items() if entry is not None})
             if changed:
                 md5, data = dir_object(after[asset])
                 self._store.upload_list(md5, data)

@@ -18,6 +18,7 @@ from ml.adapters import code
 from ml.adapters.objects import open_objects
 from ml.adapters.workspace import Workspace
 from ml.core.features import days_between
+from ml.core.row_checks import used_columns
 from ml.settings import Environment, Settings
 from ml.steps.replay import world as worlds
 from ml.steps.replay.course import Course, Outcome
@@ -69,7 +70,8 @@ class Ground:
         """Open the contracts; what the registry holds has passed them, but for days with a fault in them."""
         if span.source == "registry" and not span.faults:
             trusted_before = date.max
-        return Screens(self.environment.expectations, self.settings.screen, self.place, trusted_before)
+        used = used_columns(self.settings)
+        return Screens(self.environment.expectations, self.settings.screen, self.place, trusted_before, used)
 
 
 def ground(services: Services, folder: Path) -> Ground:

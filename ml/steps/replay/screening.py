@@ -15,6 +15,7 @@ import pandas as pd
 
 from ml.adapters.workspace import Workspace
 from ml.core.contracts import DayProfile
+from ml.core.row_checks import UsedColumns
 from ml.settings import Screen
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Screens:
     screen_settings: Screen
     place: Workspace
     trusted_before: date | None = None
+    used: UsedColumns | None = None
     _contracts: Contracts | None = field(default=None, init=False)
 
     @property
@@ -53,7 +55,7 @@ class Screens:
         if self._contracts is None:
             from ml.adapters.contracts import Contracts
 
-            self._contracts = Contracts(self.expectations, self.screen_settings)
+            self._contracts = Contracts(self.expectations, self.screen_settings, self.used)
         return self._contracts
 
     def screen(
@@ -103,6 +105,7 @@ class Screens:
             keys,
             hashlib.sha256(suite).hexdigest(),
             self.screen_settings.model_dump_json(),
+            None if self.used is None else [self.used.key, sorted(self.used.finite or ())],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -1,0 +1,131 @@
+"""What is asked of every row, whatever the suite says: a whole key, and numbers that a model can be fitted on.
+
+One infinite value stops a fit and a prediction, and its message names no column. A row without a whole key cannot be
+joined with its outcome. Such rows are quarantined, each with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ml.core.contracts import FINITE, KEYED, Failure, counted
+from ml.errors import DataRejected
+from ml.settings import Settings
+
+NOT_NULL = "expect_column_values_to_not_be_null"
+LARGEST = float(np.finfo(np.float32).max)
+"""scikit-learn's trees hold numbers as float32, and the squares of larger ones leave float64."""
+EXAMPLES = 5
+MOST_NAMED = 4
+TAKE_OUT = "python -m ml.steps.withdraw DAY"
+"""The command that makes a data version without a day."""
+
+
+@dataclass(frozen=True)
+class UsedColumns:
+    """The key, and the columns that must be finite; None means every column of numbers."""
+
+    key: tuple[str, ...] = ()
+    finite: frozenset[str] | None = None
+
+
+def used_columns(settings: Settings) -> UsedColumns:
+    """Name what a model reads: its key, its target, its features, and what its lagged target means are grouped by."""
+    features, task = settings.features, settings.task
+    names = {*features.categorical, *features.numeric, *features.spline, *task.key, task.target}
+    return UsedColumns(task.key, frozenset(names | {column for each in features.history for column in each.by}))
+
+
+def too_large(values: pd.Series) -> np.ndarray:
+    """Return which values of a column no model can be fitted on: infinite, or beyond `LARGEST`; a null is not."""
+    if not pd.api.types.is_float_dtype(values.dtype):
+        return np.zeros(len(values), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(values.to_numpy(dtype=float, na_value=np.nan)) > LARGEST, dtype=bool)
+
+
+def check_rows(frame: pd.DataFrame, used: UsedColumns, numbers: np.ndarray) -> list[Failure]:
+    """Return which rows cannot be used, column by column.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Not modified.
+    numbers : array of shape (n_rows,)
+        The number of each row in its table; failures name rows by it.
+    """
+    failures = [
+        _failure(KEYED, column, f"key column '{column}' is null", numbers[frame[column].isna().to_numpy(dtype=bool)])
+        for column in used.key
+        if column in frame
+    ]
+    for column in frame.columns if used.finite is None else sorted(used.finite & set(frame.columns)):
+        bad = too_large(frame[column])
+        if bad.any():
+            infinite = np.isinf(frame[column].to_numpy(dtype=float, na_value=np.nan))
+            failures.append(_failure(FINITE, column, f"column '{column}' is infinite", numbers[bad & infinite]))
+            said = f"column '{column}' is beyond {LARGEST:.1e}, the most that estimators can hold"
+            failures.append(_failure(FINITE, column, said, numbers[bad & ~infinite]))
+    return [failure for failure in failures if failure.positions]
+
+
+def without_what_is_known(checked: Sequence[Failure], others: Collection[Failure]) -> list[Failure]:
+    """Leave out that a key is null where the suite itself says so."""
+    known = {failure.column for failure in others if failure.expectation == NOT_NULL and failure.positions}
+    return [failure for failure in checked if failure.expectation != KEYED or failure.column not in known]
+
+
+def _failure(kind: str, column: str, message: str, rows: np.ndarray) -> Failure:
+    positions = tuple(rows.tolist())
+    return Failure(
+        kind, column, "row", message, len(positions), tuple(f"row {row}" for row in positions[:EXAMPLES]), positions
+    )
+
+
+def whole_keys(frame: pd.DataFrame, key: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the rows that have every whole-number key, as plain integers, and their places in ``frame``.
+
+    Only a key column that pandas holds as nullable integers is looked at: with its nulls among them the others would
+    become floats, which hold no identifier beyond 2**53.
+    """
+    kinds: dict[str, Any] = {column: frame[column].dtype for column in key if column in frame}
+    nullable = {
+        column: kind.numpy_dtype
+        for column, kind in kinds.items()
+        if pd.api.types.is_extension_array_dtype(kind) and pd.api.types.is_integer_dtype(kind)
+    }
+    if not nullable:
+        return frame, np.arange(len(frame))
+    has = frame[list(nullable)].notna().all(axis=1).to_numpy(dtype=bool)
+    return frame.loc[has].reset_index(drop=True).astype(nullable), np.flatnonzero(has)
+
+
+def refuse_unusable(days: Mapping[str, Sequence[Failure]]) -> None:
+    """Raise if days that are in the data registry already hold rows that no model can be fitted on.
+
+    Parameters
+    ----------
+    days
+        What `check_rows` found, by what was looked at, such as "inputs of 2013-04-01".
+
+    Raises
+    ------
+    DataRejected
+        Naming the first such days, with column and rows, and how a day is taken out.
+    """
+    wrong = [
+        f"{what}: {failure.message} ({counted(failure.unexpected_rows)}, such as {', '.join(failure.examples[:3])})"
+        for what, failures in days.items()
+        for failure in failures
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - MOST_NAMED} more of this kind" if len(wrong) > MOST_NAMED else ""
+        raise DataRejected(
+            f"the data registry holds what no model can be fitted on: {'; '.join(wrong[:MOST_NAMED])}{more}. "
+            f"Next: correct the source and ingest the day again, or take it out with '{TAKE_OUT}'"
+        )
