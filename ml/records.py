@@ -413,6 +413,7 @@ FindingKind = Literal[
     "missing_predictions",
     "missing_labels",
     "label_coverage",
+    "unknown_performance",
 ]
 
 
@@ -467,6 +468,10 @@ class LivePerformance(Record):
     same names as the gate saw them on the holdout. ``estimated`` is the loss of ``estimated_day`` expected without
     labels (``estimated_metrics`` holds other metrics of that day), ``estimate_error`` the mean absolute error of
     such estimates on the days of the window.
+
+    ``versions`` are those whose served predictions ``window`` and ``status`` rest on: the champion alone, or with
+    too few labelled days of its own also those that served before. While ``status`` is unknown, ``expected_by`` is
+    the day from which on it should be known.
     """
 
     day: date
@@ -487,6 +492,8 @@ class LivePerformance(Record):
     estimate_error: float | None = None
     label_coverage: float | None = None
     findings: tuple[Finding, ...] = ()
+    versions: tuple[int, ...] = ()
+    expected_by: date | None = None
 
 
 class Rivalry(Record):

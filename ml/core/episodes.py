@@ -19,7 +19,7 @@ What = Literal["opened", "escalated", "repeat", "resolved"]
 FAMILIES: tuple[Family, ...] = ("drift", "decay")
 SIGNS: dict[Family, tuple[str, ...]] = {
     "drift": ("drift", "broken data"),
-    "decay": ("decay", "missing predictions", "missing labels", "label coverage"),
+    "decay": ("decay", "missing predictions", "missing labels", "label coverage", "unknown performance"),
 }
 """Which of the policy's signs (`ml.core.signs.KINDS`) belong to whose mails."""
 

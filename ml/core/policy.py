@@ -149,9 +149,11 @@ def _state(facts: Facts, found: Sequence[Sign], settings: Settings) -> State:
 
 
 def _too_new(facts: Facts, settings: Settings) -> bool:
-    """Say whether the champion cannot have ``performance.min_days`` labelled days yet."""
+    """Say whether there cannot be ``performance.min_days`` labelled days yet of what was served."""
     if facts.champion is None:
         return False
+    if facts.performance is not None and facts.performance.expected_by is not None:
+        return facts.day < facts.performance.expected_by
     served = (facts.day - facts.champion.promoted_on).days + 1 - settings.task.label_delay_days
     return served < settings.performance.min_days
 

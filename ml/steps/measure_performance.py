@@ -1,4 +1,4 @@
-"""Let predictions meet the labels that have arrived, and hold how they did against what the gate saw."""
+"""Measure what was served on the labels that have arrived, and compare it with what the gate saw."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ml.core import history, performance
 from ml.core.coverage import ServedDay
 from ml.core.estimate import Calibration, calibrate
 from ml.core.features import days_between, join_labels
+from ml.core.served import Promise, Serving
 from ml.errors import EvergreenError, Unavailable
 from ml.records import Champion, LivePerformance, Logged
 from ml.settings import Settings
@@ -26,7 +27,7 @@ COLUMNS = ["day", "version", "target", "prediction"]
 
 
 def run(champion: Champion, *, settings: Settings, services: Services) -> LivePerformance:
-    """Measure what was served on the labelled days of the trailing window, and look for decay.
+    """Measure what was served on the labelled days of the trailing window, whoever served it, and look for decay.
 
     What is not there (labels, predictions, what the gate saw) is named, and measured as nothing. The day's own
     predictions are not looked at: they may be written at this very moment.
@@ -40,6 +41,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     versions = _versions(oldest, day - timedelta(days=1), decisions, settings)
     rows, days = _labelled(oldest, first, last, versions, champion, settings, services)
     promised, calibration = _known_of(champion.version, decisions, settings, services)
+    others = {int(version) for version in rows["version"].unique()} - {champion.version}
     found = performance.assess(
         day,
         champion.version,
@@ -49,10 +51,12 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         settings=settings,
         calibration=calibration,
         newest=_newest(last, day, versions, champion.version, settings, services) if calibration else None,
+        others={version: _seen_by_the_gate(version, decisions, settings, services) for version in sorted(others)},
+        serving=_serving(champion, decisions),
     )
     shelf = services.shelf(f"monitor/day={day}")
-    own = rows.loc[rows["version"] == champion.version]
-    shelf.write_text("performance_by_day.csv", performance.by_day(own, calibration, settings).to_csv(index=False))
+    by_day = performance.served_by_day(rows, champion.version, calibration, settings)
+    shelf.write_text("performance_by_day.csv", by_day.to_csv(index=False))
     shelf.write_json("performance.json", found.model_dump(mode="json"))
     logger.info("measure_performance: %s: %s", found.status, found.reason)
     return found
@@ -128,20 +132,33 @@ def _newest(
     return None
 
 
+def _serving(champion: Champion, decisions: list[Logged]) -> Serving:
+    """Read since when days are served, since when by the champion, and what it was trained on."""
+    reigns = history.reigns(decisions)
+    if not reigns or champion.version is None:
+        return Serving()
+    reign = history.reign_on(champion.version, champion.day, reigns)
+    return Serving(min(each.effective_day for each in reigns), reign.effective_day, reign.window_last_day)
+
+
 def _known_of(
     version: int | None, decisions: list[Logged], settings: Settings, services: Services
-) -> tuple[performance.Promise, Calibration | None]:
+) -> tuple[Promise, Calibration | None]:
     """Read what the gate saw of a version (of the one whose refit it is), and what its scores are worth."""
     if version is None:
-        return performance.Promise({}), None
-    holdout = _kept(judged_version(version, decisions), "lineage/holdout.parquet", services)
-    promised = performance.Promise({}) if holdout is None else performance.promise(holdout, settings)
+        return Promise({}), None
+    promised = _seen_by_the_gate(version, decisions, settings, services)
     if settings.task.kind == "regression":
         return promised, None
     out_of_fold = _kept(version, "monitoring/predictions.parquet", services)
     if out_of_fold is None:
         return promised, None
     return promised, calibrate(out_of_fold["prediction"], out_of_fold["target"])
+
+
+def _seen_by_the_gate(version: int, decisions: list[Logged], settings: Settings, services: Services) -> Promise:
+    holdout = _kept(judged_version(version, decisions), "lineage/holdout.parquet", services)
+    return Promise({}) if holdout is None else performance.promise(holdout, settings)
 
 
 def _kept(version: int, name: str, services: Services) -> pd.DataFrame | None:

@@ -13,6 +13,7 @@ import pandas as pd
 from ml.core import adapt, history, performance, policy, rivalry, windows
 from ml.core.coverage import ServedDay
 from ml.core.features import days_between, lookback_days
+from ml.core.served import Promise, Serving
 from ml.errors import MissingArtifact
 from ml.records import Decision, DriftReport, LivePerformance, Logged, Rivalry
 from ml.steps.replay.fits import Fits, Fitted, Training
@@ -68,7 +69,7 @@ class Course:
     last: date
     log: list[Logged] = field(default_factory=list)
     versions: dict[int, Fitted] = field(default_factory=dict)
-    promises: dict[int, performance.Promise] = field(default_factory=dict)
+    promises: dict[int, Promise] = field(default_factory=dict)
     references: dict[str, Reference] = field(default_factory=dict)
     raw: dict[tuple[date, int], np.ndarray] = field(default_factory=dict)
     served: dict[date, tuple[int, np.ndarray]] = field(default_factory=dict)
@@ -214,7 +215,14 @@ class Course:
             promised=self._promise(version),
             settings=self.settings,
             in_full=False,
+            others={other: self._promise(other) for other in sorted(set(versions.values()) - {version})},
+            serving=self._serving(day, version),
         )
+
+    def _serving(self, day: date, version: int) -> Serving:
+        reigns = history.reigns(self.log)
+        reign = history.reign_on(version, day, reigns)
+        return Serving(min(each.effective_day for each in reigns), reign.effective_day, reign.window_last_day)
 
     def _served_days(self, window: list[date], known: set[date]) -> list[ServedDay]:
         def labelled(day: date) -> int:
@@ -230,7 +238,7 @@ class Course:
             if day in self.world.inputs
         ]
 
-    def _promise(self, version: int) -> performance.Promise:
+    def _promise(self, version: int) -> Promise:
         """Say what a holdout saw of the recipe: the newest days, predicted by a fit on those before them."""
         if version not in self.promises:
             fitted = self.versions[version]
