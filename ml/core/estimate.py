@@ -12,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from ml.core.metrics import SMALLEST, row_loss
+from ml.settings import Settings
 
 MIN_ROWS = 100
 NARROWEST = 1e-6
@@ -99,3 +101,37 @@ def _expected_auc(score: np.ndarray, probability: np.ndarray) -> float:
     below = np.cumsum(negative) - negative
     pairs = positive.sum() * negative.sum()
     return float((positive * (below + negative / 2)).sum() / pairs) if pairs > 0 else 0.5
+
+
+def by_day(rows: pd.DataFrame, calibration: Calibration | None, settings: Settings) -> pd.DataFrame:
+    """Give each day's loss as it came out, and as it was expected without labels.
+
+    Returns
+    -------
+    DataFrame of shape (n_days, 5)
+        ``day``, ``rows``, ``gap``, ``loss`` in ``gate.metric`` (of ``rmse``: its square) and ``estimated``
+        (null without a calibration), in day order.
+    """
+    table = pd.DataFrame(
+        {
+            "day": rows["day"].to_numpy(),
+            "rows": 1,
+            "gap": (rows["prediction"] - rows["target"]).to_numpy(dtype=float),
+            "loss": row_loss(rows["target"], rows["prediction"], settings.gate.metric),
+            "estimated": np.nan
+            if calibration is None
+            else calibration.expected_losses(rows["prediction"], settings.gate.metric),
+        }
+    )
+    found = table.groupby("day", sort=True).agg({"rows": "sum", "gap": "mean", "loss": "mean", "estimated": "mean"})
+    return found.reset_index()
+
+
+def served_by_day(
+    rows: pd.DataFrame, version: int | None, calibration: Calibration | None, settings: Settings
+) -> pd.DataFrame:
+    """Give `by_day` of what all versions served; the calibration is that of ``version`` alone."""
+    own, other = rows.loc[rows["version"] == version], rows.loc[rows["version"] != version]
+    parts = [by_day(own, calibration, settings), by_day(other, None, settings)]
+    parts = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(parts, ignore_index=True).sort_values("day", ignore_index=True)

@@ -19,7 +19,7 @@ from ml.core import served
 from ml.core.card import day_intervals
 from ml.core.comparison import DailyMean, mean_by_day
 from ml.core.coverage import ServedDay, absent, coverage, label_findings
-from ml.core.estimate import Calibration
+from ml.core.estimate import Calibration, by_day
 from ml.core.metrics import mean_loss, measure, row_loss
 from ml.core.served import Evidence, Promise, Serving
 from ml.records import Finding, Interval, LivePerformance
@@ -122,40 +122,6 @@ def assess(
         findings=(*decays, *overdue, *label_findings(day, days, settings)),
         **estimates,
     )
-
-
-def by_day(rows: pd.DataFrame, calibration: Calibration | None, settings: Settings) -> pd.DataFrame:
-    """Give each day's loss as it came out, and as it was expected without labels.
-
-    Returns
-    -------
-    DataFrame of shape (n_days, 5)
-        ``day``, ``rows``, ``gap``, ``loss`` in ``gate.metric`` (of ``rmse``: its square) and ``estimated``
-        (null without a calibration), in day order.
-    """
-    table = pd.DataFrame(
-        {
-            "day": rows["day"].to_numpy(),
-            "rows": 1,
-            "gap": (rows["prediction"] - rows["target"]).to_numpy(dtype=float),
-            "loss": row_loss(rows["target"], rows["prediction"], settings.gate.metric),
-            "estimated": np.nan
-            if calibration is None
-            else calibration.expected_losses(rows["prediction"], settings.gate.metric),
-        }
-    )
-    found = table.groupby("day", sort=True).agg({"rows": "sum", "gap": "mean", "loss": "mean", "estimated": "mean"})
-    return found.reset_index()
-
-
-def served_by_day(
-    rows: pd.DataFrame, version: int | None, calibration: Calibration | None, settings: Settings
-) -> pd.DataFrame:
-    """Give `by_day` of what all versions served; the calibration is that of ``version`` alone."""
-    own, other = rows.loc[rows["version"] == version], rows.loc[rows["version"] != version]
-    parts = [by_day(own, calibration, settings), by_day(other, None, settings)]
-    parts = [part for part in parts if len(part)] or parts[:1]
-    return pd.concat(parts, ignore_index=True).sort_values("day", ignore_index=True)
 
 
 def _judged(

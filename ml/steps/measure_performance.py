@@ -13,7 +13,7 @@ import pandas as pd
 from ml.adapters.rows import count_rows, null_counts, sample, share_within, thinned
 from ml.core import history, performance
 from ml.core.coverage import ServedDay
-from ml.core.estimate import Calibration, calibrate
+from ml.core.estimate import Calibration, calibrate, served_by_day
 from ml.core.features import days_between, join_labels
 from ml.core.served import Promise, Serving
 from ml.errors import EvergreenError, Unavailable
@@ -55,7 +55,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         serving=_serving(champion, decisions),
     )
     shelf = services.shelf(f"monitor/day={day}")
-    by_day = performance.served_by_day(rows, champion.version, calibration, settings)
+    by_day = served_by_day(rows, champion.version, calibration, settings)
     shelf.write_text("performance_by_day.csv", by_day.to_csv(index=False))
     shelf.write_json("performance.json", found.model_dump(mode="json"))
     logger.info("measure_performance: %s: %s", found.status, found.reason)

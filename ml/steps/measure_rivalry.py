@@ -41,7 +41,7 @@ def _measure(champion: Champion, settings: Settings, services: Services) -> Riva
         return _nothing(champion, f"the watch over version {watch.champion} ended on {watch.last_day}")
     last = min(watch.last_day, day - timedelta(days=delay))
     if last < watch.first_day:
-        return _nothing(champion, f"no day since {watch.first_day} has its labels yet")
+        return _nothing(champion, f"no day since {watch.first_day} has its labels yet{_never(settings)}")
     labels = services.registry.open(
         "labels", rev=champion.data_version, first_day=watch.first_day, last_day=last, may_be_empty=True
     )
@@ -67,6 +67,17 @@ def _measure(champion: Champion, settings: Settings, services: Services) -> Riva
         rollback=settings.rollback,
         seed=settings.fit.seed,
         left_out=f"; left out: {', '.join(map(str, missing))}" if missing else "",
+    )
+
+
+def _never(settings: Settings) -> str:
+    """Say so where a champion is replaced by age before its labels could take it back."""
+    delay, age = settings.task.label_delay_days, settings.retrain.max_age_days
+    if age is None or delay + settings.rollback.min_days <= age:
+        return ""
+    return (
+        f"; task.label_delay_days ({delay}) is longer than retrain.max_age_days ({age}) lets a champion serve, so "
+        "that a rollback comes by hand ('python -m ml.steps.rollback')"
     )
 
 

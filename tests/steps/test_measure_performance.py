@@ -153,6 +153,25 @@ def test_without_a_champion_nothing_is_claimed(seeded: World) -> None:
     assert f"no champion serves {LAST_DAY}" in found.reason
 
 
+def test_after_a_promotion_what_the_version_before_served_speaks_of_the_days_without_labels(served: World) -> None:
+    served.score(TODAY)
+    anything_wins = {"rules": {"champion": {"kind": "champion", "max_loss": 100.0}}}
+    assert served.having(gate=anything_wins).retrain().version == 2
+    after = [TODAY + timedelta(days=n) for n in range(1, 9)]
+    served.put({("inputs", day): DEMO.inputs(day) for day in after} | {("labels", TODAY): DEMO.labels(TODAY)})
+    found = measured(served, after[0])
+    assert (found.champion_version, found.status, found.versions, found.window_days) == (2, "fine", (1,), 10)
+    assert "version 1 (10 days): gap" in found.reason
+    days = pd.read_csv(kept(served, after[0]) / "performance_by_day.csv")
+    assert list(days["day"]) == [day.isoformat() for day in [*SERVED, TODAY]]
+
+    for day in after[:-1]:
+        served.score(day)
+    served.put({("labels", day): DEMO.labels(day) for day in after[:-1]})
+    own = measured(served, after[-1])
+    assert (own.versions, own.window_days) == ((2,), 7) and own.reason.startswith("version 2")
+
+
 def test_forced_predictions_meet_their_labels_too(trained: World) -> None:
     forced = trained.having(score={"force_future_model": True})
     day = NEXT_DAY - timedelta(days=4)

@@ -145,6 +145,10 @@ class TestRivalry:
         assert (found.gain, found.days) == (None, 0)
         assert found.reason == f"no labels from {NEXT_DAY} to {DAYS[1]} have arrived"
 
+    def test_a_champion_that_is_replaced_before_its_labels_come_says_so(self, replaced: World) -> None:
+        slow = replaced.having(task={"label_delay_days": 30}, retrain={"max_age_days": 14})
+        assert "task.label_delay_days (30) is longer than retrain.max_age_days (14)" in rivalry_of(slow).reason
+
     def test_without_any_shadow_nothing_is_rolled_back(self, replaced: World) -> None:
         shutil.rmtree(replaced.home / "storage" / "shadow")
         assert rivalry_of(replaced).days == 0

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from ml.core.coverage import ServedDay, label_findings
-from ml.core.estimate import Calibration
-from ml.core.performance import Promise, assess, by_day, promise
+from ml.core.estimate import Calibration, by_day
+from ml.core.performance import assess, promise
+from ml.core.served import Promise
 from ml.records import LivePerformance
 from ml.settings import Settings
 from tests import builders

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from ml.core.coverage import ServedDay
-from ml.core.performance import assess, promise, served_by_day
+from ml.core.estimate import served_by_day
+from ml.core.performance import assess, promise
 from ml.core.policy import ChampionFacts, Facts, decide
 from ml.core.served import Promise, Serving
 from ml.records import DriftReport, LivePerformance
