@@ -16,7 +16,10 @@ RUN /opt/venv/bin/uv pip install --quiet --python /opt/venv/bin/python --no-cach
         --compile-bytecode -r /tmp/requirements-stack.txt \
     && /opt/venv/bin/pip uninstall --quiet --yes uv
 COPY . /opt/evergreen
-RUN cd /opt/evergreen && /opt/venv/bin/python -m compileall -q ml dags plugins deploy embedded
+# The project goes in as it lies there, for the command `evergreen`.
+RUN cd /opt/evergreen \
+    && /opt/venv/bin/pip install --quiet --no-cache-dir --no-deps --no-build-isolation --editable . \
+    && /opt/venv/bin/python -m compileall -q ml dags plugins deploy embedded
 
 FROM ${BASE}
 # Git: the data registry is a Git repository. tini: a container's first process has to pass on signals.

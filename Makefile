@@ -145,9 +145,11 @@ $(UV):
 	fi
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-cache-dir uv==$(UV_VERSION)
 
-$(INSTALLED): requirements.txt $(UV)
+# The project itself goes in as it lies here (editable), for the command `evergreen`.
+$(INSTALLED): requirements.txt pyproject.toml $(UV)
 	@echo "installing $$(grep -c '^[A-Za-z0-9].*==' $<) packages (1-3 minutes the first time)"
 	@$(SYNC) -r $<
+	@$(UV) pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)

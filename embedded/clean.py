@@ -9,11 +9,15 @@ import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def main() -> int:
+def main(argv: Sequence[str] = ()) -> int:
     """Remove ``var/``; refuse while a stack holds its lock, or if the folder is none of ours."""
+    if argv:
+        sys.stderr.write("clean takes no options; EVERGREEN_HOME names another folder than var/\n")
+        return 2
     home = Path(os.environ.get("EVERGREEN_HOME") or Path(__file__).resolve().parent.parent / "var").absolute()
     if not home.exists():
         return 0

@@ -1,6 +1,6 @@
 """Run any command as if it were a part of the embedded stack.
 
-``python -m embedded.run airflow backfill create --dag-id ingest --from-date … --to-date …``
+``evergreen run airflow backfill create --dag-id ingest --from-date … --to-date …``
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Become the command; return only if there is none to become."""
     command = list(sys.argv[1:] if argv is None else argv)
     if not command:
-        sys.stderr.write("usage: python -m embedded.run COMMAND [ARGUMENT …]\n")
+        sys.stderr.write("usage: evergreen run COMMAND [ARGUMENT …]\n")
         return 2
     try:
         env = Stack.load().environment()

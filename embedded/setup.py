@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from embedded.config import Stack
 from embedded.prepare import prepare
 from ml.errors import EvergreenError
 
 
-def main() -> int:
-    """Land the history, unless it is there; tell what there is."""
+def main(argv: Sequence[str] = ()) -> int:
+    """Land the history, unless it is there, and print what there is."""
+    if argv:
+        sys.stderr.write("setup takes no options; land.history_days in params.yaml says how many days are landed\n")
+        return 2
     try:
         stack = Stack.load()
         prepare(stack)

@@ -20,7 +20,7 @@ Kind = TypeVar("Kind", bound=Record)
 
 @dataclass(frozen=True)
 class Champion:
-    """Who serves, as ``python -m ml.steps.champion --json`` says; ``version`` None is nobody.
+    """Who serves, as ``evergreen champion --json`` says; ``version`` None is nobody.
 
     ``metrics`` were measured of ``judged_version`` where that is given: the champion is its refit.
     """

@@ -1,6 +1,6 @@
 """Start the whole of Evergreen on this machine, tell what happens, and stop all of it at the end.
 
-``python -m embedded.up`` stays in the foreground until Ctrl-C; with ``--until-done`` it ends by itself
+``evergreen up`` stays in the foreground until Ctrl-C; with ``--until-done`` it ends by itself
 when one whole loop has closed, prints what came of it, and fails if anything of it is missing.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import requests
 
-from embedded import loop, summary
+from embedded import loop, running, summary
 from embedded.airflow_api import AirflowApi, Run
 from embedded.config import AIRFLOW, DAGS, LOOPBACK, STORES, Stack
 from embedded.prepare import prepare, require_free_ports
@@ -267,6 +267,7 @@ def launch(stack: Stack, *, until_done: bool, parent: int | None) -> int:
     hold = take(stack)
     require_free_ports(stack)
     prepare(stack)
+    running.record(stack)
     clock = time.monotonic()
     with Supervisor(hold) as supervisor:
         deadline = clock + timeout if until_done else None
@@ -301,7 +302,7 @@ def launch(stack: Stack, *, until_done: bool, parent: int | None) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, launch, and turn errors into one message and an exit code."""
-    parser = argparse.ArgumentParser(prog="python -m embedded.up", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--until-done", action="store_true", help="end when one whole loop has closed")
     parser.add_argument("--with-parent", action="store_true", help="stop when the parent process is gone")
     chosen = parser.parse_args(argv)

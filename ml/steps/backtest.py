@@ -1,6 +1,6 @@
 """Replay history day by day under several policies, and say what each would have been worth.
 
-    python -m ml.steps.backtest --from 2013-04-01 --to 2013-12-31 --policies never,weekly,monthly,drift,adapt,evergreen
+    evergreen backtest --from 2013-04-01 --to 2013-12-31 --policies never,weekly,monthly,drift,adapt,evergreen
 
 The same functions as in production land, screen, score, monitor, decide, fit and judge, without Airflow. What
 is expensive is kept in ``var/backtest`` under all that determines it: killed anywhere, run again, it goes on.

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -19,9 +22,38 @@ FAILED = 1
 MISUSE = 2
 
 
+Output = Literal["table", "json"]
+_OUTPUT: ContextVar[Output | None] = ContextVar("output", default=None)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers the shell's request to complete a word."""
+
+    _completing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; while the shell asks for completions, print these and exit instead."""
+        if "_ARGCOMPLETE" in os.environ and not self._completing:
+            import argcomplete
+
+            self._completing = True  # argcomplete parses by this very method
+            argcomplete.autocomplete(self)
+        return super().parse_known_args(args, namespace)
+
+
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """Make a parser whose help is the module's first paragraph."""
-    return argparse.ArgumentParser(description=(doc or "").split("\n\n")[0])
+    return Parser(description=(doc or "").split("\n\n")[0])
+
+
+@contextmanager
+def printing(output: Output) -> Iterator[None]:
+    """Let `execute` print a table for people or JSON for programs, whatever the step's own default is."""
+    token = _OUTPUT.set(output)
+    try:
+        yield
+    finally:
+        _OUTPUT.reset(token)
 
 
 def iso_day(text: str) -> date:
@@ -40,7 +72,7 @@ def execute(work: Callable[[], Any], *, show: Callable[[Any], str] | None = None
     Parameters
     ----------
     show
-        Lays the record out for people; None prints it as JSON.
+        Lays the record out for people; None prints it as JSON, save where `printing` asks for a table.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("alembic", "mlflow", "great_expectations", "dvc", "httpx", "botocore"):
@@ -54,5 +86,38 @@ def execute(work: Callable[[], Any], *, show: Callable[[Any], str] | None = None
         sys.stderr.write("interrupted: nothing was left half-written; run it again\n")
         return FAILED
     facts = record.model_dump(mode="json") if isinstance(record, BaseModel) else record
-    sys.stdout.write((show(facts) if show else json.dumps(facts, sort_keys=True)) + "\n")
+    layout = {None: show, "json": None, "table": show or table}[_OUTPUT.get()]
+    sys.stdout.write((layout(facts) if layout else json.dumps(facts, sort_keys=True)) + "\n")
     return 0
+
+
+def table(facts: Any) -> str:
+    """Lay a record out as lines of a name and a value.
+
+    Examples
+    --------
+    >>> print(table({"version": 2, "metrics": {"log_loss": 0.51234567}, "window": ["2013-01-01", "2013-03-31"]}))
+    version           2
+    metrics.log_loss  0.512346
+    window            2013-01-01, 2013-03-31
+    """
+    from tabulate import tabulate
+
+    rows = [(name, _text(value)) for name, value in _flat(facts)]
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+
+
+def _flat(facts: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(facts, Mapping) and facts:
+        for name, value in facts.items():
+            yield from _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, facts
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_text, value)) or "none"
+    return "none" if value is None or value == {} else str(value)

@@ -64,7 +64,7 @@ def run(
         if judgement.fingerprint in history.barred(seat.decisions):
             reason = (
                 f"this training ({judgement.fingerprint[:12]}) was rolled back before; train on newer data, or return "
-                "to it by 'python -m ml.steps.rollback --to' its version"
+                "to it by 'evergreen rollback --to' its version"
             )
             return _hold(judgement, window, reason, f"hold version {version}: rolled back before", services)
         if seat.version == judgement.champion_version:

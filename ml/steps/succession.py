@@ -176,7 +176,7 @@ def moved_by_hand(seat: Seat) -> str:
         )
     return (
         f"the alias 'champion' {points}, but by the decisions version {seat.version} serves; move it back with "
-        f"'python -m ml.steps.rollback --to {seat.version} --why \"moved by hand\"'"
+        f"'evergreen rollback --to {seat.version} --why \"moved by hand\"'"
     )
 
 

@@ -53,7 +53,7 @@ ROLLBACK = {
         # Who was champion is in MLflow, which no Dag file may ask when it is parsed: hence a number, not a list.
         description="Empty: the one that served before. Only a version that was champion can come back; any other is "
         "refused, and the refusal lists those that were. They are on the Evergreen page under Models and Decisions, "
-        "and 'python -m ml.steps.history' lists them.",
+        "and 'evergreen history' lists them.",
     ),
     "asked_by": _asked_by(),
     "from_version": Param(

@@ -13,6 +13,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 ROOMS = ("dags", "plugins", "ml", "embedded")
 DOORS = {
+    "argcomplete": ("ml/cli/completion.py", "ml/steps/command.py"),
     "airflow": ("dags/*.py", "plugins/evergreen_plugin.py", "plugins/evergreen/*.py"),
     "boto3": ("ml/adapters/objects.py", "ml/adapters/sources/files.py"),
     "botocore": ("ml/adapters/objects.py", "ml/adapters/sources/files.py"),
@@ -52,7 +53,13 @@ DOORS = {
         "ml/steps/replay/fits.py",
     ),
     "sqlalchemy": ("plugins/evergreen/notes.py",),  # of Airflow: a note joins the transaction that ends the run
-    "tabulate": ("embedded/summary.py", "ml/steps/history.py", "ml/steps/replay/report.py", "ml/steps/reproduce.py"),
+    "tabulate": (
+        "embedded/summary.py",
+        "ml/steps/command.py",
+        "ml/steps/history.py",
+        "ml/steps/replay/report.py",
+        "ml/steps/reproduce.py",
+    ),
     "threadpoolctl": ("ml/adapters/code.py", "ml/steps/fit.py", "ml/steps/predict.py"),
     "tqdm": ("ml/steps/backtest.py",),
     "urllib3": ("ml/adapters/sources/http.py",),

@@ -1,0 +1,99 @@
+"""List the subcommands of ``evergreen``: where each is, and one line about it.
+
+A separate package adds one by an entry point of the group ``evergreen.commands`` that names a function
+``main(argv: list[str]) -> int``; the first line of its docstring becomes its line in ``evergreen --help``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from ml.errors import SettingsError
+
+GROUP = "evergreen.commands"
+Main = Callable[[list[str]], int]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand.
+
+    Attributes
+    ----------
+    target
+        ``package.module:function``, imported only when the command is run.
+    arguments
+        Put before what the user typed.
+    needs_stack
+        Whether it talks to the running stack, so that it needs the stack's environment.
+    """
+
+    name: str
+    summary: str
+    target: str
+    arguments: tuple[str, ...] = ()
+    needs_stack: bool = True
+
+    def load(self) -> Main:
+        """Import the function.
+
+        Raises
+        ------
+        SettingsError
+            If a package that announces the command cannot be imported.
+        """
+        try:
+            main: Main = EntryPoint(self.name, self.target, GROUP).load()
+        except (ImportError, AttributeError) as err:
+            raise SettingsError(
+                f"evergreen {self.name}: {self.target} cannot be imported ({err}); install its package again, "
+                "or remove it"
+            ) from err
+        return main
+
+
+BUILT_IN = (
+    Command("up", "Start all of Evergreen in the foreground; Ctrl-C stops it", "embedded.up:main", needs_stack=False),
+    Command("demo", "Run one whole loop, print a summary, stop", "embedded.up:main", ("--until-done",), False),
+    Command("setup", "Prepare var/ and land the history, without servers", "embedded.setup:main", needs_stack=False),
+    Command("clean", "Remove var/: data, models, Airflow's database", "embedded.clean:main", needs_stack=False),
+    Command("run", "Run any command in the environment of the stack, such as airflow", "embedded.run:main"),
+    Command("seed", "Land a period of history in the data registry", "ml.steps.seed:main"),
+    Command("withdraw", "Take a bad day out of the data registry", "ml.steps.withdraw:main"),
+    Command("champion", "Show which model version serves, and its metrics", "ml.steps.champion:main"),
+    Command("history", "Show who served, since when, why, on what evidence", "ml.steps.history:main"),
+    Command("rollback", "Let an earlier champion serve again", "ml.steps.rollback:main"),
+    Command("reproduce", "Rebuild a model version from its lineage and compare", "ml.steps.reproduce:main"),
+    Command("backtest", "Replay a period under several policies and compare them", "ml.steps.backtest:main"),
+    Command("roles", "Propose which columns are structural for drift", "ml.steps.propose_roles:main"),
+    Command("completion", "Print the shell code that completes this command", "ml.cli.completion:main", (), False),
+)
+
+
+def every() -> dict[str, Command]:
+    """Return all subcommands by name: the built-in ones, then those of other packages.
+
+    Raises
+    ------
+    SettingsError
+        If a package announces a name that is taken.
+    """
+    commands = {command.name: command for command in BUILT_IN}
+    for point in _announced():
+        if point.name in commands:
+            raise SettingsError(
+                f"the package {_package(point)} announces the command {point.name!r}, which exists already; "
+                "rename it there, or uninstall the package"
+            )
+        commands[point.name] = Command(point.name, f"(of {_package(point)})", point.value)
+    return commands
+
+
+def _announced() -> Iterable[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda point: point.name)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value

@@ -1,0 +1,99 @@
+"""Keep a tabular model fresh: the one command of Evergreen.
+
+It finds the running stack by itself, prints tables for people and JSON for programs (``--json``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from ml.cli.commands import Command, every
+from ml.errors import EvergreenError
+from ml.steps import command
+
+STACK = "embedded.running"
+"""The module that knows the stack of this machine; ``ml`` works without it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return its exit code: 0 done, 1 failed, 2 misuse, 3 refused by data or gate."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        commands = every()
+    except EvergreenError as err:
+        sys.stderr.write(f"error: {err}\n")
+        return err.exit_code
+    if "_ARGCOMPLETE" in os.environ:
+        words = _completed(commands)
+    if words and words[0] in commands:
+        return _dispatch(commands[words[0]], words[1:])
+    _parser(commands).parse_args(words or ["--help"])
+    return command.MISUSE
+
+
+def _dispatch(chosen: Command, words: list[str]) -> int:
+    try:
+        if chosen.needs_stack:
+            os.environ.update(_stack_environment())
+        run = chosen.load()
+    except EvergreenError as err:
+        sys.stderr.write(f"error: {err}\n")
+        return err.exit_code
+    before, sys.argv[0] = sys.argv[0], f"evergreen {chosen.name}"  # what usage and errors call the program
+    try:
+        if chosen.name == "run":  # the words belong to another program
+            return run(words)
+        with command.printing("json" if "--json" in words else "table"):
+            return run([*chosen.arguments, *(word for word in words if word != "--json")])
+    finally:
+        sys.argv[0] = before
+
+
+def _stack_environment() -> Mapping[str, str]:
+    """Return what leads a process to the stack that runs on this machine; nothing if none does."""
+    try:
+        running = import_module(STACK)
+    except ModuleNotFoundError:
+        return {}
+    environment: Mapping[str, str] = running.environment()
+    return environment
+
+
+def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    width = max(map(len, commands))
+    lines = "\n".join(f"  {name:<{width}}  {chosen.summary}" for name, chosen in commands.items())
+    arguments = command.Parser(
+        prog="evergreen",
+        usage="evergreen COMMAND [OPTION ...]",
+        description=f"{(__doc__ or '').strip()}\n\ncommands:\n{lines}\n\nevergreen COMMAND --help says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    arguments.add_argument("--version", action="version", version=f"evergreen {_version()}")
+    arguments.add_argument("command", choices=list(commands), metavar="COMMAND", help=argparse.SUPPRESS)
+    return arguments
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("evergreen")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: run 'make setup')"
+
+
+def _completed(commands: Mapping[str, Command]) -> list[str]:
+    """Return the words before the cursor; completion begins behind the subcommand, if there is one."""
+    words = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT") or 0)].split(" ")[1:]
+    if len(words) > 1 and words[0] in commands:
+        os.environ["_ARGCOMPLETE"] = "2"
+    else:
+        words = words[:0]
+    return words
+
+
+if __name__ == "__main__":
+    sys.exit(main())
