@@ -186,14 +186,35 @@ class Features(Section):
         return self
 
 
+NEVER_TRUSTED = frozenset((
+    "builtins", "code", "codeop", "ctypes", "ftplib", "importlib", "io", "joblib", "marshal", "multiprocessing",
+    "nt", "operator", "os", "pathlib", "pickle", "platform", "posix", "pty", "runpy", "shelve", "shutil",
+    "socket", "subprocess", "sys", "tempfile", "types", "urllib", "webbrowser",
+))  # fmt: skip
+"""Modules of which a model file could make commands; see ``fit.trusted_types``."""
+
+
 class Fit(Section):
-    """The estimator by import path, its hyper-parameters, and the one seed."""
+    """The estimator by import path, its hyper-parameters, and the one seed.
+
+    ``trusted_types`` names what a model file may hold beside scikit-learn's own types, each by its full path: the
+    classes of another library's estimator. Whoever names one trusts it to run in every process that loads a model.
+    """
 
     estimator: Name
     args: dict[str, Any] = Field(default_factory=dict)
     encoding: Literal["onehot", "ordinal"] = "onehot"
     seed: int = Field(default=20130101, ge=0, le=2**32 - 1)
     threads: int = Field(default=1, ge=1)
+    trusted_types: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")], ...] = ()
+
+    @field_validator("trusted_types")
+    @classmethod
+    def _reach_no_system(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        reaching = sorted(name for name in value if name.split(".")[0] in NEVER_TRUSTED)
+        if reaching:
+            raise ValueError(f"{', '.join(reaching)} would let a model file run commands: no such type can be trusted")
+        return value
 
 
 class BoundRule(Section):
@@ -274,7 +295,7 @@ class LeakageRule(Section):
 
 
 class PackageRule(Section):
-    """The registered model works in a fresh process, fast and small enough."""
+    """The registered model works in a fresh process, fast (in processor time) and small enough."""
 
     kind: Literal["package"]
     max_ms_per_1000_rows: float = Field(default=1000.0, gt=0)

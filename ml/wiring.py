@@ -60,7 +60,7 @@ class Services:
         """Open MLflow."""
         from ml.adapters.tracking import Tracking
 
-        return Tracking(self.environment.tracking, self.settings.task.name)
+        return Tracking(self.environment.tracking, self.settings.task.name, self.settings.fit.trusted_types)
 
     @cached_property
     def source(self) -> Source:

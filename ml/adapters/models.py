@@ -1,12 +1,16 @@
 """Pipelines as files: written and read in the skops format, never unpickled.
 
-A skops file says itself which types it holds; whether they may be loaded is decided here, by a
-list in code. What a model file or its MLflow entry calls trusted does not count.
+A skops file says itself which types it holds; whether they may be loaded is decided here, by a list in code
+(`ml.adapters.trusted`) and by ``fit.trusted_types`` of this installation's settings. What a model file or its MLflow
+entry calls trusted does not count.
 """
 
 from __future__ import annotations
 
+import tempfile
 import warnings
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 with warnings.catch_warnings():
@@ -17,42 +21,61 @@ with warnings.catch_warnings():
 
 from sklearn.pipeline import Pipeline
 
+from ml.adapters.trusted import TRUSTED_TYPES
 from ml.errors import MissingArtifact, SettingsError
 
 MODEL_FILE = "model.skops"
 """What MLflow calls a pipeline's file in the folder of a model."""
 
-TRUSTED_TYPES = [
-    "functools.partial",
-    "numpy.dtype",
-    "scipy._lib.array_api_compat.numpy._aliases.asarray",
-    "scipy.interpolate._bsplines.BSpline",
-    "scipy.interpolate._bsplines._BSpline",  # since SciPy 1.18
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.utils.validation.check_array",
-]
 
-
-def save(pipeline: Pipeline, path: Path) -> None:
+def save(pipeline: Pipeline, path: Path, *, trusted: Sequence[str] = ()) -> None:
     """Write a fitted pipeline, and make sure that it can be loaded again.
 
     Raises
     ------
     SettingsError
-        If the estimator holds types that are not in `TRUSTED_TYPES`.
+        If the estimator holds what skops cannot write, or types that are neither in `TRUSTED_TYPES` nor in ``trusted``.
     """
-    sio.dump(pipeline, path)
-    load(path)
+    try:
+        sio.dump(pipeline, path)
+    except Exception as err:
+        estimator = type(pipeline.steps[-1][1])
+        raise SettingsError(
+            f"a fitted {estimator.__module__}.{estimator.__qualname__} cannot be written as a skops file ({err}); "
+            "choose another fit.estimator, or other fit.args"
+        ) from err
+    load(path, trusted=trusted)
 
 
-def load(path: Path) -> Pipeline:
-    """Read a fitted pipeline; types outside `TRUSTED_TYPES` are refused before anything is built."""
+def load(path: Path, *, trusted: Sequence[str] = ()) -> Pipeline:
+    """Read a fitted pipeline; other types are refused before anything is built.
+
+    Parameters
+    ----------
+    trusted
+        ``fit.trusted_types`` of this installation's own settings, never of those that came with the model.
+    """
     if not path.exists():
         raise MissingArtifact(f"{path}: no such model file; train again or choose another version")
-    unknown = sorted(set(sio.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+    allowed = [*TRUSTED_TYPES, *trusted]
+    try:
+        unknown = sorted(set(sio.get_untrusted_types(file=path)) - set(allowed))
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as err:
+        raise MissingArtifact(
+            f"{path.name} cannot be read as a model ({err}); train again or choose another version"
+        ) from err
     if unknown:
         raise SettingsError(
             f"{path.name} holds types that are not trusted: {', '.join(unknown)}; choose another "
-            "fit.estimator, or review them and add them to TRUSTED_TYPES in ml/adapters/models.py"
+            "fit.estimator, or review them and name them under fit.trusted_types in params.yaml"
         )
-    return sio.load(path, trusted=TRUSTED_TYPES)
+    pipeline = sio.load(path, trusted=allowed)
+    if not isinstance(pipeline, Pipeline):
+        raise MissingArtifact(f"{path.name} holds no pipeline of ours; train again or choose another version")
+    return pipeline
+
+
+def refuse_untrusted(pipeline: Pipeline, *, trusted: Sequence[str] = ()) -> None:
+    """Raise as `save` does, and keep nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        save(pipeline, Path(folder) / "model.skops", trusted=trusted)

@@ -37,6 +37,7 @@ from sklearn.pipeline import Pipeline
 from ml.adapters import models
 from ml.adapters.decisions import PREFIX, TAG_CHARACTERS, in_force, logged, one_a_key, payload_tags
 from ml.adapters.rows import sha256
+from ml.adapters.trusted import TRUSTED_TYPES
 from ml.errors import EvergreenError, MissingArtifact, Unavailable
 from ml.records import JudgedModel, Logged
 
@@ -82,10 +83,11 @@ class Version:
 
 @dataclass(frozen=True)
 class Tracking:
-    """MLflow at ``uri``, for one task ``name``."""
+    """MLflow at ``uri``, for one task ``name``; ``trusted_types`` of ``fit`` may be loaded beside our own list."""
 
     uri: str
     name: str
+    trusted_types: tuple[str, ...] = ()
 
     @property
     def client(self) -> MlflowClient:
@@ -146,7 +148,7 @@ class Tracking:
                 signature=infer_signature(sample, predictions),
                 input_example=sample.head(5),
                 serialization_format="skops",
-                skops_trusted_types=models.TRUSTED_TYPES,
+                skops_trusted_types=[*TRUSTED_TYPES, *self.trusted_types],
                 pyfunc_predict_fn="predict_proba" if probable else "predict",
                 pip_requirements=[f"{name}=={_version(name)}" for name in ("scikit-learn", "pandas", "skops")],
             )
@@ -368,7 +370,7 @@ class Tracking:
         with _door(f"load version {version}"), tempfile.TemporaryDirectory() as folder:
             source = client.get_model_version_download_uri(self.name, str(version))
             local = mlflow.artifacts.download_artifacts(source, dst_path=folder)
-            return models.load(Path(local) / models.MODEL_FILE)
+            return models.load(Path(local) / models.MODEL_FILE, trusted=self.trusted_types)
 
     @contextmanager
     def packaged(self, run_id: str, version: int | None = None) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransformer, StandardScaler
+from sklearn.utils import get_tags
 
 from ml.core.features import history_names
 from ml.errors import SettingsError
@@ -24,9 +25,12 @@ def build(task: Task, features: Features, fit: Fit) -> Pipeline:
     Raises
     ------
     SettingsError
-        If the estimator cannot be imported, does not take an argument, or is of the wrong kind.
+        If the estimator cannot be imported, is not trusted, does not take an argument or its value, is of the
+        wrong kind, or cannot take these features.
     """
-    return Pipeline([("features", _columns(features, fit)), ("estimator", _estimator(task, fit))])
+    estimator = _estimator(task, fit)
+    _refuse_unsuited(estimator, features, fit)
+    return Pipeline([("features", _columns(features, fit)), ("estimator", estimator)])
 
 
 def _estimator(task: Task, fit: Fit) -> BaseEstimator:
@@ -47,6 +51,25 @@ def _estimator(task: Task, fit: Fit) -> BaseEstimator:
         estimator = kind(**fit.args)
     except TypeError as err:
         raise SettingsError(f"fit.args do not suit {fit.estimator}: {err}; see the class's own parameters") from err
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    if not path.startswith("sklearn.") and path not in fit.trusted_types:
+        raise SettingsError(
+            f"fit.estimator {fit.estimator} is none of scikit-learn's own: review it, and name {path} and the types "
+            "that it holds when fitted under fit.trusted_types in params.yaml"
+        )
+    try:
+        _refuse_other_kind(estimator, task, fit)
+        if hasattr(estimator, "_parameter_constraints"):
+            estimator._validate_params()
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=fit.seed)
+    except (AttributeError, TypeError, ValueError) as err:  # of scikit-learn, about these very arguments
+        said = " ".join(str(err).split())
+        raise SettingsError(f"fit.args do not suit {fit.estimator}: {said}; see the class's own parameters") from err
+    return estimator
+
+
+def _refuse_other_kind(estimator: BaseEstimator, task: Task, fit: Fit) -> None:
     right = is_classifier(estimator) if task.kind == "classification" else is_regressor(estimator)
     if not right:
         raise SettingsError(
@@ -57,9 +80,38 @@ def _estimator(task: Task, fit: Fit) -> BaseEstimator:
             f"fit.estimator {fit.estimator} with these fit.args gives no probabilities (predict_proba); choose one "
             "that does, such as sklearn.linear_model.LogisticRegression"
         )
-    if "random_state" in estimator.get_params():
-        estimator.set_params(random_state=fit.seed)
-    return estimator
+
+
+def _refuse_unsuited(estimator: BaseEstimator, features: Features, fit: Fit) -> None:
+    """Refuse an estimator that says itself that it cannot take what the columns are made into."""
+    tags = get_tags(estimator)
+    scaled = [*features.numeric, *history_names(features.history)]
+    alone = len(scaled) == 1 and not features.categorical and not features.spline
+    why = ""
+    if tags.input_tags.positive_only and (scaled or fit.encoding == "ordinal"):
+        why = "takes no negative values, and numeric and history features are standardized, unknown categories coded -1"
+    elif tags.input_tags.one_d_array and not alone:
+        why = "takes a single numeric feature"
+    elif tags.target_tags.multi_output and not tags.target_tags.single_output:
+        why = "is for several targets at once"
+    if why:
+        raise SettingsError(f"fit.estimator {fit.estimator} {why}; choose another, or other features")
+
+
+def stand_in(task: Task, features: Features, *, rows: int = 200) -> tuple[pd.DataFrame, np.ndarray]:
+    """Make up rows and a target of the right types, to try an estimator on before there are data.
+
+    Returns
+    -------
+    tuple of DataFrame of shape (rows, n_features) and array of shape (rows,)
+        The same ones each time.
+    """
+    random = np.random.default_rng(0)
+    numbers = [*features.numeric, *features.spline, *history_names(features.history)]
+    frame = pd.DataFrame({name: random.choice(["a", "b", "c"], rows) for name in features.categorical})
+    frame = frame.assign(**{name: random.normal(size=rows) for name in numbers})
+    target = random.normal(size=rows)
+    return frame, (target > 0).astype("int64") if task.kind == "classification" else np.exp(target)
 
 
 def _columns(features: Features, fit: Fit) -> ColumnTransformer:

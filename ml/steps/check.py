@@ -35,9 +35,8 @@ def run(
         services.tracking.packaged(candidate.run_id, version) as model,
         place.local("model/sample.parquet") as sample,
     ):
-        found = package.check(model, sample, settings.task.kind).model_copy(
-            update={"model_sha256": _sha256(model / models.MODEL_FILE)}
-        )
+        tried = package.check(model, sample, settings.task.kind, trusted=settings.fit.trusted_types)
+        found = tried.model_copy(update={"model_sha256": _sha256(model / models.MODEL_FILE)})
     place.write_json("check/check.json", found.model_dump(mode="json"))
     logger.info("check: %s", found)
     return found

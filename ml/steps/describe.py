@@ -95,7 +95,7 @@ class _Facts:
     @cached_property
     def pipeline(self) -> Any:
         with self.place.local("model/pipeline.skops") as path:
-            return models.load(path)
+            return models.load(path, trusted=self.settings.fit.trusted_types)
 
     @cached_property
     def parts(self) -> Parts:

@@ -85,7 +85,7 @@ def _candidate_scores(place: Workspace, holdout: pd.DataFrame, settings: Setting
     train = place.read_table("parts/train.parquet", columns=columns)
     _look_for_leaks(place, train, holdout, settings)
     with place.local("model/pipeline.skops") as path:
-        pipeline = models.load(path)
+        pipeline = models.load(path, trusted=settings.fit.trusted_types)
     return pd.DataFrame(
         {
             "day": holdout["day"],

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ml.adapters import code, models
 from ml.adapters.workspace import Workspace, write_parquet
 from ml.core import estimators
 from ml.core.features import matrix
+from ml.errors import SettingsError
 from ml.records import Candidate, Window
 from ml.settings import Settings
 from ml.steps.stage import files_of, fingerprint_of, stage_main
@@ -48,6 +50,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
             return candidate
     settings = tuned_settings(place, settings)
     logger.info("fit: %s for %s", settings.fit.estimator, window.fingerprint[:12])
+    rehearse(settings)
     train = place.read_table("parts/train.parquet")
     started = time.perf_counter()
     pipeline = fit_pipeline(train, settings)
@@ -55,7 +58,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
     lineage = lineage_of(window, place, settings)
     with tempfile.TemporaryDirectory() as folder:
         model_file = Path(folder) / "pipeline.skops"
-        models.save(pipeline, model_file)
+        models.save(pipeline, model_file, trusted=settings.fit.trusted_types)
         place.write_file("model/pipeline.skops", model_file)
         sample = _sample(pipeline, train, settings)
         place.write_table("model/sample.parquet", sample)
@@ -83,8 +86,39 @@ def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
     pipeline = estimators.build(settings.task, settings.features, settings.fit)
     target = train[settings.task.target]
     typed = target.astype("int64") if settings.task.kind == "classification" else target.astype("float64")
-    with threadpool_limits(settings.fit.threads):
-        return pipeline.fit(matrix(train, settings.features), typed)
+    columns = matrix(train, settings.features)
+    try:
+        with threadpool_limits(settings.fit.threads):
+            return pipeline.fit(columns, typed)
+    except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as err:
+        said = " ".join(str(err).split())
+        raise SettingsError(
+            f"{settings.fit.estimator} with fit.args {settings.fit.args} cannot be fitted on {len(train)} training "
+            f"rows ({said[:500]}); choose other fit.args, features or another fit.estimator"
+        ) from err
+
+
+def rehearse(settings: Settings) -> None:
+    """Refuse an estimator that could not be built, or whose fitted form could not be loaded again.
+
+    It is fitted on a few made-up rows, before any data are read. That they do not suit it says nothing: only what
+    would hold for every fit is refused.
+
+    Raises
+    ------
+    SettingsError
+        If a fit by these settings could never serve; the message names the types to review.
+    """
+    pipeline = estimators.build(settings.task, settings.features, settings.fit)
+    rows, target = estimators.stand_in(settings.task, settings.features)
+    try:
+        with warnings.catch_warnings(), threadpool_limits(settings.fit.threads):
+            warnings.simplefilter("ignore")
+            pipeline.fit(rows, target)
+    except Exception as err:  # noqa: BLE001  real rows may suit it
+        logger.info("fit: %s could not be tried on made-up rows (%s)", settings.fit.estimator, err)
+        return
+    models.refuse_untrusted(pipeline, trusted=settings.fit.trusted_types)
 
 
 def lineage_of(window: Window, place: Workspace, settings: Settings) -> dict[str, object]:

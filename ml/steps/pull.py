@@ -43,7 +43,8 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     Raises
     ------
     SettingsError
-        If the model would be registered and no commit holds the code that runs, outside development.
+        If no fit by these settings could serve (see `ml.steps.fit.rehearse`), or if the model would be registered
+        and no commit holds the code that runs, outside development.
     MissingArtifact
         If the registry holds too little for the window that was asked for.
     DataRejected
@@ -51,6 +52,9 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     """
     if workspace is None and not services.environment.development:
         _refuse_what_nobody_could_rebuild()
+    from ml.steps.fit import rehearse  # scikit-learn, which the stage of dvc.yaml would else not wait for
+
+    rehearse(settings)
     overrides = {"days": request.days, "last_day": request.last_day}
     pull = settings.pull.model_copy(update={k: v for k, v in overrides.items() if v is not None})
     settings = settings.model_copy(update={"pull": pull})

@@ -112,7 +112,7 @@ def _difference(judged: Workspace, refit: Workspace, settings: Settings) -> floa
     """
     kept = judged.read_table("model/sample.parquet")
     with refit.local("model/pipeline.skops") as path:
-        pipeline = models.load(path)
+        pipeline = models.load(path, trusted=settings.fit.trusted_types)
     before = kept["prediction"].to_numpy()
     after = predict(pipeline, kept.drop(columns="prediction"), settings.task.kind)
     difference = float(np.abs(after - before).mean())

@@ -153,7 +153,8 @@ def compare(version: int, recorded: Mapping[str, Any], project: Path, services: 
     kept = _kept(version, "sample", "prediction", services)
     found.append(lineages.compare_values("predictions on the kept sample", kept, sample))
     holdout = pd.read_parquet(judged / "parts/holdout.parquet")
-    registered, again = tracking.load_model(version), models.load(rebuilt / "model/pipeline.skops")
+    registered = tracking.load_model(version)
+    again = models.load(rebuilt / "model/pipeline.skops", trusted=tracking.trusted_types)
     found.append(
         lineages.compare_values(
             "the registered model on the holdout",

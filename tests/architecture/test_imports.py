@@ -60,7 +60,7 @@ DOORS = {
         "ml/steps/replay/report.py",
         "ml/steps/reproduce.py",
     ),
-    "threadpoolctl": ("ml/adapters/code.py", "ml/steps/fit.py", "ml/steps/predict.py"),
+    "threadpoolctl": ("ml/adapters/code.py", "ml/adapters/package.py", "ml/steps/fit.py", "ml/steps/predict.py"),
     "tqdm": ("ml/steps/backtest.py",),
     "urllib3": ("ml/adapters/sources/http.py",),
     "yaml": ("ml/adapters/registry/manifest.py",),

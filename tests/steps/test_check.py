@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +66,25 @@ def test_a_model_that_cannot_be_loaded_is_a_problem(damage: str, packaged: tuple
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     else:
         import skops.io as sio
-        from sklearn.tree import DecisionTreeClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import FunctionTransformer
 
-        sio.dump(DecisionTreeClassifier().fit([[0.0], [1.0]], [0, 1]), file)
+        sio.dump(make_pipeline(FunctionTransformer(shutil.rmtree)), file)
     found = package.check(model, sample, KIND)
     assert isinstance(found, PackageCheck)
     assert found.problem and not found.identical and found.ms_per_1000_rows is None
     if damage == "foreign":
-        assert "not trusted" in found.problem
+        assert "types that are not trusted: shutil.rmtree" in found.problem
+
+
+def test_the_speed_is_the_processor_time_whatever_else_the_machine_does(packaged: tuple[Path, Path]) -> None:
+    calm = package.check(*packaged, KIND).ms_per_1000_rows
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        loaded = package.check(*packaged, KIND).ms_per_1000_rows
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait()
+    assert calm is not None and loaded is not None
+    assert loaded < 2.5 * calm

@@ -149,7 +149,9 @@ def test_a_trial_that_fails_is_borne(searching: World) -> None:
     listed = runs(world)
     failed = listed["status"].eq("FAILED")
     assert set(listed.loc[failed, "params"].map(lambda params: json.loads(params["C"]))) == {-1.0}
-    assert all("InvalidParameterError" in said for said in listed.loc[failed, "said"])
+    assert all(
+        "SettingsError: fit.args do not suit" in said and "'C' parameter" in said for said in listed.loc[failed, "said"]
+    )
     assert (tuned.trials, tuned.args["C"]) == (6, 0.01)
     assert tuned.best_loss < tuned.default_loss
 
@@ -157,12 +159,19 @@ def test_a_trial_that_fails_is_borne(searching: World) -> None:
 def test_where_every_trial_fails_the_default_stays_and_it_is_said(
     searching: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    args = {"C": -1.0, "max_iter": 500}
-    world = searching.having(fit={"args": args}, tune={"space": {"C": {"low": -3, "high": -1}}})
+    args = {"C": 0.01, "max_iter": 500, "dual": True}  # which only the fit refuses
+    world = searching.having(fit={"args": args}, tune={"space": {"C": {"low": 0.001, "high": 1}}})
     tuned = world.run(tune, cut(world))
     assert (tuned.args, tuned.best_loss, tuned.default_loss, tuned.trials) == (args, None, None, 4)
     assert "all 4 trials failed, so fit.args stay as they are" in caplog.text
     assert set(runs(world)["status"]) == {"FAILED"}
+
+
+def test_a_default_of_a_wrong_value_is_refused_before_any_trial(searching: World) -> None:
+    world = searching.having(fit={"args": {"C": -1.0}})
+    with pytest.raises(SettingsError, match=r"fit.args do not suit .*The 'C' parameter .* Got -1.0 instead"):
+        world.run(tune, cut(searching))
+    assert runs(world).empty
 
 
 def test_an_argument_that_the_estimator_does_not_take_is_refused_before_any_trial(searching: World) -> None:

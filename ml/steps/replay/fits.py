@@ -88,7 +88,7 @@ class Fits:
         """Fit a model on a training, or read the one that was fitted before."""
         key = self.key(training, settings)
         facts = self.once(f"fits/{key}", "fit.json", lambda place: self._fit(place, training, settings))
-        pipeline = models.load(self.folder / "fits" / key / "pipeline.skops")
+        pipeline = models.load(self.folder / "fits" / key / "pipeline.skops", trusted=settings.fit.trusted_types)
         return Fitted(key, pipeline, training, facts["seconds"], facts["base_rate"], settings)
 
     def once(self, folder: str, name: str, make: Callable[[Workspace], dict[str, Any]]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Fits:
         pipeline = fit_pipeline(rows, settings)
         seconds = round(time.perf_counter() - started, 3)
         with beside(self.folder / place.prefix / "pipeline.skops") as path:
-            models.save(pipeline, path)
+            models.save(pipeline, path, trusted=settings.fit.trusted_types)
         base = metrics.base_prediction(rows[settings.task.target].to_numpy())
         return {"seconds": seconds, "base_rate": base, "rows": len(rows), "last_day": str(training.days[-1])}
 
