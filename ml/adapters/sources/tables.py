@@ -11,6 +11,7 @@ not come back as written stay text: leading zeros (``007``), and more digits tha
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -27,6 +28,7 @@ import pyarrow.csv as arrow_csv
 from pyarrow import parquet
 
 from ml.adapters.rows import BATCH_ROWS, RowGroups, batches, count_rows, null_counts
+from ml.adapters.sources.csv_quotes import check_quotes
 from ml.errors import DataRejected, SettingsError
 
 TableFormat = Literal["parquet", "csv"]
@@ -38,6 +40,7 @@ NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 EXACT_IN_FLOAT = 2**53
 """Whole numbers up to here survive the trip through float64, which nulls make of an int column."""
 HEADER_CHARACTERS = 1_000_000
+GZIP = b"\x1f\x8b"
 NO_WHOLE_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 """What pyarrow raises for a file that is none, or is damaged."""
 
@@ -201,25 +204,28 @@ def _reading(origin: str) -> Iterator[None]:
 
 
 def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
-    text = _decode(content, origin)
-    if text.count('"') % 2:
-        raise DataRejected(
-            f"{origin} leaves a quotation mark open (it has an odd number of them), which swallows rows; {WRITE_AGAIN}"
-        )
-    header = _header(text)
+    header = _header(_decode(content, origin))
     if not header:
         raise DataRejected(f"{origin} is empty (no header line); {WRITE_AGAIN}")
     separator = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
     if separator:
         raise DataRejected(f"{origin} separates its fields by {separator!r}; save it with commas")
+    lines = check_quotes(content, header, origin=origin)
     _check_names(header, origin)
-    table = _parse(text.encode() + b"\n", header, origin)
+    table = _parse(content.removeprefix(codecs.BOM_UTF8) + b"\n", header, origin)
+    if lines and lines.rows != table.num_rows + 1:
+        raise DataRejected(
+            f"{origin} has {lines.rows - 1:,} rows by its lines and {table.num_rows:,} by its quotation marks; "
+            f"quote fields as RFC 4180 says, or {WRITE_AGAIN}"
+        )
     typed = {name: column if name == "day" else _typed(column) for name, column in zip(header, table, strict=True)}
     frame: pd.DataFrame = pa.table(typed).to_pandas()
     return frame
 
 
 def _decode(content: bytes, origin: str) -> str:
+    if content.startswith(GZIP):
+        raise DataRejected(f"{origin} is packed by gzip; deliver it unpacked")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as err:
@@ -273,10 +279,23 @@ def _parse(content: bytes, header: list[str], origin: str) -> pa.Table:
     if ragged:
         raise DataRejected(
             f"{origin} is ragged: {len(ragged):,} rows have not the {ragged[0].expected_columns} fields "
-            f"of the header, the first is row {ragged[0].number:,} with {ragged[0].actual_columns}; "
-            f"quote fields that hold a comma, or {WRITE_AGAIN}"
+            f"of the header, the first is row {ragged[0].number:,} with {ragged[0].actual_columns} "
+            f"({_ragged_line(content, header)}); quote fields that hold a comma, or {WRITE_AGAIN}"
         )
     return table
+
+
+def _ragged_line(content: bytes, header: list[str]) -> str:
+    """Name the line of the first row that has not as many fields as the header, and the column where it differs."""
+    rows = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""))
+    line = 1
+    for row in rows:
+        if row and len(row) < len(header):
+            return f"line {line:,} has nothing for column '{header[len(row)]}'"
+        if len(row) > len(header):
+            return f"line {line:,} goes on after the last column, '{header[-1]}'"
+        line = rows.line_num + 1
+    return "at its end"
 
 
 def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
