@@ -7,13 +7,23 @@ lives in the environment (`Environment`). Nothing here is read at import time.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ml import conditions, yaml_file
 from ml.errors import SettingsError
@@ -87,20 +97,56 @@ class DemoSource(Section):
     replay: bool = True
 
 
+UNITS = {"s": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
+
+
+def _seconds(value: object) -> object:
+    """Read ``90``, ``90 s``, ``10 minutes`` or ``2h`` as seconds; what is neither is left to pydantic to refuse."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", value.lower()) if isinstance(value, str) else None
+    if found and (unit := UNITS.get(found[2]) or UNITS.get(found[2].removesuffix("s"))):
+        return float(found[1]) * unit
+    return value
+
+
+class Complete(Section):
+    """How a day's file shows that it is whole: a marker beside it, a manifest of what it holds, or its age (seconds).
+
+    ``marker`` and ``manifest`` name ``{day}`` and, if each table has its own, ``{asset}`` (inputs or labels).
+    """
+
+    marker: Name | None = None
+    manifest: Name | None = None
+    min_age: Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=7 * 86_400)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Complete:
+        if sum(each is not None for each in (self.marker, self.manifest, self.min_age)) != 1:
+            raise ValueError("give exactly one of marker, manifest and min_age")
+        pattern = self.marker or self.manifest
+        if pattern is not None:
+            if "{day}" not in pattern:
+                raise ValueError(f"{pattern} names no {{day}}; put {{day}} where the ISO day stands")
+            if set("{}") & set(pattern.replace("{day}", "").replace("{asset}", "")):
+                raise ValueError(f"{pattern} has other braces than {{day}} and {{asset}}; remove them")
+        return self
+
+
 class FilesSource(Section):
-    """A folder or an ``s3://`` prefix whose file names carry the day."""
+    """A folder or an ``s3://`` prefix whose file names carry the day; ``complete`` says when a file is whole."""
 
     kind: Literal["files"]
     inputs: Name
     labels: Name
+    complete: Complete | None = None
 
 
 class HttpSource(Section):
-    """A URL template per table; ``{day}`` is replaced by the ISO day."""
+    """A URL template per table; ``{day}`` is replaced by the ISO day. ``complete`` says when a file is whole."""
 
     kind: Literal["http"]
     inputs: Name
     labels: Name
+    complete: Complete | None = None
     format: Literal["parquet", "csv"] = "parquet"
     timeout_seconds: float = Field(default=30.0, gt=0)
     retries: int = Field(default=4, ge=0, le=20)

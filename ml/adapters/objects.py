@@ -36,6 +36,7 @@ READ_PAUSES = (0.2, 0.8)
 _HEEDED = (
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     *("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_CA_BUNDLE", ADDRESSING, TIMEOUT),
+    "AWS_SHARED_CREDENTIALS_FILE",
 )
 _OTHER_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
 _OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
@@ -389,6 +390,11 @@ def _s3() -> Any:
     A client is thread-safe, but must not be shared with a forked child: hence one for each process id.
     """
     return _client(os.getpid(), *(os.environ.get(name) for name in _HEEDED))
+
+
+def s3_client() -> Any:
+    """Give this process's S3 client, for what is read in other places than a store's root."""
+    return _s3()
 
 
 @functools.lru_cache(maxsize=4)

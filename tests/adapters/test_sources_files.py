@@ -106,9 +106,38 @@ def test_a_day_without_file_is_missing_and_named(tmp_path: Path) -> None:
     assert "there is no folder" not in str(err.value)
 
 
-def test_a_missing_folder_is_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(MissingArtifact, match=r"there is no folder .*/gone"):
+def test_a_missing_folder_is_a_wrong_address_and_no_day_that_is_late(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"source.labels: there is no folder .*/gone; correct source.labels, or cr"):
         _source(tmp_path / "gone").labels(DAY)
+
+
+def test_a_fresh_folder_without_any_day_is_no_dead_end(tmp_path: Path) -> None:
+    (tmp_path / "inputs-2013-04-01.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(MissingArtifact, match=r"nothing for 2013-04-01: .*nor for any other day"):
+        _source(tmp_path).labels(DAY)
+
+
+@pytest.mark.parametrize("there", ["lable-2013-03-31.csv", "labels-2013-03-31.parquet", "Labels-2013-03-31.csv"])
+def test_days_under_a_nearly_equal_name_show_a_wrong_address(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).write_text("a,b\n1,2\n")
+    with pytest.raises(SettingsError, match=f"is called labels-{{day}}.csv for any day, but there is {there}"):
+        _source(tmp_path).labels(DAY)
+
+
+@pytest.mark.parametrize(
+    "there", ["inputs-2013-04-01.csv", "weather-2013-04-01.csv", "README.md", "labels-2013-04-01.done"]
+)
+def test_other_files_in_the_folder_do_not_speak_against_an_address(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).write_text("a,b\n1,2\n")
+    with pytest.raises(MissingArtifact, match="nothing for 2013-04-01"):
+        _source(tmp_path).labels(DAY)
+
+
+def test_a_day_folder_that_has_not_arrived_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "2013-03-31").mkdir()
+    pattern = f"{tmp_path}/{{day}}/labels.csv"
+    with pytest.raises(MissingArtifact, match="nothing for 2013-04-01"):
+        DatedFiles(pattern, pattern).labels(DAY)
 
 
 def test_a_folder_in_place_of_a_file_is_rejected(tmp_path: Path) -> None:
@@ -327,7 +356,8 @@ def test_s3_gives_both_tables_of_a_day(s3_root: str, put: Callable[[str, bytes],
 
 
 @pytest.mark.timeout(120)
-def test_a_day_without_object_is_missing_and_named(s3_root: str) -> None:
+def test_a_day_without_object_is_missing_and_named(s3_root: str, put: Callable[[str, bytes], str]) -> None:
+    put("none/2013-03-31.csv", b"a,b\n1,2\n")
     pattern = f"{s3_root}/none/{{day}}.csv"
     with pytest.raises(MissingArtifact, match=rf"nothing for 2013-04-01: {s3_root}/none/2013-04-01.csv does not exist"):
         DatedFiles(pattern, pattern).inputs(DAY)
@@ -336,8 +366,44 @@ def test_a_day_without_object_is_missing_and_named(s3_root: str) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("s3_root")
 def test_a_missing_bucket_is_told_apart() -> None:
-    with pytest.raises(MissingArtifact, match=r"s3://nobucket/2013-04-01.csv: there is no such bucket"):
+    with pytest.raises(SettingsError, match=r"s3://nobucket/2013-04-01.csv: there is no such bucket"):
         DatedFiles("s3://nobucket/{day}.csv", "s3://nobucket/{day}.csv").inputs(DAY)
+
+
+@pytest.mark.timeout(120)
+def test_a_misspelt_prefix_is_a_wrong_address_until_its_folder_is_created(
+    s3_root: str, put: Callable[[str, bytes], str]
+) -> None:
+    put("churn/inputs/2013-04-01.csv", b"a,b\n1,2\n")
+    source = DatedFiles(f"{s3_root}/churn/inputs/{{day}}.csv", f"{s3_root}/churn/lables/{{day}}.csv")
+    with pytest.raises(MissingArtifact, match="nor for any other day"):  # nothing but the inputs: a fresh installation
+        source.labels(DAY)
+    put("churn/labels/2013-04-01.csv", b"a,b\n1,2\n")
+    with pytest.raises(SettingsError, match=r"no object below .*/churn/lables/, but .*/churn/ holds labels/; correct"):
+        source.labels(DAY)
+    put("churn/lables/", b"")
+    with pytest.raises(MissingArtifact, match="nothing for 2013-04-01"):
+        source.labels(DAY)
+
+
+@pytest.mark.timeout(120)
+def test_a_misspelt_folder_far_up_is_a_wrong_address(s3_root: str, put: Callable[[str, bytes], str]) -> None:
+    put("models/inputs/2013-04-01.csv", b"a,b\n1,2\n")
+    source = DatedFiles(f"{s3_root}/models/inputs/{{day}}.csv", f"{s3_root}/modles/labels/{{day}}.csv")
+    with pytest.raises(SettingsError, match=r"source.labels: there is no object below .*/modles/labels/"):
+        source.labels(DAY)
+
+
+@pytest.mark.timeout(120)
+def test_s3_is_reached_as_the_variables_of_the_storage_say(
+    put: Callable[[str, bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = put("as-said/2013-04-01.csv", b"a,b\n1,2\n").replace("2013-04-01", "{day}")
+    monkeypatch.setenv("EVERGREEN_S3_ADDRESSING", "sideways")
+    with pytest.raises(SettingsError, match="EVERGREEN_S3_ADDRESSING is 'sideways'"):
+        DatedFiles(pattern, pattern).inputs(DAY)
+    monkeypatch.setenv("EVERGREEN_S3_ADDRESSING", "path")
+    assert len(DatedFiles(pattern, pattern).inputs(DAY)) == 1
 
 
 @pytest.mark.timeout(120)

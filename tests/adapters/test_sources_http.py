@@ -243,8 +243,8 @@ def test_a_port_where_nobody_listens_is_unavailable() -> None:
         _source(f"http://127.0.0.1:{port}/{{day}}.csv").inputs(DAY)
 
 
-def test_a_host_without_address_is_unavailable() -> None:
-    with pytest.raises(Unavailable, match=r"http://nowhere\.invalid/2013-04-01\.csv"):
+def test_a_host_that_nobody_knows_is_a_wrong_address_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"http://nowhere\.invalid/2013-04-01\.csv"):
         _source("http://nowhere.invalid/{day}.csv", retries=0).inputs(DAY)
 
 
@@ -448,7 +448,7 @@ def test_no_message_traceback_or_log_line_tells_a_secret_of_the_url(
 
 def test_a_connection_that_fails_tells_no_secret_either(caplog: pytest.LogCaptureFixture) -> None:
     source = _source("http://annabel:hunter2@nowhere.invalid/{day}?key=tok3n")
-    with caplog.at_level(logging.INFO), pytest.raises(Unavailable) as raised:
+    with caplog.at_level(logging.INFO), pytest.raises(SettingsError) as raised:
         source.inputs(DAY)
     for secret in SECRETS:
         assert secret not in _told(raised.value, caplog)

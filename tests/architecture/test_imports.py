@@ -15,8 +15,8 @@ ROOMS = ("dags", "plugins", "ml", "embedded")
 DOORS = {
     "argcomplete": ("ml/cli/completion.py", "ml/steps/command.py"),
     "airflow": ("dags/*.py", "plugins/evergreen_plugin.py", "plugins/evergreen/*.py"),
-    "boto3": ("ml/adapters/objects.py", "ml/adapters/sources/files.py"),
-    "botocore": ("ml/adapters/objects.py", "ml/adapters/sources/files.py"),
+    "boto3": ("ml/adapters/objects.py",),
+    "botocore": ("ml/adapters/objects.py", "ml/adapters/sources/s3.py"),
     "dvc_data": ("ml/adapters/registry/manifest.py",),
     "evidently": ("ml/adapters/drift.py",),
     "fastapi": ("plugins/evergreen/page.py",),

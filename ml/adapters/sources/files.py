@@ -1,37 +1,51 @@
-"""Files whose names carry the day, in a folder or below an ``s3://`` prefix.
-
-S3 is reached with what the environment gives boto3: its credential chain, ``AWS_ENDPOINT_URL``,
-``AWS_REGION``. Nothing of that is ever in ``params.yaml``.
-"""
+"""Files whose names carry the day, in a folder or below an ``s3://`` prefix."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml import settings
+from ml.adapters.rows import count_rows
+from ml.adapters.sources import s3
+from ml.adapters.sources.addresses import Address, belongs_to, misspelt_for, shown
+from ml.adapters.sources.completeness import (
+    Manifest,
+    check_age,
+    check_marker,
+    incomplete,
+    place,
+    read_manifest,
+)
 from ml.adapters.sources.tables import DAY, check_pattern, copy_parquet, format_of, is_larger, read_table
 from ml.adapters.workspace import write_parquet
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Asset
+from ml.settings import Complete
 
 if TYPE_CHECKING:
     import pandas as pd
 
-S3 = "s3://"
-CONNECT_SECONDS = 10
-READ_SECONDS = 60
-ATTEMPTS = 4
-CHUNK_BYTES = 1 << 20
-NO_SUCH_KEY = {"NoSuchKey", "404", "NotFound"}
-REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
-BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestLimitExceeded", "429"}
+S3 = s3.S3
+BUCKET_SLASHES = 2
+"""In ``s3://bucket``."""
+MARKER, MANIFEST = "source.complete.marker", "source.complete.manifest"
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A local file with what the source has for a day, the name to call it by, and what it must hold."""
+
+    path: Path
+    name: str
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,8 @@ class DatedFiles:
     inputs_pattern, labels_pattern
         A path, or ``s3://bucket/key``, that ends in ``.parquet`` or ``.csv`` and names ``{day}``.
         A relative path starts at the project's own folder, wherever the process runs.
+    complete
+        How a file shows that it is whole; None takes a file as soon as it is there.
 
     Raises
     ------
@@ -52,144 +68,207 @@ class DatedFiles:
 
     inputs_pattern: str
     labels_pattern: str
+    complete: Complete | None = None
 
     def __post_init__(self) -> None:
         for key, pattern in (("source.inputs", self.inputs_pattern), ("source.labels", self.labels_pattern)):
             _check(pattern, key)
+            format_of(pattern, key=key)
+        if self.complete:
+            for key, named in ((MARKER, self.complete.marker), (MANIFEST, self.complete.manifest)):
+                if named:
+                    _check(named.replace("{asset}", "inputs"), key)
 
     @classmethod
     def from_settings(cls, section: settings.FilesSource) -> DatedFiles:
         """Take the patterns of ``source`` in ``params.yaml``."""
-        return cls(inputs_pattern=section.inputs, labels_pattern=section.labels)
+        return cls(inputs_pattern=section.inputs, labels_pattern=section.labels, complete=section.complete)
 
     def inputs(self, day: date) -> pd.DataFrame:
         """Read the day's file of inputs; see `ml.adapters.sources.tables` for what becomes of types."""
-        return _read(self.inputs_pattern, "source.inputs", day)
+        return self._read("inputs", day)
 
     def labels(self, day: date) -> pd.DataFrame:
         """Read the day's file of labels, as `inputs` does."""
-        return _read(self.labels_pattern, "source.labels", day)
+        return self._read("labels", day)
 
     def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
         """Write a day's table to a Parquet file; a Parquet source of more than ``rows_at_once`` rows in batches."""
-        pattern = self.inputs_pattern if asset == "inputs" else self.labels_pattern
-        key = f"source.{asset}"
-        kind = format_of(pattern, key=key)
-        with _file(pattern, key, day) as (path, name):
+        kind = format_of(self._pattern(asset), key=f"source.{asset}")
+        with self._delivered(asset, day) as delivered:
+            path = delivered.path
             large = kind == "parquet" and is_larger(path, rows_at_once)
-            if not (large and copy_parquet(path, target, origin=name)):
-                write_parquet(read_table(path.read_bytes(), kind, origin=name), target)
+            if not (large and copy_parquet(path, target, origin=delivered.name)):
+                write_parquet(read_table(path.read_bytes(), kind, origin=delivered.name), target)
+            if delivered.manifest:
+                delivered.manifest.check_rows(count_rows(target), delivered.name)
+
+    def _read(self, asset: Asset, day: date) -> pd.DataFrame:
+        with self._delivered(asset, day) as delivered:
+            kind = format_of(self._pattern(asset), key=f"source.{asset}")
+            table = read_table(delivered.path.read_bytes(), kind, origin=delivered.name)
+            if delivered.manifest:
+                delivered.manifest.check_rows(len(table), delivered.name)
+        return table
+
+    def _pattern(self, asset: Asset) -> str:
+        return self.inputs_pattern if asset == "inputs" else self.labels_pattern
+
+    @contextmanager
+    def _delivered(self, asset: Asset, day: date) -> Iterator[Delivered]:
+        """Give what the source has for a day, once it is whole."""
+        name = self._pattern(asset).replace(DAY, day.isoformat())
+        with (
+            self._s3_file(name, asset, day) if name.startswith(S3) else self._local_file(name, asset, day) as delivered
+        ):
+            if delivered.manifest:
+                delivered.manifest.check_file(delivered.path, delivered.name)
+            yield delivered
+
+    @contextmanager
+    def _s3_file(self, uri: str, asset: Asset, day: date) -> Iterator[Delivered]:
+        key = f"source.{asset}"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            try:
+                with s3.opened(uri, key) as found:
+                    manifest = self._check_whole(asset, day, uri, modified=found.modified, now=found.now)
+                    found.save(path)
+            except s3.NoObjectError as err:
+                raise self._absent(uri, asset, day) from err
+            yield Delivered(path, uri, manifest)
+
+    @contextmanager
+    def _local_file(self, name: str, asset: Asset, day: date) -> Iterator[Delivered]:
+        path = settings.PROJECT_ROOT / name
+        try:
+            before = _stat(path)
+        except FileNotFoundError as err:
+            raise self._absent(name, asset, day) from err
+        manifest = self._check_whole(asset, day, str(path), modified=before.st_mtime, now=time.time())
+        yield Delivered(path, str(path), manifest)
+        after = _stat(path)
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            raise Unavailable(
+                f"{path} was changed while it was read; write under another name and rename, or set source.complete"
+            )
+
+    def _check_whole(self, asset: Asset, day: date, name: str, *, modified: float, now: float) -> Manifest | None:
+        """Raise MissingArtifact if a file is not whole yet; return what its manifest states, if there is one."""
+        if self.complete is None:
+            return None
+        check_age(modified, name, day, now=now, complete=self.complete)
+        if self.complete.marker:
+            marker = place(self.complete.marker, asset, day)
+            _, marked = _small(marker, MARKER, name, day)
+            check_marker(modified, name, day, marker=marker, marked=marked)
+        if self.complete.manifest:
+            manifest = place(self.complete.manifest, asset, day)
+            content, _ = _small(manifest, MANIFEST, name, day)
+            return read_manifest(content, asset, day, origin=manifest, name=name)
+        return None
+
+    def _absent(self, name: str, asset: Asset, day: date) -> EvergreenError:
+        """Return the error of a day without a file: it has not arrived, or the address is wrong."""
+        key, address = f"source.{asset}", Address.of(self._pattern(asset))
+        other = Address.of(self._pattern("labels" if asset == "inputs" else "inputs"))
+        kind, shown_name = ("object", name) if name.startswith(S3) else ("file", str(settings.PROJECT_ROOT / name))
+        there = _entries(address, other, key)
+        if misspelt := misspelt_for(address, there, [other]):
+            return SettingsError(
+                f"{key}: no {kind} in {address.folder} is called {address.entry} for any day, but there is {misspelt}; "
+                f"correct {key}"
+            )
+        some_day = any(map(address.has, there))
+        hint = "" if some_day else f" (nor for any other day: {address.folder} holds {shown(there)})"
+        return MissingArtifact(
+            f"nothing for {day}: {shown_name} does not exist{hint}; deliver the {kind}, or correct {key}"
+        )
 
 
 def _check(pattern: str, key: str) -> None:
     check_pattern(pattern, key=key)
-    format_of(pattern, key=key)
     if pattern.startswith(S3):
-        bucket, _, name = pattern.removeprefix(S3).partition("/")
+        bucket, name = s3.split(pattern)
         if not bucket or not name or DAY in bucket:
             raise SettingsError(f"{key}: {pattern} is not s3://bucket/name with {DAY} in the name; correct it")
     elif "://" in pattern:
         raise SettingsError(f"{key}: {pattern} is neither a path nor s3://; for a web address set source.kind to http")
 
 
-def _read(pattern: str, key: str, day: date) -> pd.DataFrame:
-    with _file(pattern, key, day) as (path, name):
-        return read_table(path.read_bytes(), format_of(pattern, key=key), origin=name)
+def _entries(address: Address, other: Address, key: str) -> list[str]:
+    """List the folder that is the same for all days; SettingsError if there is none.
+
+    S3 has no folders: one is missing if no object's name begins with it, while something besides the other table
+    lies next to it.
+    """
+    if not address.folder.startswith(S3):
+        return _local_entries(settings.PROJECT_ROOT / address.folder, key)
+    folder = address.folder
+    there = s3.entries(folder, key)
+    beside: list[str] = []
+    while not there and not beside and folder.count("/") > BUCKET_SLASHES:
+        folder, _, part = folder.rpartition("/")
+        beside = s3.entries(folder, key)
+        if strange := [each for each in beside if not belongs_to(other, f"{folder}/{each}", part)]:
+            bucket, prefix = s3.split(address.folder)
+            raise SettingsError(
+                f"{key}: there is no object below {address.folder}/, but {folder}/ holds {shown(strange)}; correct "
+                f"{key}, or, if nothing was ever delivered there, create the folder: aws s3api put-object --bucket "
+                f"{bucket} --key {prefix}/"
+            )
+    return there
 
 
-@contextmanager
-def _file(pattern: str, key: str, day: date) -> Iterator[tuple[Path, str]]:
-    """Give a local file with what the source has for a day, and the name to call it by."""
-    name = pattern.replace(DAY, day.isoformat())
-    if name.startswith(S3):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "object"
-            _download(name, path, key, day)
-            yield path, name
-        return
-    path = settings.PROJECT_ROOT / name
-    _require_readable(path, key, day)
-    yield path, str(path)
+def _local_entries(folder: Path, key: str) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            return [entry.name for entry in found]
+    except (FileNotFoundError, NotADirectoryError) as err:
+        raise SettingsError(
+            f"{key}: there is no folder {folder}; correct {key}, or create the folder if nothing was delivered yet"
+        ) from err
+    except PermissionError as err:
+        raise EvergreenError(f"{folder} may not be read by this user; grant it, then run this again") from err
+    except OSError as err:
+        raise Unavailable(f"{folder} cannot be read ({err.strerror}); see whether its disk is there") from err
 
 
-def _require_readable(path: Path, key: str, day: date) -> None:
+def _stat(path: Path) -> os.stat_result:
+    """Return when a file was changed, and its size, after a look whether it can be read; FileNotFoundError as it is."""
     try:
         with path.open("rb") as file:
             file.read(1)
-    except FileNotFoundError as err:
-        lacks = "" if path.parent.is_dir() else f" (there is no folder {path.parent})"
-        raise MissingArtifact(
-            f"nothing for {day}: {path} does not exist{lacks}; deliver the file, or correct {key}"
-        ) from err
+            return os.fstat(file.fileno())
+    except FileNotFoundError:
+        raise
     except (IsADirectoryError, NotADirectoryError) as err:
-        raise DataRejected(f"{path} is not a file; write one file a day, or correct {key}") from err
+        raise DataRejected(f"{path} is not a file; write one file a day, or correct its name in source") from err
     except PermissionError as err:
         raise EvergreenError(f"{path} may not be read by this user; grant it, then run this again") from err
     except OSError as err:
         raise Unavailable(f"{path} cannot be read ({err.strerror}); see whether its disk is there") from err
 
 
-def _download(uri: str, path: Path, key: str, day: date) -> None:
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        NoCredentialsError,
-        ParamValidationError,
-        PartialCredentialsError,
-    )
+def _small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]:
+    """Read a marker or manifest, and when it was written.
 
-    bucket, _, name = uri.removeprefix(S3).partition("/")
+    Raises
+    ------
+    MissingArtifact
+        If it is not there: the file that it speaks of is not complete yet.
+    SettingsError
+        If its folder or bucket is not there.
+    """
     try:
-        body = _s3_client().get_object(Bucket=bucket, Key=name)["Body"]
-        with path.open("wb") as file:
-            for piece in body.iter_chunks(CHUNK_BYTES):
-                file.write(piece)
-    except ClientError as err:
-        raise _translated(err.response, uri, key, day) from err
-    except (NoCredentialsError, PartialCredentialsError) as err:
-        raise EvergreenError(
-            f"no credentials for {uri}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where this runs"
-        ) from err
-    except ParamValidationError as err:
-        raise SettingsError(f"{key}: {bucket!r} is not the name of a bucket; correct it") from err
-    except BotoCoreError as err:
-        raise Unavailable(
-            f"{uri}: the S3 server did not answer ({type(err).__name__}); see whether it is up, "
-            "and whether AWS_ENDPOINT_URL is right"
-        ) from err
-
-
-def _s3_client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    # A server of one's own rarely has a DNS name for each bucket.
-    own_server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-        s3={"addressing_style": "path" if own_server else "auto"},
-    )
-    try:
-        # A session of its own: boto3's shared one keeps the first credentials that it ever saw.
-        return boto3.session.Session().client("s3", config=config)
-    except ValueError as err:
-        raise SettingsError(f"the S3 client cannot be set up ({err}); correct AWS_ENDPOINT_URL and AWS_REGION") from err
-
-
-def _translated(response: dict[str, Any], uri: str, key: str, day: date) -> EvergreenError:
-    code = str(response.get("Error", {}).get("Code", "unknown"))
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in NO_SUCH_KEY:
-        return MissingArtifact(f"nothing for {day}: {uri} does not exist; deliver the object, or correct {key}")
-    if code == "NoSuchBucket":
-        return MissingArtifact(f"{uri}: there is no such bucket; create it, or correct {key}")
-    if code in REFUSED or status in (401, 403):
-        return EvergreenError(
-            f"{uri} may not be read ({code}); check AWS_ACCESS_KEY_ID and its right to s3:GetObject, and to "
-            "s3:ListBucket, without which an object that is missing is refused too"
-        )
-    if code in BUSY or status >= 500:
-        return Unavailable(f"{uri}: the S3 server is busy or failing ({code}) after {ATTEMPTS} attempts; try later")
-    return EvergreenError(f"{uri} cannot be read ({code}, HTTP {status}); look the code up in your S3 server's manual")
+        if name.startswith(S3):
+            with s3.opened(name, key) as found:
+                return found.body.read(), found.modified
+        path = settings.PROJECT_ROOT / name
+        modified = _stat(path).st_mtime
+        return path.read_bytes(), modified
+    except (s3.NoObjectError, FileNotFoundError):
+        if not name.startswith(S3):
+            folder = Address.of(name.replace(day.isoformat(), DAY)).folder
+            _local_entries(settings.PROJECT_ROOT / folder, key)
+        raise incomplete(file, day, f"there is no {name}; deliver it once the file is whole") from None

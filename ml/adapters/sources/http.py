@@ -10,10 +10,12 @@ attempt it repeats, and it does not repeat one whose body broke off.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,8 +24,11 @@ from requests import exceptions
 from urllib3.exceptions import InvalidHeader
 from urllib3.util.retry import Retry
 
+from ml.adapters.sources.completeness import Manifest, check_age, incomplete, place, read_manifest
 from ml.adapters.sources.tables import DAY, TableFormat, check_pattern, read_table
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.records import Asset
+from ml.settings import Complete
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +47,8 @@ LONGEST_PLEA_SECONDS = 7 * 24 * 3600
 GONE = {204, 404, 410}
 REFUSED = {401, 403, 407}
 BUSY = {408, 425, 429}
+UNKNOWN_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+MARKER, MANIFEST = "source.complete.marker", "source.complete.manifest"
 
 
 class _TryAgainError(Exception):
@@ -68,6 +75,8 @@ class DatedUrls:
         How often a failed attempt is repeated; 0 is one attempt.
     max_megabytes
         The largest table, as unpacked, in millions of bytes.
+    complete
+        How the server shows that a day is whole; None takes a day as soon as it is there.
     backoff_seconds
         The pause after the first failed attempt; doubles with each further one. A ``Retry-After``
         of the server goes before it.
@@ -85,9 +94,14 @@ class DatedUrls:
     retries: int = 4
     max_megabytes: float = 512.0
     backoff_seconds: float = 1.0
+    complete: Complete | None = None
 
     def __post_init__(self) -> None:
-        for key, pattern in (("source.inputs", self.inputs_pattern), ("source.labels", self.labels_pattern)):
+        patterns = {"source.inputs": self.inputs_pattern, "source.labels": self.labels_pattern}
+        if self.complete:
+            named = {MARKER: self.complete.marker, MANIFEST: self.complete.manifest}
+            patterns |= {key: pattern.replace("{asset}", "inputs") for key, pattern in named.items() if pattern}
+        for key, pattern in patterns.items():
             check_pattern(pattern, key=key, shown=without_secrets(pattern, key=key))
 
     @classmethod
@@ -100,20 +114,43 @@ class DatedUrls:
             timeout_seconds=section.timeout_seconds,
             retries=section.retries,
             max_megabytes=section.max_megabytes,
+            complete=section.complete,
         )
 
     def inputs(self, day: date) -> pd.DataFrame:
         """Read the day's inputs; see `ml.adapters.sources.tables` for what becomes of types."""
-        return self._read(self.inputs_pattern, "source.inputs", day)
+        return self._read(self.inputs_pattern, "inputs", day)
 
     def labels(self, day: date) -> pd.DataFrame:
         """Read the day's labels, as `inputs` does."""
-        return self._read(self.labels_pattern, "source.labels", day)
+        return self._read(self.labels_pattern, "labels", day)
 
-    def _read(self, pattern: str, key: str, day: date) -> pd.DataFrame:
+    def _read(self, pattern: str, asset: Asset, day: date) -> pd.DataFrame:
+        key = f"source.{asset}"
         url = pattern.replace(DAY, day.isoformat())
         shown = without_secrets(url, key=key)
-        return read_table(self._download(url, shown, key, day), self.table_format, origin=shown)
+        manifest = self._expected(asset, day, shown)
+        content = self._download(url, shown, key, day)
+        if manifest:
+            manifest.check_content(content, shown)
+        table = read_table(content, self.table_format, origin=shown)
+        if manifest:
+            manifest.check_rows(len(table), shown)
+        return table
+
+    def _expected(self, asset: Asset, day: date, shown: str) -> Manifest | None:
+        """Return what the day's table must be, if a manifest says so; MissingArtifact if it is not complete yet."""
+        pattern = self.complete and (self.complete.marker or self.complete.manifest)
+        if not self.complete or not pattern:
+            return None
+        key = MARKER if self.complete.marker else MANIFEST
+        url = place(pattern, asset, day)
+        beside = without_secrets(url, key=key)
+        try:
+            content = self._download(url, beside, key, day)
+        except MissingArtifact as err:
+            raise incomplete(shown, day, f"there is no {beside}; deliver it once the table is whole") from err
+        return read_manifest(content, asset, day, origin=beside, name=shown) if key == MANIFEST else None
 
     def _download(self, url: str, shown: str, key: str, day: date) -> bytes:
         pause = self.backoff_seconds
@@ -142,6 +179,8 @@ class DatedUrls:
                 session.max_redirects = MAX_REDIRECTS
                 with session.get(url, timeout=timeout, stream=True) as response:
                     _check_status(response, shown, key, day)
+                    if self.complete and self.complete.min_age and key not in (MARKER, MANIFEST):
+                        _check_age(response, shown, day, self.complete)
                     return self._body(response, shown)
         except exceptions.SSLError:
             raise EvergreenError(
@@ -155,7 +194,11 @@ class DatedUrls:
             raise DataRejected(
                 f"{shown}: the body is not packed as its Content-Encoding says; correct the server"
             ) from None
-        except (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError) as err:
+        except exceptions.ConnectionError as err:
+            if _is_unknown_host(err):
+                raise SettingsError(f"{shown}: there is no host of that name; correct {key}") from None
+            raise _TryAgainError(_kind(err)) from None
+        except (exceptions.Timeout, exceptions.ChunkedEncodingError) as err:
             raise _TryAgainError(_kind(err)) from None
         except (exceptions.RequestException, ValueError) as err:
             raise EvergreenError(f"{shown} cannot be asked for ({type(err).__name__}); correct {key}") from None
@@ -230,6 +273,31 @@ def _unpacked(response: requests.Response) -> Iterator[bytes]:
     """Give the body in small pieces; unpacking stops at each, so a bomb never goes off whole."""
     pieces: Iterator[bytes] = response.iter_content(CHUNK_BYTES)
     return pieces
+
+
+def _check_age(response: requests.Response, shown: str, day: date, complete: Complete) -> None:
+    """Raise MissingArtifact if a table is too young, by the server's own clock."""
+    said, now = (response.headers.get(name, "") for name in ("Last-Modified", "Date"))
+    try:
+        modified = parsedate_to_datetime(said).timestamp()
+        by_clock = parsedate_to_datetime(now).timestamp() if now else time.time()
+    except ValueError:
+        raise EvergreenError(
+            f"{shown}: the server does not say when the table was changed (Last-Modified), so its age is unknown; "
+            "set source.complete to a marker or a manifest"
+        ) from None
+    check_age(modified, shown, day, now=by_clock, complete=complete)
+
+
+def _is_unknown_host(err: exceptions.RequestException) -> bool:
+    """Say whether the name service answers that there is no such host, and not that it cannot tell."""
+    cause: BaseException | None = err
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return cause.errno in UNKNOWN_HOST
+        inner = [part for part in (getattr(cause, "reason", None), *cause.args) if isinstance(part, BaseException)]
+        cause = inner[-1] if inner else cause.__cause__ or cause.__context__
+    return False
 
 
 def _kind(err: exceptions.RequestException) -> str:
