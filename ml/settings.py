@@ -164,6 +164,16 @@ class Land(Section):
     catch_up_days: int = Field(default=7, ge=0)
 
 
+TypeName = Literal["string", "int64", "float64", "bool", "date", "timestamp"]
+
+
+class Types(Section):
+    """What a column of inputs or labels is, declared: it goes before what the data registry has learned."""
+
+    inputs: dict[Name, TypeName] = Field(default_factory=dict)
+    labels: dict[Name, TypeName] = Field(default_factory=dict)
+
+
 class Screen(Section):
     """What a day may look like beside its recent past, and how many bad rows it may carry.
 
@@ -553,6 +563,7 @@ class Settings(Section):
     task: Task
     source: Source
     land: Land = Land()
+    types: Types = Types()
     screen: Screen = Screen()
     pull: Pull = Pull()
     split: Split = Split()

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
+from ml.core.schema import declared_schema
 from ml.records import Ingested, Screening
 from ml.settings import Settings
 from ml.wiring import Services
@@ -21,7 +22,6 @@ def run(screening: Screening, *, settings: Settings, services: Services) -> Inge
     Other content for a day that is there already is a correction: a new data version, and the old
     one stays readable.
     """
-    del settings
     logger.info("commit: partition %s", screening.day)
     place = services.workspace(screening.workspace)
     with ExitStack() as stack:
@@ -32,7 +32,8 @@ def run(screening: Screening, *, settings: Settings, services: Services) -> Inge
             place.objects.get_file(place.name(f"accepted/{result.asset}/day={result.day}.parquet"), path)
             files[result.asset, result.day] = path
         arrived = dict.fromkeys((day for asset, day in files if asset == "labels"), _partition(screening, services))
-        version = services.registry.commit(files, message=_message(screening), arrived=arrived)
+        declared = declared_schema(settings)
+        version = services.registry.commit(files, message=_message(screening), arrived=arrived, declared=declared)
     rows = {
         asset: sum(r.accepted_rows for r in screening.results if r.asset == asset) for asset in ("inputs", "labels")
     }

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from ml.adapters.sources import LargeSource
+from ml.adapters.column_types import Expected, conform, suite_types
+from ml.adapters.sources import LargeSource, TypedSource
 from ml.adapters.workspace import Workspace, write_parquet
+from ml.core.schema import Types, csv_types, declared_types, expected_types, identities, numbers
 from ml.errors import MissingArtifact
 from ml.records import Asset, Landing
 from ml.settings import Settings
@@ -70,13 +73,50 @@ def _land(asset: Asset, day: date, place: Workspace, services: Services) -> None
         place.write_file(f"{asset}/day={day}.parquet", path)
 
 
-def fetch(asset: Asset, day: date, path: Path, services: Services) -> None:
-    """Write what the source has of a day to a Parquet file, in parts if both are large; raises as `Source` does."""
+def fetch(
+    asset: Asset, day: date, path: Path, services: Services, *, known: Mapping[Asset, Types] | None = None
+) -> None:
+    """Write what the source has of a day to a Parquet file, in parts if both are large; raises as `Source` does.
+
+    CSV is read by the asset's types, and every table is held to them; see `ml.core.schema`.
+
+    Parameters
+    ----------
+    known
+        The types that were learned, by asset; None reads them from the data registry, if it is there.
+
+    Raises
+    ------
+    DataRejected
+        If a column is of another kind of type than it was; the message names both.
+    """
+    settings = services.settings
+    known = _learned(services) if known is None else known
     source = services.source
+    if isinstance(source, TypedSource):
+        suite = suite_types(services.environment.expectations, asset)
+        source = source.with_types({asset: csv_types(settings, asset, known, suite)})
     if isinstance(source, LargeSource):
-        source.write(asset, day, path, rows_at_once=services.settings.screen.rows_at_once)
+        source.write(asset, day, path, rows_at_once=settings.screen.rows_at_once)
     else:
         write_parquet(source.inputs(day) if asset == "inputs" else source.labels(day), path)
+    conform(path, asset, day, _expected(settings, asset, known))
+
+
+def _expected(settings: Settings, asset: Asset, known: Mapping[Asset, Types]) -> Expected:
+    declared, needed = declared_types(settings, asset), numbers(settings)
+    where = dict.fromkeys(needed, "params.yaml asks for a number,")
+    where |= dict.fromkeys(known.get(asset, {}), "the data registry holds")
+    where |= dict.fromkeys(declared, "types in params.yaml declares")
+    types = expected_types(settings, asset, known)
+    return Expected(types, identities(settings), needed, frozenset(declared), where)
+
+
+def _learned(services: Services) -> Mapping[Asset, Types]:
+    try:
+        return services.registry.schema()
+    except MissingArtifact:  # there is no registry yet
+        return {}
 
 
 def refuse_future(day: date, *, now: datetime, settings: Settings) -> None:

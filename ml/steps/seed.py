@@ -14,9 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ml.adapters.column_types import types_of
 from ml.adapters.contracts import profile
 from ml.core.contracts import DayProfile
 from ml.core.features import days_between
+from ml.core.schema import Types, declared_schema, learned
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Asset
 from ml.settings import Settings
@@ -63,6 +65,7 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
                 message=f"Add history {first_day} to {last_day}: {batch.rows} rows",
                 # Nobody knows when the labels of history came: take them to have come when they were due.
                 arrived={day: day + timedelta(days=settings.task.label_delay_days) for _, day in batch.files},
+                declared=declared_schema(settings),
             )
             logger.info("seed: data version %s", version.rev)
     return {
@@ -83,6 +86,7 @@ class _Batch:
         self.services, self.settings, self.folder = services, settings, folder
         self.files: dict[Any, Path] = {}
         self.profiles: dict[str, dict[date, DayProfile]] = {"inputs": {}, "labels": {}}
+        self.schema: dict[Asset, Types] = dict(services.registry.schema())
         self.rows = 0
 
     def land(self, asset: Asset, day: date, known_keys: Path | None) -> bool:
@@ -91,7 +95,7 @@ class _Batch:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             landed = Path(folder) / "landed.parquet"
             try:
-                fetch(asset, day, landed, self.services)
+                fetch(asset, day, landed, self.services, known=self.schema)
             except (DataRejected, MissingArtifact) as err:
                 sys.stderr.write(f"history: {asset} of {day} left out: {err}\n")
                 return False
@@ -104,6 +108,7 @@ class _Batch:
                 return False
             found.accepted.rename(path)
         self.files[asset, day] = path
+        self.schema[asset] = learned(self.schema.get(asset, {}), [types_of(path)])
         self.profiles[asset][day] = profile(path, day=day)
         self.rows += result.accepted_rows if asset == "inputs" else 0
         return True

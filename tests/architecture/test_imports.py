@@ -32,9 +32,11 @@ DOORS = {
     "optuna": ("ml/adapters/search.py",),
     "psutil": ("embedded/*.py",),
     "pyarrow": (
+        "ml/adapters/column_types.py",
         "ml/adapters/contract_files.py",
         "ml/adapters/rows.py",
         "ml/adapters/tallies.py",
+        "ml/adapters/sources/csv_types.py",
         "ml/adapters/sources/tables.py",
         "ml/adapters/workspace.py",
         "ml/steps/predict.py",

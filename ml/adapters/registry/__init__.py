@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from ml.adapters.column_types import types_in
 from ml.adapters.objects import write_atomically
 from ml.adapters.registry import git
 from ml.adapters.registry.arrivals import add_arrivals, arrivals_file, months_between, parse_arrivals
@@ -40,6 +41,7 @@ from ml.adapters.registry.manifest import (
     tracked_md5,
     write_manifest,
 )
+from ml.adapters.registry.schema import SCHEMA, Schema, parse_schema, schema_file
 from ml.adapters.registry.store import Store, in_threads
 from ml.errors import MissingArtifact, SettingsError, Unavailable
 from ml.records import Arrival, Asset, DataVersion, DayFile
@@ -111,6 +113,7 @@ class DataRegistry:
         *,
         message: str,
         arrived: Mapping[date, date] | None = None,
+        declared: Schema | None = None,
     ) -> DataVersion:
         """Make a data version in which these days have this content; other days stay as they are.
 
@@ -126,6 +129,8 @@ class DataRegistry:
         arrived
             By label day, the partition with which its labels came; recorded for labels that change, see `arrivals`.
             A day that is left out is not recorded.
+        declared
+            By asset, types of columns that go before what the registry has learned; see `schema`.
 
         Returns
         -------
@@ -139,7 +144,10 @@ class DataRegistry:
             If a remote did not answer, or too many races were lost; the registry is as before.
         MissingArtifact
             If there is no registry, or one of the files does not exist.
+        DataRejected
+            If a column is of another kind of type than in the days before; the message names both.
         """
+        seen = {key: types for key, path in files.items() if (types := types_in(path))}
         stored = dict(zip(files, in_threads(self._store.add_file, files.values()), strict=True))
         uploaded: set[str] = set()
         for attempt in range(ATTEMPTS):
@@ -154,6 +162,8 @@ class DataRegistry:
             in_threads(self._store.upload_file, sorted(needed - uploaded))
             uploaded |= needed
             new_files = self._next_top(top, before, changes) | self._next_arrivals(head, changes, arrived or {})
+            changed = {key: types for key, types in seen.items() if key in changes}
+            new_files |= schema_file(self._schema(head, before), changed, declared)
             try:
                 version = self._publish(head, new_files, message)
             except git.LostRace:
@@ -248,6 +258,19 @@ class DataRegistry:
         if not wanted and not may_be_empty and (first_day or last_day):
             raise MissingArtifact(_nothing_between(asset, rev, first, last, held))
         return dict(zip(wanted, in_threads(self._fetch_day, wanted.values()), strict=True))
+
+    def schema(self, rev: str | None = None) -> Schema:
+        """Return the types of each asset's columns, by asset: as recorded, or else as its newest day has them."""
+        rev = self._resolve(rev)
+        top = self._read_top(rev)
+        return self._schema(rev, {asset: self._entries(top, asset) for asset in ASSETS})
+
+    def _schema(self, rev: str, held: Mapping[Asset, Entries]) -> Schema:
+        recorded = git.read_files(self._repository, rev, [SCHEMA]).get(SCHEMA)
+        if recorded is not None:
+            return parse_schema(recorded)
+        newest = {asset: max(entries) for asset, entries in held.items() if entries}
+        return {asset: types_in(self._store.fetch(held[asset][name].md5)) or {} for asset, name in newest.items()}
 
     def arrivals(self, first_day: date, last_day: date, *, rev: str | None = None) -> dict[date, tuple[Arrival, ...]]:
         """List with which partitions the labels of some days came, each time that their content changed.

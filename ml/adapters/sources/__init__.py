@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -44,4 +45,13 @@ class LargeSource(Protocol):
 
         Memory holds no more than ``rows_at_once`` rows where the source can be read in parts.
         """
+        ...
+
+
+@runtime_checkable
+class TypedSource(Protocol):
+    """What a source can do besides if its tables may be text without types (CSV)."""
+
+    def with_types(self, types: Mapping[Asset, Mapping[str, str]]) -> Source:
+        """Return the same source, whose text columns are read by these types; see `ml.core.schema`."""
         ...

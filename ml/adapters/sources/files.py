@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,7 @@ class DatedFiles:
     inputs_pattern: str
     labels_pattern: str
     complete: Complete | None = None
+    types: Mapping[Asset, Mapping[str, str]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         for key, pattern in (("source.inputs", self.inputs_pattern), ("source.labels", self.labels_pattern)):
@@ -92,6 +93,10 @@ class DatedFiles:
         """Read the day's file of labels, as `inputs` does."""
         return self._read("labels", day)
 
+    def with_types(self, types: Mapping[Asset, Mapping[str, str]]) -> DatedFiles:
+        """Return the same source, whose CSV files are read by these types."""
+        return replace(self, types=types)
+
     def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
         """Write a day's table to a Parquet file; a Parquet source of more than ``rows_at_once`` rows in batches."""
         kind = format_of(self._pattern(asset), key=f"source.{asset}")
@@ -99,14 +104,16 @@ class DatedFiles:
             path = delivered.path
             large = kind == "parquet" and is_larger(path, rows_at_once)
             if not (large and copy_parquet(path, target, origin=delivered.name)):
-                write_parquet(read_table(path.read_bytes(), kind, origin=delivered.name), target)
+                table = read_table(path.read_bytes(), kind, origin=delivered.name, types=self.types.get(asset))
+                write_parquet(table, target)
             if delivered.manifest:
                 delivered.manifest.check_rows(count_rows(target), delivered.name)
 
     def _read(self, asset: Asset, day: date) -> pd.DataFrame:
         with self._delivered(asset, day) as delivered:
             kind = format_of(self._pattern(asset), key=f"source.{asset}")
-            table = read_table(delivered.path.read_bytes(), kind, origin=delivered.name)
+            content, types = delivered.path.read_bytes(), self.types.get(asset)
+            table = read_table(content, kind, origin=delivered.name, types=types)
             if delivered.manifest:
                 delivered.manifest.check_rows(len(table), delivered.name)
         return table

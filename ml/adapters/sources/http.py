@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -95,6 +95,7 @@ class DatedUrls:
     max_megabytes: float = 512.0
     backoff_seconds: float = 1.0
     complete: Complete | None = None
+    types: Mapping[Asset, Mapping[str, str]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         patterns = {"source.inputs": self.inputs_pattern, "source.labels": self.labels_pattern}
@@ -125,6 +126,10 @@ class DatedUrls:
         """Read the day's labels, as `inputs` does."""
         return self._read(self.labels_pattern, "labels", day)
 
+    def with_types(self, types: Mapping[Asset, Mapping[str, str]]) -> DatedUrls:
+        """Return the same source, whose CSV answers are read by these types."""
+        return replace(self, types=types)
+
     def _read(self, pattern: str, asset: Asset, day: date) -> pd.DataFrame:
         key = f"source.{asset}"
         url = pattern.replace(DAY, day.isoformat())
@@ -133,7 +138,7 @@ class DatedUrls:
         content = self._download(url, shown, key, day)
         if manifest:
             manifest.check_content(content, shown)
-        table = read_table(content, self.table_format, origin=shown)
+        table = read_table(content, self.table_format, origin=shown, types=self.types.get(asset))
         if manifest:
             manifest.check_rows(len(table), shown)
         return table

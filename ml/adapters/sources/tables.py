@@ -15,7 +15,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from pathlib import Path
@@ -27,16 +27,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from pyarrow import parquet
 
-from ml.adapters.rows import BATCH_ROWS, RowGroups, batches, count_rows, null_counts
+from ml.adapters.rows import BATCH_ROWS, RowGroups, as_nullable, batches, count_rows, null_counts
 from ml.adapters.sources.csv_quotes import check_quotes
+from ml.adapters.sources.csv_types import BOOLEAN, NUMBER, WHOLE, all_match, as_type, exact
 from ml.errors import DataRejected, SettingsError
 
 TableFormat = Literal["parquet", "csv"]
 
 DAY = "{day}"
-BOOLEAN = "^(true|false|True|False|TRUE|FALSE)$"
-WHOLE = "^-?(0|[1-9][0-9]*)$"
-NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 EXACT_IN_FLOAT = 2**53
 """Whole numbers up to here survive the trip through float64, which nulls make of an int column."""
 HEADER_CHARACTERS = 1_000_000
@@ -74,7 +72,9 @@ def format_of(name: str, *, key: str) -> TableFormat:
     raise SettingsError(f"{key}: {name} ends in neither .parquet nor .csv; name a file of either format")
 
 
-def read_table(content: bytes, table_format: TableFormat, *, origin: str) -> pd.DataFrame:
+def read_table(
+    content: bytes, table_format: TableFormat, *, origin: str, types: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Read a whole file's bytes.
 
     Parameters
@@ -83,6 +83,9 @@ def read_table(content: bytes, table_format: TableFormat, *, origin: str) -> pd.
         The file, as it was at its source.
     origin
         The path or URL that the bytes came from, without secrets: messages name it.
+    types
+        What is known of the columns of a CSV file, see `ml.core.schema`; a column with a value that is not of its
+        type is read as if nothing were known of it.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def read_table(content: bytes, table_format: TableFormat, *, origin: str) -> pd.
     """
     if not content.strip():
         raise DataRejected(f"{origin} is empty ({len(content)} bytes); {WRITE_AGAIN}")
-    table = _read_parquet(content, origin) if table_format == "parquet" else _read_csv(content, origin)
+    table = _read_parquet(content, origin) if table_format == "parquet" else _read_csv(content, origin, types or {})
     _check_names([str(name) for name in table.columns], origin)
     if "day" in table.columns:
         table["day"] = _as_iso_text(table["day"], origin)
@@ -108,9 +111,30 @@ def _read_parquet(content: bytes, origin: str) -> pd.DataFrame:
         arrow = parquet.read_table(pa.BufferReader(content))
         arrow.validate(full=True)  # or text that is no UTF-8 fails much later, and without a name
         table: pd.DataFrame = arrow.to_pandas()
+        for name in _inexact(arrow):
+            table[name] = as_nullable(arrow[name])
     # A frame that was written with its key as index has the key there, not among its columns.
     named: list[Hashable] = [name for name in table.index.names if name is not None]
     return table.reset_index(level=named).reset_index(drop=True) if named else table.reset_index(drop=True)
+
+
+def _inexact(table: pa.Table) -> list[str]:
+    """Name the columns of whole numbers, nulls among them, that floats cannot hold: pandas would round them."""
+    names = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    return [name for name in dict.fromkeys(names) if table[name].null_count and not _floats_hold(table[name])]
+
+
+def _floats_hold(numbers: pa.ChunkedArray) -> bool:
+    limits = pc.min_max(numbers)
+    low, high = limits["min"].as_py(), limits["max"].as_py()
+    return low is None or (low >= -EXACT_IN_FLOAT and high <= EXACT_IN_FLOAT)
+
+
+def _beyond_floats(path: Path, name: str) -> bool:
+    """Say whether a column holds whole numbers that floats would round."""
+    if not pa.types.is_integer(parquet.read_schema(path).field(name).type):
+        return False
+    return not all(_floats_hold(batch[name]) for batch in batches(path, BATCH_ROWS, columns=[name]))
 
 
 def is_larger(path: Path, rows: int) -> bool:
@@ -144,7 +168,7 @@ def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
         return False
     _check_names(names, origin)
     with _reading(origin):
-        with_nulls = {name for name, count in null_counts(path).items() if count}
+        with_nulls = {name for name, count in null_counts(path).items() if count and not _beyond_floats(path, name)}
     schema = pa.schema([(name, _landed_type(name, found.field(name).type, with_nulls)) for name in names])
     with RowGroups(target, schema) as landed:
         for table in _landed_batches(path, schema, origin):
@@ -203,7 +227,7 @@ def _reading(origin: str) -> Iterator[None]:
         ) from err
 
 
-def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
+def _read_csv(content: bytes, origin: str, types: Mapping[str, str]) -> pd.DataFrame:
     header = _header(_decode(content, origin))
     if not header:
         raise DataRejected(f"{origin} is empty (no header line); {WRITE_AGAIN}")
@@ -218,9 +242,11 @@ def _read_csv(content: bytes, origin: str) -> pd.DataFrame:
             f"{origin} has {lines.rows - 1:,} rows by its lines and {table.num_rows:,} by its quotation marks; "
             f"quote fields as RFC 4180 says, or {WRITE_AGAIN}"
         )
-    typed = {name: column if name == "day" else _typed(column) for name, column in zip(header, table, strict=True)}
-    frame: pd.DataFrame = pa.table(typed).to_pandas()
-    return frame
+    typed = {
+        name: column if name == "day" else _typed(column, types.get(name))
+        for name, column in zip(header, table, strict=True)
+    }
+    return exact(pa.table(typed), [name for name in header if name in types])
 
 
 def _decode(content: bytes, origin: str) -> str:
@@ -298,16 +324,18 @@ def _ragged_line(content: bytes, header: list[str]) -> str:
     return "at its end"
 
 
-def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Give a text column the type that all its values ask for, or leave it text."""
+def _typed(column: pa.ChunkedArray, known: str | None) -> pa.ChunkedArray:
+    """Give a text column its known type, or the one that all its values ask for, or leave it text."""
+    if known is not None and (found := as_type(column, known)) is not None:
+        return found
     values = column.drop_null()
     if len(values) == 0:
         return column.cast(pa.float64())
-    if _all_match(values, BOOLEAN):
+    if all_match(values, BOOLEAN):
         return column.cast(pa.bool_())
-    if _all_match(values, WHOLE):
+    if all_match(values, WHOLE):
         return _whole(column)
-    if _all_match(values, NUMBER):
+    if all_match(values, NUMBER):
         numbers = column.cast(pa.float64())
         return numbers if pc.all(pc.is_finite(numbers)).as_py() else column
     return column
@@ -318,13 +346,7 @@ def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
         numbers = column.cast(pa.int64())
     except pa.ArrowInvalid:
         return column
-    limits = pc.min_max(numbers)
-    exact = limits["min"].as_py() >= -EXACT_IN_FLOAT and limits["max"].as_py() <= EXACT_IN_FLOAT
-    return numbers if exact or column.null_count == 0 else column
-
-
-def _all_match(values: pa.ChunkedArray, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(values, pattern)).as_py())
+    return numbers if _floats_hold(numbers) or column.null_count == 0 else column
 
 
 def _as_iso_text(days: pd.Series[Any], origin: str) -> pd.Series[Any]:
