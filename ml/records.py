@@ -51,6 +51,18 @@ class Arrival(Record):
     partition: date
 
 
+class Content(Record):
+    """What the labels of a ``day`` were for the days that were scored from ``first`` until before ``until``.
+
+    An empty ``md5`` means that there were none; ``until`` None that they are so still.
+    """
+
+    day: date
+    md5: str
+    first: date
+    until: date | None = None
+
+
 class Landing(Record):
     """What the source gave for a partition, in the workspace and not yet judged.
 
@@ -414,6 +426,7 @@ FindingKind = Literal[
     "missing_labels",
     "label_coverage",
     "unknown_performance",
+    "unmeasured_drift",
 ]
 
 

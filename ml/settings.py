@@ -415,10 +415,14 @@ class Drift(Section):
     A limit follows from how much a column wanders inside the champion's own reference, so that all structural
     columns together raise about ``false_alarms_per_quarter`` alarms in 91 days without any change.
     ``alarm_days`` is [k, n]: an alarm needs findings on k of the newest n days, the newest among them.
+
+    A window of fewer than ``min_rows`` rows is not measured; None means half of what a window of the champion's own
+    reference holds, between 30 and 500 (`ml.core.drift.fewest_rows`). ``labels`` says whether labels that moved beyond
+    their limit, on days that the champion was not trained on, alarm or only warn.
     """
 
     window_days: int = Field(default=7, ge=1)
-    min_rows: int = Field(default=500, ge=1)
+    min_rows: int | None = Field(default=None, ge=1)
     reference_rows: int = Field(default=50_000, ge=100)
     methods: Methods = Methods()
     false_alarms_per_quarter: float = Field(default=1.0, gt=0, le=6)
@@ -430,6 +434,7 @@ class Drift(Section):
     structural: tuple[Name, ...] = ()
     environment: tuple[Name, ...] = ()
     min_drifted_columns: int = Field(default=1, ge=1)
+    labels: Literal["warning", "alarm"] = "alarm"
 
     @field_validator("alarm_days")
     @classmethod
@@ -437,6 +442,15 @@ class Drift(Section):
         if not 1 <= value[0] <= value[1] <= 28:
             raise ValueError("alarm_days must be [k, n] with 1 <= k <= n <= 28: k of the newest n days")
         return value
+
+    @model_validator(mode="after")
+    def _can_alarm(self) -> Drift:
+        if self.structural and self.min_drifted_columns > len(self.structural):
+            raise ValueError(
+                f"min_drifted_columns ({self.min_drifted_columns}) is more than there are structural columns "
+                f"({len(self.structural)}): drift could never alarm; lower it to at most {len(self.structural)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Drift:

@@ -1,7 +1,8 @@
 """Sum up labelled days for history features, and keep the sums: no day is joined twice.
 
 A day's sums are a few rows by group, kept in storage under the md5s of the inputs and labels that they follow
-from. Scoring a day then reads only the newest labelled day, and the sums of those before it.
+from. Scoring a day then reads only the newest labelled day, and the sums of those before it. Labels count as they
+were when they could first be seen, so that a day which is scored later gets what it was given at first.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml.adapters import rows
+from ml.adapters.arrived import open_earlier, seen_by
 from ml.adapters.registry import DataRegistry
 from ml.adapters.registry.store import in_threads
 from ml.adapters.workspace import Workspace
-from ml.core.features import COUNT, DAY, TOTAL, Grouping, Past, groupings, lookback_days, tally
+from ml.core.arrivals import seen_columns
+from ml.core.features import COUNT, DAY, SEEN_FROM, SEEN_UNTIL, TOTAL, Grouping, Past, groupings, lookback_days, tally
 from ml.errors import MissingArtifact
-from ml.records import DayFile
+from ml.records import Content, DayFile
 from ml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,8 @@ LAYOUT = 1
 """Part of each name: sums of another layout, or of another meaning, are not found."""
 
 GROUPING = "__grouping"
+_Piece = tuple[date, Content | None]
+"""A labelled day, and which of its contents; None is the present one, seen by whichever day looks back on it."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,19 @@ class Tallies:
             return Past({}, features, label_delay_days=delay)
         rev = rev or self.registry.head()
         oldest, newest = first - timedelta(days=reach), last - timedelta(days=max(delay, 1))
-        names = {day: _name(day, files, own, wanted) for day, files in self._held(oldest, newest, rev).items()}
-        found = dict(zip(names, in_threads(self._kept, names.values()), strict=True))
-        missing = [day for day, table in found.items() if table is None]
+        held = self._held(oldest, newest, rev)
+        late = seen_by(first, last, [labels for _, labels in held.values()], own, self.registry, rev=rev)
+        wholes = [(day, None) for day in sorted(held.keys() - {content.day for content in late})]
+        pieces: list[_Piece] = [*wholes, *((content.day, content) for content in late if content.md5)]
+        files = self._files(pieces, held)
+        names = [_name(day, files[number], own, wanted) for number, (day, _) in enumerate(pieces)]
+        found = in_threads(self._kept, names)
+        missing = [number for number, table in enumerate(found) if table is None]
         if missing:
-            found |= self._summed(missing, names, own, wanted, rev)
-        together = pa.concat_tables([found[day] for day in names], promote_options="permissive") if names else None
+            for number, table in self._summed(missing, pieces, files, names, own, wanted, rev).items():
+                found[number] = table
+        tables = [_seen(table, content) for table, (_, content) in zip(found, pieces, strict=True) if table is not None]
+        together = pa.concat_tables(tables, promote_options="permissive") if tables else None
         return Past({by: _of(together, by, wanted) for by in wanted}, features, label_delay_days=delay)
 
     def _held(self, oldest: date, newest: date, rev: str) -> dict[date, tuple[DayFile, DayFile]]:
@@ -90,21 +102,56 @@ class Tallies:
         except MissingArtifact:
             return None
 
-    def _summed(
-        self, days: Sequence[date], names: dict[date, str], own: Settings, wanted: Sequence[Grouping], rev: str
-    ) -> dict[date, pa.Table]:
-        """Sum days up and keep them; two workers that do so at once write the same bytes."""
-        log.info("summing up %d labelled days for history features", len(days))
-        inputs, labels = (
-            self.registry.open(asset, rev=rev, first_day=days[0], last_day=days[-1]) for asset in ("inputs", "labels")
-        )
-        found = {}
-        for day in days:
-            found[day] = summed(inputs[day], labels[day], own, wanted)
-            buffer = io.BytesIO()
-            pq.write_table(found[day], buffer, compression="zstd")
-            self.place.objects.put_bytes(self.place.name(names[day]), buffer.getvalue())
+    def _files(
+        self, pieces: Sequence[_Piece], held: dict[date, tuple[DayFile, DayFile]]
+    ) -> list[tuple[DayFile, DayFile]]:
+        """Name the inputs and labels of each piece; where a corrected content is lost, the present one stands in."""
+        late = [content for _, content in pieces if content]
+        earlier = open_earlier(late, [labels for _, labels in held.values()], self.registry)
+        found = []
+        for day, content in pieces:
+            inputs, labels = held[day]
+            if content is not None and content.md5 in earlier:
+                labels = labels.model_copy(update={"md5": content.md5})
+            found.append((inputs, labels))
         return found
+
+    def _summed(
+        self,
+        numbers: Sequence[int],
+        pieces: Sequence[_Piece],
+        files: Sequence[tuple[DayFile, DayFile]],
+        names: Sequence[str],
+        own: Settings,
+        wanted: Sequence[Grouping],
+        rev: str,
+    ) -> dict[int, pa.Table]:
+        """Sum pieces up and keep them; two workers that do so at once write the same bytes."""
+        log.info("summing up %d labelled days for history features", len(numbers))
+        days = [pieces[number][0] for number in numbers]
+        inputs, labels = (
+            self.registry.open(asset, rev=rev, first_day=min(days), last_day=max(days))
+            for asset in ("inputs", "labels")
+        )
+        present = {files[number][1].day: files[number][1].md5 for number in numbers if pieces[number][1] is None}
+        found = {}
+        for number in numbers:
+            day, md5 = pieces[number][0], files[number][1].md5
+            path = labels[day] if present.get(day) == md5 else self.registry.open_content("labels", day, md5)
+            found[number] = summed(inputs[day], path, own, wanted)
+            buffer = io.BytesIO()
+            pq.write_table(found[number], buffer, compression="zstd")
+            self.place.objects.put_bytes(self.place.name(names[number]), buffer.getvalue())
+        return found
+
+
+def _seen(table: pa.Table, content: Content | None) -> pa.Table:
+    """Say of sums which scored days saw them; None means whichever looks back on them."""
+    if content is None:
+        return table
+    for name, value in seen_columns(content).items():
+        table = table.append_column(name, pa.array([value] * len(table), pa.int64()))
+    return table
 
 
 def summed(inputs: Path, labels: Path, own: Settings, wanted: Sequence[Grouping]) -> pa.Table:
@@ -132,7 +179,8 @@ def _of(table: pa.Table | None, by: Grouping, wanted: Sequence[Grouping]) -> pd.
     if table is None:
         return pd.DataFrame({name: [] for name in [*by, DAY, TOTAL, COUNT]})
     own = table.filter(pc.equal(table[GROUPING], wanted.index(by)))
-    frame: pd.DataFrame = own.select([*by, DAY, TOTAL, COUNT]).to_pandas()
+    seen = [name for name in (SEEN_FROM, SEEN_UNTIL) if name in table.schema.names]
+    frame: pd.DataFrame = own.select([*by, DAY, TOTAL, COUNT, *seen]).to_pandas()
     return frame
 
 

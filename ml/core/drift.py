@@ -8,6 +8,7 @@ one unit. Nulls and infinite numbers are dropped before any distance; null share
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,8 @@ Status = Literal["calm", "drift", "unknown"]
 SMALLEST_SCALE = 0.001
 NAMES_UP_TO = 20
 """Evidently cuts a number into bins for Jensen–Shannon only if its reference has more distinct values."""
+FEWEST_ROWS, ENOUGH_ROWS = 30, 500
+"""Bounds of what ``drift.min_rows`` is where it is not given."""
 LEANS_FROM = 0.02
 """A column matters from this share of all importance on: under it, permuting the column hardly moves the loss."""
 
@@ -81,6 +84,53 @@ def _shares(reference: pd.Series, current: pd.Series) -> tuple[np.ndarray, np.nd
 def watched(drift: Drift) -> list[str]:
     """Name the columns that are measured: those with a role."""
     return [*drift.structural, *drift.environment]
+
+
+def fewest_rows(drift: Drift, by_day: Sequence[int]) -> int:
+    """Give how many rows a window must have to be measured: ``drift.min_rows``, or what follows from the reference.
+
+    Limits are taken from windows of the reference, which have as many rows as one to come: a distance from half as
+    many is still of their kind. 500 rows are enough for any data, and under 30 a share is a guess.
+
+    Parameters
+    ----------
+    by_day
+        The rows of each day of the reference; empty if they are not known.
+    """
+    if drift.min_rows is not None:
+        return drift.min_rows
+    return int(np.clip(round(_usual_rows(drift, by_day) / 2), FEWEST_ROWS, ENOUGH_ROWS))
+
+
+def _usual_rows(drift: Drift, by_day: Sequence[int]) -> float:
+    return drift.window_days * float(np.median(by_day)) if len(by_day) else 0.0
+
+
+def never_measured(drift: Drift, by_day: Sequence[int]) -> tuple[Finding, ...]:
+    """Raise an alarm if not even a whole window of usual days has as many rows as are needed."""
+    usual, least = _usual_rows(drift, by_day), fewest_rows(drift, by_day)
+    if not by_day or usual >= least:
+        return ()
+    longer = int(np.ceil(least / max(float(np.median(by_day)), 1.0)))
+    lower = f"lower drift.min_rows to {round(usual / 2)} or leave it out, or " if usual >= 2 * FEWEST_ROWS else ""
+    said = (
+        f"drift can never be measured: {drift.window_days} usual days of the champion's reference have "
+        f"{round(usual)} rows, and a window needs {least}: {lower}raise drift.window_days to {longer}"
+    )
+    return (Finding(kind="unmeasured_drift", severity="alarm", said=said),)
+
+
+def too_few_rows(rows: int, first: date, last: date, drift: Drift, by_day: Sequence[int]) -> str | None:
+    """Say why a window cannot be measured; None if it has rows enough."""
+    least = fewest_rows(drift, by_day)
+    if rows >= least:
+        return None
+    needed = (
+        f"drift.min_rows is {least}"
+        if drift.min_rows is not None
+        else f"{least} are needed, half of what a usual window of the reference holds"
+    )
+    return f"only {rows} rows from {first} to {last}, {needed}"
 
 
 def sample_days(frame: pd.DataFrame, *, rows: int, seed: int) -> pd.DataFrame:
@@ -222,19 +272,27 @@ def worst_first(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
     return sorted(columns, key=lambda column: -(column.score or 0.0) / (column.limit or 1.0))
 
 
-def drift_findings(columns: Sequence[ColumnDrift], drift: Drift) -> tuple[Finding, ...]:
+def drift_findings(
+    columns: Sequence[ColumnDrift], drift: Drift, *, labels_are_new: bool = False
+) -> tuple[Finding, ...]:
     """Turn what moved beyond its limit into findings, the worst first.
 
-    Structural columns alarm if at least ``min_drifted_columns`` of them moved; the environment, predictions and
-    labels only warn.
+    Structural columns alarm if at least ``min_drifted_columns`` of them moved; the environment and predictions only
+    warn, and so do labels unless ``drift.labels`` is ``alarm``.
+
+    Parameters
+    ----------
+    labels_are_new
+        Whether the champion was trained on none of the labels that moved. What it was trained on needs no challenger.
     """
+    loud = {"label"} if drift.labels == "alarm" and labels_are_new else set()
     moved = worst_first([column for column in columns if column.drifted])
     alarms = sum(column.role == "structural" for column in moved) >= drift.min_drifted_columns
     kinds: dict[str, Any] = {"prediction": "prediction_drift", "label": "label_drift"}
     return tuple(
         Finding(
             kind=kinds.get(column.role, "drift"),
-            severity="alarm" if column.role == "structural" and alarms else "warning",
+            severity="alarm" if (column.role == "structural" and alarms) or column.role in loud else "warning",
             said=_sentence(column),
             column=column.column,
             score=column.score,

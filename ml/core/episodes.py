@@ -18,7 +18,7 @@ Family = Literal["drift", "decay"]
 What = Literal["opened", "escalated", "repeat", "resolved"]
 FAMILIES: tuple[Family, ...] = ("drift", "decay")
 SIGNS: dict[Family, tuple[str, ...]] = {
-    "drift": ("drift", "broken data"),
+    "drift": ("drift", "broken data", "unmeasured drift"),
     "decay": ("decay", "missing predictions", "missing labels", "label coverage", "unknown performance"),
 }
 """Which of the policy's signs (`ml.core.signs.KINDS`) belong to whose mails."""

@@ -1,13 +1,13 @@
 """What a model sees: the columns of ``inputs``, and mean targets of earlier days, point in time.
 
 `add_history` is the one function that computes history features, for training and for scoring
-alike. A row of day D sees only labels of days up to D minus the label delay: those that had
-arrived when its day began. Changing any later label changes nothing.
+alike. A row of day D sees only labels of days up to D minus the label delay, and of these only what
+had arrived with the partition of D (`ml.core.arrivals`). Changing any later label changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -121,7 +121,8 @@ def add_history(
     rows : DataFrame of shape (n_rows, n_columns)
         Carries ``day`` (ISO string) and every column named in ``by``; not modified.
     labelled : DataFrame of shape (n_labelled, n_columns)
-        Earlier rows with their ``target``, as `join_labels` gives them; days may be missing.
+        Earlier rows with their ``target``, as `join_labels` gives them; days may be missing. What not every day
+        could see says so in `SEEN_FROM` and `SEEN_UNTIL`, see `ml.core.arrivals.as_seen`.
 
     Returns
     -------
@@ -137,6 +138,8 @@ def add_history(
 Grouping = tuple[str, ...]
 DAY, TOTAL, COUNT = "__day", "__total", "__count"
 """Columns of a tally, beside those of its group."""
+SEEN_FROM, SEEN_UNTIL = "__seen_from", "__seen_until"
+"""The first scored day (an ordinal) that could see these labels, and the first that no more could."""
 
 
 def groupings(features: Sequence[HistoryFeature]) -> list[Grouping]:
@@ -152,8 +155,15 @@ def tally(labelled: pd.DataFrame, by: Sequence[str], *, target: str) -> pd.DataF
     Returns
     -------
     DataFrame of shape (n_days_and_groups, n_by + 3)
-        ``by``, and the day (an ordinal), the sum of the target and the number of rows.
+        ``by``, and the day (an ordinal), the sum of the target and the number of rows; and what `SEEN_FROM` and
+        `SEEN_UNTIL` say of the rows, where these columns are there.
     """
+    if SEEN_FROM in labelled:
+        parts = []
+        for _, rows in labelled.groupby([SEEN_FROM, SEEN_UNTIL], sort=True):
+            seen = {name: int(rows[name].iloc[0]) for name in (SEEN_FROM, SEEN_UNTIL)}
+            parts.append(tally(rows.drop(columns=list(seen)), by, target=target).assign(**seen))
+        return pd.concat(parts, ignore_index=True)
     ordinals, numbers = np.unique(_ordinals(labelled["day"]), return_inverse=True)
     groups, codes = _groups(labelled, by)
     cell = numbers * len(groups) + codes
@@ -207,8 +217,10 @@ class Past:
             first = oldest - self.delay - longest + 1
             calendar = newest - self.delay - first + 1
             sums = {by: _Sums.of(found, by, first, calendar) for by, found in self.tallies.items()}
+            lengths = {days for feature in self.features for days in feature.days}
+            over = {by: of.over(lengths, scored=newest - oldest + 1, delay=self.delay) for by, of in sums.items()}
             tables = {
-                _name(feature, days): (feature.by, _means(sums, feature, days, longest, calendar))
+                _name(feature, days): (feature.by, _means(over, feature, days))
                 for feature in self.features
                 for days in feature.days
             }
@@ -217,10 +229,15 @@ class Past:
 
 
 class _Sums:
-    """Cumulative sum and count of the target by day and group; one group more stands for values never seen."""
+    """Sum and count of the target by day and group; one group more stands for values never seen.
 
-    def __init__(self, known: pd.MultiIndex | None, groups: int, total: np.ndarray, count: np.ndarray) -> None:
-        self.known, self.groups, self.total, self.count = known, groups, total, count
+    ``late`` are days that not every scored day saw as they are: number of the day, the scored days that did, sum
+    and count by group.
+    """
+
+    def __init__(self, known: pd.MultiIndex | None, groups: int, first: int, both: np.ndarray) -> None:
+        self.known, self.groups, self.first, self.both = known, groups, first, both
+        self.late: list[tuple[int, int, int, np.ndarray]] = []
 
     @classmethod
     def of(cls, tallied: pd.DataFrame, by: Sequence[str], first: int, calendar: int) -> _Sums:
@@ -228,12 +245,21 @@ class _Sums:
         inside = (when >= 0) & (when < calendar)
         part, when = tallied.loc[inside], when[inside]
         distinct, codes = _groups(part, by)
-        groups = len(distinct)
-        total, count = np.zeros((2, calendar + 1, groups + 1))
-        np.add.at(total, (when + 1, codes), part[TOTAL].to_numpy(dtype=float))
-        np.add.at(count, (when + 1, codes), part[COUNT].to_numpy(dtype=float))
         known = pd.MultiIndex.from_frame(distinct) if by else None
-        return cls(known, groups, total.cumsum(axis=0), count.cumsum(axis=0))
+        sums = cls(known, len(distinct), first, np.zeros((2, calendar, len(distinct) + 1)))
+        values = part[[TOTAL, COUNT]].to_numpy(dtype=float).T
+        seen = part.reindex(columns=[SEEN_FROM, SEEN_UNTIL]).fillna(0).astype("int64").reset_index(drop=True)
+        late = seen.assign(number=when).loc[seen[SEEN_FROM] > 0]
+        plain = np.flatnonzero(seen[SEEN_FROM] == 0)
+        for side, value in zip(sums.both, values, strict=True):
+            np.add.at(side, (when[plain], codes[plain]), value[plain])
+        for _, found in late.groupby(["number", SEEN_FROM, SEEN_UNTIL], sort=True):
+            content, at = np.zeros((2, sums.groups + 1)), found.index.to_numpy()
+            for side, value in zip(content, values, strict=True):
+                np.add.at(side, codes[at], value[at])
+            number, start, end = (int(found[name].iloc[0]) for name in ("number", SEEN_FROM, SEEN_UNTIL))
+            sums.late.append((number, start, end, content))
+        return sums
 
     def codes(self, rows: pd.DataFrame) -> np.ndarray:
         """Give the group of each row."""
@@ -247,24 +273,44 @@ class _Sums:
             found = self.known.get_indexer(pd.MultiIndex.from_arrays([values], names=columns))[numbers]
         return np.where(found < 0, self.groups, found)
 
-    def between(self, first: int, last: int, days: int) -> tuple[np.ndarray, np.ndarray]:
-        """Give sum and count of each group over the ``days`` days before each from ``first`` to ``last``."""
-        after, before = slice(first, last + 1), slice(first - days, last + 1 - days)
-        return self.total[after] - self.total[before], self.count[after] - self.count[before]
+    def over(self, lengths: Collection[int], *, scored: int, delay: int) -> dict[int, np.ndarray]:
+        """Give sum and count of each group over the days that each of the last ``scored`` days looks back on.
+
+        Days are added newest first, whatever else is there: a day's sums are the same to the last bit, in training
+        among many days and in scoring alone.
+
+        Returns
+        -------
+        dict
+            By length, an array of shape (2, n_scored, n_groups + 1).
+        """
+        longest = self.both.shape[1] - scored + 1
+        oldest = self.first + longest - 1 + delay
+        total, found = np.zeros((2, scored, self.groups + 1)), {}
+        for back in range(max(lengths)):
+            start = longest - 1 - back
+            total += self.both[:, start : start + scored]
+            for number, first, until, content in self.late:
+                at = number - start
+                if 0 <= at < scored and first <= oldest + at < until:
+                    total[:, at] += content
+            if back + 1 in lengths:
+                found[back + 1] = total.copy()
+        return found
 
 
-def _means(sums: Mapping[Grouping, _Sums], feature: HistoryFeature, days: int, first: int, last: int) -> np.ndarray:
-    """Give the mean of each group over the ``days`` days before each day from ``first`` to ``last``.
+def _means(over: Mapping[Grouping, Mapping[int, np.ndarray]], feature: HistoryFeature, days: int) -> np.ndarray:
+    """Give the mean of each group over the ``days`` days that each scored day looks back on.
 
     Returns
     -------
     array of shape (n_days, n_groups + 1)
     """
-    all_sum, all_count = (found[:, :1] for found in sums[()].between(first, last, days))
+    all_sum, all_count = over[()][days][:, :, :1]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = all_sum / all_count
         if feature.by:
-            group_sum, group_count = sums[feature.by].between(first, last, days)
+            group_sum, group_count = over[feature.by][days]
             prior = feature.prior_rows
             smooth = (group_sum + prior * mean) / (group_count + prior)
             mean = np.where(group_count + prior > 0, smooth, mean)

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from ml.core.blocks import count_all, daily_counts, wandered
+from ml.core.drift import LABEL, PREDICTION
 from ml.records import Limit
 from ml.settings import Drift
 
@@ -101,6 +102,22 @@ def limit_of_series(values: pd.Series, days: pd.Series, drift: Drift, *, floor: 
     counts = daily_counts(values, days, drift.methods)
     moved = wandered(counts, drift.window_days)
     return _limit(moved, len(counts.counts), drift, max(1, len(drift.structural)), floor)
+
+
+def own_limits(predicted: pd.DataFrame, declared: Drift) -> dict[str, Limit]:
+    """Give predictions and labels limits from how their own blocks of days wandered.
+
+    Parameters
+    ----------
+    predicted : DataFrame of shape (n_rows, n_columns)
+        ``day``, ``prediction`` and ``target``, out of fold; not modified.
+    """
+    series = ((PREDICTION, "prediction", declared.min_prediction_distance), (LABEL, "target", declared.min_distance))
+    found = {
+        name: limit_of_series(predicted[column], predicted["day"], declared, floor=floor)
+        for name, column, floor in series
+    }
+    return {name: limit for name, limit in found.items() if limit is not None}
 
 
 def _limit(moved: np.ndarray, days: int, drift: Drift, together: int, floor: float) -> Limit:

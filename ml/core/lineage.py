@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ml.records import Compared, DayFile
+from ml.core.arrivals import facts_of
+from ml.records import Compared, Content, DayFile
 from ml.settings import Settings
 
 DETERMINING_SECTIONS = ("task", "split", "features", "fit")
@@ -21,7 +22,13 @@ RECIPE_SECTIONS = ("task", "features", "fit")
 
 
 def fingerprint(
-    files: Iterable[DayFile], settings: Settings, *, first_day: date, code_sha256: str, lock_sha256: str
+    files: Iterable[DayFile],
+    settings: Settings,
+    *,
+    first_day: date,
+    code_sha256: str,
+    lock_sha256: str,
+    seen: Sequence[Content] = (),
 ) -> str:
     """Hash everything that determines a training result (SHA-256, 64 hex digits).
 
@@ -33,6 +40,8 @@ def fingerprint(
     first_day
         The day from which it trains. Files before it are read by the history features only: the same
         files with another first day are another training.
+    seen
+        What `ml.core.arrivals.not_as_present` gave: labels that history features did not see as they are now.
     """
     sections = settings.model_dump(mode="json", include=set(DETERMINING_SECTIONS))
     if settings.tune.enabled:  # the search, and what scores it, choose the model too; turned off, neither counts
@@ -43,7 +52,7 @@ def fingerprint(
         "settings": sections,
         "code": code_sha256,
         "lock": lock_sha256,
-    }
+    } | ({"seen": facts_of(seen)} if seen else {})
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

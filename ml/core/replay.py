@@ -11,8 +11,9 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from ml.core.comparison import PairedGain, mean_by_day, paired_gain
+from ml.core.comparison import POWER, PairedGain, expanded_tails, mean_by_day, paired_gain
 from ml.core.metrics import Kind, measure, row_loss
 from ml.records import Interval
 
@@ -22,6 +23,7 @@ SHOWN: dict[Kind, tuple[str, ...]] = {
 }
 """The metrics of a backtest's table."""
 BINS = 2000
+CONFIDENCE = 0.95
 CALM_DAYS = 7
 """So many days without an alarm end an episode: what is alarmed within them is the same story."""
 
@@ -133,7 +135,9 @@ def _drawn_auc(target: np.ndarray, prediction: np.ndarray, week: np.ndarray, dra
 def paired(
     scored: pd.DataFrame, reference: pd.DataFrame, metric: str, *, rounds: int = 4000, seed: int = 0
 ) -> PairedGain | None:
-    """Say how much lower a policy's mean loss is than the reference's, on the rows that both have scored.
+    """Say how much lower a policy's ``metric`` is than the reference's, in its own unit, on rows that both have scored.
+
+    The gain in ``rmse`` is the difference of two roots; see `root_gain` for its interval.
 
     Parameters
     ----------
@@ -159,18 +163,76 @@ def paired(
             "champion": both["prediction_reference"],
         }
     )
+    if metric == "rmse":
+        losses = [row_loss(together["target"], together[name], metric) for name in ("champion", "challenger")]
+        return root_gain(together["day"], losses[0], losses[1], rounds=rounds, seed=seed)
     return paired_gain(together, metric=metric, confidence=0.95, rounds=rounds, seed=seed)
 
 
+def root_gain(units: pd.Series, first: np.ndarray, second: np.ndarray, *, rounds: int, seed: int) -> PairedGain | None:
+    """Say by how much the root of the mean of ``second`` is lower than that of ``first``.
+
+    A root has no rows to average, so whole units (days, weeks) are resampled and both roots taken of each draw. As in
+    `ml.core.comparison.paired_gain` the interval is the wider, at either end, of that and of Student's t, here with the
+    error of the linearised difference (delta method; Efron and Tibshirani 1993, ch. 21).
+
+    Parameters
+    ----------
+    units : Series of length n_rows
+        What luck is shared within.
+    first, second : array of shape (n_rows,)
+        Squared errors of the same rows.
+
+    Returns
+    -------
+    PairedGain or None
+        None with fewer than two units, or if any error is not finite.
+    """
+    roots = [float(np.sqrt(squares.mean())) if len(squares) else 0.0 for squares in (first, second)]
+    codes, _ = pd.factorize(units, sort=True)
+    count = int(codes.max()) + 1 if len(codes) else 0
+    if count < 2 or not np.isfinite(roots).all():
+        return None
+    scaled = [
+        squares / (2 * root) if root > 0 else squares for squares, root in zip((first, second), roots, strict=True)
+    ]
+    linear = mean_by_day(pd.Series(codes), scaled[0] - scaled[1], confidence=CONFIDENCE, rounds=rounds, seed=seed)
+    assert linear is not None  # there are two units
+    draws = np.random.default_rng(seed).integers(0, count, size=(rounds, count))
+    rows = np.bincount(codes)[draws].sum(axis=1)
+    drawn = [np.sqrt(np.bincount(codes, squares)[draws].sum(axis=1) / rows) for squares in (first, second)]
+    low, high = np.quantile(drawn[0] - drawn[1], expanded_tails(count, CONFIDENCE))
+    gain = roots[0] - roots[1]
+    reach = float(stats.t.isf((1 - CONFIDENCE) / 2, linear.freedom)) * linear.error
+    return PairedGain(
+        gain=gain,
+        low=float(min(low, gain - reach)),
+        high=float(max(high, gain + reach)),
+        days=count,
+        rows=len(first),
+        error=linear.error,
+        resolution=float(reach + stats.t.ppf(POWER, linear.freedom) * linear.error),
+        freedom=linear.freedom,
+    )
+
+
 def rolling(scored: pd.DataFrame, metric: str, *, days: int) -> pd.Series:
-    """Give the mean row loss over the trailing ``days`` calendar days, by day; NaN until they are full."""
+    """Give the loss over the trailing ``days`` calendar days, by day, in the unit of ``metric``.
+
+    It is NaN until the days are full.
+    """
     known = scored.loc[scored["target"].notna()]
     loss = pd.Series(row_loss(known["target"], known["prediction"], metric))
     by_day = loss.groupby(pd.to_datetime(known["day"].to_numpy())).agg(["sum", "size"])
     if by_day.empty:
         return pd.Series(dtype=float)
     summed = by_day.asfreq("D", fill_value=0).rolling(days, min_periods=days).sum()
-    return summed["sum"] / summed["size"]
+    return in_its_unit(summed["sum"] / summed["size"], metric)
+
+
+def in_its_unit(mean: pd.Series, metric: str) -> pd.Series:
+    """Give means of row losses in the unit of ``metric``: of ``rmse`` the row losses are squares."""
+    return np.sqrt(mean) if metric == "rmse" else mean
 
 
 def episodes(alarmed: Sequence[date]) -> list[Episode]:
@@ -217,7 +279,7 @@ def discovered(fault: Span, seen: Mapping[str, Collection[date]], *, window_days
 
 
 def cost(faulty: pd.DataFrame, clean: pd.DataFrame, metric: str, *, rounds: int = 4000, seed: int = 0) -> Cost | None:
-    """Say by how much a fault raised the mean loss of the rows that were scored with it and without it.
+    """Say by how much a fault raised the loss, in the unit of ``metric``, of rows that were scored with and without it.
 
     Parameters
     ----------
@@ -234,9 +296,15 @@ def cost(faulty: pd.DataFrame, clean: pd.DataFrame, metric: str, *, rounds: int 
     both = both.loc[both["target"].notna() & both["target_clean"].notna()]
     if both.empty:
         return None
-    more = row_loss(both["target"], both["prediction"], metric)
-    more = more - row_loss(both["target_clean"], both["prediction_clean"], metric)
+    with_fault = row_loss(both["target"], both["prediction"], metric)
+    without = row_loss(both["target_clean"], both["prediction_clean"], metric)
     unscored = len(clean) - len(set(clean["row"]) & set(faulty["row"]))
+    if metric == "rmse":
+        value = float(np.sqrt(with_fault.mean()) - np.sqrt(without.mean()))
+        roots = root_gain(both["day"], with_fault, without, rounds=rounds, seed=seed)
+        edges = (roots.low, roots.high) if roots else (None, None)
+        return Cost(Interval(value=value, low=edges[0], high=edges[1]), len(both), unscored)
+    more = with_fault - without
     found = mean_by_day(both["day"], more, confidence=0.95, rounds=rounds, seed=seed)
     ends = (found.low, found.high) if found else (None, None)
     return Cost(Interval(value=float(more.mean()), low=ends[0], high=ends[1]), len(both), unscored)

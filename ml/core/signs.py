@@ -13,6 +13,7 @@ KINDS: dict[str, tuple[FindingKind, ...]] = {
     "drift": ("drift", "new_category", "vanished_category", "prediction_drift", "label_drift"),
     "decay": ("decay",),
     "broken data": ("null_share", "constant"),
+    "unmeasured drift": ("unmeasured_drift",),
     "missing predictions": ("missing_predictions",),
     "missing labels": ("missing_labels",),
     "label coverage": ("label_coverage",),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal, TypeVar
 
+from ml.adapters.arrived import seen_by
 from ml.adapters.workspace import Workspace
 from ml.core import daybook, history, policy, windows
 from ml.core.features import lookback_days
@@ -183,7 +184,16 @@ def _tried(decisions: Sequence[Logged], settings: Settings, services: Services) 
     except MissingArtifact:
         return None  # pull will say so
     files = [held[each] for held in (inputs, labels) for each in (*chosen.lookback, *chosen.days)]
-    fingerprint = fingerprint_of(files, chosen.first_day, settings)
+    rev = pull.data_version or services.registry.head()
+    seen = seen_by(
+        chosen.first_day,
+        chosen.last_day,
+        [labels[each] for each in (*chosen.lookback, *chosen.days)],
+        settings,
+        services.registry,
+        rev=rev,
+    )
+    fingerprint = fingerprint_of(files, chosen.first_day, settings, seen=seen)
     if fingerprint in history.barred(decisions):
         return "barred"
     judged = any(entry.kind in history.JUDGED and entry.fingerprint == fingerprint for entry in decisions)

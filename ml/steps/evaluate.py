@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ml.adapters import models
+from ml.adapters.arrived import open_earlier, seen_by
 from ml.adapters.workspace import Workspace
 from ml.core import leakage, metrics
+from ml.core.arrivals import as_seen
 from ml.core.estimators import predict
 from ml.core.features import add_history, feature_columns, join_labels, lookback_days, matrix
 from ml.core.lineage import same_recipe
@@ -177,7 +179,7 @@ def labelled_before(first: date, last: date, own: Settings, services: Services, 
     Returns
     -------
     DataFrame of shape (n_labelled, n_columns)
-        The key, every column named in ``by``, and the target.
+        The key, every column named in ``by``, and the target; as each day could see it (`ml.core.arrivals`).
     """
     key, target = own.task.key, own.task.target
     columns = list(dict.fromkeys([*key, *(name for feature in own.features.history for name in feature.by)]))
@@ -192,7 +194,16 @@ def labelled_before(first: date, last: date, own: Settings, services: Services, 
         join_labels(pd.read_parquet(inputs[day], columns=columns), pd.read_parquet(labels[day]), key=key, target=target)
         for day in sorted(set(inputs) & set(labels))
     ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, target])
+    if not parts:
+        return pd.DataFrame(columns=[*columns, target])
+    held = services.registry.days("labels", rev)
+    files = [held[day] for day in sorted(set(inputs) & set(labels))]
+    contents = seen_by(first, last, files, own, services.registry, rev=rev or services.registry.head())
+    earlier = {
+        md5: join_labels(pd.read_parquet(inputs[day], columns=columns), pd.read_parquet(path), key=key, target=target)
+        for md5, (day, path) in open_earlier(contents, files, services.registry).items()
+    }
+    return as_seen(pd.concat(parts, ignore_index=True), earlier, contents)
 
 
 def settings_of(version: int, services: Services) -> Settings:

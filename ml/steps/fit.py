@@ -23,7 +23,7 @@ from ml.core.features import matrix
 from ml.errors import SettingsError
 from ml.records import Candidate, Window
 from ml.settings import Settings
-from ml.steps.stage import files_of, fingerprint_of, stage_main
+from ml.steps.stage import files_of, fingerprint_of, seen_in, stage_main
 from ml.steps.tune import tuned_settings
 from ml.wiring import Services
 
@@ -139,7 +139,7 @@ def lineage_of(window: Window, place: Workspace, settings: Settings) -> dict[str
     facts = place.read_json("data/window.json")
     return {
         "fingerprint": window.fingerprint,
-        "resolved_fingerprint": fingerprint_of(files_of(facts), window.first_day, settings),
+        "resolved_fingerprint": fingerprint_of(files_of(facts), window.first_day, settings, seen=seen_in(facts)),
         "asked_by": asked["asked_by"],
         "reasons": asked["reasons"],
         "request_id": asked.get("request_id", ""),

@@ -39,6 +39,17 @@ class Kept:
     profiles: dict[str, ColumnProfile]
     predictions: pd.DataFrame | None
 
+    @property
+    def rows_by_day(self) -> tuple[int, ...]:
+        """Give the rows of each day of the reference; empty where no column is watched."""
+        return next((profile.rows for profile in self.profiles.values()), ())
+
+    @property
+    def last_labelled_day(self) -> str:
+        """Give the last day whose labels it was trained or judged on; the end of time if that is not known."""
+        known = self.predictions
+        return str(known["day"].max()) if known is not None and len(known) else date.max.isoformat()
+
 
 @dataclass(frozen=True)
 class _Watch:
@@ -81,9 +92,11 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
     kept = services.tracking.read_file(watch.version, "monitoring", lambda folder: _read(folder, settings))
     leans = _leans(watch)
     noticed = (*_faults_of_day(watch, days, kept, leans), *_missing_predictions(watch, files))
+    noticed += drift.never_measured(settings.drift, kept.rows_by_day)
     current = watch.sampled(files, drift.watched(settings.drift))
-    if len(current) < settings.drift.min_rows:
-        said = f"only {len(current)} rows from {first} to {champion.day}, drift.min_rows is {settings.drift.min_rows}"
+    held = sum(map(rows.count_rows, files.values()))
+    said = drift.too_few_rows(held, first, champion.day, settings.drift, kept.rows_by_day)
+    if said is not None:
         return _finished(watch, DriftReport(**_facts(watch, current), status="unknown", reason=said, findings=noticed))
     return _compared(watch, kept, current, leans, noticed)
 
@@ -116,7 +129,9 @@ def _compared(
         measured.scores, measured.methods, kept.limits, declared, leans=leans, changed=changed, also=also
     )
     status, reason = drift.verdict(columns, declared)
-    found = (*noticed, *drift.drift_findings(columns, declared))
+    first_label = watch.first - timedelta(days=watch.settings.task.label_delay_days)
+    are_new = first_label.isoformat() > kept.last_labelled_day
+    found = (*noticed, *drift.drift_findings(columns, declared, labels_are_new=are_new))
     shelf = watch.services.shelf(f"monitor/day={watch.champion.day}/version={watch.version}")
     report = DriftReport(
         **_facts(watch, current),
@@ -199,7 +214,7 @@ def _sides(
     known = drift.sample_days(kept.predictions, rows=declared.reference_rows, seed=watch.settings.fit.seed)
     served, labels = _served(watch), _labels(watch)
     for name, before, now in ((drift.PREDICTION, known["prediction"], served), (drift.LABEL, known["target"], labels)):
-        if name in kept.limits and now.notna().sum() >= declared.min_rows:
+        if name in kept.limits and now.notna().sum() >= drift.fewest_rows(declared, kept.rows_by_day):
             sides[name] = (before, now)
     return sides, ("prediction", "label")
 

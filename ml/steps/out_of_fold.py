@@ -6,6 +6,7 @@ In-sample predictions are too sure of themselves: held against them, every healt
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
@@ -47,15 +48,25 @@ def predictions(place: Workspace, train: pd.DataFrame, settings: Settings) -> pd
     """
     if place.has(PREDICTIONS):
         return place.read_table(PREDICTIONS)
-    parts = [_fold(fold, train, settings) for fold in _folds(train, settings)]
+    parts = by_folds(train, settings)
     if place.has("evaluation/holdout.parquet"):
         holdout = place.read_table("evaluation/holdout.parquet", columns=["day", "target", "challenger"])
         parts.append(holdout.rename(columns={"challenger": "prediction"})[COLUMNS])
-    parts = [part for part in parts if len(part)]
-    found = pd.concat(parts, ignore_index=True) if parts else _nothing()
+    found = together(parts)
     place.write_table(PREDICTIONS, found)
     logger.info("out of fold: %d rows of %d days", len(found), found["day"].nunique())
     return found
+
+
+def by_folds(train: pd.DataFrame, settings: Settings) -> list[pd.DataFrame]:
+    """Predict the newer part of the training part, each fold by a fit on the days before it."""
+    return [_fold(fold, train, settings) for fold in _folds(train, settings)]
+
+
+def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put predictions one under the other; of none, an empty table."""
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else _nothing()
 
 
 def _folds(train: pd.DataFrame, settings: Settings) -> tuple[Fold, ...]:

@@ -8,22 +8,26 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import numpy as np
 import pandas as pd
 
 from ml.adapters import code
+from ml.adapters.arrived import open_earlier, seen_by
 from ml.adapters.rows import types_of
+from ml.adapters.workspace import Workspace
 from ml.core import history, windows
+from ml.core.arrivals import facts_of
 from ml.core.contracts import Failure
 from ml.core.features import join_labels, lookback_days
 from ml.core.row_checks import check_rows, refuse_unusable, used_columns
 from ml.errors import SettingsError
-from ml.records import DayFile, RetrainRequest, Window
+from ml.records import Content, DayFile, RetrainRequest, Window
 from ml.settings import Settings
 from ml.steps.command import DVC_WORKSPACE, execute, parser
-from ml.steps.stage import fingerprint_of
+from ml.steps.stage import CONTENT, EARLIER, fingerprint_of
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
@@ -71,7 +75,8 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     )
     wanted = [*chosen.lookback, *chosen.days]
     files = [manifest[day] for manifest in (inputs, labels) for day in wanted]
-    name = fingerprint_of(files, chosen.first_day, settings)
+    contents = seen_in_training(chosen, labels, settings, services, rev=version)
+    name = fingerprint_of(files, chosen.first_day, settings, seen=contents)
     place = services.workspace(workspace or services.storage.uri(f"runs/{name}{_forced(request)}"))
     seen = workspace is None and any(services.tracking.decisions(kinds=history.JUDGED, fingerprint=name))
     if workspace is not None or not place.has("data/window.json"):
@@ -79,7 +84,8 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
         in_window = int((rows["day"] >= chosen.first_day.isoformat()).sum())
         place.write_table("data/rows.parquet", rows)
         place.write_json("version.json", {"data_version": version})
-        place.write_json("data/window.json", _window_file(chosen, files, in_window, label_columns))
+        _write_earlier(place, contents, labels, settings, services, version)
+        place.write_json("data/window.json", _window_file(chosen, files, in_window, label_columns, contents))
     if workspace is None and (request.force or not seen):  # a judged run keeps what it was judged by
         place.write_json("settings.json", settings.model_dump(mode="json"))
         place.write_json("request.json", request.model_dump(mode="json"))
@@ -136,10 +142,44 @@ def _rows(
     return pd.concat(parts, ignore_index=True), tuple(sorted(columns))
 
 
+def seen_in_training(
+    chosen: windows.Chosen, labels: Mapping[date, DayFile], settings: Settings, services: Services, *, rev: str
+) -> tuple[Content, ...]:
+    """List the labels that history features of a window's days did not see as they are now."""
+    files = [labels[day] for day in (*chosen.lookback, *chosen.days)]
+    return seen_by(chosen.first_day, chosen.last_day, files, settings, services.registry, rev=rev)
+
+
+def _write_earlier(
+    place: Workspace,
+    contents: Sequence[Content],
+    labels: Mapping[date, DayFile],
+    settings: Settings,
+    services: Services,
+    version: str,
+) -> None:
+    """Write the labelled rows of days as they were before a correction, of which history features read."""
+    key, target = settings.task.key, settings.task.target
+    columns = list(dict.fromkeys([*key, *(name for feature in settings.features.history for name in feature.by)]))
+    parts = []
+    for md5, (day, path) in open_earlier(contents, list(labels.values()), services.registry).items():
+        inputs = services.registry.open("inputs", rev=version, first_day=day, last_day=day)[day]
+        outcomes = pd.read_parquet(path, columns=[*key, target])
+        rows = join_labels(pd.read_parquet(inputs, columns=columns), outcomes, key=key, target=target)
+        parts.append(rows.assign(**{CONTENT: md5}))
+    if parts:
+        place.write_table(EARLIER, pd.concat(parts, ignore_index=True))
+
+
 def _window_file(
-    chosen: windows.Chosen, files: list[DayFile], rows: int, label_columns: tuple[str, ...]
+    chosen: windows.Chosen,
+    files: list[DayFile],
+    rows: int,
+    label_columns: tuple[str, ...],
+    contents: Sequence[Content],
 ) -> dict[str, object]:
-    return {
+    late: dict[str, object] = {"seen": facts_of(contents)} if contents else {}
+    return late | {
         "first_day": chosen.first_day.isoformat(),
         "last_day": chosen.last_day.isoformat(),
         "days": [day.isoformat() for day in chosen.days],

@@ -13,10 +13,10 @@ import pandas as pd
 
 from ml.adapters.workspace import Workspace, write_parquet
 from ml.core import drift, findings
-from ml.core.limits import limit_of_series, limits_of
+from ml.core.limits import limits_of, own_limits
 from ml.errors import SettingsError
-from ml.records import Challenger, Evaluation, Limit, Record, Window
-from ml.settings import Drift, Settings
+from ml.records import Challenger, Evaluation, Record, Window
+from ml.settings import Settings
 from ml.steps import out_of_fold
 from ml.steps.tune import tuned_settings
 from ml.wiring import Services
@@ -84,7 +84,7 @@ def _write_reference(folder: Path, place: Workspace, train: pd.DataFrame, settin
     columns = drift.watched(declared)
     reference = train[["day", *columns]]
     predicted = out_of_fold.predictions(place, train, tuned_settings(place, settings))
-    limits = limits_of(reference, declared) | _own_limits(predicted, declared)
+    limits = limits_of(reference, declared) | own_limits(predicted, declared)
     found = findings.profile(reference, columns, declared)
     write_parquet(
         drift.sample_days(reference, rows=declared.reference_rows, seed=settings.fit.seed), folder / "reference.parquet"
@@ -97,19 +97,6 @@ def _write_reference(folder: Path, place: Workspace, train: pd.DataFrame, settin
 def _write_records(path: Path, records: Mapping[str, Record], *, indent: int | None = None) -> None:
     facts = {column: record.model_dump(mode="json") for column, record in records.items()}
     path.write_text(json.dumps(facts, indent=indent, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _own_limits(predicted: pd.DataFrame, declared: Drift) -> dict[str, Limit]:
-    """Give predictions and labels limits from how their own blocks of days wandered."""
-    series = (
-        (drift.PREDICTION, "prediction", declared.min_prediction_distance),
-        (drift.LABEL, "target", declared.min_distance),
-    )
-    found = {
-        name: limit_of_series(predicted[column], predicted["day"], declared, floor=floor)
-        for name, column, floor in series
-    }
-    return {name: limit for name, limit in found.items() if limit is not None}
 
 
 def _keep_predictions(place: Workspace, run_id: str, services: Services) -> None:

@@ -8,12 +8,14 @@ from datetime import date
 
 import pandas as pd
 
+from ml.adapters.workspace import Workspace
+from ml.core.arrivals import as_seen
 from ml.core.features import add_history
 from ml.core.windows import holdout_first_day
 from ml.errors import DataRejected
 from ml.records import Parts, Window
 from ml.settings import Settings
-from ml.steps.stage import stage_main
+from ml.steps.stage import CONTENT, EARLIER, seen_in, stage_main
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
     first = holdout_first_day(days, settings.split.holdout_days).isoformat()
     rows = add_history(
         rows,
-        labelled,
+        _as_seen(labelled, place),
         settings.features.history,
         target=settings.task.target,
         label_delay_days=settings.task.label_delay_days,
@@ -64,6 +66,14 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
     place.write_json("parts/parts.json", parts.model_dump(mode="json", exclude={"fingerprint"}))
     logger.info("split: %d rows to train on, %d held out from %s on", len(train), len(holdout), first)
     return parts
+
+
+def _as_seen(labelled: pd.DataFrame, place: Workspace) -> pd.DataFrame:
+    """Say of the labelled rows which days could see them, and add those that were corrected since."""
+    seen = seen_in(place.read_json("data/window.json"))
+    earlier = place.read_table(EARLIER) if seen and place.has(EARLIER) else pd.DataFrame({CONTENT: []})
+    by_content = {str(md5): rows.drop(columns=CONTENT) for md5, rows in earlier.groupby(CONTENT)}
+    return as_seen(labelled, by_content, seen)
 
 
 def _refuse_single_class(part: pd.DataFrame, name: str, settings: Settings) -> None:

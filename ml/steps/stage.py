@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
 from ml.adapters import code
+from ml.core.arrivals import read_facts
 from ml.core.lineage import fingerprint
 from ml.errors import MissingArtifact
-from ml.records import DayFile, Window
+from ml.records import Content, DayFile, Window
 from ml.settings import Settings
 from ml.steps.command import DVC_WORKSPACE, execute, parser
 from ml.wiring import Services, open_services
+
+EARLIER, CONTENT = "data/earlier.parquet", "__content"
+"""Labelled rows as they were before a correction, and the column with the md5 of their labels."""
 
 
 class Run(Protocol):
@@ -33,7 +37,9 @@ def reopen(workspace: str, *, settings: Settings, services: Services) -> Window:
         first_day=facts["first_day"],
         last_day=facts["last_day"],
         data_version=place.read_json("version.json")["data_version"],
-        fingerprint=fingerprint_of(files_of(facts), date.fromisoformat(facts["first_day"]), settings),
+        fingerprint=fingerprint_of(
+            files_of(facts), date.fromisoformat(facts["first_day"]), settings, seen=seen_in(facts)
+        ),
         workspace=workspace,
         days=len(facts["days"]),
         rows=facts["rows"],
@@ -48,10 +54,22 @@ def files_of(window: Mapping[str, Any]) -> list[DayFile]:
     ]
 
 
-def fingerprint_of(files: Iterable[DayFile], first_day: date, settings: Settings) -> str:
+def seen_in(window: Mapping[str, Any]) -> tuple[Content, ...]:
+    """Read from ``data/window.json`` which labels history features did not see as they are now."""
+    return read_facts(window.get("seen", ()))
+
+
+def fingerprint_of(
+    files: Iterable[DayFile], first_day: date, settings: Settings, *, seen: Sequence[Content] = ()
+) -> str:
     """Name a training by all that determines it, this checkout's code and lock included."""
     return fingerprint(
-        files, settings, first_day=first_day, code_sha256=code.code_sha256(), lock_sha256=code.lock_sha256()
+        files,
+        settings,
+        first_day=first_day,
+        code_sha256=code.code_sha256(),
+        lock_sha256=code.lock_sha256(),
+        seen=seen,
     )
 
 

@@ -30,8 +30,11 @@ def title_of(episode: episodes.Episode) -> str:
 
     kinds = {name.partition(":")[0] for name in episode.told}
     if episode.family == "drift":
-        return "Broken data" if kinds <= set(KINDS["broken data"]) else "Drift"
-    return "Decay" if "decay" in kinds else "Labels or predictions missing"
+        titles = {"unmeasured drift": "Drift cannot be measured", "broken data": "Broken data"}
+        return next((title for name, title in titles.items() if kinds <= set(KINDS[name])), "Drift")
+    if "decay" in kinds:
+        return "Decay"
+    return "Performance unknown" if kinds <= {"unknown_performance"} else "Labels or predictions missing"
 
 
 def worst_first(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:

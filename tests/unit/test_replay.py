@@ -68,6 +68,55 @@ def test_pairs_are_of_the_same_rows_in_whatever_order_and_of_no_others() -> None
     assert part is not None and part.rows == 1000
 
 
+def numbers(*, wrong_by: float, days: int = 70, seed: int = 0) -> pd.DataFrame:
+    """Predict a number with errors of 10, and some weeks with three times as much; ``wrong_by`` is added to all."""
+    rows = scored(days=days, per_day=24, seed=seed)
+    chance = np.random.default_rng(seed)
+    spread = np.where(pd.factorize(replay.weeks(rows["day"]))[0] % 3 == 0, 30.0, 10.0)
+    return rows.assign(target=100.0, prediction=100.0 + wrong_by + spread * chance.normal(size=len(rows)))
+
+
+def test_the_gain_of_a_root_is_the_difference_of_the_roots_and_its_interval_is_in_that_unit() -> None:
+    """By the mean of squares the gain would be 40² here, beside roots of 45 and 18."""
+    better, worse = numbers(wrong_by=0.0), numbers(wrong_by=40.0)
+    found = replay.paired(better, worse, "rmse")
+    assert found is not None and found.low is not None and found.high is not None
+    roots = [replay.measured(rows, "regression")["rmse"].value for rows in (worse, better)]
+    assert found.gain == pytest.approx(roots[0] - roots[1])
+    assert roots[0] - roots[1] - 8 < found.low < found.gain < found.high < roots[0] - roots[1] + 8
+    assert found.days == 10
+    swapped = replay.paired(worse, better, "rmse")
+    assert swapped is not None and swapped.gain == pytest.approx(-found.gain)
+
+
+def test_the_interval_of_the_difference_of_roots_holds_for_equal_models() -> None:
+    """Of 60 pairs of equal models, on errors that whole weeks share, about 3 of the 95 % intervals leave zero out."""
+    missed = 0
+    for seed in range(60):
+        one, other = numbers(wrong_by=0.0, seed=seed), numbers(wrong_by=0.0, seed=1000 + seed)
+        found = replay.paired(one, other, "rmse", rounds=400)
+        assert found is not None
+        missed += not found.low <= 0 <= found.high
+    assert missed <= 8
+
+
+def test_a_week_or_a_number_that_is_missing_gives_no_interval_of_roots() -> None:
+    few = numbers(wrong_by=1.0, days=5)
+    assert replay.paired(few, few, "rmse") is None
+    rows = numbers(wrong_by=1.0)
+    assert replay.paired(rows.assign(prediction=np.inf), rows, "rmse") is None
+
+
+def test_what_is_shown_of_squared_losses_is_shown_as_roots() -> None:
+    rows = numbers(wrong_by=0.0)
+    last = rows.loc[rows["day"].isin(sorted(rows["day"].unique())[-14:])]
+    rolled = replay.rolling(rows, "rmse", days=14).iloc[-1]
+    assert rolled == pytest.approx(replay.measured(last, "regression")["rmse"].value)
+    found = replay.cost(numbers(wrong_by=40.0), rows, "rmse")
+    assert found is not None and 20 < found.loss.value < 35
+    assert found.loss.low is not None and found.loss.low < found.loss.value < (found.loss.high or 0)
+
+
 def test_alarms_a_week_apart_are_one_episode_and_later_ones_another() -> None:
     days = [MONDAY + timedelta(days=n) for n in (0, 1, 8, 16)]
     assert [(each.first_day, each.last_day) for each in replay.episodes(days)] == [

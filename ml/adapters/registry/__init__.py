@@ -294,6 +294,19 @@ class DataRegistry:
         days = sorted({arrival.day for arrival in listed if first_day <= arrival.day <= last_day})
         return {day: tuple(arrival for arrival in listed if arrival.day == day) for day in days}
 
+    def open_content(self, asset: Asset, day: date, md5: str) -> Path:
+        """Give a local file with one content of a day, be it the present one or one that was corrected since.
+
+        Raises
+        ------
+        MissingArtifact
+            If the remote does not hold it any more.
+        """
+        try:
+            return self._store.fetch(md5)
+        except MissingArtifact as err:
+            raise MissingArtifact(f"{asset} of {day} (md5 {md5}) are not in {self.remote}; restore the object") from err
+
     def history(self, limit: int | None = None) -> list[DataVersion]:
         """List the newest ``limit`` data versions, newest first; None means all."""
         return self._log(self.head(), *([] if limit is None else [f"--max-count={limit}"]))

@@ -18,7 +18,7 @@ from ml.errors import MissingArtifact
 from ml.records import Decision, DriftReport, LivePerformance, Logged, Rivalry
 from ml.steps.replay.fits import Fits, Fitted, Training
 from ml.steps.replay.judging import judge, refit
-from ml.steps.replay.monitoring import Reference, drift_of
+from ml.steps.replay.monitoring import Ends, Reference, drift_of
 from ml.steps.replay.policies import Policy
 
 
@@ -185,13 +185,30 @@ class Course:
     def _reference(self, version: int) -> Reference:
         fitted = self.versions[version]
         if fitted.key not in self.references:
-            self.references = {fitted.key: Reference(fitted, self.fits, self.settings)}  # one is enough in memory
+            judged = self.judged_by.get(version)
+            self.references = {fitted.key: Reference(fitted, self.fits, self.settings, judged)}  # one is enough
         return self.references[fitted.key]
 
     def _drift(self, day: date, version: int) -> DriftReport:
         if not self.policy.replayed.monitor:
             return DriftReport(day=day, status="unknown", champion_version=version, reason="nobody looks")
-        return drift_of(day, version, self._reference(version))
+        return drift_of(day, version, self._reference(version), self._ends(day, version))
+
+    def _ends(self, day: date, version: int) -> Ends:
+        """Give what the version served in the drift window before ``day``, and the labels that have arrived by then."""
+        first = day - timedelta(days=self.settings.drift.window_days - 1)
+        delay, known = timedelta(days=self.settings.task.label_delay_days), set(self.world.labelled_days(day))
+        served = [
+            self.raw[each, version]
+            for each in days_between(first, day - timedelta(days=1))
+            if self.served.get(each, (None,))[0] == version
+        ]
+        labels = [self.world.outcomes(each) for each in days_between(first - delay, day - delay) if each in known]
+        return Ends(
+            predictions=pd.Series(np.concatenate([np.zeros(0), *served])),
+            labels=pd.Series(np.concatenate([np.zeros(0), *labels])),
+            first_label_day=first - delay,
+        )
 
     def _performance(self, day: date, version: int) -> LivePerformance:
         delay, watched = self.settings.task.label_delay_days, self.settings.performance.window_days

@@ -18,8 +18,10 @@ from sklearn.pipeline import Pipeline
 from ml.adapters import models
 from ml.adapters.workspace import Workspace
 from ml.core import metrics
+from ml.core.arrivals import as_seen, facts_of
 from ml.core.estimators import predict
 from ml.core.features import add_history, matrix
+from ml.records import Content
 from ml.settings import Settings
 from ml.steps.fit import fit_pipeline
 from ml.steps.replay.locks import beside, held
@@ -78,11 +80,15 @@ class Fits:
         own = labelled.loc[labelled["day"] >= training.days[0].isoformat()].reset_index(drop=True)
         return add_history(
             own,
-            labelled,
+            as_seen(labelled, {}, self._seen(training, settings)),
             settings.features.history,
             target=settings.task.target,
             label_delay_days=settings.task.label_delay_days,
         )
+
+    def _seen(self, training: Training, settings: Settings) -> tuple[Content, ...]:
+        days, history = (*training.lookback, *training.days), settings.features.history
+        return self.world.not_as_present(days, history, first=training.days[0], last=training.days[-1])
 
     def fit(self, training: Training, settings: Settings) -> Fitted:
         """Fit a model on a training, or read the one that was fitted before."""
@@ -118,7 +124,9 @@ class Fits:
         """Hash all that determines a fit: the rows by content, the recipe, code and lock."""
         files = [[asset, str(day), self.world.digests[asset, day]] for asset, day in _files(training)]
         recipe = settings.model_dump(mode="json", include=SECTIONS)
-        facts = [files, str(training.days[0]), recipe, self.code]
+        facts: list[Any] = [files, str(training.days[0]), recipe, self.code]
+        if seen := self._seen(training, settings):
+            facts.append(facts_of(seen))
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -184,7 +184,7 @@ def by_day(outcomes: Sequence[Outcomes], settings: Settings) -> pd.DataFrame:
             found = pd.DataFrame(
                 {
                     "labelled_rows": grouped.size(),
-                    metric: grouped["loss"].mean(),
+                    metric: replay.in_its_unit(grouped["loss"].mean(), metric),
                     "mean_prediction": grouped["prediction"].mean(),
                     "mean_target": grouped["target"].mean(),
                 }
@@ -227,11 +227,11 @@ def _page(facts: Mapping[str, Any], shown: Outcomes, asked: Asked) -> dict[str, 
         "lead": (
             f"What each policy would have done from {facts['from']} to {facts['to']}, day by day, with history from "
             f"{facts['history_from']} on. All start from the same model. Gains are over “{facts['against']}”, on the "
-            "same rows; intervals are 95 %, with weeks as the units of chance."
+            f"same rows, in {_unit(facts)}; intervals are 95 %, with weeks as the units of chance."
         ),
         "table": {"head": _head(facts), "rows": [_cells(row, facts) for row in facts["policies"]]},
         "notes": _notes(asked),
-        "faults": {"head": FAULT_HEAD, "rows": [_fault_cells(row) for row in facts["faults"]]},
+        "faults": {"head": _fault_head(facts), "rows": [_fault_cells(row) for row in facts["faults"]]},
         "story": [(name, _story(outcome.days)) for name, outcome in shown.items()],
     }
 
@@ -259,12 +259,26 @@ def _notes(asked: Asked) -> list[str]:
 
 METRIC_WORDS = {"log_loss": "log loss", "roc_auc": "AUC", "brier": "Brier", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 COUNTS = ("retrains", "promoted", "held", "rolled_back", "alarms", "false_alarms", "days_refused", "fit_seconds")
-FAULT_HEAD = ("fault", "policy", "found on", "days", "by", "cost in loss", "rows not scored")
+FAULT_HEAD = ("fault", "policy", "found on", "days", "by", "cost in {}", "rows not scored")
 
 
 def _head(facts: Mapping[str, Any]) -> list[str]:
     metrics = [METRIC_WORDS[name] for name in facts["policies"][0]["metrics"]]
-    return ["policy", *metrics, f"gain over {facts['against']}", *(name.replace("_", " ") for name in COUNTS)]
+    return [
+        "policy",
+        *metrics,
+        f"gain over {facts['against']} ({_unit(facts)})",
+        *(name.replace("_", " ") for name in COUNTS),
+    ]
+
+
+def _fault_head(facts: Mapping[str, Any]) -> list[str]:
+    return [name.format(_unit(facts)) for name in FAULT_HEAD]
+
+
+def _unit(facts: Mapping[str, Any]) -> str:
+    """Name the metric in whose unit gains and costs are."""
+    return str(METRIC_WORDS.get(facts["metric"], facts["metric"]))
 
 
 def _cells(row: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
@@ -298,7 +312,7 @@ def say(facts: Mapping[str, Any]) -> str:
     if facts["faults"]:
         parts += [
             "",
-            tabulate([_fault_cells(row) for row in facts["faults"]], headers=FAULT_HEAD, disable_numparse=True),
+            tabulate([_fault_cells(row) for row in facts["faults"]], headers=_fault_head(facts), disable_numparse=True),
         ]
     parts += ["", f"report: {facts['report']}", f"by day: {facts['csv']}"]
     return "\n".join(parts)

@@ -19,10 +19,11 @@ import numpy as np
 import pandas as pd
 
 from ml.adapters.workspace import Workspace
+from ml.core.arrivals import contents_of, not_as_present
 from ml.core.contracts import DayProfile
 from ml.core.features import add_history, days_between, join_labels, lookback_days
 from ml.errors import MissingArtifact
-from ml.records import Asset
+from ml.records import Arrival, Asset, Content
 from ml.settings import HistoryFeature, Settings
 from ml.steps.land import label_days
 from ml.steps.replay.screening import Kept, Screens
@@ -117,6 +118,19 @@ class World:
         known = [each for each in self.labelled_days(day) if oldest <= each <= newest] if reach else []
         past = self.labelled(known, columns)
         return add_history(self.inputs[day], past, features, target=self.target, label_delay_days=self.delay)
+
+    def not_as_present(
+        self, days: Sequence[date], features: Sequence[HistoryFeature], *, first: date, last: date
+    ) -> tuple[Content, ...]:
+        """List the label days among ``days`` that not every day from ``first`` to ``last`` could see."""
+        present = {day: self.digests["labels", day] for day in days}
+        arrivals = {
+            day: (Arrival(day=day, md5=md5, partition=self.arrived[day]),)
+            for day, md5 in present.items()
+            if day in self.arrived
+        }
+        contents = contents_of(present, arrivals, label_delay_days=self.delay)
+        return not_as_present(contents, present, features, label_delay_days=self.delay, first_day=first, last_day=last)
 
     def rows_of(self, day: date) -> pd.DataFrame:
         """Name each input row of ``day``: the day, and a hash of its key that is the same in every world."""
