@@ -6,12 +6,13 @@ what it uses.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml import settings as settings_module
-from ml.errors import SettingsError
+from ml.errors import SettingsError, Unavailable
 from ml.settings import DemoSource, Environment, FilesSource, HttpSource, Settings
 
 if TYPE_CHECKING:
@@ -37,15 +38,22 @@ class Services:
 
         env = self.environment
         return DataRegistry(
-            url=env.registry, remote=env.registry_remote, cache=env.cache, head_file=env.home / "data-version"
+            url=env.registry,
+            remote=env.registry_remote,
+            cache=env.cache,
+            head_file=env.home / "data-version",
+            task=self.settings.task.name,
         )
 
     @cached_property
     def storage(self) -> Objects:
-        """Open the storage of predictions, reports, quarantine and runs."""
+        """Open the storage of predictions, reports, quarantine and runs; SettingsError if it is another task's."""
+        from ml.adapters.identity import OwnedObjects, check_storage
         from ml.adapters.objects import open_objects
 
-        return open_objects(self.environment.storage)
+        storage = OwnedObjects(open_objects(self.environment.storage), self.settings.task.name)
+        check_storage(storage, self.settings.task.name)
+        return storage
 
     @cached_property
     def contracts(self) -> Contracts:
@@ -57,9 +65,11 @@ class Services:
 
     @cached_property
     def tracking(self) -> Tracking:
-        """Open MLflow."""
+        """Open MLflow, where everything is named by the task; SettingsError if the storage is another task's."""
         from ml.adapters.tracking import Tracking
 
+        with suppress(Unavailable):
+            self.storage  # noqa: B018  whose it is shows when it is opened
         return Tracking(self.environment.tracking, self.settings.task.name, self.settings.fit.trusted_types)
 
     @cached_property

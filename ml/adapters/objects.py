@@ -23,7 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from ml import disk
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.urls import redact, without_secrets
 
 ABANDONED_AFTER_SECONDS = 86_400
 _TEMPORARY = re.compile(r"\.[^/]*\.tmp")
@@ -41,6 +43,10 @@ _HEEDED = (
 _OTHER_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
 _OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _STALE = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+
+
+class AccessDenied(EvergreenError):
+    """The store answers, and says that this is not for us: mend its policy or the credentials, do not retry."""
 
 
 class Objects(Protocol):
@@ -290,7 +296,7 @@ class S3Objects:
         except BotoCoreError as err:
             raise _from_silence(err, where) from err
         except (RetriesExceededError, S3DownloadFailedError) as err:
-            raise Unavailable(f"{where}: it was not carried over whole ({err}); try again") from err
+            raise Unavailable(f"{where}: it was not carried over whole ({redact(str(err))}); try again") from err
 
 
 def checked_name(name: str) -> str:
@@ -379,8 +385,10 @@ def _local_errors(where: str) -> Iterator[None]:
         missing = err.filename or where
         raise MissingArtifact(f"{missing}: no such file; check the name and the storage root") from err
     except OSError as err:
+        if disk.is_full(err):
+            raise disk.full(where) from err
         if err.errno in _READ_ONLY:
-            raise EvergreenError(f"{where}: not allowed ({err.strerror}); mend the permissions") from err
+            raise AccessDenied(f"{where}: not allowed ({err.strerror}); mend the permissions") from err
         raise Unavailable(f"{where}: {err.strerror or err}; check the disk, then try again") from err
 
 
@@ -458,13 +466,13 @@ def _from_answer(err: Any, where: str) -> EvergreenError:
     if code in _OTHER_CLOCK or code in _OTHER_REGION or status in {301, 307}:
         return _misled(code, where)
     if status in {401, 403} or code in _STALE:
-        return EvergreenError(
+        return AccessDenied(
             f"{where}: access denied ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
             "they may do with this bucket and key"
         )
     if status >= 500 or status in {408, 409, 429} or code in {"SlowDown", "RequestTimeout"}:
         return Unavailable(f"{where}: the store is busy ({code} {status}); try again")
-    return EvergreenError(f"{where}: the store refused ({code} {status}: {err}); check the storage root")
+    return EvergreenError(f"{where}: the store refused ({code} {status}: {redact(str(err))}); check the storage root")
 
 
 def _misled(code: str, where: str) -> EvergreenError:
@@ -483,6 +491,8 @@ def _from_silence(err: Exception, where: str) -> EvergreenError:
     if isinstance(err, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return SettingsError(f"{where}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     if isinstance(err, exceptions.ParamValidationError | exceptions.NoRegionError):
-        return SettingsError(f"{where}: {err}; correct the storage root or the AWS_* environment")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-    return Unavailable(f"{where}: {endpoint} did not answer ({err}); check AWS_ENDPOINT_URL, then try again")
+        return SettingsError(f"{where}: {redact(str(err))}; correct the storage root or the AWS_* environment")
+    endpoint = without_secrets(os.environ.get("AWS_ENDPOINT_URL") or "AWS")
+    return Unavailable(
+        f"{where}: {endpoint} did not answer ({redact(str(err))}); check AWS_ENDPOINT_URL, then try again"
+    )

@@ -133,3 +133,15 @@ def _await_bucket(environment: dict[str, str], process: subprocess.Popen[bytes],
         else:
             return
     pytest.fail(f"SeaweedFS did not start; its log ends\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@pytest.fixture
+def full_folder(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of one megabyte; skipped where none can be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -17,7 +17,6 @@ DOORS = {
     "airflow": ("dags/*.py", "plugins/evergreen_plugin.py", "plugins/evergreen/*.py"),
     "boto3": ("ml/adapters/objects.py",),
     "botocore": ("ml/adapters/objects.py", "ml/adapters/sources/s3.py"),
-    "dvc_data": ("ml/adapters/registry/manifest.py",),
     "evidently": ("ml/adapters/drift.py",),
     "fastapi": ("plugins/evergreen/page.py",),
     "great_expectations": ("ml/adapters/contract_suite.py", "ml/adapters/contract_judge.py"),

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import re
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -22,11 +21,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from ml import disk
+from ml.adapters import identity
 from ml.adapters.column_types import types_in
 from ml.adapters.objects import write_atomically
-from ml.adapters.registry import git
+from ml.adapters.registry import git, upkeep, versions
 from ml.adapters.registry.arrivals import add_arrivals, arrivals_file, months_between, parse_arrivals
-from ml.adapters.registry.layout import EMBEDDED_CONFIG, first_files, recorded_remote
+from ml.adapters.registry.layout import EMBEDDED_CONFIG, first_files, owned_by, recorded_remote
 from ml.adapters.registry.manifest import (
     ASSETS,
     MANIFEST,
@@ -37,18 +38,22 @@ from ml.adapters.registry.manifest import (
     dvc_file,
     file_name,
     parse_dir_object,
-    parse_manifest,
+    read_manifest,
     tracked_md5,
     write_manifest,
 )
 from ml.adapters.registry.schema import SCHEMA, Schema, parse_schema, schema_file
-from ml.adapters.registry.store import Store, in_threads
+from ml.adapters.registry.store import DamagedObject, Store, in_threads
 from ml.errors import MissingArtifact, SettingsError, Unavailable
 from ml.records import Arrival, Asset, DataVersion, DayFile
+from ml.urls import without_secrets
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 24
+
+_owned: set[tuple[str, str]] = set()
+"""Registries, and the tasks that this process has seen them belong to."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,15 @@ class DataRegistry:
         A local folder shared by all processes of a machine; may be deleted at any time nobody reads.
     head_file
         Follows the newest data version seen; rewritten only when that changes. None writes nothing.
+    task
+        Whose data these are: a registry of another task is refused. None neither asks nor says.
     """
 
     url: str
     remote: str
     cache: Path
     head_file: Path | None = None
+    task: str | None = None
 
     def create(self) -> None:
         """Make the registry if it is not there; harmless if it is, or if two do it at once.
@@ -82,28 +90,39 @@ class DataRegistry:
         MissingArtifact
             If ``url`` is remote and holds no Git repository, not even an empty one.
         SettingsError
-            If the registry exists and keeps its data in another remote than ``remote``.
+            If the registry exists and keeps its data in another remote than ``remote``, or is another task's.
+        DamagedRegistry
+            If there is a history that nothing leads to: a new one would hide it.
         """
         if git.is_local(self.url):
             git.init_bare(self._repository, config=EMBEDDED_CONFIG)
-            empty = git.resolve(self._repository, git.BRANCH) is None
+            empty = git.newest(self._repository, self.url) is None
         else:
             empty = git.is_empty(git.init_bare(self._repository), self.url)
         if empty:
-            files = first_files(self.remote)
+            files = first_files(self.remote, self.task)
             try:
                 self._publish(None, files, "Start the data registry")
             except git.LostRace:
-                log.info("another process created the data registry %s", self.url)
+                log.info("another process created the data registry %s", self.shown)
         self._check_remote(git.read_files(self._repository, self.head(), [".dvc/config"]))
 
     def head(self) -> str:
-        """Give the newest data version (a full commit hash); MissingArtifact if there is no registry."""
+        """Give the newest data version (a full commit hash); MissingArtifact if there is no registry.
+
+        Raises
+        ------
+        DamagedRegistry
+            If there is one that cannot be read.
+        SettingsError
+            If it belongs to another task.
+        """
         if not git.is_local(self.url):
             git.fetch(self._repository, self.url)
-        newest = git.resolve(self._repository, git.BRANCH)
+        newest = git.newest(self._repository, self.url)
         if newest is None:
             raise git.no_registry(self.url)
+        self._check_owner(newest)
         self._remember_head(newest)
         return newest
 
@@ -154,25 +173,31 @@ class DataRegistry:
             head = self.head()
             top = self._read_top(head)
             self._check_remote(top)
-            before = {asset: self._entries(top, asset) for asset in ASSETS}
+            before = self._lists(top)
             changes = {key: entry for key, entry in stored.items() if not _holds(before[key[0]], key[1], entry)}
             if not changes:
-                return self._version_that_brought(head, files)
+                self._upload({entry.md5 for entry in stored.values()})
+                held = {(asset, day): before[asset][file_name(day)] for asset, day in stored}
+                return versions.that_brought(self._repository, head, held).model_copy(update={"changed": False})
             needed = {entry.md5 for entry in changes.values()}
-            in_threads(self._store.upload_file, sorted(needed - uploaded))
+            self._upload(needed - uploaded)
             uploaded |= needed
-            new_files = self._next_top(top, before, changes) | self._next_arrivals(head, changes, arrived or {})
+            number = versions.number(self._repository, head) + 1
+            new_files = self._next_top(top, before, changes, number)
+            new_files |= self._next_arrivals(head, changes, arrived or {})
             changed = {key: types for key, types in seen.items() if key in changes}
             new_files |= schema_file(self._schema(head, before), changed, declared)
             try:
                 version = self._publish(head, new_files, message)
             except git.LostRace:
-                log.info("lost a push race to %s, attempt %d; redoing on top", self.url, attempt + 1)
+                log.info("lost a push race to %s, attempt %d; redoing on top", self.shown, attempt + 1)
                 time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
                 continue
             self._remember_head(version.rev)
+            if git.is_local(self.url):
+                upkeep.after_commit(self._repository, self._store, version.rev, number)
             return version
-        raise Unavailable(f"data registry {self.url}: lost {ATTEMPTS} push races in a row; try again")
+        raise Unavailable(f"data registry {self.shown}: lost {ATTEMPTS} push races in a row; try again")
 
     def remove(self, days: Collection[tuple[Asset, date]], *, message: str) -> DataVersion:
         """Make a data version without these days; the older versions keep them.
@@ -188,20 +213,21 @@ class DataRegistry:
             head = self.head()
             top = self._read_top(head)
             self._check_remote(top)
-            before = {asset: self._entries(top, asset) for asset in ASSETS}
+            before = self._lists(top)
             gone = {(asset, day) for asset, day in days if file_name(day) in before[asset]}
             if not gone:
                 asset, day = min(days)
                 raise MissingArtifact(_nothing_between(asset, head, day, day, self.days(asset, head)))
             try:
-                version = self._publish(head, self._next_top(top, before, dict.fromkeys(gone)), message)
+                files = self._next_top(top, before, dict.fromkeys(gone), versions.number(self._repository, head) + 1)
+                version = self._publish(head, files, message)
             except git.LostRace:
-                log.info("lost a push race to %s, attempt %d; redoing on top", self.url, attempt + 1)
+                log.info("lost a push race to %s, attempt %d; redoing on top", self.shown, attempt + 1)
                 time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
                 continue
             self._remember_head(version.rev)
             return version
-        raise Unavailable(f"data registry {self.url}: lost {ATTEMPTS} push races in a row; try again")
+        raise Unavailable(f"data registry {self.shown}: lost {ATTEMPTS} push races in a row; try again")
 
     def days(self, asset: Asset, rev: str | None = None) -> dict[date, DayFile]:
         """List the days of an asset in a version, oldest first, without fetching any day.
@@ -212,7 +238,7 @@ class DataRegistry:
             A data version, or anything that Git understands as one; None means the newest.
         """
         rev = self._resolve(rev)
-        found = self._sized(self._entries(self._read_top(rev), asset))
+        found = self._sized(self._lists(self._read_top(rev))[asset])
         days = {day_of(name): entry for name, entry in found.items()}
         return {
             day: DayFile(asset=asset, day=day, md5=entry.md5, bytes=entry.bytes or 0)
@@ -263,7 +289,7 @@ class DataRegistry:
         """Return the types of each asset's columns, by asset: as recorded, or else as its newest day has them."""
         rev = self._resolve(rev)
         top = self._read_top(rev)
-        return self._schema(rev, {asset: self._entries(top, asset) for asset in ASSETS})
+        return self._schema(rev, self._lists(top))
 
     def _schema(self, rev: str, held: Mapping[Asset, Entries]) -> Schema:
         recorded = git.read_files(self._repository, rev, [SCHEMA]).get(SCHEMA)
@@ -309,7 +335,27 @@ class DataRegistry:
 
     def history(self, limit: int | None = None) -> list[DataVersion]:
         """List the newest ``limit`` data versions, newest first; None means all."""
-        return self._log(self.head(), *([] if limit is None else [f"--max-count={limit}"]))
+        return versions.log(self._repository, self.head(), *([] if limit is None else [f"--max-count={limit}"]))
+
+    def owner(self) -> str | None:
+        """Give the task whose data these are; None if nobody has said so yet."""
+        data = git.read_files(self._repository, self.head(), [identity.NAME]).get(identity.NAME)
+        return None if data is None else identity.decode(data, self.url)
+
+    def hand_over(self, task: str) -> str:
+        """Let the registry belong to another task from the next version on, unless it does; return the newest."""
+        head = self.head()
+        if self.owner() == task:
+            return head
+        try:
+            return self._publish(head, owned_by(task), f"Rename the task to {task}").rev
+        except git.LostRace as err:
+            raise Unavailable(f"data registry {self.shown}: somebody else wrote at the same moment; try again") from err
+
+    @property
+    def shown(self) -> str:
+        """Give the URL as messages and records may name it: without user, password and token."""
+        return without_secrets(self.url)
 
     @property
     def _repository(self) -> Path:
@@ -331,14 +377,32 @@ class DataRegistry:
             found = git.resolve(self._repository, rev)
             if found is None:
                 raise MissingArtifact(
-                    f"the data registry {self.url} has no version {rev!r}; the newest is {head}, "
+                    f"the data registry {self.shown} has no version {rev!r}; the newest is {head}, "
                     "'git log' there lists all"
                 )
         return found
 
     def _read_top(self, rev: str) -> dict[str, bytes]:
-        names = [MANIFEST, ".dvc/config", *(f"{asset}.dvc" for asset in ASSETS)]
-        return git.read_files(self._repository, rev, names)
+        """Read the small files of a version; a broken mirror of a URL is fetched anew."""
+        names = [MANIFEST, identity.NAME, ".dvc/config", *(f"{asset}.dvc" for asset in ASSETS)]
+        try:
+            top = git.read_files(self._repository, rev, names)
+        except git.DamagedRegistry:
+            if git.is_local(self.url):
+                raise
+            git.fetch(self._repository, self.url, anew=True)
+            top = git.read_files(self._repository, rev, names)
+        if self.task is not None:
+            identity.check(top.get(identity.NAME), self.task, self.url)
+        return top
+
+    def _check_owner(self, head: str) -> None:
+        """Refuse another task's registry: asked once a process."""
+        if self.task is None or (self.url, self.task) in _owned:
+            return
+        data = git.read_files(self._repository, head, [identity.NAME]).get(identity.NAME)
+        if identity.check(data, self.task, self.url):
+            _owned.add((self.url, self.task))
 
     def _check_remote(self, top: Mapping[str, bytes]) -> None:
         """Refuse to write where nobody who reads the registry with DVC would look."""
@@ -346,23 +410,29 @@ class DataRegistry:
         both = (recorded or self.remote, self.remote)
         if any(url.startswith("s3://") for url in both) and both[0].rstrip("/") != both[1].rstrip("/"):
             raise SettingsError(
-                f"the data registry {self.url} keeps its data in {recorded}, not in {self.remote}; "
+                f"the data registry {self.shown} keeps its data in {recorded}, not in {self.remote}; "
                 "correct EVERGREEN_REGISTRY_REMOTE, or move the data and change .dvc/config there"
             )
 
-    def _entries(self, top: Mapping[str, bytes], asset: Asset) -> dict[str, Entry]:
-        """Read what a folder holds; only if the manifest is stale is DVC's list fetched."""
-        if f"{asset}.dvc" not in top:
-            return {}
-        md5 = tracked_md5(asset, top[f"{asset}.dvc"])
-        listed = parse_manifest(top.get(MANIFEST, b""), asset, md5)
-        return parse_dir_object(self._store.fetch(md5).read_bytes()) if listed is None else listed
+    def _lists(self, top: Mapping[str, bytes]) -> dict[Asset, Entries]:
+        """Read what each folder holds; only if the manifest is stale is DVC's list fetched."""
+        listed = read_manifest(top.get(MANIFEST, b""))
+        lists: dict[Asset, Entries] = {asset: {} for asset in ASSETS}
+        for asset in ASSETS:
+            if f"{asset}.dvc" in top:
+                md5 = tracked_md5(asset, top[f"{asset}.dvc"])
+                made, entries = listed[asset]
+                lists[asset] = entries if made == md5 else parse_dir_object(self._store.fetch(md5).read_bytes())
+        return lists
+
+    def _upload(self, md5s: Iterable[str]) -> None:
+        in_threads(self._store.upload_file, sorted(md5s))
 
     def _sized(self, entries: Entries) -> dict[str, Entry]:
         """Fill in the sizes that nobody wrote down."""
 
         def with_size(entry: Entry) -> Entry:
-            return entry if entry.bytes is not None else Entry(entry.md5, self._store.size(entry.md5))
+            return entry if entry.bytes is not None else entry._replace(bytes=self._store.size(entry.md5))
 
         if None not in {entry.bytes for entry in entries.values()}:
             return dict(entries)
@@ -373,14 +443,19 @@ class DataRegistry:
         top: Mapping[str, bytes],
         before: Mapping[Asset, Entries],
         changes: Mapping[tuple[Asset, date], Entry | None],
+        number: int,
     ) -> dict[str, bytes]:
         """Write the new lists of days, DVC's to its remote; return the files that Git shall hold.
 
-        A day whose change is None is taken out.
+        A day whose change is None is taken out; ``number`` is that of the version.
         """
-        after, files = {}, {}
+        after, files = {}, {} if identity.NAME in top else owned_by(self.task)
         for asset in ASSETS:
-            changed = {file_name(day): entry for (of, day), entry in changes.items() if of == asset}
+            changed = {
+                file_name(day): entry and entry._replace(version=number)
+                for (of, day), entry in changes.items()
+                if of == asset
+            }
             listed = {**before[asset], **changed}
             after[asset] = self._sized({name: entry for name, entry in listed.items() if entry is not None})
             if changed:
@@ -408,9 +483,15 @@ class DataRegistry:
     def _publish(self, parent: str | None, files: dict[str, bytes], message: str) -> DataVersion:
         """Commit in a scratch repository and push; LostRace if ``parent`` is not the newest any more."""
         at = int(time.time())
-        with tempfile.TemporaryDirectory(prefix="evergreen-registry-", ignore_cleanup_errors=True) as folder:
+        with (
+            disk.naming_full_disk(tempfile.gettempdir()),
+            tempfile.TemporaryDirectory(prefix="evergreen-registry-", ignore_cleanup_errors=True) as folder,
+        ):
             scratch = git.init_bare(Path(folder, "scratch.git"), borrow_from=self._repository)
-            rev = git.write_commit(scratch, parent=parent, files=files, message=message, at=at)
+            try:
+                rev = git.write_commit(scratch, parent=parent, files=files, message=message, at=at)
+            except git.GitFailed as err:
+                raise git.damaged(self.url, str(err).splitlines()[0]) from err
             if git.is_local(self.url):
                 git.drop_expired_locks(self._repository)
             git.push(scratch, self._push_url, rev)
@@ -425,24 +506,8 @@ class DataRegistry:
         """Let ``head_file`` name the newest version, touching it only if that changed."""
         line = f"{rev}\n".encode()
         if self.head_file and not (self.head_file.exists() and self.head_file.read_bytes() == line):
-            write_atomically(self.head_file, lambda file: file.write(line))
-
-    def _version_that_brought(self, head: str, files: Iterable[tuple[Asset, date]]) -> DataVersion:
-        """Find the newest version in which one of these days came to its present content."""
-        names = [re.escape(f"{asset}/{file_name(day)},").replace("\\-", "-") for asset, day in files]
-        brought = ["-G", f"^({'|'.join(names)})", "--", MANIFEST] if names else []
-        found = self._log(head, "--max-count=1", *brought) or self._log(head, "--max-count=1")
-        return found[0].model_copy(update={"changed": False})
-
-    def _log(self, rev: str, *options: str) -> list[DataVersion]:
-        command = ["log", "--format=%H%x1f%ct%x1f%B%x1e", *(o for o in options[:1]), rev, *options[1:]]
-        lines = git.run(command, repository=self._repository).decode(errors="replace").split("\x1e")
-        versions = []
-        for line in lines[:-1]:
-            commit, at, message = line.strip().split("\x1f")
-            when = datetime.fromtimestamp(int(at), UTC)
-            versions.append(DataVersion(rev=commit, committed_at=when, message=message.strip(), changed=True))
-        return versions
+            with disk.naming_full_disk(self.head_file):
+                write_atomically(self.head_file, lambda file: file.write(line))
 
     def _fetch_day(self, file: DayFile) -> Path:
         try:
@@ -452,6 +517,8 @@ class DataRegistry:
                 f"{file.asset} of {file.day} (md5 {file.md5}) is in the history but not in {self.remote}; "
                 "restore the object there, or commit the day again"
             ) from err
+        except DamagedObject as err:
+            raise DamagedObject(f"{file.asset} of {file.day}: {err}") from err
 
 
 def _holds(entries: Entries, day: date, entry: Entry) -> bool:

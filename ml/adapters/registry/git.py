@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -17,8 +19,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from ml import disk
 from ml.adapters.objects import write_atomically
 from ml.errors import EvergreenError, MissingArtifact, Unavailable
+from ml.urls import redact, without_secrets
+
+log = logging.getLogger(__name__)
 
 BRANCH = "refs/heads/main"
 AUTHOR = "Evergreen <evergreen@localhost>"
@@ -72,12 +78,40 @@ _ABSENT = (
 )
 
 
+_BROKEN = (
+    "bad object",
+    "corrupt",
+    "is empty",
+    "unable to resolve reference",
+    "unable to read",
+    "missing blob",
+    "missing tree",
+    "missing commit",
+    "did not send all necessary objects",
+    "bad config",
+    "inflate",
+    "not a valid object",
+)
+_PACKING = (
+    "gc.auto=200",
+    "gc.autoPackLimit=40",
+    "gc.autoDetach=false",
+    "gc.packRefs=false",
+    "pack.depth=250",
+    "pack.threads=1",
+)
+
+
 class LostRace(Exception):
     """Somebody else's push came first."""
 
 
-class GitFailed(Exception):
-    """Git ended with an error; the message is what it said."""
+class GitFailed(EvergreenError):
+    """Git ended with an error; the message is what it said, without secrets."""
+
+
+class DamagedRegistry(EvergreenError):
+    """The registry is there and cannot be read: it must be restored, never made anew."""
 
 
 def is_local(url: str) -> bool:
@@ -85,7 +119,14 @@ def is_local(url: str) -> bool:
     return "://" not in url and not re.match(r"[^/]+:", url)
 
 
-def run(args: Iterable[str], *, repository: Path, stdin: bytes = b"", seconds: float = LOCAL_SECONDS) -> bytes:
+def run(
+    args: Iterable[str],
+    *,
+    repository: Path,
+    stdin: bytes = b"",
+    seconds: float = LOCAL_SECONDS,
+    settings: Iterable[str] = (),
+) -> bytes:
     """Run one Git command on a bare repository and return what it printed.
 
     Raises
@@ -93,10 +134,10 @@ def run(args: Iterable[str], *, repository: Path, stdin: bytes = b"", seconds: f
     GitFailed
         If Git ended with an error.
     Unavailable
-        If it did not end in time; it and its children are then gone.
+        If it did not end in time (it and its children are then gone), or if a disk is full.
     """
     command = ["git", f"--git-dir={repository}"]
-    for setting in _CONFIG:
+    for setting in (*_CONFIG, *settings):
         command += ["-c", setting]
     process = subprocess.Popen(
         [*command, *args],
@@ -116,7 +157,10 @@ def run(args: Iterable[str], *, repository: Path, stdin: bytes = b"", seconds: f
             raise Unavailable(f"git {next(iter(args))} took over {seconds:.0f} s; try again") from problem
         raise
     if process.returncode:
-        raise GitFailed((err + b"\n" + out).decode(errors="replace").strip())
+        said = redact((err + b"\n" + out).decode(errors="replace").strip())
+        if disk.is_full(said):
+            raise disk.full(f"the data registry {repository}, or of what it is pushed to") from GitFailed(said)
+        raise GitFailed(said)
     return out
 
 
@@ -131,19 +175,93 @@ def resolve(repository: Path, rev: str) -> str | None:
         return None
 
 
+def newest(repository: Path, url: str) -> str | None:
+    """Give the newest commit of ``main``; None if there is no repository, or nothing in it yet.
+
+    Raises
+    ------
+    DamagedRegistry
+        If there is a history that ``main`` does not lead to.
+    """
+    found = resolve(repository, BRANCH)
+    if found is None and (reason := _why_no_head(repository)):
+        raise damaged(url, reason)
+    return found
+
+
+def _why_no_head(repository: Path) -> str | None:
+    """Say what is wrong with a repository whose ``main`` names no commit, or None if it is only empty."""
+    if not (repository / "objects").is_dir():
+        return "it has no folder 'objects'" if (repository / "refs").is_dir() else None
+    ref = repository / BRANCH
+    if ref.exists():
+        text = ref.read_bytes().strip().decode(errors="replace")
+        return f"{BRANCH} names {text[:40]}, which cannot be read" if text else f"{BRANCH} is empty"
+    if not (repository / "HEAD").exists() or not (repository / "HEAD").read_bytes().strip():
+        stored = any(path.is_file() for path in (repository / "objects").rglob("*"))
+        return "its file HEAD is missing or empty" if stored else None
+    try:
+        run(["for-each-ref"], repository=repository)
+    except GitFailed as err:
+        return (str(err).splitlines() or ["Git cannot read it"])[0]
+    return f"{BRANCH} is missing, and it holds commits" if len(commits(repository)) > 1 else None
+
+
+def commits(repository: Path) -> list[str]:
+    """List every commit that is stored, whether anything leads to it or not; [] if Git cannot say."""
+    command = ["cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"]
+    try:
+        listed = run(command, repository=repository).decode().splitlines()
+    except GitFailed:
+        return []
+    return [line.split()[1] for line in listed if line.startswith("commit ")]
+
+
+def damaged(url: str, reason: str) -> DamagedRegistry:
+    """Say that a registry is there and is broken, and what leads out."""
+    return DamagedRegistry(
+        f"the data registry {without_secrets(url)} is damaged: {redact(reason)}. Nothing was written. "
+        "'python -m ml.steps.recover' says what can be had back, and with --repair does it; or restore it from a backup"
+    )
+
+
 def read_files(repository: Path, rev: str, names: Iterable[str]) -> dict[str, bytes]:
-    """Read files at the top of a commit in one go; a file that it lacks is left out."""
-    names = list(names)
-    asked = "".join(f"{rev}:{name}\n" for name in names).encode()
-    answer = run(["cat-file", "--batch"], repository=repository, stdin=asked)
-    files = {}
+    """Read files of a commit in one go; a file that it lacks is left out.
+
+    Raises
+    ------
+    DamagedRegistry
+        If the commit names a file whose content is lost or cannot be read.
+    """
+    names = [f"{rev}^{{tree}}", *(f"{rev}:{name}" for name in names)]
+    try:
+        answer = run(["cat-file", "--batch"], repository=repository, stdin="".join(f"{n}\n" for n in names).encode())
+    except GitFailed as err:
+        raise damaged(str(repository), str(err).splitlines()[0]) from err
+    files: dict[str, bytes] = {}
     for name in names:
         header, _, answer = answer.partition(b"\n")
         if header.endswith(b" missing"):
             continue
-        size = int(header.split()[-1])
+        try:
+            size = int(header.split()[-1])
+        except (ValueError, IndexError) as err:
+            raise damaged(str(repository), f"{name} cannot be read") from err
         files[name], answer = answer[:size], answer[size + 1 :]
-    return files
+    top = files.pop(names[0], None)
+    for name in (name for name in names[1:] if name not in files):
+        folder, below, _ = name.removeprefix(f"{rev}:").partition("/")
+        named = top is None or f" {folder}\0".encode() in top
+        if named and (top is None or not below or _is_listed(repository, rev, name.removeprefix(f"{rev}:"))):
+            raise damaged(str(repository), f"{name} is lost")
+    return {name.removeprefix(f"{rev}:"): data for name, data in files.items()}
+
+
+def _is_listed(repository: Path, rev: str, name: str) -> bool:
+    try:
+        return bool(run(["ls-tree", "--name-only", rev, "--", name], repository=repository))
+    except GitFailed:
+        return True
 
 
 def write_commit(repository: Path, *, parent: str | None, files: dict[str, bytes], message: str, at: int) -> str:
@@ -211,25 +329,53 @@ def init_bare(folder: Path, *, config: str = "", borrow_from: Path | None = None
     return folder
 
 
-def fetch(repository: Path, url: str) -> None:
+def fetch(repository: Path, url: str, *, anew: bool = False) -> None:
     """Bring ``main`` and the tags of ``url`` into a local mirror, one process at a time.
 
-    The lock is the kernel's, so that it dies with its holder.
+    The lock is the kernel's, so that it dies with its holder. A mirror that is broken is made anew.
     """
     repository.parent.mkdir(parents=True, exist_ok=True)
     command = ["fetch", "--quiet", "--no-write-fetch-head", url]
     with repository.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        init_bare(repository)
-        drop_expired_locks(repository)
+        if anew:
+            shutil.rmtree(repository, ignore_errors=True)
         try:
-            run(
-                [*command, f"+{BRANCH}:{BRANCH}", "+refs/tags/*:refs/tags/*"],
-                repository=repository,
-                seconds=REMOTE_SECONDS,
-            )
+            _fetch(command, repository)
         except GitFailed as err:
-            raise translate(err, url) from err
+            if not any(sign in str(err).lower() for sign in _BROKEN):
+                raise translate(err, url) from err
+            shutil.rmtree(repository, ignore_errors=True)
+            try:
+                _fetch(command, repository)
+            except GitFailed as still:
+                raise translate(still, url) from still
+        pack(repository)
+
+
+def _fetch(command: list[str], repository: Path) -> None:
+    init_bare(repository)
+    drop_expired_locks(repository)
+    refs = [f"+{BRANCH}:{BRANCH}", "+refs/tags/*:refs/tags/*"]
+    run([*command, *refs], repository=repository, seconds=REMOTE_SECONDS)
+
+
+def pack(repository: Path, *, now: bool = False) -> None:
+    """Let Git pack what has come loose, if that is much; what goes wrong is logged and left to the next time.
+
+    Nothing that a commit names is ever removed, so that readers and writers may go on meanwhile.
+
+    Parameters
+    ----------
+    now
+        Pack also little: the lists of a long history are large until they are packed to what has changed.
+    """
+    try:
+        if now:
+            run(["repack", "-d", "--quiet"], repository=repository, seconds=REMOTE_SECONDS, settings=_PACKING)
+        run(["gc", "--auto", "--quiet"], repository=repository, seconds=REMOTE_SECONDS, settings=_PACKING)
+    except (EvergreenError, OSError) as err:
+        log.warning("the data registry %s could not be packed: %s", repository, err)
 
 
 def is_empty(repository: Path, url: str) -> bool:
@@ -254,6 +400,7 @@ def translate(err: GitFailed, url: str) -> EvergreenError:
     said = str(err).lower()
     lines = str(err).splitlines() or ["no message"]
     last = next((line.strip() for line in lines if _TELLING.search(line)), lines[-1])
+    url = without_secrets(url)
     if any(sign in said for sign in _DENIED):
         return EvergreenError(f"data registry {url}: access denied ({last}); check the Git credentials")
     if any(sign in said for sign in _REFUSED):
@@ -265,7 +412,7 @@ def translate(err: GitFailed, url: str) -> EvergreenError:
 
 def no_registry(url: str) -> MissingArtifact:
     """Say that there is no data registry, and how to make one."""
-    return MissingArtifact(f"there is no data registry at {url}; run 'make setup'")
+    return MissingArtifact(f"there is no data registry at {without_secrets(url)}; run 'make setup'")
 
 
 def _fill(text: str, file: IO[bytes]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ml.adapters import identity
 from ml.adapters.registry.manifest import ASSETS
 
-# Every write is on disk before the push returns; a version is never taken back; nothing runs by itself.
+# Every write is on disk before the push returns; a version is never taken back, and where main was is written
+# down; nothing runs by itself: `git.pack` says when.
 EMBEDDED_CONFIG = """\
 \tfsync = all
 \tfilesRefLockTimeout = 1000
+\tlogAllRefUpdates = always
 [gc]
 \tauto = 0
 [maintenance]
@@ -22,8 +25,11 @@ EMBEDDED_CONFIG = """\
 """
 
 
-def first_files(remote: str) -> dict[str, bytes]:
-    """Give the files of the first commit; no credentials and no endpoint are among them."""
+def first_files(remote: str, task: str | None) -> dict[str, bytes]:
+    """Give the files of the first commit; no credentials and no endpoint are among them.
+
+    ``task`` is whose data they will be; None leaves that open.
+    """
     url = remote if "://" in remote else str(Path(remote).absolute())
     config = (
         "[core]\n    analytics = false\n    check_update = false\n    autostage = true\n    remote = storage\n"
@@ -35,7 +41,12 @@ def first_files(remote: str) -> dict[str, bytes]:
         ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n",
         ".dvcignore": b"# Files that DVC should ignore: https://dvc.org/doc/user-guide/dvcignore\n",
         ".gitignore": ignored.encode(),
-    }
+    } | owned_by(task)
+
+
+def owned_by(task: str | None) -> dict[str, bytes]:
+    """Give the file that says whose data the registry holds; none if that is open."""
+    return {} if task is None else {identity.NAME: identity.encode(task)}
 
 
 def recorded_remote(config: bytes) -> str | None:

@@ -1,13 +1,17 @@
 """Move DVC's objects between a local cache and DVC's remote, whole or not at all.
 
 Both are laid out as DVC lays them out, so that stock DVC may share them. An object is named by the md5 of
-its content: a copy is checked against its name before it gets it, and never changes afterwards.
+its content: a copy is checked against its name before it gets it and before it is used, and a sound object is never
+written over.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
+import tempfile
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
+from ml import disk
 from ml.adapters.objects import Objects, open_objects, write_atomically
 from ml.adapters.registry.manifest import Entry, object_name
 from ml.errors import EvergreenError, MissingArtifact
@@ -23,8 +28,18 @@ READ_ONLY = 0o444
 THREADS = 16
 CHUNK = 1 << 20
 
+log = logging.getLogger(__name__)
+
+CLOCK_TICK_NS = 50_000_000
+_hashed: set[tuple[str, int, int, int, int]] = set()
+"""Cached files that this process has hashed, as they were then: path, inode, times and size."""
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class DamagedObject(EvergreenError):
+    """An object of the remote is not what its name says."""
 
 
 @dataclass(frozen=True)
@@ -52,50 +67,77 @@ class Store:
 
     def add_file(self, path: Path) -> Entry:
         """Copy a file into the cache; MissingArtifact if there is no such file."""
-        try:
-            with path.open("rb") as source:
-                md5, size = _hash(source), source.tell()
-            if not _is_whole(self.path(md5), size):
+        with disk.naming_full_disk(self.cache):
+            try:
                 with path.open("rb") as source:
-                    write_atomically(self.path(md5), partial(_copy_same, source, md5), mode=READ_ONLY)
-        except FileNotFoundError as err:
-            raise MissingArtifact(f"{path}: no such file to commit; land the day again") from err
+                    md5, size = _hash(source), source.tell()
+                if not _is_sound(self.path(md5), md5, size):
+                    with path.open("rb") as source:
+                        write_atomically(self.path(md5), partial(_copy_same, source, md5), mode=READ_ONLY)
+            except FileNotFoundError as err:
+                raise MissingArtifact(f"{path}: no such file to commit; land the day again") from err
         return Entry(md5, size)
 
     def upload_file(self, md5: str) -> None:
-        """Put a cached object into the remote, over what may be there."""
-        self.objects.put_file(object_name(md5), self.path(md5))
+        """Put a cached object into the remote, unless a sound one is there; a damaged one is replaced.
+
+        Raises
+        ------
+        EvergreenError
+            If the cached copy itself is damaged: then nothing is sent.
+        """
+        if not self.is_stored(md5):
+            path = self.path(md5)
+            if not _is_sound(path, md5, None):
+                raise EvergreenError(f"{path} was damaged while it was committed; check the disk, land the day again")
+            self.objects.put_file(object_name(md5), path)
 
     def upload_list(self, md5: str, data: bytes) -> None:
-        """Put DVC's list of a folder into the remote."""
-        self.objects.put_bytes(object_name(md5), data)
+        """Put DVC's list of a folder into the remote, unless it is there; a damaged one is replaced."""
+        if not self.is_stored(md5):
+            self.objects.put_bytes(object_name(md5), data)
+
+    def is_stored(self, md5: str) -> bool:
+        """Say whether the remote has an object whose content is what its name says; only then is it ever kept."""
+        name = object_name(md5)
+        if not self.objects.exists(name):
+            return False
+        with (
+            tempfile.TemporaryDirectory(prefix="evergreen-", ignore_cleanup_errors=True) as folder,
+            self.objects.get_file(name, Path(folder, "stored")).open("rb") as file,
+        ):
+            sound = _hash(file) == md5.removesuffix(".dir")
+        if not sound:
+            log.warning("%s is damaged: replacing it by a sound copy", self.objects.uri(name))
+        return sound
 
     def fetch(self, md5: str, size: int | None = None) -> Path:
-        """Give the cached object, fetched first if it is not there or has not ``size`` bytes.
+        """Give the cached object, fetched if it is not there or is not, byte for byte, what its name says.
 
         Raises
         ------
         MissingArtifact
             If the remote has no such object.
-        EvergreenError
+        DamagedObject
             If the remote's object is not what its name says; it does not enter the cache.
         """
         cached = self.path(md5)
-        if _is_whole(cached, size):
+        if _is_sound(cached, md5, size):
             return cached
-        incoming = cached.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            self.objects.get_file(object_name(md5), incoming)
-            with incoming.open("rb") as file:
-                if _hash(file) != md5.removesuffix(".dir"):
-                    raise EvergreenError(
-                        f"{self.objects.uri(object_name(md5))} is damaged: its content has another md5; "
-                        "restore it from a copy"
-                    )
-            incoming.chmod(READ_ONLY)
-            incoming.replace(cached)
-        finally:
-            incoming.unlink(missing_ok=True)
+        with disk.naming_full_disk(self.cache):
+            incoming = cached.with_name(f".{secrets.token_hex(8)}.tmp")
+            try:
+                self.objects.get_file(object_name(md5), incoming)
+                with incoming.open("rb") as file:
+                    if _hash(file) != md5.removesuffix(".dir"):
+                        raise DamagedObject(
+                            f"{self.objects.uri(object_name(md5))} is damaged: its content has another md5; ingest the "
+                            "day again (a sound copy replaces it), or restore the object from a copy"
+                        )
+                incoming.chmod(READ_ONLY)
+                incoming.replace(cached)
+            finally:
+                incoming.unlink(missing_ok=True)
         return cached
 
 
@@ -108,12 +150,24 @@ def in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list(pool.map(work, items))
 
 
-def _is_whole(path: Path, size: int | None) -> bool:
+def _is_sound(path: Path, md5: str, size: int | None) -> bool:
+    """Say whether a cached file is what its name says: hashed once a process, until it changes on disk."""
     try:
-        found = path.stat().st_size
+        seen = path.stat()
+        known = (str(path), seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size)
+        if size is not None and seen.st_size != size:
+            return False
+        if known in _hashed:
+            return True
+        with path.open("rb") as file:
+            if _hash(file) != md5.removesuffix(".dir"):
+                log.warning("%s is damaged: it is not used, and fetched again", path)
+                return False
     except FileNotFoundError:
         return False
-    return size is None or found == size
+    if time.time_ns() - seen.st_mtime_ns > CLOCK_TICK_NS:  # else it may change again and keep its time
+        _hashed.add(known)
+    return True
 
 
 def _hash(file: IO[bytes]) -> str:
