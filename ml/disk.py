@@ -24,9 +24,12 @@ def is_full(problem: BaseException | str) -> bool:
     return bool(_SAID.search(str(problem)))
 
 
-def full(where: object) -> Unavailable:
-    """Say whose disk is full, and the next move."""
-    return Unavailable(f"the disk of {where} is full: free space there, then try again; nothing was half-written")
+def full(where: object, said: str | None = None) -> Unavailable:
+    """Say whose disk is full, in the system's words and with the next move."""
+    words = said or "No space left on device"
+    return Unavailable(
+        f"the disk of {where} is full: free space there, then try again; nothing was half-written ({words})"
+    )
 
 
 @contextmanager
@@ -36,5 +39,5 @@ def naming_full_disk(where: object) -> Iterator[None]:
         yield
     except OSError as err:
         if is_full(err):
-            raise full(err.filename or where) from err
+            raise full(err.filename or where, err.strerror) from err
         raise

@@ -53,7 +53,7 @@ def check(data: bytes | None, task: str, where: str) -> bool:
         raise SettingsError(
             f"{without_secrets(where)} belongs to task {owner!r}, params.yaml says {task!r}: set EVERGREEN_HOME to "
             "another folder (and EVERGREEN_REGISTRY, EVERGREEN_REGISTRY_REMOTE, EVERGREEN_STORAGE, if they are set, "
-            f"to other places), or correct task.name; 'python -m ml.steps.rename --from {owner}' renames the task"
+            f"to other places), or correct task.name; 'evergreen rename --from {owner}' renames the task"
         )
     return owner is not None
 

@@ -386,7 +386,7 @@ def _local_errors(where: str) -> Iterator[None]:
         raise MissingArtifact(f"{missing}: no such file; check the name and the storage root") from err
     except OSError as err:
         if disk.is_full(err):
-            raise disk.full(where) from err
+            raise disk.full(where, err.strerror) from err
         if err.errno in _READ_ONLY:
             raise AccessDenied(f"{where}: not allowed ({err.strerror}); mend the permissions") from err
         raise Unavailable(f"{where}: {err.strerror or err}; check the disk, then try again") from err

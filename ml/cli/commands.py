@@ -62,6 +62,8 @@ BUILT_IN = (
     Command("run", "Run any command in the environment of the stack, such as airflow", "embedded.run:main"),
     Command("seed", "Land a period of history in the data registry", "ml.steps.seed:main"),
     Command("withdraw", "Take a bad day out of the data registry", "ml.steps.withdraw:main"),
+    Command("recover", "Bring a damaged data registry back to its newest whole version", "ml.steps.recover:main"),
+    Command("rename", "Let registry and storage belong to a task of another name", "ml.steps.rename:main"),
     Command("champion", "Show which model version serves, and its metrics", "ml.steps.champion:main"),
     Command("history", "Show who served, since when, why, on what evidence", "ml.steps.history:main"),
     Command("rollback", "Let an earlier champion serve again", "ml.steps.rollback:main"),

@@ -169,7 +169,7 @@ def test_a_damaged_registry_is_named_and_neither_read_nor_made_anew(
         lambda: registry.commit({("inputs", DAY): write("new")}, message="On top"),
         registry.create if damage not in {_empty_manifest, _lost_dvc_file} else lambda: registry.days("labels"),
     ):
-        with pytest.raises(git.DamagedRegistry, match=r"is damaged: .*ml\.steps\.recover"):
+        with pytest.raises(git.DamagedRegistry, match=r"is damaged: .*evergreen recover"):
             work()
 
 

@@ -221,7 +221,7 @@ def damaged(url: str, reason: str) -> DamagedRegistry:
     """Say that a registry is there and is broken, and what leads out."""
     return DamagedRegistry(
         f"the data registry {without_secrets(url)} is damaged: {redact(reason)}. Nothing was written. "
-        "'python -m ml.steps.recover' says what can be had back, and with --repair does it; or restore it from a backup"
+        "'evergreen recover' says what can be had back, and with --repair does it; or restore it from a backup"
     )
 
 
