@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from ml.adapters import rows
 from ml.adapters.sources.csv_types import as_type
 from ml.adapters.workspace import write_table
+from ml.core.contracts import Failure
 from ml.core.schema import NULL, Types, goes_with, kind_of
 from ml.errors import DataRejected
 from ml.records import Asset
@@ -134,13 +134,13 @@ class Expected:
     where: Mapping[str, str] = field(default_factory=dict)
 
 
-def conform(path: Path, asset: Asset, day: date, expected: Expected) -> None:
-    """Bring the columns of a day's file to their expected types, in place; a file that is of them is left as it is.
+def conform(path: Path, asset: Asset, expected: Expected) -> tuple[Failure, ...]:
+    """Bring the columns of a file to their expected types, in place; a file that is of them is left as it is.
 
-    Raises
-    ------
-    DataRejected
-        If a column cannot be brought there without loss.
+    Returns
+    -------
+    tuple of Failure
+        What cannot be brought there without loss, one a column; such a column stays as it is.
     """
     schema, seen = pq.read_schema(path), types_of(path)
     casts = {
@@ -149,16 +149,19 @@ def conform(path: Path, asset: Asset, day: date, expected: Expected) -> None:
         if name != "day" and (target := _target(name, schema.field(name).type, seen[name], expected)) is not None
     }
     if not casts:
-        return
-    table = pq.read_table(path)
+        return ()
+    table, clashes, changed = pq.read_table(path), [], False
     for name, target in casts.items():
         found = cast_exactly(table[name], target, declared=name in expected.declared)
         if found is None and kind_of(seen[name]) == kind_of(target) == "number" and name not in expected.identities:
             found = _as_numbers(table[name])  # whole numbers among which a fraction comes: floats say both
         if found is None:
-            raise DataRejected(_clash(asset, day, name, table[name], target, expected))
-        table = table.set_column(table.schema.get_field_index(name), name, found)
-    write_table(table, path)
+            clashes.append(_clash(asset, name, table[name], target, expected))
+        elif found.type != table[name].type:
+            changed, table = True, table.set_column(table.schema.get_field_index(name), name, found)
+    if changed:
+        write_table(table, path)
+    return tuple(clashes)
 
 
 def _target(name: str, kind: pa.DataType, seen: str, expected: Expected) -> str | None:
@@ -220,16 +223,15 @@ def _as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return None if pa.types.is_uint64(column.type) else column
 
 
-def _clash(asset: Asset, day: date, name: str, column: pa.ChunkedArray, target: str, expected: Expected) -> str:
-    actual = name_of(column.type)
-    row = first_unlike(column, target)
-    value = column[row].as_py()
+def _clash(asset: Asset, name: str, column: pa.ChunkedArray, target: str, expected: Expected) -> Failure:
+    actual, row = name_of(column.type), first_unlike(column, target)
     who = expected.where.get(name, "the data registry holds")
-    return (
-        f"{asset} of {day}: column '{name}' is {actual}, but {who} {target} (row {row} has {value!r}). "
-        f"Next: deliver it as {target}, or, if the new type is right, change the schema: "
+    said = (
+        f"column '{name}' is {actual}, but {who} {target} (row {row} has {column[row].as_py()!r}): deliver it as "
+        f"{target}, or, if the new type is right, change the schema: "
         f"python -m ml.steps.schema --accept {asset}.{name}={_suggested(actual)}"
     )
+    return Failure(TYPE_EXPECTATIONS[0], name, "table", said)
 
 
 def _suggested(actual: str) -> str:

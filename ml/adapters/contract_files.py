@@ -120,6 +120,7 @@ def screen_file(
     folder: Path,
     rows_at_once: int,
     known_keys: Path | None = None,
+    clashes: Sequence[Failure] = (),
 ) -> ScreenedFile:
     """Say which rows of a file may go on, and whether any may; they are written to ``folder``.
 
@@ -137,6 +138,8 @@ def screen_file(
         An empty one, or one without files of the names used here.
     known_keys
         A file with the columns ``key`` of the inputs that this table should speak of; see `Contracts.screen`.
+    clashes
+        What is known to be wrong with the table already: its columns are of other types than before.
     """
     number = rows.count_rows(path)
     most = max(number, rows.count_rows(known_keys) if known_keys else 0)
@@ -145,10 +148,11 @@ def screen_file(
     if obstacle:
         logger.warning("%s can be asked only of the whole table: all of %s is held in memory", obstacle, asset)
     if number and parts > 1 and not obstacle:
-        return _in_parts(contracts, asset, path, parts, key, parameters, folder, known_keys)
+        return _in_parts(contracts, asset, path, parts, key, parameters, folder, known_keys, clashes)
     keys = None if known_keys is None else pd.read_parquet(known_keys, columns=list(key))
     table = pq.read_table(path)
-    said = contracts.screen(asset, rows.exact_frame(table, key), parameters=parameters, known_keys=keys)
+    frame = rows.exact_frame(table, key)
+    said = contracts.screen(asset, frame, parameters=parameters, known_keys=keys, clashes=clashes)
     accepted, aside = folder / "accepted.parquet", folder / "quarantined.parquet"
     if not said.refused:
         write_table(_good_rows(table, said.failures), accepted)
@@ -172,6 +176,7 @@ def _in_parts(
     parameters: Mapping[str, object],
     folder: Path,
     known_keys: Path | None,
+    clashes: Sequence[Failure],
 ) -> ScreenedFile:
     suite = contracts.suite(asset)
     by_parts = [entry for entry in suite if _by_parts(entry, key)]
@@ -192,7 +197,11 @@ def _in_parts(
             found.add(*_of_whole_columns(entry, suite, path, parameters))
 
     merged = [merge_outcomes(found.outcomes[entry.number]) for entry in suite]
-    failures = [*merge_failures(found.obstacles), *(failure for outcome in merged for failure in outcome.failures)]
+    failures = [
+        *clashes,
+        *merge_failures(found.obstacles),
+        *(failure for outcome in merged for failure in outcome.failures),
+    ]
     bad_rows = int(found.is_bad.sum())
     reason = refusal(failures, rows=number, bad_rows=bad_rows, max_bad_share=contracts.settings.max_quarantined_share)
     result = result_of(asset, (number - bad_rows, bad_rows), merged, failures, reason=reason, parameters=parameters)

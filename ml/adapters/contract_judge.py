@@ -18,8 +18,9 @@ from great_expectations.exceptions.exceptions import SuiteParameterError
 from ml.adapters.contract_report import one_line, value
 from ml.adapters.contract_suite import DERIVED, Entry
 from ml.core.contracts import Failure, counted, spare_exact_copies
+from ml.core.keys import aligned
 from ml.core.row_checks import NOT_NULL
-from ml.errors import SettingsError
+from ml.errors import DataRejected, SettingsError
 
 EXAMPLES = 5
 WORST_FIRST = ("unmet", "not evaluated", "met")
@@ -87,7 +88,11 @@ def match_keys(frame: pd.DataFrame, known_keys: pd.DataFrame) -> KeyMatch:
     key = tuple(known_keys.columns)
     if not set(key) <= set(frame.columns):
         return KeyMatch(key, None, 0, len(known_keys))
-    here, known = pd.MultiIndex.from_frame(frame[list(key)]), pd.MultiIndex.from_frame(known_keys)
+    try:
+        sides = aligned(frame[list(key)], known_keys, key)
+    except DataRejected:  # text against numbers: no key is known, and the schema says why
+        return KeyMatch(key, np.zeros(len(frame), dtype=bool), 0, len(known_keys))
+    here, known = (pd.MultiIndex.from_frame(side) for side in sides)
     covered = int(np.sum(known.isin(here))) if len(known) else 0
     return KeyMatch(key, here.isin(known), covered, len(known))
 

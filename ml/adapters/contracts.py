@@ -99,6 +99,7 @@ class Contracts:
         *,
         parameters: Mapping[str, object],
         known_keys: pd.DataFrame | None = None,
+        clashes: Sequence[Failure] = (),
     ) -> Screened:
         """Say which rows of a table may go on, and whether any may.
 
@@ -114,6 +115,8 @@ class Contracts:
             The keys of the inputs that ``frame`` should speak of, without duplicates. Needed only by
             suites that name ``key_known`` (bool: this row's key is among them) or ``input_coverage``
             (the share of them that has a row); without it such a suite refuses the table.
+        clashes
+            What is known to be wrong with the table already.
 
         Raises
         ------
@@ -127,7 +130,7 @@ class Contracts:
         outcomes = renumbered(outcomes, numbers)
         if len(whole) < len(frame):
             outcomes = self._with_all_rows(asset, outcomes, frame, parameters)
-        failures = (*obstacles, *(f for o in outcomes for f in o.failures))
+        failures = (*clashes, *obstacles, *(f for o in outcomes for f in o.failures))
         failures = (*failures, *self.unusable(asset, frame, failures, np.arange(len(frame))))
         accepted, quarantined = split(frame, failures)
         accepted, _ = whole_keys(accepted, self.used.key)

@@ -64,6 +64,7 @@ BUILT_IN = (
     Command("withdraw", "Take a bad day out of the data registry", "ml.steps.withdraw:main"),
     Command("recover", "Bring a damaged data registry back to its newest whole version", "ml.steps.recover:main"),
     Command("rename", "Let registry and storage belong to a task of another name", "ml.steps.rename:main"),
+    Command("schema", "Show the types of columns, or change one on purpose", "ml.steps.schema:main"),
     Command("champion", "Show which model version serves, and its metrics", "ml.steps.champion:main"),
     Command("history", "Show who served, since when, why, on what evidence", "ml.steps.history:main"),
     Command("rollback", "Let an earlier champion serve again", "ml.steps.rollback:main"),

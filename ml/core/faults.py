@@ -14,6 +14,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from ml.core.keys import merge_exactly
 from ml.errors import SettingsError
 
 UNITS = {"km": (1.609344, 0.0), "C": (1 / 1.8, -32 / 1.8), "m/s": (0.44704, 0.0), "hours": (1 / 60, 0.0)}
@@ -147,8 +148,8 @@ def on_labels(
     if column is not None:
         if column not in inputs:
             raise SettingsError(f"fault {fault.text!r} names a column that inputs do not have: {column}")
-        seen = labels[list(key)].merge(
-            inputs[list(dict.fromkeys([*key, column]))], on=list(key), how="left", validate="one_to_one"
+        seen = merge_exactly(
+            labels[list(key)], inputs[list(dict.fromkeys([*key, column]))], key, how="left", validate="one_to_one"
         )
         inside = inside & (seen[column] >= least).to_numpy(dtype=bool)
     values = labels[target].to_numpy(dtype=float, copy=True)

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ml.core.contracts import counted
+from ml.core.keys import merge_exactly
 from ml.core.row_checks import TAKE_OUT, too_large
+from ml.core.schema import CHANGE_TYPE, kind_of_values
 from ml.errors import DataRejected
 from ml.settings import Features, HistoryFeature
 
@@ -98,7 +100,7 @@ def join_labels(inputs: pd.DataFrame, labels: pd.DataFrame, *, key: Sequence[str
         In the order of ``inputs``.
     """
     known = labels.loc[labels[target].notna(), [*key, target]]
-    return inputs.merge(known, on=list(key), how="inner", validate="one_to_one")
+    return merge_exactly(inputs, known, key, how="inner", validate="one_to_one")
 
 
 def add_history(
@@ -265,7 +267,9 @@ class _Sums:
         """Give the group of each row."""
         if self.known is None:
             return np.zeros(len(rows), dtype=np.intp)
-        columns = list(self.known.names)
+        columns = [str(name) for name in self.known.names]
+        for number, column in enumerate(columns):
+            _refuse_other_kind(column, rows[column], pd.Series(self.known.levels[number]))
         if len(columns) > 1:
             found = self.known.get_indexer(pd.MultiIndex.from_frame(rows[columns]))
         else:
@@ -297,6 +301,16 @@ class _Sums:
             if back + 1 in lengths:
                 found[back + 1] = total.copy()
         return found
+
+
+def _refuse_other_kind(column: str, values: pd.Series, known: pd.Series) -> None:
+    """Raise if no value of a group could be among those of earlier days, only because they are of another type."""
+    kinds = [kind_of_values(side) for side in (values, known)]
+    if "null" not in kinds and kinds[0] != kinds[1]:
+        raise DataRejected(
+            f"column '{column}', by which lagged target means are grouped, is {kinds[0]} in the rows that are asked "
+            f"for and {kinds[1]} in the labelled days before them; bring all days to one type: {CHANGE_TYPE}"
+        )
 
 
 def _means(over: Mapping[Grouping, Mapping[int, np.ndarray]], feature: HistoryFeature, days: int) -> np.ndarray:

@@ -7,16 +7,24 @@ and goes with everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
 from typing import Literal
 
+import pandas as pd
+
 from ml.conditions import parse_term
+from ml.errors import DataRejected
 from ml.records import Asset
 from ml.settings import Settings, SliceGapRule, SlicesRule
 
 Kind = Literal["text", "number", "bool", "time", "null", "other"]
 Types = Mapping[str, str]
 NULL = "null"
+CHANGE_TYPE = "python -m ml.steps.schema --accept inputs.COLUMN=TYPE"
+"""The command that changes the type of a column in every day of the data registry."""
+MOST_NAMED = 3
 NUMBERS = ("int", "uint", "float", "decimal")
 
 
@@ -37,6 +45,51 @@ def kind_of(name: str) -> Kind:
     if name.startswith(NUMBERS):
         return "number"
     return "time" if name.startswith(("date", "timestamp")) else "other"
+
+
+def kind_of_values(values: pd.Series) -> Kind:
+    """Return the kind of a column in memory: that of its values, where pandas holds them as objects."""
+    if values.isna().all():
+        return "null"
+    kind = values.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        return kind_of_values(pd.Series(kind.categories))
+    if pd.api.types.is_bool_dtype(kind):
+        return "bool"
+    if pd.api.types.is_numeric_dtype(kind):
+        return "number"
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        return "time"
+    found = pd.api.types.infer_dtype(values, skipna=True)
+    kinds: dict[str, Kind] = {"string": "text", "boolean": "bool", "date": "time", "datetime": "time"}
+    numeric = found in ("integer", "floating", "mixed-integer-float", "decimal")
+    return "number" if numeric else kinds.get(found, "other")
+
+
+def refuse_mixed(asset: Asset, days: Mapping[date, Types], columns: Collection[str] | None = None) -> None:
+    """Raise if a column is of one kind on some days and of another on others; None looks at all columns.
+
+    Raises
+    ------
+    DataRejected
+        Naming the days that are not as most are, both types and the ways out.
+    """
+    for column in dict.fromkeys(name for types in days.values() for name in types):
+        if columns is not None and column not in columns:
+            continue
+        known = {day: types[column] for day, types in days.items() if types.get(column, NULL) != NULL}
+        counts = Counter(kind_of(name) for name in known.values())
+        if len(counts) < 2:
+            continue
+        usual = counts.most_common(1)[0][0]
+        odd = sorted(day for day, name in known.items() if kind_of(name) != usual)
+        before = next(name for name in known.values() if kind_of(name) == usual)
+        more = f" and {len(odd) - MOST_NAMED} more days" if len(odd) > MOST_NAMED else ""
+        raise DataRejected(
+            f"{asset}: column '{column}' is {known[odd[0]]} on {', '.join(map(str, odd[:MOST_NAMED]))}{more}, but "
+            f"{before} on the {counts[usual]} other days. Next: bring all days to one type ({CHANGE_TYPE}), ingest "
+            f"those days again, or take them out (python -m ml.steps.withdraw DAY)"
+        )
 
 
 def goes_with(one: str, other: str) -> bool:

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from ml.adapters.column_types import Expected, conform, suite_types
+from ml.adapters.column_types import conform, suite_types
 from ml.adapters.sources import LargeSource, TypedSource
 from ml.adapters.workspace import Workspace, write_parquet
-from ml.core.schema import Types, csv_types, declared_types, expected_types, identities, numbers
-from ml.errors import MissingArtifact
+from ml.core.schema import Types, csv_types
+from ml.errors import DataRejected, MissingArtifact
 from ml.records import Asset, Landing
 from ml.settings import Settings
+from ml.steps.column_types import expected_of, learned_types
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -69,12 +70,18 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
 def _land(asset: Asset, day: date, place: Workspace, services: Services) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "day.parquet"
-        fetch(asset, day, path, services)
+        fetch(asset, day, path, services, strict=False)
         place.write_file(f"{asset}/day={day}.parquet", path)
 
 
 def fetch(
-    asset: Asset, day: date, path: Path, services: Services, *, known: Mapping[Asset, Types] | None = None
+    asset: Asset,
+    day: date,
+    path: Path,
+    services: Services,
+    *,
+    known: Mapping[Asset, Types] | None = None,
+    strict: bool = True,
 ) -> None:
     """Write what the source has of a day to a Parquet file, in parts if both are large; raises as `Source` does.
 
@@ -84,14 +91,12 @@ def fetch(
     ----------
     known
         The types that were learned, by asset; None reads them from the data registry, if it is there.
-
-    Raises
-    ------
-    DataRejected
-        If a column is of another kind of type than it was; the message names both.
+    strict
+        Whether a column of another kind of type than it was raises DataRejected, which names both; else it is left as
+        it is, for screening to reject.
     """
     settings = services.settings
-    known = _learned(services) if known is None else known
+    known = learned_types(services) if known is None else known
     source = services.source
     if isinstance(source, TypedSource):
         suite = suite_types(services.environment.expectations, asset)
@@ -100,23 +105,10 @@ def fetch(
         source.write(asset, day, path, rows_at_once=settings.screen.rows_at_once)
     else:
         write_parquet(source.inputs(day) if asset == "inputs" else source.labels(day), path)
-    conform(path, asset, day, _expected(settings, asset, known))
-
-
-def _expected(settings: Settings, asset: Asset, known: Mapping[Asset, Types]) -> Expected:
-    declared, needed = declared_types(settings, asset), numbers(settings)
-    where = dict.fromkeys(needed, "params.yaml asks for a number,")
-    where |= dict.fromkeys(known.get(asset, {}), "the data registry holds")
-    where |= dict.fromkeys(declared, "types in params.yaml declares")
-    types = expected_types(settings, asset, known)
-    return Expected(types, identities(settings), needed, frozenset(declared), where)
-
-
-def _learned(services: Services) -> Mapping[Asset, Types]:
-    try:
-        return services.registry.schema()
-    except MissingArtifact:  # there is no registry yet
-        return {}
+    clashes = conform(path, asset, expected_of(settings, asset, known))
+    if clashes and strict:
+        said = "; ".join(failure.message for failure in clashes)
+        raise DataRejected(f"{asset} of {day}: {said}", failures=tuple(failure.as_dict() for failure in clashes))
 
 
 def refuse_future(day: date, *, now: datetime, settings: Settings) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from ml.adapters.rows import count_rows, share_within, thinned
 from ml.core import history, rivalry
 from ml.core.features import days_between, join_labels
+from ml.core.keys import merge_exactly
 from ml.records import Champion, Rivalry
 from ml.settings import Settings
 from ml.wiring import Services
@@ -93,9 +94,8 @@ def _pair(day: date, watch: rivalry.Watch, share: float, settings: Settings, ser
         first, second = (thinned(path, columns, key=key, share=share) for path in (ours, theirs))
         same = count_rows(ours) == count_rows(theirs)
     alike = ("raw_prediction" in first) == ("raw_prediction" in second)
-    both = _scores(first, key, "champion", raw=not alike).merge(
-        _scores(second, key, "rival", raw=not alike), on=key, how="inner", validate="one_to_one"
-    )
+    sides = _scores(first, key, "champion", raw=not alike), _scores(second, key, "rival", raw=not alike)
+    both = merge_exactly(*sides, key, how="inner", validate="one_to_one")
     return both if same and len(both) == len(first) == len(second) else None
 
 

@@ -7,18 +7,21 @@ table-level breach, or too many bad rows, refuses the whole partition: nothing o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
+from ml.adapters.column_types import conform
 from ml.adapters.contract_files import ScreenedFile, screen_file
 from ml.adapters.contracts import Screened, profile
 from ml.adapters.workspace import Workspace
 from ml.core.contracts import DayProfile
+from ml.core.schema import Types
 from ml.errors import DataRejected
 from ml.records import Asset, AssetScreening, Landing, Screening
 from ml.settings import Settings
+from ml.steps.column_types import expected_of, learned_types
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -62,8 +65,13 @@ def screen_day(
     *,
     recent: Sequence[DayProfile],
     known_keys: Path | None,
+    known: Mapping[Asset, Types] | None = None,
 ) -> ScreenedFile:
-    """Hold one day of one asset against its suite, with limits from its recent past; the rows go beside ``path``."""
+    """Hold one day of one asset against its suite, with limits from its recent past; the rows go beside ``path``.
+
+    ``known`` are the types that were learned, by asset; None means those of the data registry.
+    """
+    types = learned_types(services) if known is None else known
     return screen_file(
         services.contracts,
         asset,
@@ -73,6 +81,7 @@ def screen_day(
         folder=path.parent,
         rows_at_once=services.settings.screen.rows_at_once,
         known_keys=known_keys,
+        clashes=conform(path, asset, expected_of(services.settings, asset, types)),
     )
 
 

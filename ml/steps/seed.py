@@ -95,13 +95,15 @@ class _Batch:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             landed = Path(folder) / "landed.parquet"
             try:
-                fetch(asset, day, landed, self.services, known=self.schema)
+                fetch(asset, day, landed, self.services, known=self.schema, strict=False)
             except (DataRejected, MissingArtifact) as err:
                 sys.stderr.write(f"history: {asset} of {day} left out: {err}\n")
                 return False
             oldest = day - timedelta(days=self.settings.screen.recent_days)
             recent = [p for known, p in self.profiles[asset].items() if oldest <= known < day]
-            found = screen.screen_day(self.services, asset, day, landed, recent=recent, known_keys=known_keys)
+            found = screen.screen_day(
+                self.services, asset, day, landed, recent=recent, known_keys=known_keys, known=self.schema
+            )
             result = screen.keep(self.services, asset, day, landed, found)
             if found.accepted is None:
                 sys.stderr.write(f"history: {asset} of {day} refused: {found.said.reason} ({result.report_uri})\n")

@@ -22,6 +22,7 @@ from ml.adapters.workspace import Workspace
 from ml.core.arrivals import contents_of, not_as_present
 from ml.core.contracts import DayProfile
 from ml.core.features import add_history, days_between, join_labels, lookback_days
+from ml.core.keys import merge_exactly
 from ml.errors import MissingArtifact
 from ml.records import Arrival, Asset, Content
 from ml.settings import HistoryFeature, Settings
@@ -147,7 +148,7 @@ class World:
         rows = self.inputs[day][list(self.key)]
         if day not in self.labels:
             return np.full(len(rows), np.nan)
-        joined = rows.merge(self.labels[day][[*self.key, self.target]], on=list(self.key), how="left")
+        joined = merge_exactly(rows, self.labels[day][[*self.key, self.target]], self.key, how="left")
         return joined[self.target].to_numpy(dtype=float)
 
 
