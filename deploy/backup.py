@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -33,6 +34,7 @@ def save(stack: Compose, folder: Path) -> None:
         raise Failure(f"{folder} is there already: name a folder that is not")
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
+    os.umask(0o077)  # what is saved holds data, and the password hashes of Airflow and MLflow
     part.mkdir(parents=True, mode=0o700)
     stack.wait(("postgres", "s3"), seconds=60)
     for database in DATABASES:

@@ -156,7 +156,7 @@ def up(stack: Compose) -> None:
     bind = known.get("EVERGREEN_BIND") or "127.0.0.1"
     for name, variable, port, more in (
         ("Airflow", "EVERGREEN_AIRFLOW_PORT", "8080", "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env"),
-        ("MLflow", "EVERGREEN_MLFLOW_PORT", "5000", ""),
+        ("MLflow", "EVERGREEN_MLFLOW_PORT", "5000", "  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env"),
         ("mail", "EVERGREEN_MAIL_PORT", "8025", ""),
     ):
         say(f"  {name:8} http://{bind}:{known.get(variable) or port}{more}")

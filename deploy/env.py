@@ -35,6 +35,8 @@ DRAWN: dict[str, Callable[[], str]] = {
     "EVERGREEN_POSTGRES_PASSWORD": _token,
     "EVERGREEN_AIRFLOW_DB_PASSWORD": _token,
     "EVERGREEN_MLFLOW_DB_PASSWORD": _token,
+    "EVERGREEN_MLFLOW_PASSWORD": lambda: secrets.token_urlsafe(12),
+    "EVERGREEN_MLFLOW_SECRET": _token,
     "EVERGREEN_REDIS_PASSWORD": _token,
     "EVERGREEN_S3_KEY": lambda: secrets.token_hex(10),
     "EVERGREEN_S3_SECRET": _token,

@@ -128,6 +128,28 @@ class Stack:
     def passwords(self) -> Path:
         return self.airflow_home / "passwords.json"
 
+    @property
+    def mlflow_home(self) -> Path:
+        return self.home / "mlflow"
+
+    @property
+    def mlflow_login_file(self) -> Path:
+        return self.mlflow_home / "login.json"
+
+    @property
+    def mlflow_auth_settings(self) -> Path:
+        return self.mlflow_home / "auth.ini"
+
+    @property
+    def mlflow_users(self) -> Path:
+        return self.mlflow_home / "auth.db"
+
+    def mlflow_login(self) -> dict[str, str]:
+        """Read the user, the password and the server's key of MLflow, which `prepare` drew once; empty before."""
+        if not self.mlflow_login_file.exists():
+            return {}
+        return {str(k): str(v) for k, v in json.loads(self.mlflow_login_file.read_text(encoding="utf-8")).items()}
+
     def password(self) -> str:
         """Read the password of ``admin``, which `prepare` drew once."""
         return str(json.loads(self.passwords.read_text(encoding="utf-8"))["admin"])
@@ -162,8 +184,25 @@ class Stack:
             "AIRFLOW_CONFIG": str(self.airflow_home / "airflow.cfg"),
             "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(self._smtp_connection()),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
+            **self._mlflow_credentials(),
             "MPLCONFIGDIR": str(self.home / "cache" / "matplotlib"),
             "DVC_SITE_CACHE_DIR": str(self.home / "cache" / "dvc-site"),
+        }
+
+    def _mlflow_credentials(self) -> dict[str, str]:
+        """Give what MLflow's client logs in with; never a caller's own, which would be another server's."""
+        login = self.mlflow_login()
+        names = {"MLFLOW_TRACKING_USERNAME": "username", "MLFLOW_TRACKING_PASSWORD": "password"}
+        return {variable: login[key] for variable, key in names.items() if key in login}
+
+    def mlflow_auth(self) -> dict[str, str]:
+        """Give the contents of MLflow's ``auth.ini``: nobody sees or changes anything without a login."""
+        return {
+            "default_permission": "NO_PERMISSIONS",
+            "database_uri": f"sqlite:///{self.mlflow_users}",
+            "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+            # A password is hashed once a minute, not at each request (half a second on a small machine).
+            "auth_cache_ttl_seconds": "60",
         }
 
     def airflow_settings(self, keys: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -238,6 +277,12 @@ class Stack:
         env = self.environment(environ)
         if name == "scheduler" and self.warm_tasks:
             env["AIRFLOW__CORE__LAZY_LOAD_PLUGINS"] = "False"
+        if name == "mlflow":
+            login = self.mlflow_login()
+            env["MLFLOW_AUTH_CONFIG_PATH"] = str(self.mlflow_auth_settings)
+            env["MLFLOW_AUTH_ADMIN_USERNAME"] = login.get("username", "")
+            env["MLFLOW_AUTH_ADMIN_PASSWORD"] = login.get("password", "")
+            env["MLFLOW_FLASK_SERVER_SECRET_KEY"] = login.get("secret_key", "")
         return Server(
             name=name,
             argv=(sys.executable, *self._arguments(name)),
@@ -247,15 +292,17 @@ class Stack:
         )
 
     def _arguments(self, name: str) -> tuple[str, ...]:
-        mlflow = self.home / "mlflow"
+        mlflow = self.mlflow_home
         return {
             "mail": (
                 *("-m", "aiosmtpd", "-n", "-l", f"{LOOPBACK}:{self.smtp_port}"),
                 *("-c", "aiosmtpd.handlers.Mailbox", str(self.mail)),
             ),
             "mlflow": (
-                *("-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(self.mlflow_port)),
-                *("--workers", "1", "--backend-store-uri", f"sqlite:///{mlflow / 'mlflow.db'}"),
+                # Other users of the machine reach its port: it asks for the login of `prepare`.
+                *("-m", "mlflow", "server", "--app-name", "basic-auth", "--host", LOOPBACK),
+                *("--port", str(self.mlflow_port), "--workers", "1"),
+                *("--backend-store-uri", f"sqlite:///{mlflow / 'mlflow.db'}"),
                 *("--no-serve-artifacts", "--default-artifact-root", str(mlflow / "artifacts")),
             ),
             "api-server": ("-m", "airflow", "api-server"),

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from embedded.config import LOOPBACK, Stack
+from ml.adapters.private import make_private, touch_private
 from ml.errors import EvergreenError
 
 
@@ -27,8 +28,11 @@ def prepare(stack: Stack) -> None:
     """Make the folders, the password, the keys and ``airflow.cfg``; keep what is there already."""
     # A Maildir is made by its first user only if it is missing altogether: so here, and whole.
     maildir = [stack.mail / part for part in ("cur", "new", "tmp")]
-    for folder in (stack.airflow_home, stack.logs, stack.home / "mlflow" / "artifacts", *maildir):
+    make_private(stack.home)
+    for folder in (stack.airflow_home, stack.logs, stack.mlflow_home / "artifacts", *maildir):
         folder.mkdir(parents=True, exist_ok=True)
+    _prepare_mlflow(stack)
+    _close_secrets(stack)
     keys_file = stack.airflow_home / "keys.json"
     if not keys_file.exists():
         _write_private(keys_file, json.dumps(_draw_keys()))
@@ -46,6 +50,30 @@ def prepare(stack: Stack) -> None:
     text.write("# Written by `make up` at each start: change settings by AIRFLOW__SECTION__KEY instead.\n")
     config.write(text)
     _write_private(stack.airflow_home / "airflow.cfg", text.getvalue())
+
+
+def _prepare_mlflow(stack: Stack) -> None:
+    """Draw MLflow's login once, and write the settings of its server's users."""
+    if not stack.mlflow_login_file.exists():
+        # Users of a login that is lost are drawn anew with it: nobody could log in as one of them.
+        for name in ("", "-wal", "-shm", "-journal"):
+            stack.mlflow_users.with_name(stack.mlflow_users.name + name).unlink(missing_ok=True)
+        login = {"username": "admin", "password": secrets.token_urlsafe(12), "secret_key": secrets.token_urlsafe(32)}
+        _write_private(stack.mlflow_login_file, json.dumps(login) + "\n")
+    config = configparser.RawConfigParser()
+    config.read_dict({"mlflow": {key: value.replace("%", "%%") for key, value in stack.mlflow_auth().items()}})
+    text = StringIO()
+    config.write(text)
+    _write_private(stack.mlflow_auth_settings, text.getvalue())
+
+
+def _close_secrets(stack: Stack) -> None:
+    """Let nobody else read what holds secrets: databases from their first byte on, and what was open before."""
+    for database in (stack.airflow_home / "airflow.db", stack.mlflow_home / "mlflow.db", stack.mlflow_users):
+        touch_private(database)
+    for path in (stack.airflow_home / "keys.json", stack.passwords, stack.mlflow_login_file):
+        if path.exists():
+            touch_private(path)
 
 
 def require_free_ports(stack: Stack) -> None:

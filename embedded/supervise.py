@@ -19,6 +19,7 @@ import psutil
 
 from embedded import guard
 from embedded.config import Server, Stack
+from ml.adapters.private import make_private
 from ml.errors import EvergreenError
 
 TAIL_LINES = 15
@@ -58,8 +59,8 @@ class Hold:
         AlreadyRunning
             With the note of the holder.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        make_private(self.path.parent)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:

@@ -223,7 +223,8 @@ class Launch:
     def tell_where(self) -> None:
         """Say where the web pages are, and how to log in."""
         say(f"  Airflow  {self.stack.airflow_url}  user admin, password {self.stack.password()}")
-        say(f"  MLflow   {self.stack.mlflow_url}")
+        login = self.stack.mlflow_login()
+        say(f"  MLflow   {self.stack.mlflow_url}  user {login['username']}, password {login['password']}")
         say(f"  mail     {self.stack.mail} (everything that is sent ends there)")
 
     def summarise(self, done: loop.Done) -> tuple[str, ...]:

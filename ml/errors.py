@@ -48,6 +48,10 @@ class MissingArtifact(EvergreenError):
     """A referenced version, run, day or file is not there: do not retry."""
 
 
+class UntrustedModel(EvergreenError):
+    """MLflow names a model, a lineage or a decision that the storage does not record: do not retry, look who did it."""
+
+
 class Unavailable(EvergreenError):
     """A remote did not answer, or answered that it is busy: retry."""
 

@@ -114,6 +114,10 @@ def open_services(*, run: str | None = None) -> Services:
         of ``params.yaml`` cannot split a run in two. None reads ``params.yaml``.
     """
     environment = Environment.load()
+    if not environment.home.exists():  # before others make it, with what the umask gives to anybody
+        from ml.adapters.private import make_private
+
+        make_private(environment.home)
     if run is None:
         return Services(settings_module.load(environment.params), environment)
     from ml.adapters.objects import open_objects

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -53,8 +54,8 @@ def lay_out(version: str, code_sha256: str, folder: Path) -> tuple[Path, str]:
     Parameters
     ----------
     version
-        What `code.commit` said at the time; of a ``-dirty`` one its commit is tried, since it may hold
-        the same code all the same.
+        What `code.commit` said at the time. Only a whole hash is looked up; of a ``-dirty`` one its commit is
+        tried, since it may hold the same code all the same.
     code_sha256
         What `code.code_sha256` said: code with another content is not taken.
 
@@ -63,10 +64,11 @@ def lay_out(version: str, code_sha256: str, folder: Path) -> tuple[Path, str]:
     MissingArtifact
         If neither a commit of this repository nor this checkout holds that code.
     """
-    project, commit = folder / PROJECT, _known(version.removesuffix(code.DIRTY))
+    rev = version.removesuffix(code.DIRTY)
+    project, commit = folder / PROJECT, _known(rev) if re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", rev) else None
     if commit is not None:
         try:
-            code.git("worktree", "add", "--detach", str(project), commit, seconds=600)
+            code.git("worktree", "add", "--detach", "--", str(project), commit, seconds=600)
         except (OSError, subprocess.SubprocessError) as err:
             said = getattr(err, "stderr", None) or err
             raise EvergreenError(f"Git could not check {commit} out ({str(said).strip()}); mend that first") from err

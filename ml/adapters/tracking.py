@@ -36,9 +36,9 @@ from sklearn.pipeline import Pipeline
 
 from ml.adapters import models
 from ml.adapters.decisions import PREFIX, TAG_CHARACTERS, in_force, logged, one_a_key, payload_tags
-from ml.adapters.rows import sha256
+from ml.adapters.rows import sha256 as digest_of
 from ml.adapters.trusted import TRUSTED_TYPES
-from ml.errors import EvergreenError, MissingArtifact, Unavailable
+from ml.errors import EvergreenError, MissingArtifact, Unavailable, UntrustedModel
 from ml.records import JudgedModel, Logged
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
@@ -356,7 +356,7 @@ class Tracking:
             path = folder / models.MODEL_FILE
             if not path.is_file():
                 raise MissingArtifact(f"version {version} cannot serve: {models.MODEL_FILE} is not in its model folder")
-            digest = sha256(path)
+            digest = digest_of(path)
         return JudgedModel(
             version=version,
             run_id=str(found.run_id),
@@ -364,13 +364,30 @@ class Tracking:
             model_sha256=digest,
         )
 
-    def load_model(self, version: int) -> Pipeline:
-        """Load a version's pipeline with our list of trusted types."""
+    def load_model(self, version: int, *, sha256: str | None = None) -> Pipeline:
+        """Load a version's pipeline with our list of trusted types.
+
+        Parameters
+        ----------
+        sha256
+            The hash that the model file must have; None takes any.
+
+        Raises
+        ------
+        UntrustedModel
+            If it has another.
+        """
         client = self.client
         with _door(f"load version {version}"), tempfile.TemporaryDirectory() as folder:
             source = client.get_model_version_download_uri(self.name, str(version))
-            local = mlflow.artifacts.download_artifacts(source, dst_path=folder)
-            return models.load(Path(local) / models.MODEL_FILE, trusted=self.trusted_types)
+            path = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder)) / models.MODEL_FILE
+            if sha256 is not None and path.is_file() and (other := digest_of(path)) != sha256:
+                raise UntrustedModel(
+                    f"the model file of version {version} in MLflow (SHA-256 {other[:12]}) is not the one that was "
+                    f"recorded ({sha256[:12]}): somebody changed it, it is not loaded; bring it back from a backup, "
+                    "roll back to another version ('python -m ml.steps.rollback --to N'), or trigger Retrain"
+                )
+            return models.load(path, trusted=self.trusted_types)
 
     @contextmanager
     def packaged(self, run_id: str, version: int | None = None) -> Iterator[Path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ml.core.arrivals import facts_of
+from ml.errors import UntrustedModel
 from ml.records import Compared, Content, DayFile
 from ml.settings import Settings
 
@@ -65,6 +67,56 @@ def same_recipe(one: Settings, other: Settings) -> bool:
     return mine == yours
 
 
+def check_hashes(lineage: Mapping[str, Any]) -> None:
+    """Refuse a lineage whose data version or hashes are not whole hashes, before they reach a command line.
+
+    Raises
+    ------
+    UntrustedModel
+        Naming the first such value.
+    """
+    for name, digits in (("data_version", (40, 64)), ("code_sha256", (64,)), ("lock_sha256", (0, 64))):
+        value = lineage.get(name)
+        if not isinstance(value, str) or not is_hash(value, digits):
+            raise UntrustedModel(
+                f"the lineage gives {value!r} as {name}, which is not a whole hash: it was not written by a training; "
+                "nothing was run. Restore the version's lineage.json from a backup, or train again"
+            )
+
+
+def is_hash(text: str, digits: Collection[int] = (40, 64)) -> bool:
+    """Say whether a text is lower-case hexadecimal of one of these lengths, as Git and SHA-256 write it."""
+    return len(text) in digits and re.fullmatch("[0-9a-f]*", text) is not None
+
+
+def thread_variables(recorded: Mapping[str, Any], names: Collection[str]) -> tuple[dict[str, str], list[Compared]]:
+    """Choose of the recorded variables those that a repetition may set: numbers of threads, and nothing else.
+
+    Parameters
+    ----------
+    recorded
+        Variables by name, as a lineage gives them: not trusted.
+    names
+        The variables that may be set.
+
+    Returns
+    -------
+    tuple of dict and list of Compared
+        What may be set, and one difference for each variable that was refused. Its value is not repeated.
+    """
+    allowed, refused = {}, []
+    for name, value in sorted(recorded.items()):
+        text = str(value)
+        if name in names and re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", text):
+            allowed[name] = text
+            continue
+        known = name in names
+        why = "is not a number of threads" if known else "is none of those that set a number of threads"
+        detail = f"refused: it {why}, and was not set"
+        refused.append(Compared(what=f"variable {name}", recorded="set", reproduced=None, same=False, detail=detail))
+    return allowed, refused
+
+
 def pinned_settings(lineage: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings that lead to the recorded window again, whatever data came later.
 
@@ -109,6 +161,11 @@ def _compare_files(recorded: Mapping[str, str], reproduced: Mapping[str, str]) -
     return _compared(
         "files of the window, md5", said[0], said[1], detail=f"other content: {', '.join(other[:3])}{more}"
     )
+
+
+def compare_hashes(what: str, recorded: str, present: str) -> Compared:
+    """Compare two hashes of a file: that of the storage's record, and that of the file as it is now."""
+    return _compared(f"{what}, SHA-256", recorded, present, detail="changed since it was registered")
 
 
 def compare_values(what: str, recorded: ArrayLike | None, reproduced: ArrayLike | None) -> Compared:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ml.errors import MissingArtifact
+from ml.errors import MissingArtifact, UntrustedModel
 from ml.records import Logged
+from ml.steps import recorded_models, succession
 from ml.steps.command import execute, parser
 from ml.wiring import Services, open_services
 
@@ -16,13 +17,18 @@ logger = logging.getLogger(__name__)
 
 
 def run(*, services: Services) -> dict[str, Any]:
-    """Read the ``champion`` alias; ``version`` is None while nothing serves.
+    """Say who serves by the decisions; ``version`` is None while nothing does.
 
     ``metrics`` were measured of ``judged_version``. That is the champion itself, or the version whose refit it
     is: a refit has seen the holdout, and nothing was measured of it. They are empty if MLflow no longer holds
     the judged version.
+
+    Raises
+    ------
+    UntrustedModel
+        If the alias ``champion`` points where no decision has put it, or the storage records no promotion.
     """
-    version = services.tracking.alias("champion")
+    version = _serving(services)
     if version is None:
         return {"version": None}
     tags = services.tracking.version_tags(version)
@@ -34,6 +40,15 @@ def run(*, services: Services) -> dict[str, Any]:
         "window": [tags.get("window_first_day"), tags.get("window_last_day")],
         "metrics": _metrics(judged, services),
     }
+
+
+def _serving(services: Services) -> int | None:
+    seat = succession.await_alias(services)
+    if seat.alias != seat.version:
+        raise UntrustedModel(succession.moved_by_hand(seat))
+    if seat.reign is not None and seat.reign.effective_day is not None and seat.version is not None:
+        recorded_models.check_champion(seat.version, seat.reign.effective_day, seat.decisions, services)
+    return seat.version
 
 
 def judged_version(version: int, decisions: Sequence[Logged]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import tempfile
@@ -24,14 +23,14 @@ from ml.core.lineage import same_recipe
 from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Candidate, Evaluation, Parts, Window
 from ml.settings import Settings, parse
+from ml.steps import recorded_models
+from ml.steps.recorded_models import LINEAGE
 from ml.steps.stage import stage_main
 from ml.steps.tune import tuned_settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-LINEAGE = "lineage/lineage.json"
-"""Where a version's run keeps what it was made of."""
 
 
 def run(window: Window, *, settings: Settings, services: Services, meet_champion: bool = False) -> Evaluation:
@@ -157,7 +156,7 @@ def _champion_scores(
         target=own.task.target,
         label_delay_days=own.task.label_delay_days,
     )
-    pipeline = services.tracking.load_model(version)
+    pipeline = recorded_models.load(version, services)
     return pd.DataFrame(
         {
             "champion": predict(pipeline, matrix(rows, own.features), own.task.kind),
@@ -225,9 +224,7 @@ def _settings_in(lineage: Mapping[str, Any], version: int) -> Settings:
 
 def _of_lineage(version: int, services: Services, read: Callable[[Mapping[str, Any]], T]) -> T:
     try:
-        return services.tracking.read_file(
-            version, LINEAGE, lambda path: read(json.loads(path.read_text(encoding="utf-8")))
-        )
+        return read(recorded_models.lineage_of(version, services))
     except MissingArtifact as err:
         raise MissingArtifact(
             f"version {version} has no {LINEAGE}, so that nobody knows the settings it was trained with ({err}); "

@@ -9,6 +9,7 @@ from ml.core import shards
 from ml.errors import MissingArtifact
 from ml.records import Champion, Plan, Shard
 from ml.settings import Settings
+from ml.steps import recorded_models
 from ml.steps.evaluate import settings_of
 from ml.steps.predict import adaptation_of, past_of
 from ml.wiring import Services
@@ -26,9 +27,12 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Plan:
     ------
     MissingArtifact
         If no version may score the day.
+    UntrustedModel
+        If no promotion recorded the version.
     """
     if champion.version is None:
         raise MissingArtifact(f"{champion.day} cannot be scored: {champion.reason}")
+    recorded_models.promoted(champion.version, services)
     whole, score = whole_day(champion, settings, services), settings.score
     parts = shards.cut(whole.day_rows, rows_per_shard=score.rows_per_shard, batch_rows=score.batch_rows)
     logger.info("plan: %s has %d rows, in %d shards", champion.day, whole.day_rows, len(parts))

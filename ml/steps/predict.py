@@ -26,6 +26,7 @@ from ml.core.shards import Rows
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Adaptation, Champion, Scoring, Shard
 from ml.settings import Settings
+from ml.steps import recorded_models
 from ml.steps.evaluate import settings_of
 from ml.wiring import Services
 
@@ -91,11 +92,14 @@ def run(shard: Shard, *, settings: Settings, services: Services) -> Scoring:
     ------
     MissingArtifact
         If no version may score the day, or its inputs are not those that were cut.
+    UntrustedModel
+        If no promotion recorded the version, or its model is not the one that was judged.
     """
     champion, part = shard.champion, Rows(shard.first_row, shard.rows)
     if champion.version is None:
         raise MissingArtifact(f"{champion.day} cannot be scored: {champion.reason}")
     logger.info("predict: %s of %s with version %d", part, champion.day, champion.version)
+    recorded_models.promoted(champion.version, services)
     place = services.shelf(f"staging/day={champion.day}/version={champion.version}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
@@ -149,7 +153,7 @@ def scorer_of(version: int, first: date, services: Services, *, rev: str | None,
     """Load a version that is to score the days from ``first`` to ``last``; None means that one day."""
     own = settings_of(version, services)
     past = past_of(own, first, last or first, services, rev=rev)
-    return Scorer(version, services.tracking.load_model(version), own, past)
+    return Scorer(version, recorded_models.load(version, services), own, past)
 
 
 def past_of(own: Settings, first: date, last: date, services: Services, *, rev: str | None) -> Past:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -45,7 +46,7 @@ def judged_model(judgement: Judgement, window: Window, services: Services) -> Ju
     facts = {
         "data_version": window.data_version,
         "code_version": lineage.get("code_version"),
-        "lineage_sha256": _lineage_sha256(lineage) if lineage else None,
+        "lineage_sha256": hash_lineage(lineage) if lineage else None,
     }
     return found.model_copy(update=facts)
 
@@ -92,6 +93,6 @@ def _json(place: Workspace, name: str) -> dict[str, Any]:
     return found
 
 
-def _lineage_sha256(lineage: dict[str, Any]) -> str:
+def hash_lineage(lineage: Mapping[str, Any]) -> str:
     """Hash the lineage as the run's file holds it: see `ml.steps.fit`."""
-    return hashlib.sha256(json.dumps(lineage, indent=2, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(dict(lineage), indent=2, sort_keys=True).encode()).hexdigest()

@@ -17,7 +17,7 @@ from ml.core.limits import limits_of, own_limits
 from ml.errors import SettingsError
 from ml.records import Challenger, Evaluation, Record, Window
 from ml.settings import Settings
-from ml.steps import out_of_fold
+from ml.steps import out_of_fold, recorded_models
 from ml.steps.tune import tuned_settings
 from ml.wiring import Services
 
@@ -65,6 +65,7 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
         version = services.tracking.register(
             evaluation.run_id, fingerprint=window.fingerprint, tags=tags, files=Path(folder)
         )
+    recorded_models.write(version, window, lineage, services)
     logger.info("register: challenger is version %d", version)
     return Challenger(fingerprint=window.fingerprint, run_id=evaluation.run_id, version=version)
 

@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 
 from ml import settings as settings_module
-from ml.adapters import checkout, models
+from ml.adapters import checkout, code, models
 from ml.core import lineage as lineages
 from ml.core.estimators import predict
-from ml.errors import EvergreenError, MissingArtifact, Unavailable
+from ml.errors import EvergreenError, MissingArtifact, Unavailable, UntrustedModel
 from ml.records import Compared, Reproduction
 from ml.settings import PROJECT_ROOT, Environment
+from ml.steps import recorded_models
 from ml.steps.command import FAILED, execute, parser
 from ml.wiring import Services, open_services
 
@@ -39,7 +40,9 @@ def run(version: int | None = None, *, services: Services, keep: bool = False) -
     """Run the recorded stages again and compare what comes out with what is recorded.
 
     Data are read by the recorded data version, into a cache of its own, so that each file is checked
-    against its md5. The variables that set a number of threads are those of the training.
+    against its md5. The variables that set a number of threads are those of the training; others that the lineage
+    names are never set, and make the answer *not identical*. The lineage must be, byte by byte, the one whose hash
+    the storage records.
 
     Parameters
     ----------
@@ -52,21 +55,25 @@ def run(version: int | None = None, *, services: Services, keep: bool = False) -
     ------
     MissingArtifact
         If there is no such version, if it has no lineage, or if its code is not to be had.
+    UntrustedModel
+        If the lineage is not the recorded one; nothing was run then.
     """
     version = services.tracking.alias("champion") if version is None else version
     if version is None:
         raise MissingArtifact("nothing serves yet; name a version with --version N")
     recorded = _lineage(version, services)
+    lineages.check_hashes(recorded)
+    _, refused = lineages.thread_variables(recorded["environment"]["threads"], code.THREADS)
     logger.info("reproduce: version %d, code %s", version, recorded["code_version"])
     with checkout.scratch(keep=keep) as folder:
         project, source = checkout.lay_out(recorded["code_version"], recorded["code_sha256"], folder)
         try:
             rebuild(project, recorded, services.environment)
-            compared = compare(version, recorded, project, services)
+            compared = refused + compare(version, recorded, project, services)
             present = _read_json(project / _at(recorded) / "model/lineage.json").get("environment", {})
         except EvergreenError as err:
             failure = Compared(what="stages", recorded="finished", reproduced="failed", same=False, detail=str(err))
-            compared, present = [failure], {}
+            compared, present = [*refused, failure], {}
     found = Reproduction(
         version=version,
         fingerprint=recorded["fingerprint"],
@@ -85,8 +92,8 @@ def run(version: int | None = None, *, services: Services, keep: bool = False) -
 def _lineage(version: int, services: Services) -> dict[str, Any]:
     services.tracking.version_tags(version)  # says so if there is no such version
     try:
-        return services.tracking.read_file(version, "lineage/lineage.json", _read_json)
-    except Unavailable:
+        return recorded_models.lineage_of(version, services)
+    except (Unavailable, UntrustedModel):
         raise
     except EvergreenError as err:
         raise MissingArtifact(
@@ -112,7 +119,7 @@ def rebuild(project: Path, recorded: Mapping[str, Any], environment: Environment
         "EVERGREEN_REGISTRY": _absolute(environment.registry),
         "EVERGREEN_REGISTRY_REMOTE": _absolute(environment.registry_remote),
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
-        **recorded["environment"]["threads"],
+        **lineages.thread_variables(recorded["environment"]["threads"], code.THREADS)[0],
     }
     if environment.expectations != PROJECT_ROOT / "expectations":
         variables["EVERGREEN_EXPECTATIONS"] = str(environment.expectations.absolute())
@@ -144,6 +151,10 @@ def compare(version: int, recorded: Mapping[str, Any], project: Path, services: 
     judged, rebuilt = project / WORKSPACE, project / _at(recorded)
     metrics = tracking.run_metrics(tracking.version_tags(version)["run_id"])
     found = lineages.compare_facts(recorded, _read_json(rebuilt / "model/lineage.json"))
+    judged_file, present_file = recorded_models.recorded(version, services), tracking.servable(version)
+    found.append(
+        lineages.compare_hashes("the registered model file", judged_file.model_sha256, present_file.model_sha256)
+    )
     if not refit:  # it has seen its holdout, and was not measured there
         scored = pd.read_parquet(judged / "evaluation/holdout.parquet")
         for name, what in (("target", "targets of the holdout"), ("challenger", "predictions on the holdout")):

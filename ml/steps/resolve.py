@@ -9,6 +9,7 @@ from ml.core import history
 from ml.errors import MissingArtifact
 from ml.records import Champion
 from ml.settings import Settings
+from ml.steps import recorded_models
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ def run(day: date, *, settings: Settings, services: Services) -> Champion:
     ------
     MissingArtifact
         If the registry does not hold the inputs of ``day``.
+    UntrustedModel
+        If the storage does not record the decision and the promotion by which that version serves.
     """
     logger.info("resolve: %s", day)
     data_version = services.registry.head()
@@ -29,4 +32,6 @@ def run(day: date, *, settings: Settings, services: Services) -> Champion:
     decisions = services.tracking.decisions(kinds=history.REIGNS)
     reign, reason = history.champion_of(day, decisions, allow_future=settings.score.force_future_model)
     logger.info("resolve: %s", reason)
+    if reign is not None:
+        recorded_models.check_champion(reign.version, reign.effective_day, decisions, services)
     return Champion(day=day, version=reign.version if reign else None, reason=reason, data_version=data_version)

@@ -16,7 +16,7 @@ from ml.core import history
 from ml.errors import EvergreenError
 from ml.records import Logged, Rollback, RollbackRequest
 from ml.settings import Settings
-from ml.steps import succession
+from ml.steps import recorded_models, succession
 from ml.steps.command import execute, parser
 from ml.wiring import Services, open_services
 
@@ -104,6 +104,7 @@ def _move(
 ) -> succession.Move:
     newest = max(services.registry.days("inputs"))
     to = target.payload["version"]
+    recorded_models.promoted(int(to), services)
     ended = hashlib.sha256(reign.key.encode()).hexdigest()[:12]
     return succession.Move.after(
         newest,

@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from ml.core import history, rivalry
+from ml.errors import UntrustedModel
 from ml.records import Champion, Shadows
 from ml.settings import Settings
+from ml.steps import succession
 from ml.steps.plan import whole_day
 from ml.steps.predict import score_to
 from ml.wiring import Services
@@ -24,6 +26,11 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Shadow
     The version before scores along for ``rollback.watch_days`` days after a promotion, a held
     challenger while ``score.shadow_challenger`` says so. Neither scores a day that it was trained
     on. Equal data and version give equal bytes.
+
+    Raises
+    ------
+    UntrustedModel
+        At the end, if somebody moved the alias ``champion``: what serves follows the decisions, and people are told.
     """
     logger.info("shadow: %s", champion.day)
     wanted, said = _wanted(champion, settings, services)
@@ -38,7 +45,17 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Shadow
         said.append(why)
     reason = "; ".join(said)
     logger.info("shadow: %s", reason)
+    _refuse_moved_alias(services)
     return Shadows(day=champion.day, versions=tuple(versions), uris=tuple(uris), reason=reason)
+
+
+def _refuse_moved_alias(services: Services) -> None:
+    """Fail, so that somebody is told, if the champion's alias is where no decision has put it."""
+    seat = succession.await_alias(services)
+    if seat.alias != seat.version:
+        raise UntrustedModel(
+            f"the day was scored with the version that the decisions name, but {succession.moved_by_hand(seat)}"
+        )
 
 
 def _wanted(champion: Champion, settings: Settings, services: Services) -> tuple[dict[int, str], list[str]]:

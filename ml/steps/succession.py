@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from ml.core import history
 from ml.errors import EvergreenError
 from ml.records import JudgedModel, Logged, Record
-from ml.steps import promotion_record
+from ml.steps import promotion_record, recorded_models
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,16 @@ def look(services: Services) -> Seat:
     return Seat(crowned[-1] if crowned else None, services.tracking.alias("champion"), tuple(decisions))
 
 
+def await_alias(services: Services) -> Seat:
+    """Read who serves, and look again for a moment while the alias is not where the decisions say; touch nothing."""
+    for _ in range(LOOKS):
+        seat = look(services)
+        if seat.alias == seat.version:
+            break
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return seat
+
+
 def claim(move: Move, seat: Seat, services: Services) -> bool:
     """Claim to succeed the reign of ``seat``; of several callers exactly one gets True, and no second ever."""
     return services.storage.create_bytes(_claim_name(seat, services), move.model_dump_json(indent=2).encode())
@@ -149,6 +159,7 @@ def settle(services: Services, *, won: str | None = None, strict: bool = True) -
     while True:
         seat = look(services)
         if seat.reign is not None and not seat.reign.finished:
+            recorded_models.check_decision(seat.reign, services)
             _finish(_the_one(seat.reign, services), services)
             continue
         move = claimed(seat, services)
@@ -194,6 +205,7 @@ def _carry_out(move: Move, seat: Seat, services: Services, *, own: bool) -> None
             _check_model(move, services)
         if move.model is not None:
             promotion_record.write(move.model, services)
+        recorded_models.write_decision(move.key, move.effective_day, move.payload, services)
         opened = services.tracking.open_decision(
             move.kind,
             move.key,

@@ -71,6 +71,26 @@ def test_no_secret_has_a_default() -> None:
     assert [value for value in worded if not value.startswith(("${EVERGREEN_", '"${EVERGREEN_'))] == []
 
 
+def test_mlflow_asks_for_a_login_that_tasks_have_and_no_command_line_shows() -> None:
+    mlflow, worker = SERVICES["mlflow"], SERVICES["airflow-worker"]["environment"]
+    assert mlflow["command"][:7] == [
+        "python",
+        "-m",
+        "deploy.mlflow_login",
+        "mlflow",
+        "server",
+        "--app-name",
+        "basic-auth",
+    ]
+    assert mlflow["environment"]["MLFLOW_AUTH_ADMIN_PASSWORD"] == "${EVERGREEN_MLFLOW_PASSWORD}"
+    assert (worker["MLFLOW_TRACKING_USERNAME"], worker["MLFLOW_TRACKING_PASSWORD"][:27]) == (
+        mlflow["environment"]["MLFLOW_AUTH_ADMIN_USERNAME"],
+        "${EVERGREEN_MLFLOW_PASSWORD",
+    )
+    assert not any("PASSWORD" in part for service in SERVICES.values() for part in service.get("command", []) if
+                   service is not SERVICES["redis"])  # fmt: skip
+
+
 def test_the_services_are_those_that_the_tools_know() -> None:
     assert set(SERVICES) == {*compose.STORES, *compose.OURS, compose.BUILT, "flower"}
 

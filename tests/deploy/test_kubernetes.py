@@ -37,7 +37,9 @@ def test_every_secret_that_is_named_is_made_on_the_page_and_none_is_held() -> No
         (FOLDER / name).read_text("utf-8") for name in ("airflow-values.yaml", "mlflow.yaml", "job-init.yaml")
     )
     named = set(
-        re.findall(r"\b(evergreen-(?:airflow-\w+|mlflow-db|broker|fernet|api|jwt|users|outside|registry-key))\b", files)
+        re.findall(
+            r"\b(evergreen-(?:airflow-\w+|mlflow-\w+|broker|fernet|api|jwt|users|outside|registry-key))\b", files
+        )
     )
     made = set(re.findall(r"kubectl create secret generic (\S+)", page))
     assert named == made

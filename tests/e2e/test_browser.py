@@ -323,13 +323,17 @@ def follow(person: Person, what: str, address: str) -> None:
     """Follow one link: the page, a file of it, or MLflow."""
     parts, running = urlsplit(address), person.running
     if address.startswith(f"{running.stack.mlflow_url}/#/"):
-        assert person.page.request.get(address).ok, what
+        login = running.stack.mlflow_login()
+        basic = base64.b64encode(f"{login['username']}:{login['password']}".encode()).decode()
+        known = {"Authorization": f"Basic {basic}"}
+        assert person.page.request.get(address).status == 401, what
+        assert person.page.request.get(address, headers=known).ok, what
         kind, *names = parts.fragment.strip("/").split("/")
         ask = {
             "runs": f"runs/get?run_id={names[0]}",
             "models": f"model-versions/get?name={names[0]}&version={names[-1]}",
         }[kind]
-        answer = person.page.request.get(f"{running.stack.mlflow_url}/api/2.0/mlflow/{ask}")
+        answer = person.page.request.get(f"{running.stack.mlflow_url}/api/2.0/mlflow/{ask}", headers=known)
         assert answer.ok, f"{what} {address}: {answer.text()}"
         return
     assert address.startswith(running.url), f"{what} leads elsewhere: {address}"

@@ -92,6 +92,8 @@ class FullStack:
 
     @property
     def tracking(self) -> Tracking:
+        password = env.read(self.folder / ".env")["EVERGREEN_MLFLOW_PASSWORD"]
+        os.environ.update(MLFLOW_TRACKING_USERNAME="admin", MLFLOW_TRACKING_PASSWORD=password)
         return Tracking(self.url("MLFLOW"), "flight-delay")
 
     def objects(self, prefix: str) -> dict[str, str]:

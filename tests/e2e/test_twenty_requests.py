@@ -72,7 +72,9 @@ def twenty(environ: dict[str, str]) -> Iterator[Twenty]:
     stack = Stack.load(environ)
     prepare(stack)
     env = stack.environment(environ)
-    with Supervisor() as supervisor:
+    with Supervisor() as supervisor, pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):  # the test asks MLflow itself, too
+            patch.setenv(name, env[name])
         for name, arguments in {
             "seed": ("-m", "ml.steps.seed", *HISTORY),
             "migrate": ("-m", "airflow", "db", "migrate"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -242,7 +243,7 @@ def test_a_changed_record_is_named(tampered: World, capsys: pytest.CaptureFixtur
     model = model_file(tampered, 1)
     own = model.read_bytes()
     model.write_bytes(model_file(tampered, 2).read_bytes())
-    assert differing() == ["the registered model on the holdout"]
+    assert differing() == ["the registered model file, SHA-256", "the registered model on the holdout"]
     model.write_bytes(own)
 
     holdout = kept_file(tampered, 1, "holdout.parquet")
@@ -258,6 +259,13 @@ def test_a_changed_record_is_named(tampered: World, capsys: pytest.CaptureFixtur
     facts["window"]["files"]["labels/day=2013-05-20"] = "0" * 32
     facts["environment"]["packages"]["numpy"] = "1.26.4"
     lineage.write_text(json.dumps(facts))
+    assert reproduce.main(["--version", "1"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and "lineage.json of version 1" in said.err and "somebody changed it" in said.err
+    (record,) = (tampered.home / "storage" / "registered" / "version=1").iterdir()
+    recorded = json.loads(record.read_text())
+    recorded["lineage_sha256"] = hashlib.sha256(lineage.read_bytes()).hexdigest()
+    record.write_text(json.dumps(recorded))
     client, run_id = tampered.services.tracking.client, tampered.services.tracking.version_tags(1)["run_id"]
     client.log_metric(run_id, "roc_auc", 0.9)
     assert reproduce.main(["--version", "1"]) == 1
@@ -265,6 +273,32 @@ def test_a_changed_record_is_named(tampered: World, capsys: pytest.CaptureFixtur
     assert "labels/day=2013-05-20" in said
     assert "roc_auc" in [line.split("  ")[0] for line in said.splitlines() if "  NO" in line]
     assert "packages.numpy" in said and "1.26.4" in said and "Try again where the environment is as recorded" in said
+
+
+def test_a_command_hidden_in_a_lineage_is_never_run(
+    tampered: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lineage = kept_file(tampered, 1, "lineage.json")
+    facts = json.loads(lineage.read_text())
+    facts["environment"]["threads"] |= {"GIT_SSH_COMMAND": f"touch {tmp_path / 'run'}", "LD_PRELOAD": "/tmp/x.so"}
+    lineage.write_text(json.dumps(facts, indent=2, sort_keys=True))
+    assert reproduce.main(["--version", "1"]) == 1
+    assert "somebody changed it" in capsys.readouterr().err
+    (record,) = (tampered.home / "storage" / "registered" / "version=1").iterdir()
+    recorded = json.loads(record.read_text())
+    recorded["lineage_sha256"] = hashlib.sha256(lineage.read_bytes()).hexdigest()
+    record.write_text(json.dumps(recorded))
+    assert reproduce.main(["--version", "1"]) == 1  # even if the record were ours: no such variable is set
+    said = capsys.readouterr().out
+    assert "variable GIT_SSH_COMMAND" in said and "variable LD_PRELOAD" in said and "refused: it is none of" in said
+    assert said.splitlines()[-1].startswith("not identical: variable GIT_SSH_COMMAND, variable LD_PRELOAD")
+    facts["data_version"] = "--upload-pack=touch run"
+    lineage.write_text(json.dumps(facts, indent=2, sort_keys=True))
+    recorded["lineage_sha256"] = hashlib.sha256(lineage.read_bytes()).hexdigest()
+    record.write_text(json.dumps(recorded))
+    assert reproduce.main(["--version", "1"]) == 1
+    assert "'--upload-pack=touch run' as data_version, which is not a whole hash" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_day_is_found_and_what_a_killed_reproduction_left_is_removed(project: Project) -> None:

@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
+from ml.adapters import code
 from ml.core.lineage import (
     DETERMINING_SECTIONS,
+    check_hashes,
     compare_metrics,
     compare_values,
     differences,
     fingerprint,
     pinned_settings,
     same_recipe,
+    thread_variables,
 )
+from ml.errors import UntrustedModel
 from ml.records import DayFile
 from ml.settings import Settings
 from tests.builders import params, settings
@@ -195,3 +199,31 @@ def test_only_what_differs_between_machines_is_named() -> None:
     found = [(one.what, one.recorded, one.reproduced) for one in differences(here, there)]
     assert found == [("libraries", "a; b", "a"), ("packages.numpy", "2.3", "2.2")]
     assert differences(here, here) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GIT_CONFIG_COUNT", "1"), ("GIT_SSH_COMMAND", "sh"), ("LD_PRELOAD", "/tmp/x.so"), ("PYTHONPATH", "/tmp"),
+        ("PATH", "/tmp"), ("omp_num_threads", "2"), ("OMP_NUM_THREADS", "2; sh"), ("OMP_NUM_THREADS", "0"),
+        ("OMP_NUM_THREADS", "2\n"), ("OMP_NUM_THREADS", ""), ("OMP_NUM_THREADS", None),
+    ],
+)  # fmt: skip
+def test_only_numbers_of_threads_are_set_and_others_are_reported(name: str, value: object) -> None:
+    allowed, refused = thread_variables({name: value, "MKL_NUM_THREADS": "4"}, code.THREADS)
+    assert allowed == {"MKL_NUM_THREADS": "4"}
+    assert [(one.what, one.same) for one in refused] == [(f"variable {name}", False)]
+    assert "refused" in refused[0].detail
+
+
+def test_numbers_of_threads_may_be_lists() -> None:
+    assert thread_variables({"OMP_NUM_THREADS": "4,2"}, code.THREADS) == ({"OMP_NUM_THREADS": "4,2"}, [])
+
+
+@pytest.mark.parametrize("bad", ["HEAD", "--output=x", "a" * 39, "A" * 40, "a" * 40 + "\n", "", None, 7])
+def test_what_is_not_a_whole_hash_reaches_no_command_line(bad: object) -> None:
+    good = {"data_version": "a" * 40, "code_sha256": "b" * 64, "lock_sha256": ""}
+    check_hashes(good)
+    for name in ("data_version", "code_sha256"):
+        with pytest.raises(UntrustedModel, match=f"as {name}, which is not a whole hash"):
+            check_hashes({**good, name: bad})

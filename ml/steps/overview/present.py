@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from ml.core import dossier, history, overview, rivalry, standing
 from ml.core.daybook import Day, Facts, plain
-from ml.errors import EvergreenError
+from ml.errors import EvergreenError, MissingArtifact, UntrustedModel
 from ml.records import Logged
-from ml.steps import succession
+from ml.steps import recorded_models, succession
 from ml.steps.overview import days as monitored
 from ml.steps.overview.lineup import about_task
 from ml.steps.overview.log import card_of
@@ -184,8 +184,19 @@ class _Present:
             "previous_version": told.against,
             "run_id": of_it.run_id if of_it else None,
             "card": card_of(version),
-            "warning": None if seat.alias == seat.version else succession.moved_by_hand(seat),
+            "warning": self.distrust(seat) if seat.alias == seat.version else succession.moved_by_hand(seat),
         }
+
+    def distrust(self, seat: succession.Seat) -> str | None:
+        """Say why the champion may not serve; None if the storage records its decision and its promotion."""
+        reign = seat.reign
+        if reign is None or reign.effective_day is None or seat.version is None:
+            return None
+        try:
+            recorded_models.check_champion(seat.version, reign.effective_day, seat.decisions, self.services)
+        except (UntrustedModel, MissingArtifact) as err:
+            return str(err)
+        return None
 
     def performance(self, newest: Facts | None) -> Facts | None:
         live = (newest or {}).get("performance")
