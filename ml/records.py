@@ -168,11 +168,15 @@ class Tuned(Record):
 
 
 class Candidate(Record):
-    """A fitted pipeline and the MLflow run that holds it."""
+    """A fitted pipeline and the MLflow run that holds it.
+
+    ``model_sha256`` is the hash of the model file as MLflow took it; None of a fit by an older release.
+    """
 
     fingerprint: str
     run_id: str
     fit_seconds: float
+    model_sha256: str | None = None
 
 
 class Evaluation(Record):

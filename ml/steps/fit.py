@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from ml.adapters import code, models
+from ml.adapters import code, models, rows
 from ml.adapters.workspace import Workspace, write_parquet
 from ml.core import estimators
 from ml.core.features import matrix
@@ -68,7 +68,9 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
         write_parquet(sample, files / "sample.parquet")
         (files / "lineage.json").write_text(json.dumps(lineage, indent=2, sort_keys=True))
         run_id = _log(services, window, settings, pipeline, train, files, lineage, seconds)
-    candidate = Candidate(fingerprint=window.fingerprint, run_id=run_id, fit_seconds=seconds)
+    with services.tracking.packaged(run_id) as folder_of_run:
+        digest = rows.sha256(folder_of_run / models.MODEL_FILE)
+    candidate = Candidate(fingerprint=window.fingerprint, run_id=run_id, fit_seconds=seconds, model_sha256=digest)
     place.write_json("model/candidate.json", candidate.model_dump(mode="json"))
     logger.info("fit: %d rows in %.1f s, MLflow run %s", len(train), seconds, run_id)
     return candidate

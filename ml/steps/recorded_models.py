@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from ml.adapters import rows
 from ml.core import history
 from ml.errors import MissingArtifact, UntrustedModel
-from ml.records import JudgedModel, Logged, Window
+from ml.records import Candidate, JudgedModel, Logged, Window
 from ml.steps import promotion_record
 from ml.wiring import Services
 
@@ -34,14 +34,26 @@ NEXT = (
 )
 
 
-def write(version: int, window: Window, lineage: Mapping[str, Any], services: Services) -> None:
-    """Record a version that was just registered; one that is recorded already stays as it is."""
+def write(version: int, window: Window, candidate: Candidate, lineage: Mapping[str, Any], services: Services) -> None:
+    """Record a version that was just registered; one that is recorded already stays as it is.
+
+    Raises
+    ------
+    UntrustedModel
+        If its model file, or its run, is not that of the fit.
+    """
     facts = {
         "lineage_sha256": promotion_record.hash_lineage(lineage),
         "data_version": window.data_version,
         "code_version": lineage["code_version"],
     }
     model = services.tracking.servable(version).model_copy(update=facts)
+    if model.run_id != candidate.run_id or candidate.model_sha256 not in (None, model.model_sha256):
+        fitted = (candidate.model_sha256 or "")[:12]
+        raise UntrustedModel(
+            f"version {version} in MLflow (model file {model.model_sha256[:12]} of run {model.run_id}) is not the one "
+            f"that was fitted ({fitted} of run {candidate.run_id}): somebody replaced it; trigger Retrain with force"
+        )
     services.storage.create_bytes(_name(version, model.run_id), model.model_dump_json(indent=2).encode())
 
 

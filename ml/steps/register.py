@@ -15,7 +15,7 @@ from ml.adapters.workspace import Workspace, write_parquet
 from ml.core import drift, findings
 from ml.core.limits import limits_of, own_limits
 from ml.errors import SettingsError
-from ml.records import Challenger, Evaluation, Record, Window
+from ml.records import Candidate, Challenger, Evaluation, Record, Window
 from ml.settings import Settings
 from ml.steps import out_of_fold, recorded_models
 from ml.steps.tune import tuned_settings
@@ -65,7 +65,8 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
         version = services.tracking.register(
             evaluation.run_id, fingerprint=window.fingerprint, tags=tags, files=Path(folder)
         )
-    recorded_models.write(version, window, lineage, services)
+    candidate = Candidate.model_validate(place.read_json("model/candidate.json"))
+    recorded_models.write(version, window, candidate, lineage, services)
     logger.info("register: challenger is version %d", version)
     return Challenger(fingerprint=window.fingerprint, run_id=evaluation.run_id, version=version)
 

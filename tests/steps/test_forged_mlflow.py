@@ -12,7 +12,7 @@ import pytest
 from ml.errors import EvergreenError, UntrustedModel
 from ml.records import RollbackRequest
 from ml.steps import champion as champion_step
-from ml.steps import overview, plan, predict, promote, resolve, rollback, shadow
+from ml.steps import overview, plan, predict, promote, register, resolve, rollback, shadow
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, Contest, World
 from tests.steps.test_promotion_record import model_file
 
@@ -167,3 +167,15 @@ def test_the_page_says_that_the_champion_is_not_recorded(trained: World) -> None
     assert "may not serve" in overview.now(trained.services, today=MUCH_LATER)["champion"]["warning"]
     with pytest.raises(UntrustedModel, match="version 1 .* may not serve: the storage records no promotion"):
         trained.run(resolve, LAST_DAY)
+
+
+def test_a_model_file_replaced_between_fit_and_register_is_not_registered_as_ours(trained: World) -> None:
+    world = trained.having(fit={"args": {"C": 0.02, "max_iter": 500}})
+    window, evaluation = world.train()
+    tracking = world.services.tracking
+    with tracking.packaged(evaluation.run_id) as folder:
+        content = (folder / "model.skops").read_bytes()
+    (path,) = (path for path in (world.home / "mlflow").rglob("model.skops") if path.read_bytes() == content)
+    path.write_bytes(content + b"\0")
+    with pytest.raises(UntrustedModel, match="is not the one that was fitted .* trigger Retrain with force"):
+        world.run(register, window, evaluation)
