@@ -12,7 +12,7 @@ OTHERS = 0o077
 """What permissions give to anybody but the owner."""
 
 MARKS = ("stack.lock", "airflow", "mlflow", "registry.git", "registry-remote", "storage", "cache", "workspace")
-"""Names by which a folder is known to be an installation's own."""
+"""Names that show a folder to be an installation's own."""
 
 
 def make_private(home: Path) -> None:
@@ -29,10 +29,10 @@ def make_private(home: Path) -> None:
         return
     except FileExistsError:
         pass
-    found = home.stat()
-    if not found.st_mode & OTHERS:
+    status = home.stat()
+    if not status.st_mode & OTHERS:
         return
-    foreign = found.st_uid != os.getuid() or found.st_mode & stat.S_ISVTX
+    foreign = status.st_uid != os.getuid() or status.st_mode & stat.S_ISVTX
     if foreign or (any(home.iterdir()) and not any((home / name).exists() for name in MARKS)):
         raise SettingsError(
             f"{home} can be read by other users of this machine, and is not a folder of Evergreen's alone; "

@@ -110,9 +110,8 @@ def thread_variables(recorded: Mapping[str, Any], names: Collection[str]) -> tup
         if name in names and re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", text):
             allowed[name] = text
             continue
-        known = name in names
-        why = "is not a number of threads" if known else "is none of those that set a number of threads"
-        detail = f"refused: it {why}, and was not set"
+        problem = "is not a number of threads" if name in names else "is none of those that set a number of threads"
+        detail = f"refused: it {problem}, and was not set"
         refused.append(Compared(what=f"variable {name}", recorded="set", reproduced=None, same=False, detail=detail))
     return allowed, refused
 

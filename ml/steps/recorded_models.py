@@ -69,8 +69,8 @@ def recorded(version: int, services: Services) -> JudgedModel:
     registered = _registered(version, run_id, services)
     promoted = promotion_record.read(version, run_id, services)
     if promoted is not None:
-        known = registered.lineage_sha256 if registered else None
-        return promoted.model_copy(update={"lineage_sha256": promoted.lineage_sha256 or known})
+        at_first = registered.lineage_sha256 if registered else None
+        return promoted.model_copy(update={"lineage_sha256": promoted.lineage_sha256 or at_first})
     if registered is not None:
         return registered
     raise UntrustedModel(
@@ -88,14 +88,14 @@ def promoted(version: int, services: Services) -> JudgedModel:
         If no promotion of ours names the version with the run that MLflow names now.
     """
     run_id = services.tracking.version_tags(version)["run_id"]
-    found = promotion_record.read(version, run_id, services)
-    if found is None:
+    model = promotion_record.read(version, run_id, services)
+    if model is None:
         raise UntrustedModel(
             f"version {version} with run {run_id} may not serve: the storage records no promotion of it"
             f"{_other_runs(version, services)}. A decision was forged in MLflow, the version was pointed at another "
             f"run, or the storage is older than MLflow; {NEXT}"
         )
-    return found
+    return model
 
 
 def load(version: int, services: Services) -> Pipeline:
@@ -129,14 +129,14 @@ def lineage_of(version: int, services: Services) -> dict[str, Any]:
                 f"{LINEAGE} of version {version} in MLflow (SHA-256 {digest[:12]}) is not the one that was recorded "
                 f"({(model.lineage_sha256 or 'none')[:12]}): somebody changed it; restore it from a backup, or {NEXT}"
             )
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return lineage
 
     return services.tracking.read_file(version, LINEAGE, read)
 
 
 def write_decision(key: str, effective_day: date | None, payload: Mapping[str, Any], services: Services) -> None:
-    """Record a change of the champion that was claimed, so that it can be told from one that was forged in MLflow."""
+    """Record a change of the champion that was claimed, to distinguish it from one that was forged in MLflow."""
     facts = _facts(key, effective_day, payload)
     services.storage.create_bytes(_decision_name(facts), json.dumps(facts, indent=2, sort_keys=True).encode())
 

@@ -30,7 +30,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Shadow
     Raises
     ------
     UntrustedModel
-        At the end, if somebody moved the alias ``champion``: what serves follows the decisions, and people are told.
+        At the end, if somebody moved the alias ``champion``: what serves follows the decisions, and a mail reports it.
     """
     logger.info("shadow: %s", champion.day)
     wanted, said = _wanted(champion, settings, services)
@@ -50,7 +50,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Shadow
 
 
 def _refuse_moved_alias(services: Services) -> None:
-    """Fail, so that somebody is told, if the champion's alias is where no decision has put it."""
+    """Fail, so that a mail goes out, if the champion's alias is where no decision has put it."""
     seat = succession.await_alias(services)
     if seat.alias != seat.version:
         raise UntrustedModel(

@@ -325,15 +325,15 @@ def follow(person: Person, what: str, address: str) -> None:
     if address.startswith(f"{running.stack.mlflow_url}/#/"):
         login = running.stack.mlflow_login()
         basic = base64.b64encode(f"{login['username']}:{login['password']}".encode()).decode()
-        known = {"Authorization": f"Basic {basic}"}
+        login_header = {"Authorization": f"Basic {basic}"}
         assert person.page.request.get(address).status == 401, what
-        assert person.page.request.get(address, headers=known).ok, what
+        assert person.page.request.get(address, headers=login_header).ok, what
         kind, *names = parts.fragment.strip("/").split("/")
         ask = {
             "runs": f"runs/get?run_id={names[0]}",
             "models": f"model-versions/get?name={names[0]}&version={names[-1]}",
         }[kind]
-        answer = person.page.request.get(f"{running.stack.mlflow_url}/api/2.0/mlflow/{ask}", headers=known)
+        answer = person.page.request.get(f"{running.stack.mlflow_url}/api/2.0/mlflow/{ask}", headers=login_header)
         assert answer.ok, f"{what} {address}: {answer.text()}"
         return
     assert address.startswith(running.url), f"{what} leads elsewhere: {address}"

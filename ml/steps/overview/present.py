@@ -188,7 +188,7 @@ class _Present:
         }
 
     def distrust(self, seat: succession.Seat) -> str | None:
-        """Say why the champion may not serve; None if the storage records its decision and its promotion."""
+        """Return why the champion may not serve; None if the storage records its decision and its promotion."""
         reign = seat.reign
         if reign is None or reign.effective_day is None or seat.version is None:
             return None
