@@ -109,8 +109,10 @@ def test_mlflow_lets_nobody_in_without_the_login_of_the_installation(
     prepare(stack)
     server = stack.server("mlflow")
     login = stack.mlflow_login()
-    process = subprocess.Popen(server.argv, env=server.env, cwd=stack.home, stdout=subprocess.DEVNULL,
-                               stderr=server.log.open("wb"), start_new_session=True)  # fmt: skip
+    with server.log.open("wb") as log:
+        process = subprocess.Popen(
+            server.argv, env=server.env, cwd=stack.home, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         url, deadline = stack.mlflow_url, time.monotonic() + 200
         while True:
