@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,13 @@ from evidently.core.metric_types import MetricTest, MetricTestResult, TestStatus
 from evidently.metrics import ValueDrift
 
 from ml.core.drift import is_number, method
+from ml.errors import EvergreenError
 from ml.records import Limit
 from ml.settings import Methods
+
+_END_OF_DATA = "\n    </head>\n"
+_DATA = re.compile(r"    var \w+ = .*;\Z")
+"""A line of Evidently's page that holds JSON, which has no line breaks."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +112,35 @@ def measure(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         snapshot = Report(list(metrics)).run(current_data=sides[1], reference_data=sides[0])
-        html = snapshot.get_html_str(as_iframe=False)
+        html = escape_data(snapshot.get_html_str(as_iframe=False))
         result = snapshot.dict()
     scores: dict[str, float | None] = dict.fromkeys(limits)
     for entry in result["metrics"]:
         value = float(entry["value"])
         scores[entry["config"]["column"]] = value if np.isfinite(value) else None
     return Measured(scores, chosen, html, _plain(result))
+
+
+def escape_data(html: str) -> str:
+    """Escape markup in the data that Evidently writes into a script of its page, as JSON text.
+
+    Names and values come from the data: as they stand, one with ``</script>`` or ``<!--`` would end that
+    script, and the rest of it would be the page's. A browser reads JSON's escape in a script as the same character.
+
+    Raises
+    ------
+    EvergreenError
+        If the page is not built as expected, so that what is data in it cannot be told.
+    """
+    head, end, rest = html.partition(_END_OF_DATA)
+    lines = head.split("\n")
+    data = [number for number, line in enumerate(lines) if _DATA.match(line)]
+    if not end or len(data) != 2:
+        raise EvergreenError("Evidently's report is not built as expected; install the locked version of evidently")
+    for number in data:
+        for character in "<>&\u2028\u2029":
+            lines[number] = lines[number].replace(character, f"\\u{ord(character):04x}")
+    return "\n".join(lines) + end + rest
 
 
 def _comparable(reference: pd.DataFrame, current: pd.DataFrame, column: str) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from html.parser import HTMLParser
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ml.core.drift import HELLINGER, JENSEN_SHANNON, WASSERSTEIN, distance
+from ml.errors import EvergreenError
 from ml.records import Limit
 from ml.settings import Methods
 
@@ -98,3 +102,67 @@ def test_the_page_judges_by_our_limits_and_shows_them_beside_the_no_change_range
     assert "normal (structural) is within its limit 0.01" in found.html
     metrics = {entry["config"]["column"]: entry["config"]["threshold"] for entry in found.result["metrics"]}
     assert metrics == {"normal": 0.01, "code": 0.8, "count": 0.001}
+
+
+MARKUP = (
+    "</script><script>alert(1)</script>",
+    "</ScRiPt ><img src=x onerror=alert(1)>",
+    "<!--<script>",
+    "]]>",
+    "a\u2028b\u2029c",
+    "'\"`${alert(1)}\\",
+    "&lt;/script&gt;&amp;",
+)
+
+
+class _Scripts(HTMLParser):
+    """Collect what a browser would run, and which elements the page has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[str] = []
+        self.tags: list[str] = []
+        self.inside = False
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+        self.inside = tag == "script"
+        if self.inside:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.scripts[-1] += data
+
+
+def parsed(html: str) -> _Scripts:
+    scripts = _Scripts()
+    scripts.feed(html)
+    return scripts
+
+
+@pytest.mark.parametrize("markup", MARKUP)
+def test_markup_in_a_category_or_a_column_name_stays_data(markup: str) -> None:
+    """What the page's own scripts read is the very text, and nothing of it becomes an element."""
+
+    def page(name: str, value: str) -> str:
+        frame = pd.DataFrame({name: [value, "b"] * 150, "x": np.arange(300.0)})
+        return str(measure(frame, frame.iloc[:200], limits(name, "x")).html)
+
+    plain, odd = parsed(page("name", "value")), parsed(page(f"name {markup}", f"value {markup}"))
+    assert odd.tags == plain.tags
+    data = odd.scripts[0]
+    assert not set(data) & set("<>&\u2028\u2029")
+    lines = [line.split(" = ", 1)[1].removesuffix(";") for line in data.splitlines() if " = " in line]
+    texts = "".join(map(str, map(json.loads, lines)))
+    assert repr(markup)[1:-1] in texts or markup in texts
+
+
+def test_a_page_that_is_built_in_another_way_is_refused() -> None:
+    from ml.adapters.drift import escape_data
+
+    with pytest.raises(EvergreenError, match="not built as expected"):
+        escape_data("<html><head><script>var a = {};</script></head></html>")
