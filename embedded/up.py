@@ -24,14 +24,14 @@ from embedded import loop, running, summary
 from embedded.airflow_api import AirflowApi, Run
 from embedded.config import AIRFLOW, DAGS, LOOPBACK, STORES, Stack
 from embedded.prepare import prepare, require_free_ports
+from embedded.startup import Startup, start_seconds
 from embedded.steps import LOOK_EVERY_SECONDS, Steps, say
 from embedded.supervise import ChildDied, Supervisor, raise_on_signals, take
 from ml import settings
 from ml.errors import EvergreenError, SettingsError, Unavailable
 from ml.records import Decision, Evaluation
 
-START_SECONDS = 180.0
-PARSE_SECONDS = 120.0
+API_SECONDS = 10.0
 IDLE_LOOK_EVERY_SECONDS = 15.0
 
 
@@ -45,6 +45,7 @@ class Launch:
         self.settings = settings.load()
         self.unit = "flights" if self.settings.source.kind == "demo" else "rows"
         self.api = AirflowApi(stack.airflow_url, user="admin", password=stack.password())
+        self.start_seconds = start_seconds()
         self.parts: dict[str, float] = {}
         self.champion = summary.Champion(None, None, {})
         self.training: str | None = None
@@ -65,9 +66,10 @@ class Launch:
         self._migrate()
         for name in AIRFLOW:
             self._serve(name)
-        servers, seeded = False, False
+        servers, seeded, startup = False, False, self._startup()
         while not (servers and seeded):
-            if not servers and self._up(began):
+            awaited = [] if servers else self._awaited(began)
+            if not servers and not awaited:
                 servers = True
                 self.parts["servers"] = time.monotonic() - clock
                 say(f"servers up in {self.parts['servers']:.0f} s")
@@ -76,8 +78,8 @@ class Launch:
                 seeded = True
                 self.parts["history"] = self.supervisor.exits["seed"].at - seed_clock
                 self._tell_history(self.steps.answer("seed"))
-            if not servers and time.monotonic() - clock > START_SECONDS:
-                raise EvergreenError(f"the servers did not start within {START_SECONDS:.0f} s; {self.steps.logs()}")
+            if awaited and (said := startup.look(awaited)):
+                say(said)
             self.steps.watch(0.5)
             self.steps.show("seed")
 
@@ -98,19 +100,22 @@ class Launch:
         stamp.write_text(version + "\n", encoding="utf-8")
         self.parts["Airflow's database"] = time.monotonic() - clock
 
-    def _up(self, began: datetime) -> bool:
-        """Ask every server whether it works; Airflow's by heartbeats that are younger than ``began``."""
+    def _startup(self) -> Startup:
+        return Startup(self.supervisor.essential, self.supervisor.pids, limit=self.start_seconds)
+
+    def _awaited(self, began: datetime) -> list[str]:
+        """List the servers that do not work yet; Airflow's have to have a heartbeat that is younger than ``began``."""
+        awaited = [] if _greets(self.stack.smtp_port) else ["mail"]
+        awaited += [] if _answers(self.stack.mlflow_url + "/health") else ["mlflow"]
+        # The first to ask waits while Airflow builds its task API: better we than a task.
+        if not _answers(self.stack.airflow_url + "/execution/health", seconds=API_SECONDS):
+            return [*awaited, *AIRFLOW]
         try:
-            if not _answers(self.stack.mlflow_url + "/health") or not _greets(self.stack.smtp_port):
-                return False
-            # The first to ask waits while Airflow builds its task API: better we than a task.
-            if not _answers(self.stack.airflow_url + "/execution/health", seconds=START_SECONDS):
-                return False
             beats = self.api.health()
         except (Unavailable, requests.RequestException):
-            return False
-        parts = [beats.get(name) for name in ("scheduler", "dag_processor", "triggerer")]
-        return all(beat is not None and beat >= began for beat in parts)
+            return [*awaited, *AIRFLOW]
+        late = [name for name in AIRFLOW[1:] if (beat := beats.get(name.replace("-", "_"))) is None or beat < began]
+        return [*awaited, *late]
 
     def _tell_history(self, seeded: Mapping[str, Any]) -> None:
         say(
@@ -168,12 +173,12 @@ class Launch:
         return loop.next_move(seen, datetime.now(UTC))
 
     def _await_dags(self) -> None:
-        clock = time.monotonic()
+        startup = self._startup()
         while not set(DAGS) <= set(self.steps.patiently(self.api.dags)):
             if errors := self.steps.patiently(self.api.import_errors):
                 raise EvergreenError("a Dag file cannot be parsed: " + "; ".join(errors))
-            if time.monotonic() - clock > PARSE_SECONDS:
-                raise EvergreenError(f"not all of {', '.join(DAGS)} were parsed; {self.steps.logs()}")
+            if said := startup.look(["dag-processor"]):
+                say(f"{said} (not all of {', '.join(DAGS)} are parsed)")
             self.steps.watch(LOOK_EVERY_SECONDS)
         self.earlier = {(r.dag_id, r.run_id) for r in self.steps.patiently(self.api.runs) if r.finished}
 
@@ -329,7 +334,10 @@ def _demo_timeout() -> float:
 def _answers(url: str, *, seconds: float = 5.0) -> bool:
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(url, timeout=seconds).ok
+        try:
+            return session.get(url, timeout=seconds).ok
+        except requests.RequestException:
+            return False
 
 
 def _greets(port: int) -> bool:

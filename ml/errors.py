@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from ml.urls import redact
+
 
 class EvergreenError(Exception):
-    """Carry a message that says what failed, where, and the reader's next move."""
+    """Carry a message that says what failed, where, and the reader's next move; no URL in it shows a secret."""
 
     exit_code = 1
     retryable = False
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(redact(part) if isinstance(part, str) else part for part in said))
 
 
 class SettingsError(EvergreenError):

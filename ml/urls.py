@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-HIDDEN = "***"
+HIDDEN, CUT = "***", "..."
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s\"'<>|\\^`]+")
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
@@ -24,7 +24,7 @@ _SHORTEST = 6
 
 
 def without_secrets(url: str) -> str:
-    """Give a URL without user, password, fragment and the values of its query.
+    """Give a URL without user, password, the values of its query, and a fragment that is no path of a web page.
 
     What has no ``://`` is a path, or ``host:path`` of Git, and comes back as it is. A value of the query in which a
     placeholder stands (``{day}``) stays, so that a pattern remains one.
@@ -38,12 +38,15 @@ def without_secrets(url: str) -> str:
     """
     if "://" not in url:
         return url
-    url, _, _ = url.partition("#")
+    url, _, fragment = url.partition("#")
     url = _USER.sub("", url, count=1)
     path, mark, query = url.partition("?")
+    end = f"#{fragment}" if fragment.startswith("/") else ""
+    if query == CUT:
+        return url + end
     if mark and "=" not in query and not _PLACEHOLDER.search(query):
-        return f"{path}?{HIDDEN}"
-    return path + _VALUE.sub(_hide_value, mark + query)
+        return f"{path}?{HIDDEN}{end}"
+    return path + _VALUE.sub(_hide_value, mark + query) + end
 
 
 def redact(text: str, environ: Mapping[str, str] = os.environ) -> str:

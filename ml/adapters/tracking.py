@@ -34,6 +34,7 @@ from mlflow.models import infer_signature
 from mlflow.tracking import MlflowClient
 from sklearn.pipeline import Pipeline
 
+from ml import disk
 from ml.adapters import models
 from ml.adapters.decisions import PREFIX, TAG_CHARACTERS, in_force, logged, one_a_key, payload_tags
 from ml.adapters.rows import sha256 as digest_of
@@ -62,6 +63,8 @@ def _door(what: str) -> Iterator[None]:
     except MlflowException as err:
         if err.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise MissingArtifact(f"{what}: MLflow has no such thing ({err.message})") from err
+        if disk.is_full(str(err.message)):
+            raise disk.full(f"MLflow's server ({what})", str(err.message)[:200]) from err
         if err.error_code in RETRYABLE:
             raise Unavailable(f"{what}: MLflow did not answer ({err.message}); is its server up?") from err
         raise EvergreenError(f"{what}: MLflow refused ({err.message})") from err

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from ml import disk
 from ml.errors import EvergreenError
+from ml.urls import redact
 
 DVC_WORKSPACE = "var/workspace"
 FAILED = 1
@@ -64,6 +67,13 @@ def iso_day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2013-04-01") from err
 
 
+class _Redacting(logging.Formatter):
+    """Cut what is secret from every line, whoever logs it, and from its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 def execute(work: Callable[[], Any], *, show: Callable[[Any], str] | None = None) -> int:
     """Run a step, print its record, and turn an error into one line and its exit code.
 
@@ -74,11 +84,14 @@ def execute(work: Callable[[], Any], *, show: Callable[[Any], str] | None = None
     show
         Lays the record out for people; None prints it as JSON, save where `printing` asks for a table.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("alembic", "mlflow", "great_expectations", "dvc", "httpx", "botocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        record = work()
+        with disk.naming_full_disk(tempfile.gettempdir()):
+            record = work()
     except EvergreenError as err:
         sys.stderr.write(f"error: {err}\n")
         return err.exit_code

@@ -25,6 +25,7 @@ from ml.records import Candidate, Window
 from ml.settings import Settings
 from ml.steps.stage import files_of, fingerprint_of, seen_in, stage_main
 from ml.steps.tune import tuned_settings
+from ml.urls import redact_all
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ def lineage_of(window: Window, place: Workspace, settings: Settings) -> dict[str
         "data_version": window.data_version,
         "window": facts,
         "parts": place.read_json("parts/parts.json"),
-        "settings": settings.model_dump(mode="json"),
+        "settings": redact_all(settings.model_dump(mode="json"), {}),
         "seeds": {"fit": settings.fit.seed},
         "code_version": code.commit(),
         "code_state": code.state(),
@@ -187,7 +188,7 @@ def _log(
         metrics={"fit_seconds": seconds, "train_rows": float(len(train))},
         tags={key: value for key, value in tags.items() if value},
         dataset=train,
-        dataset_source=f"{services.environment.registry}@{window.data_version}",
+        dataset_source=f"{services.registry.shown}@{window.data_version}",
         files=files,
     )
 

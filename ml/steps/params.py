@@ -10,6 +10,7 @@ from typing import Any
 
 from ml.settings import Settings
 from ml.steps.command import DVC_WORKSPACE, execute, parser
+from ml.urls import redact_all
 from ml.wiring import Services, open_services
 
 FILE = "params.json"
@@ -17,7 +18,7 @@ FILE = "params.json"
 
 def run(*, settings: Settings, services: Services, workspace: str = DVC_WORKSPACE) -> dict[str, Any]:
     """Write all settings to ``params.json`` of a local workspace, and return them."""
-    facts = settings.model_dump(mode="json")
+    facts: dict[str, Any] = redact_all(settings.model_dump(mode="json"), {})
     services.workspace(workspace).write_json(FILE, facts)
     return facts
 

@@ -28,6 +28,7 @@ from ml.records import Content, DayFile, RetrainRequest, Window
 from ml.settings import Settings
 from ml.steps.command import DVC_WORKSPACE, execute, parser
 from ml.steps.stage import CONTENT, EARLIER, fingerprint_of
+from ml.urls import redact_all
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,8 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
         _write_earlier(place, contents, labels, settings, services, version)
         place.write_json("data/window.json", _window_file(chosen, files, in_window, label_columns, contents))
     if workspace is None and (request.force or not seen):  # a judged run keeps what it was judged by
-        place.write_json("settings.json", settings.model_dump(mode="json"))
+        # No step of a run reads the source, so that its credentials need not be pinned.
+        place.write_json("settings.json", redact_all(settings.model_dump(mode="json"), {}))
         place.write_json("request.json", request.model_dump(mode="json"))
     facts = place.read_json("data/window.json")
     window = Window(

@@ -147,8 +147,10 @@ def airflow_url() -> str:
 
 
 def mlflow_url(services: Services) -> str:
-    """Give where a browser reaches MLflow; empty where it has no web page."""
-    uri = (os.environ.get(MLFLOW_URL) or services.environment.tracking).rstrip("/")
+    """Give where a browser reaches MLflow, without the login of ours; empty where it has no web page."""
+    from ml.urls import without_secrets
+
+    uri = without_secrets(os.environ.get(MLFLOW_URL) or services.environment.tracking).rstrip("/")
     return uri if uri.startswith(("http://", "https://")) else ""
 
 

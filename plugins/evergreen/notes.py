@@ -153,7 +153,9 @@ def leave(instance: Any, record: BaseModel, services: Services, workspace: str |
 
 def leave_failure(instance: Any, error: Exception) -> None:
     """Leave what went wrong, as it was written for people."""
-    instance.xcom_push(NOTE, short(str(error)))
+    from ml.urls import redact
+
+    instance.xcom_push(NOTE, short(redact(str(error))))
 
 
 def _contest(services: Services, workspace: str) -> str:

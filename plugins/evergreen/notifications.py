@@ -211,12 +211,13 @@ def _said(error: object) -> str:
     from airflow.sdk.exceptions import AirflowException
 
     from ml.errors import EvergreenError
+    from ml.urls import redact
 
     if error is None:
         return "The task ended without an error of its own: it was stopped or killed. Its log may say more."
     if isinstance(error, (EvergreenError, AirflowException)) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return redact(str(error))
+    return redact(f"{type(error).__name__}: {error}") if str(error) else type(error).__name__
 
 
 def run_link(context: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ def step(run: Callable[..., BaseModel], *records: Any, workspace: str | None = N
     AirflowException
         For what a retry may: a remote that did not answer.
     """
+    from ml import disk
     from ml.errors import DataRejected, EvergreenError
     from ml.wiring import open_services
 
@@ -84,7 +86,8 @@ def step(run: Callable[..., BaseModel], *records: Any, workspace: str | None = N
     try:
         services = open_services(run=workspace)
         hide_secrets(services)
-        record = run(*records, settings=services.settings, services=services, **options)
+        with disk.naming_full_disk(tempfile.gettempdir()):
+            record = run(*records, settings=services.settings, services=services, **options)
     except EvergreenError as err:
         _leave(notes.leave_failure, err)
         if services is not None and isinstance(err, DataRejected):
@@ -110,11 +113,15 @@ def hide_secrets(services: Services) -> None:
     """
     from airflow.sdk.log import mask_secret
 
+    from ml.urls import secrets_of
+
     places = (services.environment.model_dump(), services.settings.source.model_dump())
     found = [os.environ.get(name) for name in SECRET_NAMES]
     for value in (value for place in places for value in place.values()):
         if isinstance(value, str) and (kept := PASSWORD.match(value)):
             found += [kept[1], unquote(kept[1])]
+        if isinstance(value, str) and "://" in value:
+            found += secrets_of(value)
     for secret in dict.fromkeys(found):
         if secret:
             mask_secret(secret)
