@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,11 +15,14 @@ from ml.core.drift import (
     WASSERSTEIN,
     distance,
     drift_findings,
+    fewest_rows,
     judge,
     leaning,
     method,
+    never_measured,
     read_limits,
     sample_days,
+    too_few_rows,
     verdict,
     watched,
 )
@@ -232,6 +237,17 @@ class TestFindings:
             ("prediction_drift", "warning", "prediction", False),
         ]
 
+    def test_labels_alarm_on_days_that_the_champion_was_not_trained_on_unless_they_may_only_warn(self) -> None:
+        moved = (column("label", 0.3, 0.2, role="label"), column("prediction", 0.6, 0.5, role="prediction"))
+
+        def severities(drift: Drift, *, are_new: bool) -> list[str]:
+            return [finding.severity for finding in drift_findings(moved, drift, labels_are_new=are_new)]
+
+        assert severities(DRIFT, are_new=True) == ["alarm", "warning"]
+        assert severities(DRIFT, are_new=False) == ["warning", "warning"]
+        quiet = DRIFT.model_copy(update={"labels": "warning"})
+        assert severities(quiet, are_new=True) == ["warning", "warning"]
+
     def test_fewer_columns_than_count_as_drift_only_warn(self) -> None:
         (found,) = drift_findings([column("a", 0.2, 0.1)], Drift(min_drifted_columns=2))
         assert found.severity == "warning"
@@ -283,3 +299,35 @@ class TestVerdict:
         drift = Drift(min_drifted_columns=2)
         columns = [column(str(n), 0.3 if n < moved else 0.05, 0.1) for n in range(4)]
         assert verdict(columns, drift)[0] == status
+
+
+class TestFewRows:
+    """A window is measured if it has half the rows of the reference's own windows."""
+
+    @pytest.mark.parametrize(
+        ("by_day", "least"),
+        [((900,) * 90, 500), ((24,) * 90, 84), ((24, 24, 2000), 84), ((5,) * 90, 30), ((), 30)],
+    )
+    def test_how_many_rows_are_needed_follows_from_the_reference(self, by_day: tuple[int, ...], least: int) -> None:
+        assert fewest_rows(Drift(window_days=7), by_day) == least
+
+    def test_an_explicit_number_wins(self) -> None:
+        assert fewest_rows(Drift(min_rows=7), (24,) * 90) == 7
+
+    def test_the_reason_names_the_setting_or_where_the_number_comes_from(self) -> None:
+        first, last = date(2024, 1, 1), date(2024, 1, 7)
+        assert too_few_rows(84, first, last, Drift(), (24,) * 90) is None
+        few = too_few_rows(83, first, last, Drift(), (24,) * 90)
+        assert few == (
+            "only 83 rows from 2024-01-01 to 2024-01-07, 84 are needed, half of what a usual window of the reference "
+            "holds"
+        )
+        assert "drift.min_rows is 500" in (too_few_rows(168, first, last, Drift(min_rows=500), (24,) * 90) or "")
+
+    def test_what_can_never_be_measured_says_which_numbers_would_work(self) -> None:
+        assert never_measured(Drift(), (24,) * 90) == () == never_measured(Drift(min_rows=500), (900,) * 90)
+        (finding,) = never_measured(Drift(min_rows=500), (24,) * 90)
+        assert (finding.kind, finding.severity) == ("unmeasured_drift", "alarm")
+        assert finding.said.endswith("lower drift.min_rows to 84 or leave it out, or raise drift.window_days to 21")
+        (finding,) = never_measured(Drift(), (2,) * 90)
+        assert finding.said.endswith("have 14 rows, and a window needs 30: raise drift.window_days to 15")

@@ -291,6 +291,10 @@ class TestFitsTogether:
             ({"drift": {"structural": ["a", "a"]}}, "named twice under structural and environment: a"),
             ({"drift": {"alarm_days": [4, 3]}}, "alarm_days must be [k, n] with 1 <= k <= n <= 28: k of the newest n"),
             ({"performance": {"window_days": 5}}, "min_days (7) is more than window_days (5)"),
+            (
+                {"drift": {"structural": ["a", "b"], "min_drifted_columns": 3}},
+                "drift could never alarm; lower it to at most 2",
+            ),
         ],
     )  # fmt: skip
     def test_what_contradicts_itself_is_refused(self, sections: dict[str, Any], expected: str) -> None:
