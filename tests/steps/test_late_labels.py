@@ -166,3 +166,27 @@ def test_where_the_corrected_labels_are_lost_the_present_ones_stand_in(
         path.unlink()
     found.trained()
     assert f"labels of {day} (md5 {md5}) are not in" in caplog.text
+
+
+def test_a_backtest_of_the_registry_knows_labels_from_the_partition_on_that_brought_them(run: Run) -> None:
+    from ml.steps.replay.fits import Fits, Training
+    from ml.steps.replay.screening import Kept
+    from ml.steps.replay.sources import open_source
+    from ml.steps.replay.world import build
+
+    class NoContracts:
+        def screen(self, asset: str, day: date, frame: pd.DataFrame, **_: Any) -> Kept:
+            return Kept(frame, 0, "", f"{asset} {day}")
+
+    services, settings = run.world.services, run.world.settings
+    world = build(open_source("registry", services), FIRST, LAST, settings=settings, screens=NoContracts())  # type: ignore[arg-type]
+    history = settings.features.history
+    names = history_names(history)
+    training = Training(tuple(day for day in SCORED if day in world.arrived), tuple(
+        day for day in sorted(world.arrived) if day < SCORED[0]))  # fmt: skip
+    fitted_on = Fits(world, run.home / "fits", "code").rows(training, settings)
+    for day in SCORED:
+        seen = world.seen_on(day, history).set_index("id")
+        assert_frame_equal(seen[names], run.served[day][names], check_exact=True)
+        today = fitted_on.loc[fitted_on["day"] == day.isoformat()].set_index("id")
+        assert_frame_equal(today[names], seen.loc[today.index, names], check_exact=True)

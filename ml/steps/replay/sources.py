@@ -14,7 +14,7 @@ from ml.core import faults
 from ml.core.faults import Fault
 from ml.errors import MissingArtifact
 from ml.settings import DemoSource
-from ml.steps.replay.world import Tables
+from ml.steps.replay.world import KnowsArrivals, Tables
 from ml.wiring import Services
 
 LAST_SEEN_DAYS = 7
@@ -40,6 +40,17 @@ class FromRegistry:
     def labels(self, day: date) -> pd.DataFrame:
         """Read the labels of a day."""
         return self._read("labels", day)
+
+    @cached_property
+    def _arrivals(self) -> Mapping[date, date]:
+        """Give with which partition the labels of each day came first; days of which nobody knows are left out."""
+        days = self._days["labels"]
+        found = self.services.registry.arrivals(min(days), max(days), rev=self.rev) if days else {}
+        return {day: arrivals[0].partition for day, arrivals in found.items()}
+
+    def arrived(self, day: date) -> date | None:
+        """Give with which partition the labels of a day came; None means when they were due."""
+        return self._arrivals.get(day)
 
     def _read(self, asset: str, day: date) -> pd.DataFrame:
         if day not in self._days[asset]:
@@ -73,6 +84,10 @@ class Faulty:
             if fault.on_labels and fault.first_day <= day <= (fault.last_day or day):
                 frame = faults.on_labels(fault, frame, self.source.inputs(day), key=self.key, target=self.target)
         return frame
+
+    def arrived(self, day: date) -> date | None:
+        """Give with which partition the labels of a day came; None means when they were due."""
+        return self.source.arrived(day) if isinstance(self.source, KnowsArrivals) else None
 
     def _before_of(self, fault: Fault) -> pd.DataFrame | None:
         """Give the newest day before a fault that the source has: what a feed is stuck at."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,15 @@ class Tables(Protocol):
 
     def labels(self, day: date) -> pd.DataFrame:
         """Give the labels of a day."""
+        ...
+
+
+@runtime_checkable
+class KnowsArrivals(Protocol):
+    """Tables that say when labels came: a source gives what it has today, a data registry knows."""
+
+    def arrived(self, day: date) -> date | None:
+        """Give with which partition the labels of a day came; None means when they were due."""
         ...
 
 
@@ -213,7 +222,7 @@ class _Landing:
             taken["inputs", day] = self._screen("inputs", day, frame, None)
         for label_day in label_days(day, settings=self.settings, have=set(self.labels)):
             known = taken["inputs", day].accepted if label_day == day and with_inputs else self.inputs.get(label_day)
-            if known is None or label_day in self.labels:
+            if known is None or label_day in self.labels or self._is_to_come(label_day, day):
                 continue
             try:
                 frame = self.source.labels(label_day)
@@ -227,6 +236,10 @@ class _Landing:
             return
         for (asset, of), kept in taken.items():
             self._commit(asset, of, day, kept)
+
+    def _is_to_come(self, label_day: date, partition: date) -> bool:
+        came = self.source.arrived(label_day) if isinstance(self.source, KnowsArrivals) else None
+        return came is not None and came > partition
 
     def _screen(self, asset: Asset, day: date, frame: pd.DataFrame, keys: pd.DataFrame | None) -> Kept:
         oldest = day - timedelta(days=self.settings.screen.recent_days)
