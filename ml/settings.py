@@ -132,12 +132,16 @@ class Complete(Section):
 
 
 class FilesSource(Section):
-    """A folder or an ``s3://`` prefix whose file names carry the day; ``complete`` says when a file is whole."""
+    """A folder or an ``s3://`` prefix whose file names carry the day; ``complete`` says when a file is whole.
+
+    No more than ``max_megabytes`` are in memory at once, as unpacked.
+    """
 
     kind: Literal["files"]
     inputs: Name
     labels: Name
     complete: Complete | None = None
+    max_megabytes: float = Field(default=4096.0, gt=0)
 
 
 class HttpSource(Section):

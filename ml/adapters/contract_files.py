@@ -185,7 +185,9 @@ def _in_parts(
     known = rows.share_out(known_keys, key, parts, folder / "known", columns=key) if known_keys else [None] * parts
     found = _Found({entry.number: [] for entry in suite}, np.zeros(number, dtype=bool))
     aside = folder / "quarantined.parquet"
-    with rows.RowGroups(aside, rows.types_of(path).append(pa.field("reasons", pa.string()))) as quarantine:
+    bad_rows_schema = rows.types_of(path)
+    reasons = pa.field(rows.free_name("reasons", bad_rows_schema.names), pa.string())
+    with rows.RowGroups(aside, bad_rows_schema.append(reasons)) as quarantine:
         for mine, theirs in zip(shared, known, strict=True):
             quarantine.write(_one_part(contracts, asset, found, by_parts, mine, theirs, key, parameters))
             pa.default_memory_pool().release_unused()
@@ -242,7 +244,7 @@ def _one_part(
 ) -> pa.Table:
     """Judge one part, and give its bad rows with their reasons."""
     table = pq.read_table(mine)
-    positions, table = table[rows.POSITION].to_numpy(), table.drop_columns([rows.POSITION])
+    positions, table = table.column(-1).to_numpy(), table.select(table.column_names[:-1])
     frame = rows.exact_frame(table, key)
     whole, places = whole_keys(frame, contracts.used.key)
     keys = None if theirs is None else match_keys(whole, pd.read_parquet(theirs, columns=list(key)))
@@ -258,7 +260,9 @@ def _one_part(
     found.is_bad[numbers] = True
     found.add(outcomes, [*obstacles, *unusable])
     bad = np.searchsorted(positions, numbers)
-    return table.take(pa.array(bad)).append_column("reasons", pa.array(list(reasons.values()), pa.string()))
+    return table.take(pa.array(bad)).append_column(
+        rows.free_name("reasons", table.column_names), pa.array(list(reasons.values()), pa.string())
+    )
 
 
 def _by_parts(entry: Entry, key: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from great_expectations.exceptions.exceptions import SuiteParameterError
 
 from ml.adapters.contract_report import one_line, value
 from ml.adapters.contract_suite import DERIVED, Entry
-from ml.core.contracts import Failure, counted, spare_exact_copies
+from ml.core.contracts import Failure, comparable, counted, spare_exact_copies
 from ml.core.keys import aligned
 from ml.core.row_checks import NOT_NULL
 from ml.errors import DataRejected, SettingsError
@@ -92,7 +92,7 @@ def match_keys(frame: pd.DataFrame, known_keys: pd.DataFrame) -> KeyMatch:
         sides = aligned(frame[list(key)], known_keys, key)
     except DataRejected:  # text against numbers: no key is known, and the schema says why
         return KeyMatch(key, np.zeros(len(frame), dtype=bool), 0, len(known_keys))
-    here, known = (pd.MultiIndex.from_frame(side) for side in sides)
+    here, known = (pd.MultiIndex.from_frame(comparable(side)) for side in sides)
     covered = int(np.sum(known.isin(here))) if len(known) else 0
     return KeyMatch(key, here.isin(known), covered, len(known))
 

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.core.contracts import comparable
 from ml.core.features import join_labels
 from ml.core.findings import DayColumn, count
 from ml.core.shards import Rows
@@ -27,7 +28,7 @@ JOINED_ROWS = 1_000_000
 
 T = TypeVar("T")
 POSITION = "__position__"
-"""The column in which `share_out` says where a row was."""
+"""The last column of what `share_out` writes: where a row was. Its name is longer if the file has such a column."""
 
 BUFFER_BYTES = 1 << 20
 """Without one, and with ``pre_buffer`` as it is by itself, pyarrow holds all bytes that it has read of a file."""
@@ -337,12 +338,13 @@ def share_out(
     Returns
     -------
     list of Path
-        Each with `POSITION` as its last column, the row's number in the file.
+        Each with one more column, the last: the row's number in the file.
     """
     folder.mkdir(parents=True)
     whole = types_of(path)
     names = list(whole.names if columns is None else columns)
-    schema = pa.schema([whole.field(name) for name in names]).append(pa.field(POSITION, pa.int64()))
+    position = free_name(POSITION, names)
+    schema = pa.schema([whole.field(name) for name in names]).append(pa.field(position, pa.int64()))
     by = [name for name in key if name in names]
     files = [folder / f"{number}.parquet" for number in range(parts)]
     first = 0
@@ -352,15 +354,22 @@ def share_out(
             positions = np.arange(first, first + batch.num_rows)
             first += batch.num_rows
             share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
-            numbered = batch.select(names).append_column(POSITION, pa.array(positions)).cast(schema)
+            numbered = batch.select(names).append_column(position, pa.array(positions)).cast(schema)
             for number in np.unique(share):
                 writers[number].write_table(numbered.filter(pa.array(share == number)))
     return files
 
 
+def free_name(name: str, taken: Sequence[str]) -> str:
+    """Give a name that no column has: the wanted one, or that with underscores behind it."""
+    while name in taken:
+        name += "_"
+    return name
+
+
 def hashes(rows: pd.DataFrame, key: Sequence[str]) -> np.ndarray:
     """Give 64 bits for each row's key: equal keys have equal ones, whether a number is held as integer or float."""
-    keys = rows[list(key)]
+    keys = comparable(rows[list(key)])
     numbers = keys.select_dtypes(include="number").columns
     alike = keys.assign(**{name: keys[name].astype("float64") + 0.0 for name in numbers})  # -0.0 becomes 0.0
     return pd.util.hash_pandas_object(alike, index=False).to_numpy()

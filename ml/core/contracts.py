@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from statistics import median
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from ml.settings import Screen
@@ -23,6 +24,7 @@ FINITE, KEYED = "expect_column_values_to_be_finite", "expect_key_to_be_whole"
 NAMES_ITS_ROWS = (FINITE, KEYED)
 """What is asked of every row whatever the suite says; see `ml.core.row_checks`."""
 ANY_ROW_COUNT = 1_000_000_000
+NESTED = (list, dict, set, np.ndarray)
 SLOT = "\0"
 ANY_VALUE_AT_ALL = 1e-9
 """A share below one value in any table that fits in memory, and above none: refuses all-null only."""
@@ -172,13 +174,32 @@ def spare_exact_copies(
     >>> spare_exact_copies(frame, [0, 1, 2, 3], ["id"])
     ((2, 3), (1,))
     """
-    rows = frame.reset_index(drop=True).iloc[list(positions)]
+    rows = comparable(frame.reset_index(drop=True).iloc[list(positions)])
     distinct = rows.drop_duplicates()
     versions = distinct.groupby(list(key), dropna=False, sort=False)[key[0]].transform("size")
     clashing_keys = distinct.loc[versions > 1, list(key)]
     clashes = pd.MultiIndex.from_frame(rows[list(key)]).isin(pd.MultiIndex.from_frame(clashing_keys))
     repeats = ~clashes & rows.duplicated(keep="first").to_numpy()
     return tuple(rows.index[clashes].tolist()), tuple(rows.index[repeats].tolist())
+
+
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give a table whose values can all be compared: lists, structs and maps as text, everything else as it is.
+
+    Examples
+    --------
+    >>> comparable(pd.DataFrame({"id": [1, 2], "tags": [["a"], {"b": 1}]}))["tags"].tolist()
+    ["['a']", "{'b': 1}"]
+    """
+    objects = [name for name in frame if pd.api.types.is_object_dtype(frame[name].dtype)]
+    nested = [str(name) for name in objects if any(isinstance(value, NESTED) for value in frame[name])]
+    return frame.assign(**{name: frame[name].map(_as_text) for name in nested}) if nested else frame
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return repr(value) if isinstance(value, NESTED) else value
 
 
 def split(frame: pd.DataFrame, failures: Sequence[Failure]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -193,7 +214,8 @@ def split(frame: pd.DataFrame, failures: Sequence[Failure]) -> tuple[pd.DataFram
     reasons = reasons_of(failures)
     bad = list(reasons)
     kept = frame.reset_index(drop=True)
-    quarantined = kept.loc[bad].assign(reasons=pd.Series(list(reasons.values()), index=bad, dtype="str"))
+    column = next(name for name in ("reasons", "reasons_", "reasons__") if name not in kept)
+    quarantined = kept.loc[bad].assign(**{column: pd.Series(list(reasons.values()), index=bad, dtype="str")})
     return kept.drop(index=bad).reset_index(drop=True), quarantined.reset_index(drop=True)
 
 

@@ -21,7 +21,7 @@ from ml.adapters.sources.demo import DemoSource
 from ml.adapters.workspace import write_parquet
 from ml.core.contracts import DayProfile
 from ml.core.row_checks import UsedColumns
-from ml.settings import PROJECT_ROOT
+from ml.settings import PROJECT_ROOT, Screen
 
 DAY = date(2013, 4, 3)
 KEY = ("day", "carrier", "flight", "origin")
@@ -238,3 +238,32 @@ def test_one_null_among_identifiers_beyond_2_53_is_one_quarantined_row_and_the_o
     assert pq.read_table(found.accepted)["id"].to_pylist() == ids
     assert found.quarantined is not None
     assert pq.read_table(found.quarantined)["reasons"].to_pylist() == ["key column 'id' is null, row 7"]
+
+
+@pytest.mark.parametrize("rows_at_once", [2, 100])
+@pytest.mark.parametrize("name", ["__position__", "reasons", "__index_level_0__", "key_known", "input_coverage"])
+def test_a_column_may_have_the_name_of_one_of_ours(name: str, rows_at_once: int, tmp_path: Path) -> None:
+    unique = {"column_list": ["day", "id"]}
+    entries = [
+        {"type": "expect_compound_columns_to_be_unique", "kwargs": unique, "meta": {"level": "row"}},
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "x"}, "meta": {"level": "row"}},
+    ]
+    (tmp_path / "inputs.json").write_text(json.dumps({"name": "inputs", "expectations": entries}))
+    frame = pd.DataFrame({"day": ["2013-04-03"] * 6, "id": range(6), "x": [1.0, None, 3.0, 4.0, 5.0, 6.0]})
+    frame = frame.assign(**{name: [f"mine {n}" for n in range(6)]})
+    write_parquet(frame, tmp_path / "day.parquet")
+    found = screen_file(
+        Contracts(tmp_path, Screen(max_quarantined_share=0.5)),
+        "inputs",
+        tmp_path / "day.parquet",
+        key=("day", "id"),
+        parameters={},
+        folder=tmp_path,
+        rows_at_once=rows_at_once,
+    )
+    assert not found.said.refused, found.said.reason
+    assert found.accepted is not None and found.quarantined is not None
+    pd.testing.assert_frame_equal(pd.read_parquet(found.accepted), frame.drop(index=1).reset_index(drop=True))
+    bad = pq.read_table(found.quarantined).to_pylist()
+    assert [row[name] for row in bad] == ["mine 1"]
+    assert "x must not be null" in str(list(bad[0].values())[-1])

@@ -6,6 +6,8 @@ import dataclasses
 import io
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime
@@ -16,7 +18,9 @@ from zoneinfo import ZoneInfo
 import boto3
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from ml import settings
 from ml.adapters.sources import Source
@@ -483,7 +487,6 @@ FRAMES: dict[str, pd.DataFrame] = {
     "a filtered frame": pd.DataFrame({"x": [1, 2, 3]}).iloc[[0, 2]],
     "nothing but nulls": pd.DataFrame({"x": pd.array([None, None], "Int64"), "text": pd.array([None] * 2, "str")}),
     "categories": pd.DataFrame({"code": pd.Categorical(["a", "b", "a"])}),
-    "lists": pd.DataFrame({"x": [[1], [2, 3]]}),
 }
 
 
@@ -520,3 +523,97 @@ def test_a_disk_without_room_is_not_the_sources_fault(tmp_path: Path) -> None:
     INPUTS.to_parquet(tmp_path / f"inputs-{DAY}.parquet")
     with pytest.raises(OSError, match="No space left on device"):
         _source(tmp_path, "parquet").write("inputs", DAY, Path("/dev/full"), rows_at_once=1)
+
+
+NESTED = {
+    "lists": pa.array([[1], [2, 3]]),
+    "structs": pa.array([{"a": 1}, {"a": 2}]),
+    "maps": pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
+    "fixed lists": pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)),
+}
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 10])
+@pytest.mark.parametrize("name", NESTED)
+def test_a_column_of_lists_or_the_like_is_rejected_by_name(name: str, rows_at_once: int, tmp_path: Path) -> None:
+    table = pa.table({"day": ["2013-04-01"] * 2, "tags": NESTED[name]})
+    parquet.write_table(table, tmp_path / f"inputs-{DAY}.parquet")
+    source = _source(tmp_path, "parquet")
+    with pytest.raises(DataRejected, match="column 'tags' holds .* make columns of plain values of it"):
+        source.write("inputs", DAY, tmp_path / "copy.parquet", rows_at_once=rows_at_once)
+    with pytest.raises(DataRejected, match="column 'tags' holds"):
+        source.inputs(DAY)
+
+
+def _repeated(text: str, rows: int) -> bytes:
+    """Pack one text many times: its dictionary holds it once."""
+    buffer = io.BytesIO()
+    notes = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+    table = pa.table({"day": ["2013-04-01"] * rows, "note": notes})
+    plain = table.schema.set(1, pa.field("note", pa.string()))  # which is what a reader sees, without Arrow's own hint
+    with parquet.ParquetWriter(buffer, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table)
+    assert parquet.read_schema(pa.BufferReader(buffer.getvalue())).equals(plain)
+    return buffer.getvalue()
+
+
+BOMB_READER = """
+import resource, sys
+from pathlib import Path
+from ml.adapters.sources.files import DatedFiles
+from ml.adapters.sources.tables import read_table
+from ml.errors import DataRejected
+from datetime import date
+folder = Path(sys.argv[1])
+source = DatedFiles(f"{folder}/{{day}}.parquet", f"{folder}/{{day}}.parquet", max_megabytes=64)
+reads = [
+    lambda: source.inputs(date(2013, 4, 1)),
+    lambda: source.write("inputs", date(2013, 4, 1), folder / "copy.parquet", rows_at_once=1),
+    lambda: read_table((folder / "2013-04-01.parquet").read_bytes(), "parquet", origin="bomb", limit=64_000_000),
+]
+for read in reads:
+    try:
+        read()
+    except DataRejected as err:
+        print(err)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_text_that_a_dictionary_holds_once_does_not_fill_the_memory(tmp_path: Path) -> None:
+    bomb = _repeated("x" * 900_000, 6_000)
+    assert len(bomb) < 1_000_000
+    (tmp_path / "2013-04-01.parquet").write_bytes(bomb)
+    command = [sys.executable, "-W", "ignore", "-c", BOMB_READER, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=settings.PROJECT_ROOT)
+    *messages, megabytes = ran.stdout.splitlines()
+    assert len(messages) == 3
+    assert all("is larger than 64 MB unpacked; if that is right, raise source.max_megabytes" in m for m in messages)
+    assert int(megabytes) < 600
+
+
+def test_rows_that_a_footer_counts_are_not_read_if_they_are_too_many(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"day": pa.array([7] * 10_000_000)}), tmp_path / f"{DAY}.parquet")
+    assert (tmp_path / f"{DAY}.parquet").stat().st_size < 1_000_000
+    pattern = f"{tmp_path}/{{day}}.parquet"
+    with pytest.raises(DataRejected, match="is larger than 10 MB unpacked"):
+        DatedFiles(pattern, pattern, max_megabytes=10).inputs(DAY)
+
+
+def test_a_file_larger_than_memory_may_hold_is_landed_in_batches_however_few_its_rows(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"day": ["2013-04-01"] * 200_000, "note": [f"{n:0100}" for n in range(200_000)]})
+    frame.to_parquet(tmp_path / f"{DAY}.parquet", row_group_size=50_000)
+    pattern = f"{tmp_path}/{{day}}.parquet"
+    source = DatedFiles(pattern, pattern, max_megabytes=16)
+    source.write("inputs", DAY, tmp_path / "copy.parquet", rows_at_once=10**6)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "copy.parquet"), frame)
+    with pytest.raises(DataRejected, match="is larger than 16 MB unpacked"):
+        source.inputs(DAY)
+
+
+def test_a_csv_of_empty_fields_is_bounded_by_their_number(tmp_path: Path) -> None:
+    (tmp_path / f"inputs-{DAY}.csv").write_text("a,b,c\n" + ",,\n" * 100_000)
+    files = dataclasses.replace(_source(tmp_path), max_megabytes=1)
+    with pytest.raises(DataRejected, match="is larger than 1 MB unpacked"):
+        files.inputs(DAY)

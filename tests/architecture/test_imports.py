@@ -37,6 +37,7 @@ DOORS = {
         "ml/adapters/tallies.py",
         "ml/adapters/sources/csv_types.py",
         "ml/adapters/sources/tables.py",
+        "ml/adapters/sources/unpacked.py",
         "ml/adapters/workspace.py",
         "ml/steps/predict.py",
     ),

@@ -150,3 +150,9 @@ class TestRefusal:
     def test_the_same_breach_of_many_columns_is_said_once(self) -> None:
         failures = [broken(f"the share of {c} is 0%", column=c) for c in ("temp", "dewp")]
         assert refusal(failures, rows=9, bad_rows=0, max_bad_share=0) == "the share of temp, dewp is 0%"
+
+
+def test_copies_with_lists_and_structs_are_told_from_contradictions() -> None:
+    tags = [["a"], ["a"], {"b": 1}, {"b": 2}]
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "tags": pd.Series(tags, dtype=object)})
+    assert spare_exact_copies(frame, [0, 1, 2, 3], ["id"]) == ((2, 3), (1,))

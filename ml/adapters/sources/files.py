@@ -24,7 +24,15 @@ from ml.adapters.sources.completeness import (
     place,
     read_manifest,
 )
-from ml.adapters.sources.tables import DAY, check_pattern, copy_parquet, format_of, is_larger, read_table
+from ml.adapters.sources.tables import (
+    DAY,
+    check_pattern,
+    copy_parquet,
+    format_of,
+    is_larger,
+    read_table,
+)
+from ml.adapters.sources.unpacked import MEGABYTE, too_large
 from ml.adapters.workspace import write_parquet
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Asset
@@ -59,6 +67,9 @@ class DatedFiles:
         A relative path starts at the project's own folder, wherever the process runs.
     complete
         How a file shows that it is whole; None takes a file as soon as it is there.
+    max_megabytes
+        The most that is read into memory at once, as unpacked, in millions of bytes: a CSV file, a small Parquet file,
+        or a batch of a large one.
 
     Raises
     ------
@@ -70,6 +81,7 @@ class DatedFiles:
     labels_pattern: str
     complete: Complete | None = None
     types: Mapping[Asset, Mapping[str, str]] = field(default_factory=dict, compare=False)
+    max_megabytes: float = 4096.0
 
     def __post_init__(self) -> None:
         for key, pattern in (("source.inputs", self.inputs_pattern), ("source.labels", self.labels_pattern)):
@@ -83,7 +95,7 @@ class DatedFiles:
     @classmethod
     def from_settings(cls, section: settings.FilesSource) -> DatedFiles:
         """Take the patterns of ``source`` in ``params.yaml``."""
-        return cls(inputs_pattern=section.inputs, labels_pattern=section.labels, complete=section.complete)
+        return cls(section.inputs, section.labels, section.complete, max_megabytes=section.max_megabytes)
 
     def inputs(self, day: date) -> pd.DataFrame:
         """Read the day's file of inputs; see `ml.adapters.sources.tables` for what becomes of types."""
@@ -99,24 +111,31 @@ class DatedFiles:
 
     def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
         """Write a day's table to a Parquet file; a Parquet source of more than ``rows_at_once`` rows in batches."""
-        kind = format_of(self._pattern(asset), key=f"source.{asset}")
         with self._delivered(asset, day) as delivered:
-            path = delivered.path
-            large = kind == "parquet" and is_larger(path, rows_at_once)
-            if not (large and copy_parquet(path, target, origin=delivered.name)):
-                table = read_table(path.read_bytes(), kind, origin=delivered.name, types=self.types.get(asset))
-                write_parquet(table, target)
+            kind = format_of(self._pattern(asset), key=f"source.{asset}")
+            path, origin = delivered.path, delivered.name
+            large = kind == "parquet" and is_larger(path, rows_at_once, limit=self._limit, origin=origin)
+            if not (large and copy_parquet(path, target, origin=origin)):
+                write_parquet(self._table(asset, delivered), target)
             if delivered.manifest:
-                delivered.manifest.check_rows(count_rows(target), delivered.name)
+                delivered.manifest.check_rows(count_rows(target), origin)
 
     def _read(self, asset: Asset, day: date) -> pd.DataFrame:
         with self._delivered(asset, day) as delivered:
-            kind = format_of(self._pattern(asset), key=f"source.{asset}")
-            content, types = delivered.path.read_bytes(), self.types.get(asset)
-            table = read_table(content, kind, origin=delivered.name, types=types)
+            table = self._table(asset, delivered)
             if delivered.manifest:
                 delivered.manifest.check_rows(len(table), delivered.name)
         return table
+
+    def _table(self, asset: Asset, delivered: Delivered) -> pd.DataFrame:
+        if delivered.path.stat().st_size > self._limit:
+            raise too_large(delivered.name, self._limit)
+        kind, content = format_of(self._pattern(asset), key=f"source.{asset}"), delivered.path.read_bytes()
+        return read_table(content, kind, origin=delivered.name, types=self.types.get(asset), limit=self._limit)
+
+    @property
+    def _limit(self) -> int:
+        return int(self.max_megabytes * MEGABYTE)
 
     def _pattern(self, asset: Asset) -> str:
         return self.inputs_pattern if asset == "inputs" else self.labels_pattern

@@ -26,6 +26,7 @@ from urllib3.util.retry import Retry
 
 from ml.adapters.sources.completeness import Manifest, check_age, incomplete, place, read_manifest
 from ml.adapters.sources.tables import DAY, TableFormat, check_pattern, read_table
+from ml.adapters.sources.unpacked import MEGABYTE, too_large
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Asset
 from ml.settings import Complete
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MEGABYTE = 1_000_000
 CHUNK_BYTES = 64 * 1024
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 5
@@ -138,7 +138,8 @@ class DatedUrls:
         content = self._download(url, shown, key, day)
         if manifest:
             manifest.check_content(content, shown)
-        table = read_table(content, self.table_format, origin=shown, types=self.types.get(asset))
+        types = self.types.get(asset)
+        table = read_table(content, self.table_format, origin=shown, types=types, limit=self._limit)
         if manifest:
             manifest.check_rows(len(table), shown)
         return table
@@ -209,20 +210,18 @@ class DatedUrls:
             raise EvergreenError(f"{shown} cannot be asked for ({type(err).__name__}); correct {key}") from None
 
     def _body(self, response: requests.Response, shown: str) -> bytes:
-        limit = int(self.max_megabytes * MEGABYTE)
-        if _announced_bytes(response) > limit:
-            raise self._too_large(shown)
+        if _announced_bytes(response) > self._limit:
+            raise too_large(shown, self._limit)
         content = bytearray()
         for chunk in _unpacked(response):
             content += chunk
-            if len(content) > limit:
-                raise self._too_large(shown)
+            if len(content) > self._limit:
+                raise too_large(shown, self._limit)
         return bytes(content)
 
-    def _too_large(self, shown: str) -> DataRejected:
-        return DataRejected(
-            f"{shown} is larger than {self.max_megabytes:g} MB unpacked; if that is right, raise source.max_megabytes"
-        )
+    @property
+    def _limit(self) -> int:
+        return int(self.max_megabytes * MEGABYTE)
 
 
 def without_secrets(url: str, *, key: str) -> str:

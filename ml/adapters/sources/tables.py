@@ -30,6 +30,7 @@ from pyarrow import parquet
 from ml.adapters.rows import BATCH_ROWS, RowGroups, as_nullable, batches, count_rows, null_counts
 from ml.adapters.sources.csv_quotes import check_quotes
 from ml.adapters.sources.csv_types import BOOLEAN, NUMBER, WHOLE, all_match, as_type, exact
+from ml.adapters.sources.unpacked import check_csv, measure, too_large
 from ml.errors import DataRejected, SettingsError
 
 TableFormat = Literal["parquet", "csv"]
@@ -73,7 +74,12 @@ def format_of(name: str, *, key: str) -> TableFormat:
 
 
 def read_table(
-    content: bytes, table_format: TableFormat, *, origin: str, types: Mapping[str, str] | None = None
+    content: bytes,
+    table_format: TableFormat,
+    *,
+    origin: str,
+    types: Mapping[str, str] | None = None,
+    limit: int | None = None,
 ) -> pd.DataFrame:
     """Read a whole file's bytes.
 
@@ -86,6 +92,8 @@ def read_table(
     types
         What is known of the columns of a CSV file, see `ml.core.schema`; a column with a value that is not of its
         type is read as if nothing were known of it.
+    limit
+        The most bytes that the table may take once unpacked; None for any number.
 
     Returns
     -------
@@ -95,20 +103,31 @@ def read_table(
     Raises
     ------
     DataRejected
-        If the file is empty, is not of its format, or is damaged.
+        If the file is empty, is not of its format, is damaged, is too large, or has a column of lists or the like.
     """
     if not content.strip():
         raise DataRejected(f"{origin} is empty ({len(content)} bytes); {WRITE_AGAIN}")
-    table = _read_parquet(content, origin) if table_format == "parquet" else _read_csv(content, origin, types or {})
+    if table_format == "csv":
+        if limit is not None:
+            check_csv(content, limit=limit, origin=origin)
+        table = _read_csv(content, origin, types or {})
+    else:
+        table = _read_parquet(content, origin, limit)
     _check_names([str(name) for name in table.columns], origin)
     if "day" in table.columns:
         table["day"] = _as_iso_text(table["day"], origin)
     return table
 
 
-def _read_parquet(content: bytes, origin: str) -> pd.DataFrame:
+def _read_parquet(content: bytes, origin: str, limit: int | None) -> pd.DataFrame:
+    buffer = pa.py_buffer(content)
     with _reading(origin):
-        arrow = parquet.read_table(pa.BufferReader(content))
+        found = parquet.read_schema(pa.BufferReader(buffer))
+        _check_flat(found, origin)
+        _check_names(found.names, origin)
+        if limit is not None and measure(buffer).whole > limit:
+            raise too_large(origin, limit)
+        arrow = parquet.read_table(pa.BufferReader(buffer))
         arrow.validate(full=True)  # or text that is no UTF-8 fails much later, and without a name
         table: pd.DataFrame = arrow.to_pandas()
         for name in _inexact(arrow):
@@ -137,12 +156,33 @@ def _beyond_floats(path: Path, name: str) -> bool:
     return not all(_floats_hold(batch[name]) for batch in batches(path, BATCH_ROWS, columns=[name]))
 
 
-def is_larger(path: Path, rows: int) -> bool:
-    """Say whether a Parquet file has more rows; one that cannot be opened has not."""
+def is_larger(path: Path, rows: int, *, limit: int, origin: str) -> bool:
+    """Say whether a Parquet file has more rows, or takes more than ``limit`` bytes; one that cannot be opened has not.
+
+    Raises
+    ------
+    DataRejected
+        If a part of it that is read at once takes more bytes than that.
+    """
     try:
-        return count_rows(path) > rows
+        _check_flat(parquet.read_schema(path), origin)
+        unpacked = measure(path)
+        if unpacked.at_once > limit:
+            raise too_large(origin, limit)
+        return count_rows(path) > rows or unpacked.whole > limit
     except NO_WHOLE_PARQUET:
         return False
+
+
+def _check_flat(schema: pa.Schema, origin: str) -> None:
+    """Raise DataRejected if a column holds lists, structs or maps: no two of them can be compared or learned from."""
+    for field in schema:
+        kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+        if pa.types.is_nested(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            raise DataRejected(
+                f"{origin}: column {field.name!r} holds {kind} in each row; make columns of plain values of it, "
+                "or leave it out at its source, then run this again"
+            )
 
 
 def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
