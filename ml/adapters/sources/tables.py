@@ -40,7 +40,7 @@ EXACT_IN_FLOAT = 2**53
 """Whole numbers up to here survive the trip through float64, which nulls make of an int column."""
 HEADER_CHARACTERS = 1_000_000
 GZIP = b"\x1f\x8b"
-NO_WHOLE_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+NO_WHOLE_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 """What pyarrow raises for a file that is none, or is damaged."""
 
 WRITE_AGAIN = "write the day again at its source, then run this again"
@@ -125,7 +125,7 @@ def _read_parquet(content: bytes, origin: str, limit: int | None) -> pd.DataFram
         found = parquet.read_schema(pa.BufferReader(buffer))
         _check_flat(found, origin)
         _check_names(found.names, origin)
-        if limit is not None and measure(buffer).whole > limit:
+        if limit is not None and measure(buffer, stop_above=limit).whole > limit:
             raise too_large(origin, limit)
         arrow = parquet.read_table(pa.BufferReader(buffer))
         arrow.validate(full=True)  # or text that is no UTF-8 fails much later, and without a name
@@ -203,17 +203,27 @@ def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
         found = parquet.read_schema(path)
     except NO_WHOLE_PARQUET:
         return False
-    names = _columns_in_order(found)
-    if not all(_is_plain(found.field(name).type) for name in names):
+    with _reading(origin):
+        names = _columns_in_order(found)
+        plain = all(_is_plain(found.field(name).type) for name in names)
+    if not plain:
         return False
     _check_names(names, origin)
     with _reading(origin):
+        _check_chunks(path)
         with_nulls = {name for name, count in null_counts(path).items() if count and not _beyond_floats(path, name)}
     schema = pa.schema([(name, _landed_type(name, found.field(name).type, with_nulls)) for name in names])
     with RowGroups(target, schema) as landed:
         for table in _landed_batches(path, schema, origin):
             landed.write(table)
     return True
+
+
+def _check_chunks(path: Path) -> None:
+    """Read a row of each row group: what a damaged footer says of a chunk aborts the process if it is asked for."""
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        for group in range(file.metadata.num_row_groups):
+            next(file.iter_batches(batch_size=1, row_groups=[group]), None)
 
 
 def _landed_batches(path: Path, schema: pa.Schema, origin: str) -> Iterator[pa.Table]:

@@ -21,6 +21,8 @@ VALUE_BYTES = 8
 FIELD_BYTES = 4
 """Of a field of a CSV file, at the least: where its text begins."""
 MEGABYTE = 1_000_000
+MEASURED_ROWS = 1024
+"""So few texts are held at once while they are measured."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,23 @@ class Unpacked:
     at_once: int
 
 
-def measure(packed: Path | pa.Buffer) -> Unpacked:
-    """Return what a Parquet file takes once unpacked; raises what pyarrow raises for a file that is damaged."""
+def measure(packed: Path | pa.Buffer, *, stop_above: int | None = None) -> Unpacked:
+    """Return what a Parquet file takes once unpacked; raises what pyarrow raises for a file that is damaged.
+
+    Parameters
+    ----------
+    stop_above
+        Of a table that takes more bytes than this no more is measured; None measures all.
+    """
     with _open(packed) as file:
         texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
-        widths = _width_of_others(file, set(texts))
-        rows, sizes = file.metadata.num_rows, _data_sizes(file)
-    per_row = sum(widths.values()) + len(texts) * VALUE_BYTES
+        per_row = sum(_widths_of_others(file, set(texts))) + len(texts) * VALUE_BYTES
+        rows = file.metadata.num_rows
     whole, at_once = rows * per_row, min(rows, BATCH_ROWS) * per_row
     for name in texts:
-        if sizes.get(name, 0) is not None:
-            total = largest = sizes.get(name) or 0
-        else:
-            total, largest = _measure_text(packed, name)
+        if stop_above is not None and whole > stop_above:
+            break
+        total, largest = _measure_text(packed, name)
         whole, at_once = whole + total, at_once + largest
     return Unpacked(whole, at_once)
 
@@ -73,41 +79,32 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(texts or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _width_of_others(file: parquet.ParquetFile, texts: set[str]) -> dict[str, int]:
+def _widths_of_others(file: parquet.ParquetFile, texts: set[str]) -> list[int]:
     """Give the bytes that a value of each column takes, for all columns but texts."""
     columns = [file.schema.column(number) for number in range(len(file.schema.names))]
-    return {
-        column.path: max(column.length or 0, VALUE_BYTES)
-        for column in columns
-        if column.path.split(".")[0] not in texts
-    }
-
-
-def _data_sizes(file: parquet.ParquetFile) -> dict[str, int | None]:
-    """Give the unpacked bytes of each column whose pages hold every value; None for one with a dictionary."""
-    sizes: dict[str, int | None] = {}
-    for group in range(file.metadata.num_row_groups):
-        for number in range(file.metadata.num_columns):
-            chunk = file.metadata.row_group(group).column(number)
-            name = chunk.path_in_schema
-            before = sizes.get(name, 0)
-            has_dictionary = chunk.has_dictionary_page or any("DICTIONARY" in each for each in chunk.encodings)
-            sizes[name] = None if has_dictionary or before is None else before + chunk.total_uncompressed_size
-    return sizes
+    return [max(column.length or 0, VALUE_BYTES) for column in columns if column.path.split(".")[0] not in texts]
 
 
 def _measure_text(packed: Path | pa.Buffer, name: str) -> tuple[int, int]:
-    """Add up the bytes of a column of texts, whole and of its largest batch, from its dictionary."""
-    whole = largest = 0
+    """Add up the bytes of a column of texts, whole and of its largest batch, from its dictionaries.
+
+    Only the values are read, never what the footer says of a chunk: of a damaged footer pyarrow 25 aborts the process.
+    """
+    whole = largest = part = rows = 0
     with _open(packed, [name]) as file:
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[name]):
-            column = batch.column(0)
-            if not pa.types.is_dictionary(column.type):
-                size = column.nbytes
-            elif len(column.dictionary) == 0:
-                size = 0
-            else:
-                lengths = pc.binary_length(column.dictionary).cast(pa.int64()).fill_null(0)
-                size = pc.sum(lengths.take(column.indices)).as_py() or 0
-            whole, largest = whole + size, max(largest, size)
+        for batch in file.iter_batches(batch_size=MEASURED_ROWS, columns=[name]):
+            size = _size(batch.column(0))
+            whole, part, rows = whole + size, part + size, rows + batch.num_rows
+            largest = max(largest, part)
+            if rows >= BATCH_ROWS:
+                part = rows = 0
     return whole, largest
+
+
+def _size(column: pa.Array) -> int:
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    if len(column.dictionary) == 0:
+        return 0
+    lengths = pc.binary_length(column.dictionary).cast(pa.int64()).fill_null(0)
+    return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
