@@ -617,3 +617,17 @@ def test_a_csv_of_empty_fields_is_bounded_by_their_number(tmp_path: Path) -> Non
     files = dataclasses.replace(_source(tmp_path), max_megabytes=1)
     with pytest.raises(DataRejected, match="is larger than 1 MB unpacked"):
         files.inputs(DAY)
+
+
+def test_no_flipped_bit_of_a_footer_ends_the_process_or_escapes_as_another_kind_of_error(tmp_path: Path) -> None:
+    whole = _parquet(INPUTS, index=False)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    source = _source(tmp_path, "parquet")
+    for bit in range(footer * 8, len(whole) * 8, 23):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << (bit % 8)
+        (tmp_path / f"inputs-{DAY}.parquet").write_bytes(content)
+        with suppress(DataRejected):
+            source.inputs(DAY)
+        with suppress(DataRejected):
+            source.write("inputs", DAY, tmp_path / "copy.parquet", rows_at_once=1)
