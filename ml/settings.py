@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from ml import conditions, yaml_file
+from ml import conditions, names, yaml_file
 from ml.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -61,12 +61,21 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Label = bool | int | float | str
+
+
 class Task(Section):
-    """What is predicted, for which rows."""
+    """What is predicted, for which rows.
+
+    ``positive`` is the label that counts as 1 where labels are not 0 and 1 (``"yes"``, ``2``, ``true``); ``negative``
+    the other one, None for whatever single other label there is.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     kind: Literal["classification", "regression"]
     target: Name
+    positive: Label | None = None
+    negative: Label | None = None
     key: tuple[Name, ...] = Field(min_length=1)
     label_delay_days: int = Field(ge=0, le=366)
     timezone: str = "UTC"
@@ -87,6 +96,25 @@ class Task(Section):
             raise ValueError("key must name 'day', the partition that a row belongs to")
         if self.target in self.key:
             raise ValueError(f"the target {self.target!r} cannot be part of the key")
+        return self
+
+    @model_validator(mode="after")
+    def _two_classes(self) -> Task:
+        if self.positive is not None and self.kind == "regression":
+            raise ValueError("positive names a class, and a regression has none; remove it")
+        if self.negative is not None and (self.positive is None or self.negative == self.positive):
+            raise ValueError("negative is the other label beside positive: give both, and not the same")
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_its_own(self) -> Task:
+        for what, mine, ours in (("key", self.key, names.BESIDE_KEY), ("target", (self.target,), names.BESIDE_TARGET)):
+            found = sorted({*mine} & ours) + names.taken(mine, ())
+            if found:
+                raise ValueError(
+                    f"{what} names {', '.join(found)}: Evergreen's own columns are called so; rename the column in "
+                    "the source"
+                )
         return self
 
 
@@ -243,6 +271,15 @@ class Features(Section):
             raise ValueError(f"history features declared twice: {', '.join(again)}; keep one of each")
         if not columns and not self.history:
             raise ValueError("no feature is declared: a model needs at least one")
+        added = [names.history_name(by, days) for by, days in past]
+        alike = sorted({name for name in added if added.count(name) > 1})
+        if alike:
+            raise ValueError(f"two history features would be called {', '.join(alike)}; rename a column that one is by")
+        found = names.taken([*columns, *(column for by, _ in past for column in by)], added)
+        if found:
+            raise ValueError(
+                f"named like a column of Evergreen's own: {', '.join(found)}; rename the column in the source"
+            )
         return self
 
 
@@ -462,6 +499,12 @@ class Drift(Section):
         twice = sorted({c for c in columns if columns.count(c) > 1})
         if twice:
             raise ValueError(f"named twice under structural and environment: {', '.join(twice)}; give each one role")
+        found = sorted({*columns} & names.MONITORED) + names.taken(columns, ())
+        if found:
+            raise ValueError(
+                f"named like what monitoring watches by itself: {', '.join(found)}; rename the column in the source, "
+                "or leave it out"
+            )
         return self
 
 

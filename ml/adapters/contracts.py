@@ -21,8 +21,8 @@ from ml.adapters.contract_judge import Outcome, judge, match_keys, renumbered, r
 from ml.adapters.contract_report import render
 from ml.adapters.contract_suite import DERIVED, Entry, parameter_names, read_suite
 from ml.adapters.rows import count_rows, null_counts
-from ml.core.contracts import DayProfile, Failure, baselines, refusal, split
-from ml.core.row_checks import UsedColumns, check_rows, whole_keys, without_what_is_known
+from ml.core.contracts import DayProfile, Failure, baselines, reasons_of, refusal, split
+from ml.core.row_checks import UsedColumns, check_rows, check_table, whole_keys, without_what_is_known
 from ml.errors import DataRejected
 from ml.settings import Screen
 
@@ -156,10 +156,16 @@ class Contracts:
     def unusable(
         self, asset: str, frame: pd.DataFrame, failures: Sequence[Failure], numbers: np.ndarray
     ) -> list[Failure]:
-        """Return which rows of inputs or labels no model could use, beside what their suite says; see `check_rows`."""
+        """Return which rows of inputs or labels no model could use, beside what their suite says; see `check_rows`.
+
+        What makes the whole table unusable (see `check_table`) is asked of the rows that nothing else is wrong with.
+        """
         if asset not in CHECKED:
             return []
-        return without_what_is_known(check_rows(frame, self.used, numbers), failures)
+        checked = check_rows(frame, self.used, numbers)
+        sound = ~np.isin(numbers, list(reasons_of([*failures, *checked])))
+        of_table = check_table(asset, frame.loc[sound], self.used, numbers[sound])
+        return [*without_what_is_known(checked, failures), *of_table]
 
 
 def profile(source: Path, *, day: date | None = None) -> DayProfile:

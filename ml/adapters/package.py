@@ -22,7 +22,6 @@ from ml.errors import EvergreenError
 from ml.records import PackageCheck
 from ml.settings import PROJECT_ROOT
 
-PREDICTION = "prediction"
 TIMEOUT_SECONDS = 300
 REPEATS = 5
 
@@ -36,7 +35,7 @@ def check(model: Path, sample: Path, kind: str, *, trusted: Sequence[str] = ()) 
         The folder of an MLflow model, as downloaded from the registry.
     sample
         Parquet of shape (n_rows, n_features + 1): the features as the pipeline sees them, and what the
-        pipeline predicted when it was fitted, as ``prediction``.
+        pipeline predicted when it was fitted, as `ml.core.estimators.as_sample` puts them.
     trusted
         ``fit.trusted_types`` of this installation.
 
@@ -78,10 +77,9 @@ def _try(model: Path, sample: Path, kind: str, trusted: Sequence[str]) -> dict[s
     from mlflow.models import Model
 
     from ml.adapters import models
-    from ml.core.estimators import predict
+    from ml.core.estimators import of_sample, predict
 
-    kept = pd.read_parquet(sample)
-    features = kept.drop(columns=PREDICTION)
+    features, kept = of_sample(pd.read_parquet(sample))
     pipeline = models.load(model / "model.skops", trusted=trusted)
     signature = Model.load(str(model)).signature
     if signature is None or signature.inputs is None:
@@ -89,7 +87,7 @@ def _try(model: Path, sample: Path, kind: str, trusted: Sequence[str]) -> dict[s
     found = predict(pipeline, features, kind)
     seconds = _processor_seconds(lambda: predict(pipeline, features, kind))
     return {
-        "identical": bool(np.array_equal(found, kept[PREDICTION].to_numpy())),
+        "identical": bool(np.array_equal(found, kept)),
         "refuses_bad_input": _accepts(features, signature) and not any(_accepts(b, signature) for b in _bad(features)),
         "rows": len(kept),
         "ms_per_1000_rows": round(seconds / len(kept) * 1e6, 3),

@@ -21,6 +21,7 @@ from ml.core.contracts import comparable
 from ml.core.features import join_labels
 from ml.core.findings import DayColumn, count
 from ml.core.shards import Rows
+from ml.settings import Task
 
 BATCH_ROWS = 65_536
 JOINED_ROWS = 1_000_000
@@ -294,9 +295,7 @@ def same_values(path: Path, other: Path, columns: Sequence[str], *, part: Rows) 
     return all(one.select(columns).cast(schema).equals(two.select(columns).cast(schema)) for one, two in pairs)
 
 
-def labelled(
-    inputs: Path, labels: Path, *, key: Sequence[str], target: str, columns: Sequence[str]
-) -> Iterator[pd.DataFrame]:
+def labelled(inputs: Path, labels: Path, *, task: Task, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Join a day's labels with some columns of its inputs; of a large day, one part of the keys after the other.
 
     Memory holds `JOINED_ROWS` labels and as many inputs, whatever the size of the day.
@@ -306,10 +305,12 @@ def labelled(
     DataFrame of shape (n_some, n_key + n_columns + 1)
         As `ml.core.features.join_labels` gives them.
     """
+    key, target, positive = task.key, task.target, task.positive
     sides = ((inputs, list(dict.fromkeys([*key, *columns]))), (labels, [*key, target]))
     parts = max(1, -(-max(count_rows(path) for path, _ in sides) // JOINED_ROWS))
     if parts == 1:
-        yield join_labels(*(pd.read_parquet(path, columns=wanted) for path, wanted in sides), key=key, target=target)
+        both = (pd.read_parquet(path, columns=wanted) for path, wanted in sides)
+        yield join_labels(*both, key=key, target=target, positive=positive)
         return
     with tempfile.TemporaryDirectory() as folder:
         shared = [
@@ -318,7 +319,7 @@ def labelled(
         ]
         for pair in zip(*shared, strict=True):
             both = (pd.read_parquet(path, columns=wanted) for path, (_, wanted) in zip(pair, sides, strict=True))
-            yield join_labels(*both, key=key, target=target)
+            yield join_labels(*both, key=key, target=target, positive=positive)
 
 
 def share_out(

@@ -156,10 +156,10 @@ def _seen(table: pa.Table, content: Content | None) -> pa.Table:
 
 def summed(inputs: Path, labels: Path, own: Settings, wanted: Sequence[Grouping]) -> pa.Table:
     """Sum up one labelled day by each grouping, in bounded memory: one table, with the grouping's number."""
-    key, target = own.task.key, own.task.target
+    target = own.task.target
     columns = list(dict.fromkeys(name for by in wanted for name in by))
     parts: list[list[pd.DataFrame]] = [[] for _ in wanted]
-    for part in rows.labelled(inputs, labels, key=key, target=target, columns=columns):
+    for part in rows.labelled(inputs, labels, task=own.task, columns=columns):
         for found, by in zip(parts, wanted, strict=True):
             found.append(tally(part, by, target=target))
     tables = []
@@ -186,5 +186,6 @@ def _of(table: pa.Table | None, by: Grouping, wanted: Sequence[Grouping]) -> pd.
 
 def _name(day: date, files: tuple[DayFile, DayFile], own: Settings, wanted: Sequence[Grouping]) -> str:
     facts = [LAYOUT, *(file.md5 for file in files), own.task.key, own.task.target, wanted]
+    facts += [own.task.positive] if own.task.positive is not None else []
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return f"day={day}/{digest[:32]}.parquet"

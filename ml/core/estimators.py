@@ -151,6 +151,24 @@ def _imputer() -> SimpleImputer:
     return SimpleImputer(strategy="median", keep_empty_features=True)
 
 
+PREDICTED = "__prediction__"
+"""The column of a kept sample that no feature can be called."""
+
+
+def as_sample(matrix: pd.DataFrame, predicted: np.ndarray) -> pd.DataFrame:
+    """Put beside rows what was predicted for them; `of_sample` takes both apart again."""
+    return matrix.assign(**{PREDICTED: predicted})
+
+
+def of_sample(sample: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the rows of a kept sample, as the pipeline sees them, and what it predicted for them.
+
+    Of older versions the prediction is in the column ``prediction``.
+    """
+    name = PREDICTED if PREDICTED in sample else "prediction"
+    return sample.drop(columns=name), sample[name].to_numpy()
+
+
 def predict(pipeline: Pipeline, matrix: pd.DataFrame, kind: str) -> np.ndarray:
     """Predict the probability of 1, or the value.
 

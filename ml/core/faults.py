@@ -152,6 +152,8 @@ def on_labels(
             labels[list(key)], inputs[list(dict.fromkeys([*key, column]))], key, how="left", validate="one_to_one"
         )
         inside = inside & (seen[column] >= least).to_numpy(dtype=bool)
+    if not (pd.api.types.is_numeric_dtype(labels[target]) or pd.api.types.is_bool_dtype(labels[target])):
+        raise SettingsError(f"fault {fault.text!r} changes outcomes, and {target} holds text: it needs numbers")
     values = labels[target].to_numpy(dtype=float, copy=True)
     known = inside & ~np.isnan(values)
     if not known.any():

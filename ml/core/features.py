@@ -17,8 +17,10 @@ from ml.core.contracts import counted
 from ml.core.keys import merge_exactly
 from ml.core.row_checks import TAKE_OUT, too_large
 from ml.core.schema import CHANGE_TYPE, kind_of_values
+from ml.core.targets import coded
 from ml.errors import DataRejected
-from ml.settings import Features, HistoryFeature
+from ml.names import history_name
+from ml.settings import Features, HistoryFeature, Label
 
 
 def history_names(features: Sequence[HistoryFeature]) -> list[str]:
@@ -84,7 +86,9 @@ def lookback_days(features: Sequence[HistoryFeature], *, label_delay_days: int) 
     return 0 if longest is None else longest + label_delay_days - (1 if label_delay_days else 0)
 
 
-def join_labels(inputs: pd.DataFrame, labels: pd.DataFrame, *, key: Sequence[str], target: str) -> pd.DataFrame:
+def join_labels(
+    inputs: pd.DataFrame, labels: pd.DataFrame, *, key: Sequence[str], target: str, positive: Label | None = None
+) -> pd.DataFrame:
     """Keep the rows whose outcome is known, with the outcome beside what was known before.
 
     Parameters
@@ -93,13 +97,23 @@ def join_labels(inputs: pd.DataFrame, labels: pd.DataFrame, *, key: Sequence[str
         Not modified.
     labels : DataFrame of shape (n_labels, n_key + 1)
         A null target is an outcome that never came (a cancelled flight): its row is left out.
+    positive
+        ``task.positive``: the label that is 1, the others are 0. None means labels are numbers as they are.
 
     Returns
     -------
     DataFrame of shape (n_labelled, n_columns + 1)
         In the order of ``inputs``.
+
+    Raises
+    ------
+    DataRejected
+        If ``inputs`` have a column of the target's name.
     """
+    if target in inputs.columns:
+        raise DataRejected(f"inputs have a column {target!r}, which is the target; rename it in the source")
     known = labels.loc[labels[target].notna(), [*key, target]]
+    known = known.assign(**{target: coded(known[target], positive)})
     return merge_exactly(inputs, known, key, how="inner", validate="one_to_one")
 
 
@@ -347,7 +361,7 @@ def _ordinals(days: pd.Series) -> np.ndarray:
 
 
 def _name(feature: HistoryFeature, days: int) -> str:
-    return f"history_{'_'.join(feature.by) or 'all'}_{days}d"
+    return history_name(feature.by, days)
 
 
 def days_between(first: date, last: date) -> list[date]:

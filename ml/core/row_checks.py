@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ml.core.contracts import FINITE, KEYED, Failure, counted
+from ml.core.targets import odd_labels
 from ml.errors import DataRejected
-from ml.settings import Settings
+from ml.names import history_name, taken
+from ml.settings import Label, Settings, Task
 
+NAMED, LABELLED = "expect_columns_to_be_named_otherwise", "expect_labels_to_be_of_the_task"
 NOT_NULL = "expect_column_values_to_not_be_null"
 LARGEST = float(np.finfo(np.float32).max)
 """scikit-learn's trees hold numbers as float32, and the squares of larger ones leave float64."""
@@ -28,17 +31,24 @@ TAKE_OUT = "python -m ml.steps.withdraw DAY"
 
 @dataclass(frozen=True)
 class UsedColumns:
-    """The key, and the columns that must be finite; None means every column of numbers."""
+    """The key, and the columns that must be finite; None means every column of numbers.
+
+    ``task`` says what labels may be, ``history`` how the columns of history features are called.
+    """
 
     key: tuple[str, ...] = ()
     finite: frozenset[str] | None = None
+    task: Task | None = None
+    history: tuple[str, ...] = ()
 
 
 def used_columns(settings: Settings) -> UsedColumns:
     """Name what a model reads: its key, its target, its features, and what its lagged target means are grouped by."""
     features, task = settings.features, settings.task
     names = {*features.categorical, *features.numeric, *features.spline, *task.key, task.target}
-    return UsedColumns(task.key, frozenset(names | {column for each in features.history for column in each.by}))
+    names |= {column for each in features.history for column in each.by}
+    history = tuple(history_name(each.by, days) for each in features.history for days in each.days)
+    return UsedColumns(task.key, frozenset(names), task, history)
 
 
 def too_large(values: pd.Series) -> np.ndarray:
@@ -72,6 +82,53 @@ def check_rows(frame: pd.DataFrame, used: UsedColumns, numbers: np.ndarray) -> l
             said = f"column '{column}' is beyond {LARGEST:.1e}, the most that estimators can hold"
             failures.append(_failure(FINITE, column, said, numbers[bad & ~infinite]))
     return [failure for failure in failures if failure.positions]
+
+
+def check_table(asset: str, frame: pd.DataFrame, used: UsedColumns, numbers: np.ndarray) -> list[Failure]:
+    """Return why a whole table cannot be used: inputs with columns named like ours, labels of no class of the task.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Without rows that are quarantined anyhow. Not modified.
+    numbers : array of shape (n_rows,)
+        The number of each row in its table.
+    """
+    failures = []
+    if asset == "inputs":
+        found = set(taken(map(str, frame.columns), used.history))
+        found |= {used.task.target} & set(frame.columns) if used.task is not None else set()
+        failures += [
+            Failure(NAMED, column, "table", f"a column is called '{column}', as one of Evergreen's own: rename it")
+            for column in sorted(found)
+        ]
+    elif used.task is not None and used.task.target in frame:
+        odd, said = odd_labels(frame[used.task.target], used.task)
+        if odd.any():
+            shown = tuple(f"row {row}" for row in numbers[odd][:EXAMPLES].tolist())
+            message = f"column '{used.task.target}' holds what is no label of this task: {said}"
+            failures.append(Failure(LABELLED, used.task.target, "table", message, int(odd.sum()), shown))
+    return failures
+
+
+def refuse_third_label(others: Mapping[str, Label | None]) -> None:
+    """Raise if the days of a window do not agree on the label of the other class.
+
+    Parameters
+    ----------
+    others
+        The label that is not ``task.positive``, by what was looked at, such as "labels of 2013-04-01".
+    """
+    known: dict[Label, str] = {}
+    for what, label in others.items():
+        if label is not None:
+            known.setdefault(label, what)
+    if len(known) > 1:
+        listed = ", ".join(f"{label!r} in {what}" for label, what in list(known.items())[:MOST_NAMED])
+        raise DataRejected(
+            f"beside task.positive the data registry holds more than one label: {listed}; a classification has two. "
+            f"Next: correct the source and ingest the day again, or take it out with '{TAKE_OUT}'"
+        )
 
 
 def without_what_is_known(checked: Sequence[Failure], others: Collection[Failure]) -> list[Failure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from ml.adapters.workspace import Workspace
 from ml.core import leakage, metrics
 from ml.core.arrivals import as_seen
 from ml.core.estimators import predict
-from ml.core.features import add_history, feature_columns, join_labels, lookback_days, matrix
+from ml.core.features import add_history, feature_columns, history_names, join_labels, lookback_days, matrix
 from ml.core.lineage import same_recipe
 from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Candidate, Evaluation, Parts, Window
@@ -56,7 +56,7 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
     is_refresh = False
     if champion is not None and made is not None:
         own, last_day = made
-        scored = _with_champion(scored, champion, own, window, holdout, services)
+        scored = _with_champion(scored, champion, own, window, holdout, settings, services)
         is_refresh = window.last_day > last_day and same_recipe(own, tuned_settings(place, settings))
     measured = {
         name: metrics.measure(scored["target"], scored[name], settings.task.kind)
@@ -129,26 +129,48 @@ def _made_of(version: int, services: Services) -> tuple[Settings, date] | None:
 
 
 def _with_champion(
-    scored: pd.DataFrame, version: int, own: Settings, window: Window, holdout: pd.DataFrame, services: Services
+    scored: pd.DataFrame,
+    version: int,
+    own: Settings,
+    window: Window,
+    holdout: pd.DataFrame,
+    settings: Settings,
+    services: Services,
 ) -> pd.DataFrame:
     """Add the champion's scores; where it cannot give any, evidence is missing and the gate will hold.
 
     Data that the registry should have and has not are no such case: they fail.
     """
     try:
-        return scored.join(_champion_scores(version, own, window, holdout, services))
+        _refuse_other_question(own, settings)
+        added = history_names(settings.features.history)
+        return scored.join(_champion_scores(version, own, window, holdout, added, services))
     except (DataRejected, SettingsError) as err:
         logger.warning("evaluate: champion v%d cannot score this holdout: %s", version, err)
         return scored
 
 
+def _refuse_other_question(own: Settings, settings: Settings) -> None:
+    mine, theirs = (
+        (task.kind, task.target, 1 if task.positive is None else task.positive) for task in (settings.task, own.task)
+    )
+    if mine != theirs:
+        raise SettingsError(f"it predicts another target or class: {' '.join(map(str, theirs))}")
+
+
 def _champion_scores(
-    version: int, own: Settings, window: Window, holdout: pd.DataFrame, services: Services
+    version: int, own: Settings, window: Window, holdout: pd.DataFrame, added: Sequence[str], services: Services
 ) -> pd.DataFrame:
-    """Score the same rows as the champion would, with its own features and its own history."""
+    """Score the same rows as the champion would, with its own features and its own history.
+
+    Parameters
+    ----------
+    added
+        The history features of the challenger, which ``holdout`` carries.
+    """
     train_last_day = services.tracking.version_tags(version)["train_last_day"]
     first, last = (date.fromisoformat(str(edge)) for edge in (holdout["day"].min(), holdout["day"].max()))
-    plain = holdout.drop(columns=[column for column in holdout if str(column).startswith("history_")])
+    plain = holdout.drop(columns=[name for name in added if name in holdout])
     rows = add_history(
         plain,
         labelled_before(first, last, own, services, rev=window.data_version),
@@ -190,7 +212,13 @@ def labelled_before(first: date, last: date, own: Settings, services: Services, 
         services.registry.open(asset, rev=rev, first_day=oldest, last_day=newest) for asset in ("inputs", "labels")
     )
     parts = [
-        join_labels(pd.read_parquet(inputs[day], columns=columns), pd.read_parquet(labels[day]), key=key, target=target)
+        join_labels(
+            pd.read_parquet(inputs[day], columns=columns),
+            pd.read_parquet(labels[day]),
+            key=key,
+            target=target,
+            positive=own.task.positive,
+        )
         for day in sorted(set(inputs) & set(labels))
     ]
     if not parts:
@@ -199,7 +227,13 @@ def labelled_before(first: date, last: date, own: Settings, services: Services, 
     files = [held[day] for day in sorted(set(inputs) & set(labels))]
     contents = seen_by(first, last, files, own, services.registry, rev=rev or services.registry.head())
     earlier = {
-        md5: join_labels(pd.read_parquet(inputs[day], columns=columns), pd.read_parquet(path), key=key, target=target)
+        md5: join_labels(
+            pd.read_parquet(inputs[day], columns=columns),
+            pd.read_parquet(path),
+            key=key,
+            target=target,
+            positive=own.task.positive,
+        )
         for md5, (day, path) in open_earlier(contents, files, services.registry).items()
     }
     return as_seen(pd.concat(parts, ignore_index=True), earlier, contents)

@@ -81,7 +81,7 @@ def _sample(pipeline: Pipeline, train: pd.DataFrame, settings: Settings) -> pd.D
     """Keep rows from all over the window with what the pipeline predicts for them, straight from its fit."""
     chosen = train.iloc[np.unique(np.linspace(0, len(train) - 1, KEPT_ROWS).astype(int))]
     features = matrix(chosen, settings.features).reset_index(drop=True)
-    return features.assign(prediction=estimators.predict(pipeline, features, settings.task.kind))
+    return estimators.as_sample(features, estimators.predict(pipeline, features, settings.task.kind))
 
 
 def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:

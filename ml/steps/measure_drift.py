@@ -17,6 +17,7 @@ from ml.adapters import rows
 from ml.core import drift, findings, history
 from ml.core.changes import change_in_words
 from ml.core.findings import ColumnProfile
+from ml.core.targets import coded
 from ml.errors import MissingArtifact
 from ml.records import Champion, DriftReport, Finding, Limit
 from ml.settings import Settings
@@ -246,7 +247,7 @@ def _labels(watch: _Watch) -> pd.Series:
         )
     except MissingArtifact:  # none has arrived: the live performance says so
         files = {}
-    return watch.sampled(files, [task.target])[task.target].astype("float64")
+    return coded(watch.sampled(files, [task.target])[task.target], task.positive).astype("float64")
 
 
 def _leans(watch: _Watch) -> dict[str, tuple[float | None, bool | None]]:

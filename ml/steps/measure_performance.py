@@ -99,7 +99,8 @@ def _labelled(
             if predictions is not None and rows is not None and day in labels:
                 predicted = thinned(predictions, list(dict.fromkeys([*key, "day", "prediction"])), key=key, share=share)
                 outcome = thinned(labels[day], [*key, target], key=key, share=share)
-                joined = join_labels(predicted, outcome, key=key, target=target)
+                positive = settings.task.positive
+                joined = join_labels(predicted, outcome, key=key, target=target, positive=positive)
                 joined = joined.assign(version=versions[day], target=joined[target].astype(float))
                 count = len(joined) if share >= 1 else round(rows * len(joined) / max(len(predicted), 1))
                 parts += [joined[COLUMNS]] if day >= first else []

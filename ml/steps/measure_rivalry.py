@@ -57,7 +57,7 @@ def _measure(champion: Champion, settings: Settings, services: Services) -> Riva
             missing.append(each)
             continue
         outcome = thinned(labels[each], [*key, target], key=key, share=share)
-        joined = join_labels(rows, outcome, key=key, target=target)
+        joined = join_labels(rows, outcome, key=key, target=target, positive=settings.task.positive)
         parts.append(joined.rename(columns={target: "target"})[COLUMNS])
     together = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     return rivalry.compare(

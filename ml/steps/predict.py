@@ -224,7 +224,7 @@ def adaptation_of(champion: Champion, settings: Settings, services: Services) ->
                     if not batch.num_rows:
                         continue
                     told = batch.select(task.key).to_pandas().assign(raw=scorer.raw(batch))
-                    joined = join_labels(told, outcome, key=task.key, target=task.target)
+                    joined = join_labels(told, outcome, key=task.key, target=task.target, positive=task.positive)
                     scores.append(joined["raw"].to_numpy())
                     outcomes.append(joined[task.target].to_numpy(dtype=float))
     share = score.adapt_share * len(days) / score.adapt_days

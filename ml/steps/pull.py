@@ -22,10 +22,11 @@ from ml.core import history, windows
 from ml.core.arrivals import facts_of
 from ml.core.contracts import Failure
 from ml.core.features import join_labels, lookback_days
-from ml.core.row_checks import check_rows, refuse_unusable, used_columns
+from ml.core.row_checks import check_rows, check_table, refuse_third_label, refuse_unusable, used_columns
+from ml.core.targets import other_label
 from ml.errors import SettingsError
 from ml.records import Content, DayFile, RetrainRequest, Window
-from ml.settings import Settings
+from ml.settings import Label, Settings
 from ml.steps.command import DVC_WORKSPACE, execute, parser
 from ml.steps.stage import CONTENT, EARLIER, fingerprint_of
 from ml.urls import redact_all
@@ -134,13 +135,19 @@ def _rows(
     )
     parts, columns, used = [], set(), used_columns(settings)
     unusable: dict[str, list[Failure]] = {}
+    others: dict[str, Label | None] = {}
     for day in days:
         rows, outcomes = pd.read_parquet(inputs[day]), pd.read_parquet(labels[day], columns=[*key, target])
         columns |= set(types_of(labels[day]).names)
         for asset, frame in (("inputs", rows), ("labels", outcomes)):
-            unusable[f"{asset} of {day}"] = check_rows(frame, used, np.arange(len(frame)))
-        parts.append(join_labels(rows, outcomes, key=key, target=target))
+            numbers = np.arange(len(frame))
+            found = [*check_rows(frame, used, numbers), *check_table(asset, frame, used, numbers)]
+            unusable[f"{asset} of {day}"] = found
+        others[f"labels of {day}"] = other_label(outcomes[target], settings.task)
+        if not any(unusable.values()):
+            parts.append(join_labels(rows, outcomes, key=key, target=target, positive=settings.task.positive))
     refuse_unusable(unusable)
+    refuse_third_label(others)
     return pd.concat(parts, ignore_index=True), tuple(sorted(columns))
 
 
@@ -167,7 +174,8 @@ def _write_earlier(
     for md5, (day, path) in open_earlier(contents, list(labels.values()), services.registry).items():
         inputs = services.registry.open("inputs", rev=version, first_day=day, last_day=day)[day]
         outcomes = pd.read_parquet(path, columns=[*key, target])
-        rows = join_labels(pd.read_parquet(inputs, columns=columns), outcomes, key=key, target=target)
+        before = pd.read_parquet(inputs, columns=columns)
+        rows = join_labels(before, outcomes, key=key, target=target, positive=settings.task.positive)
         parts.append(rows.assign(**{CONTENT: md5}))
     if parts:
         place.write_table(EARLIER, pd.concat(parts, ignore_index=True))

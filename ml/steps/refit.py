@@ -14,7 +14,7 @@ import pandas as pd
 from ml.adapters import models
 from ml.adapters.workspace import Workspace
 from ml.core import gate
-from ml.core.estimators import predict
+from ml.core.estimators import of_sample, predict
 from ml.core.lineage import fingerprint_of_refit
 from ml.records import Challenger, Evaluation, Judgement, PackageCheck, Ruling, Verdict, Window
 from ml.settings import Gate, PackageRule, Settings
@@ -113,8 +113,8 @@ def _difference(judged: Workspace, refit: Workspace, settings: Settings) -> floa
     kept = judged.read_table("model/sample.parquet")
     with refit.local("model/pipeline.skops") as path:
         pipeline = models.load(path, trusted=settings.fit.trusted_types)
-    before = kept["prediction"].to_numpy()
-    after = predict(pipeline, kept.drop(columns="prediction"), settings.task.kind)
+    rows, before = of_sample(kept)
+    after = predict(pipeline, rows, settings.task.kind)
     difference = float(np.abs(after - before).mean())
     if settings.task.kind == "classification":
         return difference

@@ -11,7 +11,8 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pandas as pd
 from ml import settings as settings_module
 from ml.adapters import checkout, code, models
 from ml.core import lineage as lineages
-from ml.core.estimators import predict
+from ml.core.estimators import of_sample, predict
 from ml.errors import EvergreenError, MissingArtifact, Unavailable, UntrustedModel
 from ml.records import Compared, Reproduction
 from ml.settings import PROJECT_ROOT, Environment
@@ -158,10 +159,10 @@ def compare(version: int, recorded: Mapping[str, Any], project: Path, services: 
     if not refit:  # it has seen its holdout, and was not measured there
         scored = pd.read_parquet(judged / "evaluation/holdout.parquet")
         for name, what in (("target", "targets of the holdout"), ("challenger", "predictions on the holdout")):
-            kept = _kept(version, "holdout", name, services)
+            kept = _kept(version, "holdout", partial(_column, name), services)
             found.append(lineages.compare_values(what, kept, scored[name].to_numpy()))
-    sample = pd.read_parquet(rebuilt / "model/sample.parquet")["prediction"].to_numpy()
-    kept = _kept(version, "sample", "prediction", services)
+    _, sample = of_sample(pd.read_parquet(rebuilt / "model/sample.parquet"))
+    kept = _kept(version, "sample", lambda table: of_sample(table)[1], services)
     found.append(lineages.compare_values("predictions on the kept sample", kept, sample))
     holdout = pd.read_parquet(judged / "parts/holdout.parquet")
     registered = tracking.load_model(version)
@@ -198,11 +199,17 @@ def _predictions(pipeline: Any, rows: pd.DataFrame, settings: Mapping[str, Any])
     return predict(pipeline, rows[columns].astype(types), settings["task"]["kind"])
 
 
-def _kept(version: int, table: str, column: str, services: Services) -> np.ndarray | None:
+def _column(name: str, table: pd.DataFrame) -> np.ndarray:
+    return table[name].to_numpy()
+
+
+def _kept(
+    version: int, table: str, take: Callable[[pd.DataFrame], np.ndarray], services: Services
+) -> np.ndarray | None:
     """Read what was kept with a version's run; None if it was not."""
     try:
         return services.tracking.read_file(
-            version, f"lineage/{table}.parquet", lambda path: pd.read_parquet(path)[column].to_numpy()
+            version, f"lineage/{table}.parquet", lambda path: take(pd.read_parquet(path))
         )
     except Unavailable:
         raise

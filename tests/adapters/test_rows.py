@@ -17,7 +17,7 @@ from ml.adapters import rows, tallies
 from ml.adapters.workspace import write_parquet
 from ml.core.findings import count
 from ml.core.shards import Rows
-from ml.settings import PROJECT_ROOT, Settings, load
+from ml.settings import PROJECT_ROOT, Settings, Task, load
 
 FIRST = date(2013, 1, 1)
 COLUMNS = ["number", "carrier"]
@@ -194,6 +194,9 @@ def test_values_are_compared_with_some_rows_of_another_file(odd: Path, tmp_path:
 # --- labelled days ------------------------------------------------------------------------------------
 
 
+TASK = Task(name="flights", kind="classification", target="late", key=("day", "flight"), label_delay_days=1)
+
+
 @pytest.fixture
 def day(tmp_path: Path) -> tuple[Path, Path]:
     """Write the inputs and labels of 5,000 flights, in another order, some cancelled, numbers as float in one."""
@@ -212,7 +215,7 @@ def day(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_large_day_is_joined_in_parts_to_the_same_rows(
     day: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: Any = {"key": ["day", "flight"], "target": "late", "columns": ["carrier"]}
+    asked: Any = {"task": TASK, "columns": ["carrier"]}
     (whole,) = rows.labelled(*day, **asked)
     monkeypatch.setattr(rows, "JOINED_ROWS", 700)
     parts = list(rows.labelled(*day, **asked))
@@ -225,7 +228,7 @@ def test_a_large_day_is_joined_in_parts_to_the_same_rows(
 def test_a_large_day_without_labels_has_no_rows(day: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "JOINED_ROWS", 700)
     pd.read_parquet(day[1]).head(0).to_parquet(day[1], index=False)
-    assert sum(map(len, rows.labelled(*day, key=["day", "flight"], target="late", columns=["carrier"]))) == 0
+    assert sum(map(len, rows.labelled(*day, task=TASK, columns=["carrier"]))) == 0
 
 
 def test_the_sums_of_a_day_are_the_same_in_parts(

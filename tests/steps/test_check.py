@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from ml.adapters import package
+from ml.core.estimators import PREDICTED
 from ml.records import PackageCheck
 from tests.steps.conftest import World
 
@@ -41,7 +42,7 @@ def test_a_sound_package_predicts_as_it_did_in_training(packaged: tuple[Path, Pa
 def test_one_prediction_off_by_the_last_bit_is_not_identical(packaged: tuple[Path, Path]) -> None:
     model, sample = packaged
     kept = pd.read_parquet(sample)
-    kept.loc[7, "prediction"] = np.nextafter(kept.loc[7, "prediction"], 1.0)
+    kept.loc[7, PREDICTED] = np.nextafter(kept.loc[7, PREDICTED], 1.0)
     kept.to_parquet(sample)
     assert not package.check(model, sample, KIND).identical
 

@@ -23,6 +23,7 @@ from ml.core.arrivals import contents_of, not_as_present
 from ml.core.contracts import DayProfile
 from ml.core.features import add_history, days_between, join_labels, lookback_days
 from ml.core.keys import merge_exactly
+from ml.core.targets import coded
 from ml.errors import MissingArtifact
 from ml.records import Arrival, Asset, Content
 from ml.settings import HistoryFeature, Settings
@@ -186,7 +187,7 @@ def build(
         raise MissingArtifact(f"no day from {first} to {last} got in: {said}; choose other days with --from and --to")
     return World(
         inputs=landing.inputs,
-        labels=landing.labels,
+        labels={day: _coded(frame, settings) for day, frame in landing.labels.items()},
         arrived=landing.arrived,
         refused=landing.refused,
         digests=landing.digests,
@@ -195,6 +196,12 @@ def build(
         target=settings.task.target,
         delay=settings.task.label_delay_days,
     )
+
+
+def _coded(labels: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Write labels as numbers, as they are read out of the registry."""
+    target = settings.task.target
+    return labels.assign(**{target: coded(labels[target], settings.task.positive)})
 
 
 class _Landing:

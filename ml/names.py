@@ -1,0 +1,38 @@
+"""Names of columns that are ours, so that a column of an adopter's can never stand in for one of them, or be lost.
+
+What begins with two underscores is ours alone, as are the names of history features. What is published (predictions,
+their decision, the model's version) stands beside the key, and next to the target where it is measured: neither may
+have such a name. A feature, or a column that nobody uses, may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+OURS = "__"
+"""What our own columns begin with."""
+
+PUBLISHED = frozenset({"prediction", "raw_prediction", "decision", "model_version"})
+BESIDE_KEY = PUBLISHED | {"champion", "challenger", "label", "raw", "reasons", "rival", "row", "target", "version"}
+"""Columns that stand beside the key, in files that people read or while predictions and labels are compared."""
+
+BESIDE_TARGET = PUBLISHED | {"champion", "raw", "reasons", "rival", "row", "version"}
+MONITORED = frozenset({"prediction", "label"})
+"""What drift calls the predictions and the labels, beside the columns that it watches."""
+
+
+def history_name(by: Sequence[str], days: int) -> str:
+    """Return the column of a history feature.
+
+    Examples
+    --------
+    >>> history_name(["carrier"], 7), history_name([], 28)
+    ('history_carrier_7d', 'history_all_28d')
+    """
+    return f"history_{'_'.join(by) or 'all'}_{days}d"
+
+
+def taken(names: Iterable[str], history: Iterable[str]) -> list[str]:
+    """Return which columns of a table have a name of ours, whatever they are used for."""
+    known = set(history)
+    return sorted({name for name in names if name.startswith(OURS) or name in known})
