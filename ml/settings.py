@@ -385,10 +385,17 @@ class CalibrationRule(Section):
 
 
 class LeakageRule(Section):
-    """No feature alone explains the target, and train and holdout share no key and no day."""
+    """No feature explains the target, alone or with another, and train and holdout share no key and no day.
+
+    ``max_feature_pair`` None means ``max_single_feature``, of a regression at least 0.9. ``max_skill_gain`` bounds how
+    much more skill (the share of the base rate's loss that is avoided) a challenger may have than the champion, here or
+    when that was judged: more is too good for the task's own past, until a person raises the bound.
+    """
 
     kind: Literal["leakage"]
     max_single_feature: float = Field(default=0.8, gt=0, le=1)
+    max_feature_pair: float | None = Field(default=None, gt=0, le=1)
+    max_skill_gain: float = Field(default=0.15, gt=0, le=1)
 
 
 class PackageRule(Section):

@@ -8,7 +8,7 @@ would replace a champion without a comparison.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -32,6 +32,12 @@ from ml.settings import (
 )
 
 WORST_SLICES = 10
+LEAST_SKILL = 0.02
+"""A champion that avoids less of the base rate's loss says nothing of what can be known."""
+
+LEAST_PAIR = {"AUC": 0.0, "R²": 0.9}
+PAIR_SAYS_MORE = 0.05
+"""Two features that explain no more than this beyond the better one say nothing that it does not say alone."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Evidence:
         Whether a champion serves; ``comparison`` is then needed.
     is_refresh
         Whether the challenger is the champion's recipe on newer data.
+    past
+        The champion's metrics beside the base rate's: on this holdout, and on the one that it was judged on.
     slices
         By the name of a rule of kind ``slices`` or ``slice_gap``; None if a column of it is not there.
     barred
@@ -63,6 +71,7 @@ class Evidence:
     leakage: Leakage | None = None
     package: PackageCheck | None = None
     barred: bool = False
+    past: Sequence[tuple[Mapping[str, float], Mapping[str, float]]] = ()
 
 
 def decide(gate: Gate, evidence: Evidence) -> Verdict:
@@ -109,7 +118,7 @@ def _ruling(name: str, rule: Rule, gate: Gate, found: Evidence) -> Ruling:  # no
         case CalibrationRule():
             return _calibration(name, rule, found)
         case LeakageRule():
-            return _leakage(name, rule, found.leakage)
+            return _leakage(name, rule, gate.metric, found)
         case PackageRule():
             return package(name, rule, found.package)
         case _:
@@ -255,8 +264,12 @@ def _calibration(name: str, rule: CalibrationRule, found: Evidence) -> Ruling:
     return Ruling(rule=name, passed=passed, evidence=evidence, reason=reason)
 
 
-def _leakage(name: str, rule: LeakageRule, found: Leakage | None) -> Ruling:
-    threshold: dict[str, float | None] = {"max_single_feature": rule.max_single_feature}
+def _leakage(name: str, rule: LeakageRule, metric: str, known: Evidence) -> Ruling:
+    found = known.leakage
+    threshold: dict[str, float | None] = {
+        "max_single_feature": rule.max_single_feature,
+        "max_skill_gain": rule.max_skill_gain,
+    }
     strengths = {} if found is None else found.strengths
     if found is None or not strengths or not all(np.isfinite(value) for value in strengths.values()):
         reason = "what each feature alone explains could not be measured"
@@ -269,12 +282,17 @@ def _leakage(name: str, rule: LeakageRule, found: Leakage | None) -> Ruling:
             f"{strongest} alone explains the target suspiciously well ({found.measure} {value:.3f}, "
             f"at most {rule.max_single_feature:g}): is it known before the outcome?"
         )
+    pair, of_pair = _telling_pair(name, rule, found)
+    gain, of_gain = _skill_gain(name, rule, metric, known)
+    problems += ([of_pair] if of_pair and not problems else []) + ([of_gain] if of_gain else [])
     if found.shared_days or found.shared_keys:
         problems.append(f"train and holdout share {found.shared_days} days and {found.shared_keys} keys")
     if found.label_columns:
         problems.append(f"columns of labels are features: {', '.join(found.label_columns)}")
     evidence: dict[str, float | None] = {
         strongest: value,
+        **pair,
+        **gain,
         "shared_days": float(found.shared_days),
         "shared_keys": float(found.shared_keys),
         "label_columns": float(len(found.label_columns)),
@@ -282,6 +300,47 @@ def _leakage(name: str, rule: LeakageRule, found: Leakage | None) -> Ruling:
     }
     calm = f"the strongest feature alone, {strongest}, has {found.measure} {value:.3f}; train and holdout share nothing"
     return Ruling(rule=name, passed=not problems, evidence=evidence, reason="; ".join(problems) or calm)
+
+
+def _telling_pair(name: str, rule: LeakageRule, found: Leakage) -> tuple[dict[str, float | None], str]:
+    """Give the two features that explain most together, and what is wrong with it, if they say what neither does."""
+    if not found.pairs:
+        return {}, ""
+    most = rule.max_feature_pair or max(rule.max_single_feature, LEAST_PAIR[found.measure])
+    telling = {pair: value for pair, value in found.pairs.items() if value.together - value.alone > PAIR_SAYS_MORE}
+    pair = max(telling or found.pairs, key=lambda each: found.pairs[each].together)
+    together = found.pairs[pair].together
+    facts: dict[str, float | None] = {pair: together, "max_feature_pair": most}
+    if pair not in telling or together <= most:
+        return facts, ""
+    return facts, (
+        f"{pair} explains the target suspiciously well ({found.measure} {together:.3f} together, "
+        f"{found.pairs[pair].alone:.3f} alone, at most {most:g}): are both known before the outcome? If a person has "
+        f"made sure, raise gate.rules.{name}.max_feature_pair and retrain with force"
+    )
+
+
+def _skill_gain(name: str, rule: LeakageRule, metric: str, found: Evidence) -> tuple[dict[str, float | None], str]:
+    """Say by how much a challenger's skill is above the best that the champion had; nothing where there is no past."""
+    own = _skill(metric, found.challenger, found.base_rate)
+    past = [_skill(metric, one, base) for one, base in found.past]
+    best = max((skill for skill in past if skill is not None), default=None)
+    if own is None or best is None or best < LEAST_SKILL:
+        return {}, ""
+    facts: dict[str, float | None] = {"skill_gain": own - best}
+    if own - best <= rule.max_skill_gain:
+        return facts, ""
+    return facts, (
+        f"it avoids {own:.0%} of the base rate's {metric}, the champion {best:.0%} at best: too good for this task's "
+        f"own past, as if a feature knew the outcome (a gain of at most {rule.max_skill_gain:.0%} is believed). If a "
+        f"person has made sure that none does, raise gate.rules.{name}.max_skill_gain and retrain with force"
+    )
+
+
+def _skill(metric: str, model: Mapping[str, float], base_rate: Mapping[str, float]) -> float | None:
+    """Give the share of the base rate's loss that a model avoids."""
+    loss, base = _finite(model.get(metric)), _finite(base_rate.get(metric))
+    return 1 - loss / base if loss is not None and base else None
 
 
 def package(name: str, rule: PackageRule | None, found: PackageCheck | None) -> Ruling:

@@ -50,6 +50,7 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
         slices=_slices(place, scored, settings),
         leakage=_kept(place, "evaluation/leakage.json", Leakage),
         package=_kept(place, "check/check.json", PackageCheck),
+        past=_past(evaluation, settings, services),
         barred=challenger is not None and challenger.fingerprint in history.barred(services.tracking.decisions()),
     )
     verdict = gate.decide(settings.gate, evidence)
@@ -65,6 +66,22 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
     if challenger is None or verdict.decision == "promote":
         return judgement
     return judgement.model_copy(update={"decision_id": record_hold(judgement, window, services)})
+
+
+def _past(
+    evaluation: Evaluation, settings: Settings, services: Services
+) -> list[tuple[Mapping[str, float], Mapping[str, float]]]:
+    """Give how well the champion does here, and did when it was judged, each beside the base rate."""
+    found: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
+    if evaluation.champion is not None:
+        found.append((evaluation.champion, evaluation.base_rate))
+    if evaluation.champion_version is not None:
+        metric = settings.gate.metric
+        tags = services.tracking.version_tags(evaluation.champion_version)
+        kept = services.tracking.run_metrics(tags["run_id"]) if "run_id" in tags else {}
+        if f"base_rate_{metric}" in kept:
+            found.append((kept, {metric: kept[f"base_rate_{metric}"]}))
+    return found
 
 
 def _comparison(scored: pd.DataFrame, settings: Settings) -> PairedGain | None:

@@ -8,7 +8,7 @@ import pytest
 
 from ml.core.comparison import PairedGain
 from ml.core.gate import Evidence, decide, package
-from ml.core.leakage import Leakage
+from ml.core.leakage import Leakage, Pair
 from ml.core.slices import Slice
 from ml.records import PackageCheck, Ruling, Verdict
 from ml.settings import Gate
@@ -255,6 +255,38 @@ class TestLeakage:
     def test_what_could_not_be_measured_holds(self, strengths: dict[str, float]) -> None:
         found = decide(gate(), evidence(leakage=CLEAN.model_copy(update={"strengths": strengths})))
         assert ruling(found, "leakage").passed is None
+
+    @pytest.mark.parametrize(
+        ("together", "alone", "passed"), [(0.93, 0.65, False), (0.89, 0.65, True), (0.93, 0.9, True)]
+    )
+    def test_two_features_that_say_together_what_neither_says_hold(
+        self, together: float, alone: float, passed: bool
+    ) -> None:
+        pairs = {"actual with planned": Pair(together=together, alone=alone)}
+        found = ruling(decide(gate(), evidence(leakage=CLEAN.model_copy(update={"pairs": pairs}))), "leakage")
+        assert found.passed is passed
+        assert found.evidence["actual with planned"] == together
+        if not passed:
+            assert "actual with planned explains the target suspiciously well (AUC 0.930 together" in found.reason
+            assert "raise gate.rules.leakage.max_feature_pair and retrain with force" in found.reason
+
+    def test_a_score_that_is_too_good_for_the_past_holds_until_a_person_has_looked(self) -> None:
+        own, base = {"log_loss": 0.30}, {"log_loss": 0.50}
+        past = [({"log_loss": 0.46}, base), ({"log_loss": 0.44}, base)]
+        facts = {"challenger": {**evidence().challenger, **own}, "base_rate": base}
+        found = ruling(decide(gate(), evidence(**facts, past=past)), "leakage")
+        assert found.passed is False
+        assert "it avoids 40% of the base rate's log_loss, the champion 12% at best: too good" in found.reason
+        assert "raise gate.rules.leakage.max_skill_gain and retrain with force" in found.reason
+        raised = {**RULES, "leakage": {"kind": "leakage", "max_single_feature": 0.9, "max_skill_gain": 0.3}}
+        assert ruling(decide(gate(raised), evidence(**facts, past=past)), "leakage").passed is True
+
+    @pytest.mark.parametrize(
+        "past", [[], [({"log_loss": 0.50}, {"log_loss": 0.50})], [({}, {"log_loss": 0.5})], [({"log_loss": 0.4}, {})]]
+    )
+    def test_a_past_without_skill_says_nothing(self, past: list[Any]) -> None:
+        facts = {"challenger": {**evidence().challenger, "log_loss": 0.30}, "base_rate": {"log_loss": 0.50}}
+        assert ruling(decide(gate(), evidence(**facts, past=past)), "leakage").passed is True
 
 
 class TestPackage:

@@ -60,10 +60,10 @@ def _evidence(
             "champion_had_seen": holdout["day"] <= champion.last_day.isoformat(),
         }
     )
-    base = np.full(len(scored), candidate.base_rate)
+    base_rate = metrics.measure(scored["target"], np.full(len(scored), candidate.base_rate), task.kind)
     return gate.Evidence(
         challenger=metrics.measure(scored["target"], scored["challenger"], task.kind),
-        base_rate=metrics.measure(scored["target"], base, task.kind),
+        base_rate=base_rate,
         holdout_days=int(scored["day"].nunique()),
         holdout_rows=len(scored),
         against_champion=True,
@@ -79,6 +79,7 @@ def _evidence(
         leakage=leakage.look(
             train, holdout, feature_columns(settings.features), target=task.target, key=task.key, kind=task.kind
         ),
+        past=[(metrics.measure(scored["target"], scored["champion"], task.kind), base_rate)],
         barred=barred,
     )
 
