@@ -24,7 +24,8 @@ ADVICE = {
     "slices": "Look at the slice in the model card: that group would be served worse.",
     "slice_gap": "Look at the groups in the model card: they would be served too differently.",
     "calibration": "The scores are off as a whole: a shorter window, or newer days, may put them right.",
-    "leakage": "Look at the feature that is named: it may know the outcome.",
+    "leakage": "Look at the features that are named, or at what is new since the champion: one may know the outcome. "
+    "If a person has made sure that none does, raise the bound that is named in params.yaml and retrain with force.",
     "package": "The model does not work where it has to run: read the log of the task check.",
 }
 """What to do where a rule of a kind did not pass."""
