@@ -15,13 +15,14 @@ from ml.steps import measure_drift, measure_performance, pull
 from tests.steps.conftest import FIRST_DAY, LAST_DAY, NEXT_DAY, REQUEST, World
 
 DEMO = DemoSource(replay=False)
+CODES = {0: 1.0, 1: 2.0}
 
 
-def in_words(world: World) -> World:
-    """Write yes and no for 1 and 0 into the registry, of every day that has labels."""
+def recoded(world: World) -> World:
+    """Write 1 and 2 for 0 and 1 into the registry, of every day that has labels."""
     days = [FIRST_DAY + timedelta(days=n) for n in range((LAST_DAY - FIRST_DAY).days)]
     held = {("labels", day): world.held("labels", day) for day in days}
-    world.put({name: frame.assign(late=frame["late"].map({0: "no", 1: "yes"})) for name, frame in held.items()})
+    world.put({name: frame.assign(late=frame["late"].map(CODES)) for name, frame in held.items()})
     return world
 
 
@@ -36,8 +37,8 @@ def served(world: World) -> tuple[float, object, object]:
     """Score the newest days, and measure them when their labels have come."""
     for day in (LAST_DAY, NEXT_DAY):
         labels = DEMO.labels(day)
-        words = world.settings.task.positive == "yes"
-        labels = labels.assign(late=labels["late"].map({0: "no", 1: "yes"})) if words else labels
+        codes = world.settings.task.positive == 2
+        labels = labels.assign(late=labels["late"].map(CODES)) if codes else labels
         world.put({("inputs", day): DEMO.inputs(day), ("labels", day): labels})
     _, scoring = world.score(NEXT_DAY)
     last = NEXT_DAY + timedelta(days=1)
@@ -49,14 +50,16 @@ def served(world: World) -> tuple[float, object, object]:
     return scoring.mean_prediction, performance.metrics, label
 
 
-def test_words_train_serve_and_are_measured_as_numbers_are(seeded_once: World, trained: World, tmp_path: Path) -> None:
-    words = in_words(seeded_once.copied_to(tmp_path / "words")).having(task={"positive": "yes"})
-    assert words.retrain().promoted
-    assert measured(words) == measured(trained)
-    assert served(words) == served(trained)
+def test_one_and_two_train_serve_and_are_measured_as_zero_and_one_are(
+    seeded_once: World, trained: World, tmp_path: Path
+) -> None:
+    codes = recoded(seeded_once.copied_to(tmp_path / "codes")).having(task={"positive": 2})
+    assert codes.retrain().promoted
+    assert measured(codes) == measured(trained)
+    assert served(codes) == served(trained)
 
 
-def test_words_without_their_meaning_are_refused_before_anything_is_fitted(seeded: World) -> None:
-    said = r"labels of 2013-05-01: column 'late' holds .*'no', 'yes' are neither 0 nor 1.* set task.positive"
+def test_without_their_meaning_they_are_refused_before_anything_is_fitted(seeded: World) -> None:
+    said = r"labels of 2013-05-01: column 'late' holds .*2.0 is neither 0 nor 1.* set task.positive"
     with pytest.raises(DataRejected, match=said):
-        in_words(seeded).run(pull, REQUEST)
+        recoded(seeded).run(pull, REQUEST)
