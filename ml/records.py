@@ -423,6 +423,7 @@ FindingKind = Literal[
     "vanished_category",
     "null_share",
     "constant",
+    "type_change",
     "prediction_drift",
     "label_drift",
     "decay",

@@ -58,6 +58,22 @@ def types_of(path: Path) -> dict[str, str]:
     }
 
 
+def types_of_table(table: pa.Table) -> dict[str, str]:
+    """Return the types of a table's columns, as `types_of` does those of a file's."""
+    return {
+        name: NULL if table[name].null_count == table.num_rows else name_of(table[name].type)
+        for name in table.schema.names
+    }
+
+
+def without_types_of_nulls(table: pa.Table) -> pa.Table:
+    """Return a table whose columns without any value have no type: so they go under those of any other table."""
+    for number, (name, kind) in enumerate(types_of_table(table).items()):
+        if kind == NULL and table.num_rows:
+            table = table.set_column(number, name, pa.chunked_array([pa.nulls(table.num_rows)]))
+    return table
+
+
 def types_in(path: Path) -> dict[str, str]:
     """Return what `types_of` does; nothing if it is no Parquet file, of which others say so."""
     try:

@@ -23,11 +23,13 @@ import pyarrow.parquet as pq
 
 from ml.adapters import rows
 from ml.adapters.arrived import open_earlier, seen_by
+from ml.adapters.column_types import types_of_table, without_types_of_nulls
 from ml.adapters.registry import DataRegistry
 from ml.adapters.registry.store import in_threads
 from ml.adapters.workspace import Workspace
 from ml.core.arrivals import seen_columns
 from ml.core.features import COUNT, DAY, SEEN_FROM, SEEN_UNTIL, TOTAL, Grouping, Past, groupings, lookback_days, tally
+from ml.core.schema import refuse_mixed
 from ml.errors import MissingArtifact
 from ml.records import Content, DayFile
 from ml.settings import Settings
@@ -62,6 +64,8 @@ class Tallies:
         ------
         MissingArtifact
             If the version holds no inputs, or no labels, on any of those days.
+        DataRejected
+            If a column that groups is text on some of those days and a number on others; the message names the days.
         """
         features, delay = own.features.history, own.task.label_delay_days
         wanted = groupings(features)
@@ -82,6 +86,11 @@ class Tallies:
             for number, table in self._summed(missing, pieces, files, names, own, wanted, rev).items():
                 found[number] = table
         tables = [_seen(table, content) for table, (_, content) in zip(found, pieces, strict=True) if table is not None]
+        by_day = {
+            day: types_of_table(table) for table, (day, _) in zip(found, pieces, strict=True) if table is not None
+        }
+        refuse_mixed("inputs", by_day, {column for by in wanted for column in by})
+        tables = list(map(without_types_of_nulls, tables))
         together = pa.concat_tables(tables, promote_options="permissive") if tables else None
         return Past({by: _of(together, by, wanted) for by in wanted}, features, label_delay_days=delay)
 

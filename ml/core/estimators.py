@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransform
 from sklearn.utils import get_tags
 
 from ml.core.features import history_names
-from ml.errors import SettingsError
+from ml.core.schema import CHANGE_TYPE, NULL, Kind, Types, kind_of, kind_of_values
+from ml.errors import DataRejected, SettingsError
 from ml.settings import Features, Fit, Task
 
 
@@ -182,3 +184,52 @@ def predict(pipeline: Pipeline, matrix: pd.DataFrame, kind: str) -> np.ndarray:
     if kind == "classification":
         return np.asarray(pipeline.predict_proba(matrix)[:, 1], dtype=float)
     return np.asarray(pipeline.predict(matrix), dtype=float)
+
+
+def trained_kinds(pipeline: Pipeline, features: Features) -> dict[str, Kind]:
+    """Return of what kind each plain feature was when the pipeline was fitted: categories as its encoder holds them."""
+    kinds: dict[str, Kind] = dict.fromkeys([*features.numeric, *features.spline], "number")
+    if features.categorical:
+        encoder = pipeline.named_steps["features"].named_transformers_["categorical"]
+        held = zip(features.categorical, encoder.categories_, strict=True)
+        kinds |= {column: kind_of_values(pd.Series(values).dropna()) for column, values in held}
+    return kinds
+
+
+def refuse_other_kinds(trained: Mapping[str, Kind], types: Types, what: str) -> None:
+    """Raise if a column is of another kind than a model was trained on: all its values would be unknown to it.
+
+    Parameters
+    ----------
+    types
+        The types of the columns that are to be scored.
+    what
+        Names both sides, such as "inputs of 2013-04-01, for version 3".
+
+    Raises
+    ------
+    DataRejected
+        Naming column and both types.
+    """
+    for column, kind in trained.items():
+        found = kind_of(types.get(column, NULL))
+        if "null" not in (kind, found) and kind != found and (kind, found) != ("number", "bool"):
+            raise DataRejected(
+                f"{what}: column '{column}' is {types[column]}, but the model was trained on {kind} there; nothing "
+                f"was scored. Next: deliver it as it was, or bring all days to one type ({CHANGE_TYPE}) and train again"
+            )
+
+
+def as_trained(matrix: pd.DataFrame, trained: Mapping[str, Kind]) -> pd.DataFrame:
+    """Return rows with codes as a model knows them, after a type was changed on purpose, so that it can be compared.
+
+    Numbers become their text and text of digits numbers; what is no such code is unknown to the model.
+    """
+    changed: dict[str, pd.Series] = {}
+    for column, kind in trained.items():
+        found = kind_of_values(matrix[column])
+        if (kind, found) == ("number", "text"):
+            changed[column] = pd.to_numeric(matrix[column], errors="coerce")
+        elif (kind, found) == ("text", "number"):
+            changed[column] = matrix[column].map(lambda value: f"{value:.0f}", na_action="ignore").astype(object)
+    return matrix.assign(**changed) if changed else matrix

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ml.core.changes import percent
 from ml.core.drift import is_number
+from ml.core.schema import NULL, Kind, Types, kind_of
 from ml.records import Finding, FindingKind, Record
 from ml.settings import Drift
 
@@ -201,6 +202,43 @@ def structural_faults(
         )
         for column, kind, said in faults
     )
+
+
+def type_changes(
+    day: date,
+    types: Mapping[date, Types],
+    known: Mapping[str, Kind],
+    drift: Drift,
+    matters: Mapping[str, bool | None],
+) -> tuple[Finding, ...]:
+    """Find columns of the newest day that are of another kind than in the reference: nothing can be compared there.
+
+    Parameters
+    ----------
+    types
+        The types of each day's columns.
+    known
+        The kind of each column in the champion's reference.
+    """
+    loud = {*drift.structural, *(column for column, leant in matters.items() if leant)}
+    return tuple(
+        Finding(
+            kind="type_change",
+            severity="alarm" if column in loud else "warning",
+            said=f"{column}: {types[day][column]} on {day}, but {kind} in the champion's reference: nothing can be "
+            "compared there, and all its values are unknown to the champion",
+            column=column,
+            at_once=True,
+            matters=matters.get(column),
+        )
+        for column, kind in known.items()
+        if is_other_kind(types.get(day, {}).get(column, NULL), kind)
+    )
+
+
+def is_other_kind(name: str, kind: Kind) -> bool:
+    """Say whether values of a type are of another kind than they were; nulls are of any."""
+    return kind_of(name) != "null" and kind not in ("null", "other", kind_of(name))
 
 
 def _repeats(

@@ -17,7 +17,7 @@ from ml.adapters.arrived import open_earlier, seen_by
 from ml.adapters.workspace import Workspace
 from ml.core import leakage, metrics
 from ml.core.arrivals import as_seen
-from ml.core.estimators import predict
+from ml.core.estimators import as_trained, predict, trained_kinds
 from ml.core.features import add_history, feature_columns, history_names, join_labels, lookback_days, matrix
 from ml.core.lineage import same_recipe
 from ml.errors import DataRejected, MissingArtifact, SettingsError
@@ -179,9 +179,10 @@ def _champion_scores(
         label_delay_days=own.task.label_delay_days,
     )
     pipeline = recorded_models.load(version, services)
+    seen = as_trained(matrix(rows, own.features), trained_kinds(pipeline, own.features))
     return pd.DataFrame(
         {
-            "champion": predict(pipeline, matrix(rows, own.features), own.task.kind),
+            "champion": predict(pipeline, seen, own.task.kind),
             "champion_had_seen": (rows["day"] <= train_last_day).to_numpy(),
         },
         index=holdout.index,

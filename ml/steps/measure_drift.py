@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from ml.adapters import rows
+from ml.adapters.column_types import types_in
 from ml.core import drift, findings, history
 from ml.core.changes import change_in_words
 from ml.core.findings import ColumnProfile
+from ml.core.schema import NULL, Kind, Types, kind_of_values
 from ml.core.targets import coded
 from ml.errors import MissingArtifact
 from ml.records import Champion, DriftReport, Finding, Limit
@@ -92,14 +94,33 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
     files = {day: path for day, path in days.items() if day >= first}
     kept = services.tracking.read_file(watch.version, "monitoring", lambda folder: _read(folder, settings))
     leans = _leans(watch)
-    noticed = (*_faults_of_day(watch, days, kept, leans), *_missing_predictions(watch, files))
+    kinds = {column: kind_of_values(kept.reference[column]) for column in kept.limits if column in kept.reference}
+    types = {day: types_in(path) for day, path in days.items()}
+    matters = {column: worth for column, (_, worth) in leans.items()}
+    other = findings.type_changes(champion.day, types, kinds, settings.drift, matters)
+    comparable = replace(
+        kept,
+        limits={column: limit for column, limit in kept.limits.items() if column not in {f.column for f in other}},
+        profiles={column: known for column, known in kept.profiles.items() if column not in {f.column for f in other}},
+    )
+    noticed = (*other, *_faults_of_day(watch, days, comparable, leans), *_missing_predictions(watch, files))
     noticed += drift.never_measured(settings.drift, kept.rows_by_day)
-    current = watch.sampled(files, drift.watched(settings.drift))
+    current = _of_one_kind(watch.sampled(files, drift.watched(settings.drift)), types, kinds)
     held = sum(map(rows.count_rows, files.values()))
     said = drift.too_few_rows(held, first, champion.day, settings.drift, kept.rows_by_day)
     if said is not None:
         return _finished(watch, DriftReport(**_facts(watch, current), status="unknown", reason=said, findings=noticed))
-    return _compared(watch, kept, current, leans, noticed)
+    return _compared(watch, comparable, current, leans, noticed)
+
+
+def _of_one_kind(current: pd.DataFrame, types: Mapping[date, Types], kinds: Mapping[str, Kind]) -> pd.DataFrame:
+    """Leave out what some days of the window hold in a column of another kind than the reference."""
+    for column, kind in kinds.items():
+        odd = [str(day) for day, found in types.items() if findings.is_other_kind(found.get(column, NULL), kind)]
+        if column in current and current["day"].isin(odd).any():
+            values = current[column].mask(current["day"].isin(odd))
+            current = current.assign(**{column: pd.to_numeric(values) if kind == "number" else values})
+    return current
 
 
 def _compared(

@@ -18,9 +18,10 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from ml.adapters import rows
+from ml.adapters.column_types import types_in
 from ml.adapters.tallies import Tallies
 from ml.core.adapt import shift_of, shifted
-from ml.core.estimators import predict
+from ml.core.estimators import predict, refuse_other_kinds, trained_kinds
 from ml.core.features import Past, feature_columns, history_names, join_labels, matrix
 from ml.core.shards import Rows
 from ml.errors import DataRejected, MissingArtifact
@@ -134,6 +135,8 @@ def score_to(path: Path, shard: Shard, version: int, *, settings: Settings, serv
     source = services.registry.open("inputs", rev=rev, first_day=day, last_day=day)[day]
     if rows.count_rows(source) != shard.day_rows:
         raise MissingArtifact(f"{day} was cut into shards when it had {shard.day_rows} rows; clear 'resolve'")
+    kinds = trained_kinds(scorer.pipeline, scorer.own.features)
+    refuse_other_kinds(kinds, types_in(source), f"inputs of {day}, for version {version}")
     adaptation = shard.adaptation
     if adaptation is None and shard.rows == shard.day_rows:
         adaptation = adaptation_of(shard.champion.model_copy(update={"version": version}), settings, services)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ml.adapters import code
 from ml.adapters.arrived import open_earlier, seen_by
+from ml.adapters.column_types import types_in
 from ml.adapters.rows import types_of
 from ml.adapters.workspace import Workspace
 from ml.core import history, windows
@@ -23,6 +24,7 @@ from ml.core.arrivals import facts_of
 from ml.core.contracts import Failure
 from ml.core.features import join_labels, lookback_days
 from ml.core.row_checks import check_rows, check_table, refuse_third_label, refuse_unusable, used_columns
+from ml.core.schema import refuse_mixed
 from ml.core.targets import other_label
 from ml.errors import SettingsError
 from ml.records import Content, DayFile, RetrainRequest, Window
@@ -133,6 +135,8 @@ def _rows(
         services.registry.open(asset, rev=version, first_day=days[0], last_day=days[-1])
         for asset in ("inputs", "labels")
     )
+    for asset, files in (("inputs", inputs), ("labels", labels)):
+        refuse_mixed("inputs" if asset == "inputs" else "labels", {day: types_in(files[day]) for day in days})
     parts, columns, used = [], set(), used_columns(settings)
     unusable: dict[str, list[Failure]] = {}
     others: dict[str, Label | None] = {}

@@ -10,10 +10,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from ml.core.estimators import build, predict
+from ml.core.estimators import as_trained, build, predict, refuse_other_kinds, trained_kinds
 from ml.core.features import matrix
-from ml.errors import SettingsError
+from ml.errors import DataRejected, SettingsError
 from ml.settings import Features, Fit, Task
+from tests.builders import settings
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 TREES = "sklearn.ensemble.HistGradientBoostingClassifier"
@@ -235,3 +236,33 @@ class TestRefusals:
 
     def test_its_arguments_may_give_it_probabilities(self) -> None:
         assert build(task(), FEATURES, Fit(estimator="sklearn.linear_model.SGDClassifier", args={"loss": "log_loss"}))
+
+
+class TestKindsOfColumns:
+    FEATURES = Features(categorical=("zip",), numeric=("spend",), min_category_rows=1)
+
+    def fitted(self, zips: list[Any], encoding: str) -> Pipeline:
+        frame = pd.DataFrame({"zip": zips, "spend": [1.0, 2.0, 3.0, 4.0]})
+        fit = Fit(estimator="sklearn.linear_model.LogisticRegression", encoding=encoding)
+        return build(settings().task, self.FEATURES, fit).fit(frame, [0, 1, 0, 1])
+
+    @pytest.mark.parametrize("encoding", ["onehot", "ordinal"])
+    @pytest.mark.parametrize(
+        ("zips", "kind"), [([1, 2, 1, 2], "number"), (["1", None, "2", "2"], "text"), ([True, False] * 2, "bool")]
+    )
+    def test_a_pipeline_knows_of_what_kind_its_categories_were(self, zips: list[Any], kind: str, encoding: str) -> None:
+        assert trained_kinds(self.fitted(zips, encoding), self.FEATURES) == {"zip": kind, "spend": "number"}
+
+    def test_a_day_of_another_kind_is_refused_with_both_before_anything_is_scored(self) -> None:
+        with pytest.raises(DataRejected, match=r"version 3: column 'zip' is string, but .* trained on number"):
+            refuse_other_kinds({"zip": "number"}, {"zip": "string"}, "inputs of 2013-04-01, for version 3")
+
+    @pytest.mark.parametrize("name", ["int8", "float64", "null", "bool"])
+    def test_other_widths_nulls_and_a_missing_column_are_not_refused_here(self, name: str) -> None:
+        refuse_other_kinds({"zip": "number"}, {"zip": name}, "x")
+        refuse_other_kinds({"zip": "number"}, {}, "x")
+
+    def test_codes_are_spelled_as_a_model_knows_them_to_compare_it(self) -> None:
+        seen = pd.DataFrame({"zip": ["10115", "01a", None]})
+        assert as_trained(seen, {"zip": "number"})["zip"].tolist()[0] == 10115
+        assert as_trained(pd.DataFrame({"zip": [10115.0, None]}), {"zip": "text"})["zip"].tolist()[0] == "10115"

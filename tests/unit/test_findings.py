@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ml.core.changes import change_in_words, percent
-from ml.core.findings import DayColumn, count, profile, structural_faults
+from ml.core.findings import DayColumn, count, profile, structural_faults, type_changes
 from ml.records import Finding
 from ml.settings import Drift
 
@@ -245,3 +246,22 @@ def test_a_change_is_put_in_words(before: list[object], now: list[object], said:
 )
 def test_a_share_that_is_there_is_never_none_and_never_all(share: float, said: str) -> None:
     assert percent(share) == said
+
+
+class TestColumnsOfAnotherType:
+    DAY = date(2013, 6, 30)
+
+    def found(self, name: str, kind: Any, column: str = "carrier") -> tuple[Finding, ...]:
+        return type_changes(self.DAY, {self.DAY: {column: name}}, {column: kind}, Drift(structural=("carrier",)), {})
+
+    def test_text_where_the_reference_has_numbers_is_an_alarm_on_its_first_day(self) -> None:
+        (finding,) = self.found("string", "number")
+        assert (finding.kind, finding.severity, finding.at_once) == ("type_change", "alarm", True)
+        assert "string on 2013-06-30, but number in the champion's reference" in finding.said
+
+    def test_it_only_warns_of_a_column_that_nobody_needs(self) -> None:
+        assert [finding.severity for finding in self.found("string", "number", "note")] == ["warning"]
+
+    @pytest.mark.parametrize(("name", "kind"), [("int64", "number"), ("float32", "number"), ("null", "text")])
+    def test_another_width_or_no_value_at_all_is_no_change(self, name: str, kind: str) -> None:
+        assert self.found(name, kind) == ()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
-from ml.core.schema import csv_types, expected_types, goes_with, identities, learned, numbers, widened
+from ml.core.schema import csv_types, expected_types, goes_with, identities, learned, numbers, refuse_mixed, widened
+from ml.errors import DataRejected
 from ml.settings import Settings, Types, load
 
 TYPES = ["string", "int64", "uint8", "float32", "bool", "date", "timestamp[us]", "timestamp[us, tz=UTC]", "null"]
@@ -73,3 +76,15 @@ def test_the_key_of_labels_has_the_types_of_inputs(settings: Settings) -> None:
     types = expected_types(settings, "labels", known)
     assert (types["flight"], types["late"]) == ("int64", "int64")
     assert "temp" not in types
+
+
+def test_days_of_another_kind_than_most_are_named_with_both_types_and_the_ways_out() -> None:
+    days = {date(2025, 1, n): {"zip": "int64", "note": "null"} for n in range(1, 10)}
+    days[date(2025, 1, 7)] = {"zip": "string", "note": "string"}
+    with pytest.raises(DataRejected) as refused:
+        refuse_mixed("inputs", days)
+    said = str(refused.value)
+    assert "inputs: column 'zip' is string on 2025-01-07, but int64 on the 8 other days" in said
+    assert "ml.steps.schema --accept" in said
+    assert "ml.steps.withdraw DAY" in said
+    refuse_mixed("inputs", days, {"note"})
