@@ -52,6 +52,7 @@ DOORS = {
         "ml/adapters/tracking.py",
         "ml/steps/fit.py",
         "ml/steps/predict.py",
+        "ml/steps/recorded_models.py",
         "ml/steps/replay/fits.py",
     ),
     "sqlalchemy": ("plugins/evergreen/notes.py",),  # of Airflow: a note joins the transaction that ends the run
