@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from pyarrow import parquet
 
-from ml.adapters.rows import BATCH_ROWS, RowGroups, as_nullable, batches, count_rows, null_counts
+from ml.adapters.rows import BATCH_ROWS, RowGroups, as_nullable, batches, count_rows
 from ml.adapters.sources.csv_quotes import check_quotes
 from ml.adapters.sources.csv_types import BOOLEAN, NUMBER, WHOLE, all_match, as_type, exact
 from ml.adapters.sources.unpacked import check_csv, measure, too_large
@@ -210,8 +210,8 @@ def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
         return False
     _check_names(names, origin)
     with _reading(origin):
-        _check_chunks(path)
-        with_nulls = {name for name, count in null_counts(path).items() if count and not _beyond_floats(path, name)}
+        whole_numbers = [name for name in names if pa.types.is_integer(found.field(name).type)]
+        with_nulls = {name for name in whole_numbers if _has_nulls(path, name) and not _beyond_floats(path, name)}
     schema = pa.schema([(name, _landed_type(name, found.field(name).type, with_nulls)) for name in names])
     with RowGroups(target, schema) as landed:
         for table in _landed_batches(path, schema, origin):
@@ -219,11 +219,9 @@ def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
     return True
 
 
-def _check_chunks(path: Path) -> None:
-    """Read a row of each row group: what a damaged footer says of a chunk aborts the process if it is asked for."""
-    with parquet.ParquetFile(path, pre_buffer=False) as file:
-        for group in range(file.metadata.num_row_groups):
-            next(file.iter_batches(batch_size=1, row_groups=[group]), None)
+def _has_nulls(path: Path, name: str) -> bool:
+    """Look at the values: asked what a damaged footer says of its chunks, pyarrow 25 aborts the process."""
+    return any(batch[name].null_count for batch in batches(path, BATCH_ROWS, columns=[name]))
 
 
 def _landed_batches(path: Path, schema: pa.Schema, origin: str) -> Iterator[pa.Table]:
