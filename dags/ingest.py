@@ -1,11 +1,12 @@
-"""Bring a day into the data registry, or keep all of it out.
+"""Bring a day into the data registry; what breaks its contract stays out, and only that.
 
-``land → screen → commit``
+``land → screen → commit → report_rejected``
 
-Once a day. **land** fetches the day's inputs and the labels that have newly arrived; **screen** holds
-them against their Great Expectations contracts and sets bad rows aside; **commit** makes them a new
-data version (Git and DVC). A partition that breaks its contract turns this run red and leaves the
-registry as it was: mend the source and clear the run.
+Once a day. **land** fetches the day's inputs and the labels that have newly arrived or were corrected; **screen**
+holds each day of each against its Great Expectations contract and sets bad rows aside; **commit** makes what passed a
+new data version (Git and DVC), which *Score* and *Monitor* follow. It is red if the day's inputs were rejected or are
+absent, and skipped on days without data (`land.calendar`). **report_rejected** is red, once, if labels were rejected:
+inputs never wait for labels. Mend the source and clear the run; later runs ask for such labels again by themselves.
 
 Past days: `airflow backfill create --dag-id ingest --from-date DAY --to-date DAY`
 """
@@ -13,7 +14,8 @@ Past days: `airflow backfill create --dag-id ingest --from-date DAY --to-date DA
 from __future__ import annotations
 
 import pendulum
-from airflow.sdk import CronPartitionTimetable, dag, task
+from airflow.sdk import CronPartitionTimetable, TriggerRule, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.assets import INPUTS
 from evergreen.defaults import DEFAULT_ARGS, INGEST_CRON, TAGS, TIMEZONE
 from evergreen.links import with_links
@@ -49,9 +51,24 @@ def ingest() -> None:
         from ml.records import Screening
         from ml.steps import commit
 
-        return step(commit.run, Screening.model_validate(screening))
+        ingested = step(commit.run, Screening.model_validate(screening), defer_labels=True)
+        if ingested["rest"]:
+            raise AirflowSkipException(ingested["rest"])
+        return ingested
 
-    commit(screen(land()))
+    @task(task_display_name="Report rejected labels", trigger_rule=TriggerRule.NONE_FAILED)
+    def report_rejected(screening: Facts) -> None:
+        from evergreen.notifications import mail_lost_labels
+
+        from ml.records import Screening
+        from ml.steps import report_rejected
+
+        screened = Screening.model_validate(screening)
+        mail_lost_labels(screened)
+        step(report_rejected.run, screened)
+
+    screening = screen(land())
+    commit(screening) >> report_rejected(screening)
 
 
 with_links(ingest())

@@ -33,6 +33,11 @@ class DataRejected(EvergreenError):
     failures
         One plain dict an unmet expectation (``expectation``, ``column``, ``unexpected_rows``,
         ``examples``), ready for an e-mail.
+    about
+        Which data, as "labels of 2013-04-01"; empty if the task that failed says it well enough.
+    identity
+        Names this very rejection: the same content, rejected again for the same reason, has the same. Empty if
+        nobody compares.
     """
 
     exit_code = 3
@@ -43,10 +48,18 @@ class DataRejected(EvergreenError):
         *,
         report_uri: str | None = None,
         failures: tuple[dict[str, object], ...] = (),
+        about: str = "",
+        identity: str = "",
     ) -> None:
         super().__init__(message)
         self.report_uri = report_uri
         self.failures = failures
+        self.about = about
+        self.identity = identity
+
+
+class EmptyDelivery(DataRejected):
+    """A file without any content, not even a header."""
 
 
 class MissingArtifact(EvergreenError):
@@ -55,6 +68,12 @@ class MissingArtifact(EvergreenError):
 
 class UntrustedModel(EvergreenError):
     """MLflow names a model, a lineage or a decision that the storage does not record: do not retry, look who did it."""
+
+
+class NoDataExpected(MissingArtifact):
+    """Nothing is there because nothing is expected on that day: no fault, and nothing to do."""
+
+    exit_code = 3
 
 
 class Unavailable(EvergreenError):

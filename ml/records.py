@@ -63,10 +63,84 @@ class Content(Record):
     until: date | None = None
 
 
-class Landing(Record):
+class Delivery(Record):
+    """A day of one asset as it was landed: the hash of its rows, and what the source tells of it without being read.
+
+    ``stat`` (an ETag, a time and a size) is None where the source tells nothing, or nothing that can be trusted.
+    """
+
+    asset: Asset
+    day: date
+    sha256: str
+    stat: str | None = None
+
+
+class Receipt(Record):
+    """Which delivery of a day's labels the registry holds, as ``md5``, and what it was judged by (``context``)."""
+
+    delivery: Delivery
+    md5: str
+    context: str
+
+
+class Rejection(Record):
+    """A day of one asset that was kept out of the registry, and why, in a sentence with the next move.
+
+    ``identity`` is the same for the same content and reason; ``partition`` is the first one that found it so, and the
+    only one that reports it. ``replaces`` says that the registry keeps an earlier content of that day.
+    """
+
+    asset: Asset
+    day: date
+    reason: str
+    identity: str
+    partition: date
+    report_uri: str | None = None
+    failures: tuple[dict[str, Any], ...] = ()
+    replaces: bool = False
+
+
+class Unread(Record):
+    """Labels whose source could not be read; ``kind`` names the error of `ml.errors`."""
+
+    day: date
+    message: str
+    kind: str
+
+
+class Outstanding(Record):
+    """What of a partition is not in the registry, and why; each part waits for itself.
+
+    Parameters
+    ----------
+    rest
+        Why no inputs are expected on the day; empty if they are.
+    absent
+        Why there are no inputs though they are expected; empty if there are.
+    rejected
+        What was rejected, each day of an asset for itself.
+    unread
+        Labels whose source could not be read.
+    lost_label_days
+        Days whose labels never came, and that no partition asks for any more; each is named by one partition.
+    """
+
+    rest: str = ""
+    absent: str = ""
+    rejected: tuple[Rejection, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    lost_label_days: tuple[date, ...] = ()
+
+    def outstanding(self) -> dict[str, Any]:
+        """Return these fields by name, for the next record of the same partition."""
+        return {name: getattr(self, name) for name in Outstanding.model_fields}
+
+
+class Landing(Outstanding):
     """What the source gave for a partition, in the workspace and not yet judged.
 
-    ``files`` are workspace-relative paths by asset and day; ``label_days`` arrived with ``day``.
+    ``label_days`` arrived with ``day``, or have changed; of ``unchanged_label_days`` the registry holds what the
+    source has; ``missing_label_days`` have not come, or wait for their inputs.
     """
 
     day: date
@@ -74,10 +148,12 @@ class Landing(Record):
     input_days: tuple[date, ...]
     label_days: tuple[date, ...]
     missing_label_days: tuple[date, ...] = ()
+    unchanged_label_days: tuple[date, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
 
 class AssetScreening(Record):
-    """What the contract said of one day of one asset."""
+    """What the contract said of one day of one asset; of one that is ``refused`` no row goes on."""
 
     asset: Asset
     day: date
@@ -86,18 +162,20 @@ class AssetScreening(Record):
     quarantined_rows: int
     report_uri: str
     quarantine_uri: str | None = None
+    refused: bool = False
 
 
-class Screening(Record):
+class Screening(Outstanding):
     """What the contracts said of a landing; the accepted rows lie in the workspace."""
 
     day: date
     workspace: str
     results: tuple[AssetScreening, ...]
+    deliveries: tuple[Delivery, ...] = ()
 
 
-class Ingested(Record):
-    """A partition that is in the registry."""
+class Ingested(Outstanding):
+    """What of a partition is in the registry, and what is not."""
 
     day: date
     data_version: str

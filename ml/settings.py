@@ -188,12 +188,26 @@ class HttpSource(Section):
 Source = Annotated[DemoSource | FilesSource | HttpSource, Field(discriminator="kind")]
 
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Weekday = Annotated[
+    Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+]
+
+
 class Land(Section):
-    """When a day is due, how much history a set-up lands, how far back labels are caught up."""
+    """When a day is due, how much history a set-up lands, how far back labels are read again.
+
+    ``calendar`` says on which weekdays data are expected: every one (``daily``), Monday to Friday (``weekdays``), a
+    list of their names, or ``learned``: each, but for those that never had data in the weeks that the registry
+    knows. ``closed`` names single days without data. An expected day that is absent is an error, another is skipped.
+    """
 
     due_hour: int = Field(default=5, ge=0, le=23)
     history_days: int = Field(default=90, ge=1)
     catch_up_days: int = Field(default=7, ge=0)
+    calendar: Literal["learned", "daily", "weekdays"] | Annotated[tuple[Weekday, ...], Field(min_length=1)] = "learned"
+    closed: tuple[date, ...] = ()
 
 
 TypeName = Literal["string", "int64", "float64", "bool", "date", "timestamp"]

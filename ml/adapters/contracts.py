@@ -51,13 +51,17 @@ class Screened:
     def raise_if_refused(self, report_uri: str, what: str) -> None:
         """Raise `DataRejected` if the table was refused; ``what`` names it, as "inputs of 2013-04-01"."""
         if self.refused:
-            raise DataRejected(
-                f"{what} refused: {self.reason}. Report: {report_uri}. "
-                f"Next: mend the source and clear this run; or, if the data are right, "
-                f"change expectations/{self.result['asset']}.json",
-                report_uri=report_uri,
-                failures=tuple(f.as_dict() for f in self.failures),
-            )
+            raise self.refusal(report_uri, what)
+
+    def refusal(self, report_uri: str, what: str) -> DataRejected:
+        """Return the error that says why the table was refused."""
+        return DataRejected(
+            f"{what} refused: {self.reason}. Report: {report_uri}. "
+            f"Next: mend the source and clear this run; or, if the data are right, "
+            f"change expectations/{self.result['asset']}.json",
+            report_uri=report_uri,
+            failures=tuple(f.as_dict() for f in self.failures),
+        )
 
 
 class Contracts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -76,7 +76,9 @@ def alarm_since(days: Sequence[Day]) -> date | None:
     return first
 
 
-def freshness(newest: date | None, labelled: date | None, *, due: date, just_due: bool) -> Freshness:
+def freshness(
+    newest: date | None, labelled: date | None, *, due: date, just_due: bool, rest: Collection[date] = ()
+) -> Freshness:
     """Hold the newest day of the registry against the newest that should be there.
 
     Parameters
@@ -85,10 +87,12 @@ def freshness(newest: date | None, labelled: date | None, *, due: date, just_due
         The newest day that has labels.
     just_due
         Whether ``due`` came due so short a time ago that it may be on its way.
+    rest
+        Days up to ``due`` on which no data are expected.
     """
     if newest is None:
         return Freshness("none", None, "No day is in the data registry yet: run Ingest, or backfill it.")
-    late = max((due - newest).days, 0)
+    late = max((due - newest).days - sum(newest < day <= due for day in rest), 0)
     if late == 0:
         labels = f"labels have arrived up to {labelled}" if labelled else "no labels have arrived"
         return Freshness("fresh", 0, f"The newest day is {newest}, as due; {labels}")

@@ -11,6 +11,7 @@ from ml.adapters.arrived import seen_by
 from ml.adapters.workspace import Workspace
 from ml.core import daybook, history, policy, windows
 from ml.core.features import lookback_days
+from ml.core.rest_days import rest_reason
 from ml.core.signs import Measured
 from ml.errors import MissingArtifact
 from ml.records import (
@@ -156,7 +157,10 @@ def _read(shelf: Workspace, name: str, kind: type[Kept]) -> Kept | None:
 
 
 def _absent_days(day: date, inputs: Days, labels: Days, settings: Settings, services: Services) -> tuple[date, ...]:
-    """Name the days of the drift window that are missing, and days in or after it that were refused and not mended."""
+    """Name the days of the drift window that are missing, and days in or after it that were refused and not mended.
+
+    A day on which no data are expected is not missed.
+    """
     days = settings.drift.window_days
     around = [day + timedelta(days=n) for n in range(1 - days, days + 1)]
     refused = [
@@ -165,7 +169,8 @@ def _absent_days(day: date, inputs: Days, labels: Days, settings: Settings, serv
         for each in around
         if each not in held and services.shelf(f"quarantine/{asset}/day={each}").has("partition.parquet")
     ]
-    return tuple(sorted({*refused, *policy.gaps(inputs.keys(), last_day=day, days=days)}))
+    missing = {*refused, *policy.gaps(inputs.keys(), last_day=day, days=days)}
+    return tuple(sorted(each for each in missing if each in inputs or not rest_reason(each, inputs, settings.land)))
 
 
 def _tried(decisions: Sequence[Logged], settings: Settings, services: Services) -> Literal["judged", "barred"] | None:

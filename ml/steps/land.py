@@ -1,8 +1,9 @@
-"""Land a partition: the day's inputs, and the labels that have newly arrived.
+"""Land a partition: the day's inputs, and the labels that have newly arrived or were corrected.
 
-Labels of day D arrive with the partition of D plus the label delay. Labels that did not come in
-time are asked for again for some days; those of a day whose inputs never got into the registry
-wait until it is repaired.
+Labels of day D arrive with the partition of D plus the label delay. Those of the days before it
+(``land.catch_up_days``) are asked for again: what did not come in time, and what the source has corrected or
+completed since, is taken. Those of a day whose inputs never got into the registry wait until it is repaired. Each
+part is landed for itself: inputs that are absent or cannot be read keep no labels back, and no labels keep inputs back.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from ml.adapters.column_types import conform, suite_types
+from ml.adapters.rows import count_rows
 from ml.adapters.sources import LargeSource, TypedSource
 from ml.adapters.workspace import Workspace, write_parquet
+from ml.core.rest_days import rest_reason, weekday_of
 from ml.core.schema import Types, csv_types
-from ml.errors import DataRejected, MissingArtifact
-from ml.records import Asset, Landing
+from ml.errors import DataRejected, EmptyDelivery, EvergreenError, MissingArtifact
+from ml.records import Asset, DayFile, Delivery, Landing, Receipt, Rejection, Unread
 from ml.settings import Settings
+from ml.steps import deliveries
 from ml.steps.column_types import expected_of, learned_types
 from ml.wiring import Services
 
@@ -29,6 +35,8 @@ logger = logging.getLogger(__name__)
 def run(day: date, *, now: datetime, settings: Settings, services: Services) -> Landing:
     """Fetch from the source into the landing folder of ``day``; nothing is judged yet.
 
+    What could not be landed is in the record: `ml.steps.commit` brings in the rest, and then says so.
+
     Parameters
     ----------
     now
@@ -37,41 +45,156 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
     Raises
     ------
     MissingArtifact
-        If ``day`` lies in the future, or the source has no inputs for it.
+        If ``day`` lies in the future.
+    Unavailable
+        If the source of the inputs does not answer.
     """
     logger.info("land: %s", day)
     refuse_future(day, now=now, settings=settings)
-    place = services.shelf(f"landing/day={day}")
-    _land("inputs", day, place, services)
-    landed, missing = [], []
-    with_inputs, with_labels = services.registry.days("inputs"), services.registry.days("labels")
-    for label_day in label_days(day, settings=settings, have=set(with_labels)):
-        if label_day != day and label_day not in with_inputs:
-            missing.append(label_day)
-            continue
-        try:
-            _land("labels", label_day, place, services)
-        except MissingArtifact as err:
-            logger.warning("land: labels of %s have not arrived: %s", label_day, err)
-            missing.append(label_day)
-            continue
-        landed.append(label_day)
-    landing = Landing(
-        day=day,
-        workspace=place.uri(),
-        input_days=(day,),
-        label_days=tuple(landed),
-        missing_label_days=tuple(missing),
-    )
-    logger.info("land: inputs of %s, labels of %s", day, [str(d) for d in landed] or "no day")
+    lander = _Lander(day, services.shelf(f"landing/day={day}"), settings, services)
+    lander.inputs()
+    lander.labels()
+    landing = lander.landing()
+    days = [str(each) for each in landing.label_days] or "no day"
+    logger.info("land: inputs of %s, labels of %s", day if landing.input_days else "no day", days)
     return landing
 
 
-def _land(asset: Asset, day: date, place: Workspace, services: Services) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "day.parquet"
-        fetch(asset, day, path, services, strict=False)
-        place.write_file(f"{asset}/day={day}.parquet", path)
+@dataclass
+class _Lander:
+    """One partition on its way into its workspace; what is outstanding is collected on the way."""
+
+    day: date
+    place: Workspace
+    settings: Settings
+    services: Services
+    rest: str = ""
+    absent: str = ""
+    landed: list[Delivery] = field(default_factory=list)
+    unchanged: list[date] = field(default_factory=list)
+    missing: list[date] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+
+    @cached_property
+    def held_inputs(self) -> dict[date, DayFile]:
+        return self.services.registry.days("inputs")
+
+    @cached_property
+    def held_labels(self) -> dict[date, DayFile]:
+        return self.services.registry.days("labels")
+
+    def inputs(self) -> None:
+        """Land the day's inputs, or find out why there are none."""
+        try:
+            self._fetch("inputs", self.day)
+        except (MissingArtifact, EmptyDelivery) as err:
+            self.rest = self._rest(self.day)
+            if self.rest:
+                logger.info("land: %s", self.rest)
+            elif isinstance(err, EmptyDelivery):
+                self._reject("inputs", self.day, err)
+            else:
+                self.absent = f"{err}. {how_to_rest(self.day)}"
+        except DataRejected as err:
+            self._reject("inputs", self.day, err)
+
+    def labels(self) -> None:
+        """Land the labels that are due, and those of earlier days that are new or have changed."""
+        newest = max([self.day, *self.held_inputs])
+        for day in labels_asked_for(self.day, settings=self.settings, newest=newest):
+            if day not in self.held_inputs and not (day == self.day and self._has_inputs):
+                self.missing += [] if self._rest(day) else [day]
+                continue
+            try:
+                self._label_day(day)
+            except MissingArtifact as err:
+                if day not in self.held_labels:
+                    logger.warning("land: labels of %s have not arrived: %s", day, err)
+                    self.missing.append(day)
+            except DataRejected as err:
+                self._reject("labels", day, err)
+            except _UnreadError as err:
+                logger.warning("land: labels of %s could not be read: %s", day, err)
+                self.unread.append(Unread(day=day, message=str(err), kind=type(err.__cause__).__name__))
+
+    def landing(self) -> Landing:
+        days = {asset: tuple(each.day for each in self.landed if each.asset == asset) for asset in ("inputs", "labels")}
+        return Landing(
+            day=self.day,
+            workspace=self.place.uri(),
+            input_days=days["inputs"],
+            label_days=days["labels"],
+            missing_label_days=tuple(self.missing),
+            unchanged_label_days=tuple(self.unchanged),
+            deliveries=tuple(self.landed),
+            rest=self.rest,
+            absent=self.absent,
+            rejected=tuple(self.rejected),
+            unread=tuple(self.unread),
+            lost_label_days=deliveries.lost_days(due_day(self.day, self.settings), self.day, self.services),
+        )
+
+    @property
+    def _has_inputs(self) -> bool:
+        return any(each.asset == "inputs" for each in self.landed)
+
+    def _rest(self, day: date) -> str:
+        return "" if day in self.held_inputs else rest_reason(day, self.held_inputs, self.settings.land)
+
+    def _reject(self, asset: Asset, day: date, err: DataRejected) -> None:
+        logger.warning("land: %s of %s rejected: %s", asset, day, err)
+        held = self.held_inputs if asset == "inputs" else self.held_labels
+        self.rejected.append(
+            deliveries.rejection(
+                asset, day, err, content="", partition=self.day, replaces=day in held, services=self.services
+            )
+        )
+
+    def _label_day(self, day: date) -> None:
+        """Land the labels of a day, unless they are those that the registry holds."""
+        due, held = day == due_day(self.day, self.settings), self.held_labels.get(day)
+        if due or held is None:  # the due ones are judged in any case: their contract may have been corrected
+            self._fetch("labels", day)
+            return
+        context = deliveries.context_of(self.held_inputs.get(day), self.services)
+        receipt = deliveries.read_receipt(day, self.services)
+        known = receipt if receipt and (receipt.md5, receipt.context) == (held.md5, context) else None
+        stat = deliveries.stat_of("labels", day, self.services)
+        if known is not None and stat is not None and stat == known.delivery.stat:
+            self.unchanged.append(day)
+        else:
+            self._fetch("labels", day, held=held, known=known, context=context)
+
+    def _fetch(
+        self, asset: Asset, day: date, *, held: DayFile | None = None, known: Receipt | None = None, context: str = ""
+    ) -> None:
+        """Land a day of an asset; of one that is ``held`` or ``known`` only other content."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "day.parquet"
+            stat = deliveries.stat_of(asset, day, self.services) if asset == "labels" else None
+            try:
+                fetch(asset, day, path, self.services, strict=False)
+            except (MissingArtifact, DataRejected):
+                raise
+            except EvergreenError as err:
+                if asset == "inputs":
+                    raise
+                raise _UnreadError(str(err)) from err
+            if asset == "inputs" and not count_rows(path) and self._rest(day):
+                raise EmptyDelivery(f"{asset} of {day} have no row")
+            delivery = deliveries.delivery_of(asset, day, path, stat, self.services)
+            same = known is not None and known.delivery.sha256 == delivery.sha256
+            if held is not None and (same or deliveries.md5_of(path) == held.md5):
+                self.unchanged.append(day)
+                deliveries.write_receipt(delivery, held.md5, context, self.services)
+                return
+            self.place.write_file(f"{asset}/day={day}.parquet", path)
+            self.landed.append(delivery)
+
+
+class _UnreadError(Exception):
+    """The source of labels fails: inputs need not wait for it."""
 
 
 def fetch(
@@ -120,11 +243,37 @@ def refuse_future(day: date, *, now: datetime, settings: Settings) -> None:
         )
 
 
-def label_days(day: date, *, settings: Settings, have: set[date]) -> list[date]:
-    """List the days whose labels a partition asks for: the one that is due, and late ones.
+def due_day(day: date, settings: Settings) -> date:
+    """Return the day whose labels are due with the partition of ``day``."""
+    return day - timedelta(days=settings.task.label_delay_days)
 
-    The due one is asked for even if it is there already: it may have been corrected.
+
+def labels_asked_for(day: date, *, settings: Settings, newest: date) -> list[date]:
+    """List the days whose labels a partition asks for: the one that is due, and those that may have changed.
+
+    Parameters
+    ----------
+    newest
+        The newest day with inputs. A partition that is run again so late that the labels of its own day are due asks
+        for those too: who corrects a day clears its run.
     """
-    due = day - timedelta(days=settings.task.label_delay_days)
+    due = due_day(day, settings)
+    earlier = [due - timedelta(days=n) for n in range(settings.land.catch_up_days, 0, -1)]
+    own = [day] if due < day <= due_day(newest, settings) else []
+    return [*earlier, due, *own]
+
+
+def label_days(day: date, *, settings: Settings, have: set[date]) -> list[date]:
+    """List the days whose labels a partition brings if the source never corrects any: the due one, and late ones."""
+    due = due_day(day, settings)
     late = [due - timedelta(days=n) for n in range(settings.land.catch_up_days, 0, -1)]
     return [*(late_day for late_day in late if late_day not in have), due]
+
+
+def how_to_rest(day: date) -> str:
+    """Say what to do if a day without data is no fault."""
+    name = weekday_of(day)
+    return (
+        f"If there are no data on that day, name it under land.closed; if there are none on any {name}, leave {name} "
+        "out of land.calendar (params.yaml), then clear this run"
+    )

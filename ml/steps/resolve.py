@@ -6,7 +6,8 @@ import logging
 from datetime import date
 
 from ml.core import history
-from ml.errors import MissingArtifact
+from ml.core.rest_days import rest_reason
+from ml.errors import MissingArtifact, NoDataExpected
 from ml.records import Champion
 from ml.settings import Settings
 from ml.steps import recorded_models
@@ -20,14 +21,19 @@ def run(day: date, *, settings: Settings, services: Services) -> Champion:
 
     Raises
     ------
+    NoDataExpected
+        If the registry does not hold the inputs of ``day``, and none are expected.
     MissingArtifact
-        If the registry does not hold the inputs of ``day``.
+        If it does not hold them though they are.
     UntrustedModel
         If the storage does not record the decision and the promotion by which that version serves.
     """
     logger.info("resolve: %s", day)
     data_version = services.registry.head()
-    if day not in services.registry.days("inputs", data_version):
+    held = services.registry.days("inputs", data_version)
+    if day not in held:
+        if rest := rest_reason(day, held, settings.land):
+            raise NoDataExpected(f"{rest}, so there is nothing to score or to monitor")
         raise MissingArtifact(f"the data registry holds no inputs of {day}; run the ingest Dag for that day first")
     decisions = services.tracking.decisions(kinds=history.REIGNS)
     reign, reason = history.champion_of(day, decisions, allow_future=settings.score.force_future_model)

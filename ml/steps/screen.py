@@ -1,7 +1,7 @@
 """Screen a landing: hold each table against its contract and set bad rows aside.
 
 Rows that break a row-level expectation go to quarantine with their reasons and the rest go on. A
-table-level breach, or too many bad rows, refuses the whole partition: nothing of it is committed.
+table-level breach, or too many bad rows, rejects that day of that asset, and nothing else of the partition.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ml.adapters.contracts import Screened, profile
 from ml.adapters.workspace import Workspace
 from ml.core.contracts import DayProfile
 from ml.core.schema import Types
-from ml.errors import DataRejected
-from ml.records import Asset, AssetScreening, Landing, Screening
+from ml.records import Asset, AssetScreening, Landing, Rejection, Screening
 from ml.settings import Settings
+from ml.steps import deliveries
 from ml.steps.column_types import expected_of, learned_types
 from ml.wiring import Services
 
@@ -28,33 +28,42 @@ logger = logging.getLogger(__name__)
 
 
 def run(landing: Landing, *, settings: Settings, services: Services) -> Screening:
-    """Screen inputs first, then labels against the keys of their day's inputs.
+    """Screen inputs first, then labels against the keys of their day's inputs; each day of each for itself.
 
-    Raises
-    ------
-    DataRejected
-        If any table is refused. All are screened before, and every report is kept.
+    What is rejected is in the record, and every report is kept: `ml.steps.commit` brings in the rest. Labels whose
+    inputs are rejected, and were never in the registry, wait for those and are not judged.
     """
     logger.info("screen: partition %s", landing.day)
     place = services.workspace(landing.workspace)
     results: list[AssetScreening] = []
-    refused: list[tuple[Screened, str, str]] = []
+    rejected = list(landing.rejected)
     wanted: list[tuple[Asset, date]] = [("inputs", day) for day in landing.input_days]
     wanted += [("labels", day) for day in landing.label_days]
     for asset, day in wanted:
-        name = f"{asset}/day={day}.parquet"
-        with place.local(name) as path, _known_keys(asset, place, landing, day, services) as known:
+        accepted = {result.day for result in results if result.asset == "inputs" and not result.refused}
+        with (
+            place.local(f"{asset}/day={day}.parquet") as path,
+            _known_keys(asset, place, day, day in accepted, services) as known,
+        ):
+            if asset == "labels" and known is None:
+                logger.warning("screen: labels of %s wait for the inputs of that day", day)
+                continue
             recent = _recent(services, settings, asset, day)
             found = screen_day(services, asset, day, path, recent=recent, known_keys=known)
             result = keep(services, asset, day, path, found)
             if found.accepted is not None:
-                place.write_file(f"accepted/{name}", found.accepted)
+                place.write_file(f"accepted/{asset}/day={day}.parquet", found.accepted)
         results.append(result)
         if found.said.refused:
-            refused.append((found.said, result.report_uri, f"{asset} of {day}"))
-    _raise(refused)
+            rejected.append(_rejection(landing, result, found.said, services))
     logger.info("screen: %s", [(r.asset, str(r.day), r.accepted_rows, r.quarantined_rows) for r in results])
-    return Screening(day=landing.day, workspace=landing.workspace, results=tuple(results))
+    return Screening(
+        **landing.outstanding() | {"rejected": tuple(rejected)},
+        day=landing.day,
+        workspace=landing.workspace,
+        results=tuple(results),
+        deliveries=landing.deliveries,
+    )
 
 
 def screen_day(
@@ -108,6 +117,7 @@ def keep(services: Services, asset: Asset, day: date, path: Path, found: Screene
         quarantined_rows=rows if screened.refused else bad,
         report_uri=report_uri,
         quarantine_uri=aside.uri() if screened.refused or bad else None,
+        refused=screened.refused,
     )
 
 
@@ -118,28 +128,33 @@ def _recent(services: Services, settings: Settings, asset: Asset, day: date) -> 
 
 
 @contextmanager
-def _known_keys(
-    asset: Asset, place: Workspace, landing: Landing, day: date, services: Services
-) -> Iterator[Path | None]:
-    """Give the file with the inputs that labels speak of; None if those were refused just now, and for inputs."""
-    accepted = f"accepted/inputs/day={day}.parquet"
-    if asset == "inputs" or (day in landing.input_days and not place.has(accepted)):
+def _known_keys(asset: Asset, place: Workspace, day: date, landed: bool, services: Services) -> Iterator[Path | None]:
+    """Yield the file with the inputs that labels speak of; None if there are none, and for inputs.
+
+    Parameters
+    ----------
+    landed
+        Whether those inputs have just been accepted; otherwise they are those of the registry.
+    """
+    if asset == "inputs":
         yield None
-    elif day in landing.input_days:
-        with place.local(accepted) as path:
+    elif landed:
+        with place.local(f"accepted/inputs/day={day}.parquet") as path:
             yield path
     else:
-        yield services.registry.open("inputs", first_day=day, last_day=day)[day]
+        yield services.registry.open("inputs", first_day=day, last_day=day, may_be_empty=True).get(day)
 
 
-def _raise(refused: Sequence[tuple[Screened, str, str]]) -> None:
-    if len(refused) == 1:
-        screened, uri, what = refused[0]
-        screened.raise_if_refused(uri, what)
-    if refused:
-        said = "; ".join(f"{what}: {screened.reason} (report: {uri})" for screened, uri, what in refused)
-        raise DataRejected(
-            f"{said}. Next: mend the source and clear this run",
-            report_uri=refused[0][1],
-            failures=tuple(failure.as_dict() for screened, _, _ in refused for failure in screened.failures),
-        )
+def _rejection(landing: Landing, result: AssetScreening, screened: Screened, services: Services) -> Rejection:
+    """Describe a rejected day, in the words in which it is reported."""
+    content = {(each.asset, each.day): each.sha256 for each in landing.deliveries}
+    replaces = result.day in services.registry.days(result.asset)
+    return deliveries.rejection(
+        result.asset,
+        result.day,
+        screened.refusal(result.report_uri, f"{result.asset} of {result.day}"),
+        content=content.get((result.asset, result.day), ""),
+        partition=landing.day,
+        replaces=replaces,
+        services=services,
+    )

@@ -1,7 +1,7 @@
 """Land the history that a first training needs: many days, one data version.
 
 Days that are in the registry already are left alone. A day that breaks its contract, or that the
-source does not have, is reported, and the others go on.
+source does not have, is reported, and the others go on; one on which no data are expected is left out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any
 
 from ml.adapters.column_types import types_of
 from ml.adapters.contracts import profile
+from ml.adapters.rows import count_rows
 from ml.core.contracts import DayProfile
 from ml.core.features import days_between
+from ml.core.rest_days import rest_reason
 from ml.core.schema import Types, declared_schema, learned
-from ml.errors import DataRejected, MissingArtifact
+from ml.errors import DataRejected, EmptyDelivery, MissingArtifact
 from ml.records import Asset
 from ml.settings import Settings
 from ml.steps import screen
@@ -37,28 +39,26 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
     Returns
     -------
     dict
-        ``days``, ``rows``, ``first_day``, ``last_day``, ``data_version``, ``refused`` (days) and
-        ``seconds``.
+        ``days``, ``rows``, ``first_day``, ``last_day``, ``data_version``, ``refused`` (days), ``rest_days``
+        (on which no data are expected, and none came) and ``seconds``.
     """
     started = time.perf_counter()
     services.registry.create()
     known = {asset: set(services.registry.days(asset)) for asset in ("inputs", "labels")}
     labelled_until = last_day - timedelta(days=settings.task.label_delay_days)
-    refused: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         batch = _Batch(services, settings, Path(folder))
         for number, day in enumerate(days_between(first_day, last_day), start=1):
             if day not in known["inputs"] and not batch.land("inputs", day, None):
-                refused.append(f"inputs of {day}")
                 continue
             if day not in known["labels"] and day <= labelled_until:
                 inputs = batch.files.get(("inputs", day))
                 if inputs is None:
                     inputs = services.registry.open("inputs", first_day=day, last_day=day)[day]
-                if not batch.land("labels", day, inputs):
-                    refused.append(f"labels of {day}")
+                batch.land("labels", day, inputs)
             if number % REPORT_EVERY_DAYS == 0:
                 sys.stderr.write(f"history: {number} days checked, {batch.rows:,} rows\n")
+        rest_days = batch.rest_days(known["inputs"])
         if batch.files:
             version = services.registry.commit(
                 batch.files,
@@ -74,7 +74,8 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
         "first_day": first_day.isoformat(),
         "last_day": last_day.isoformat(),
         "data_version": services.registry.head(),
-        "refused": refused,
+        "refused": batch.refused,
+        "rest_days": [day.isoformat() for day in rest_days],
         "seconds": round(time.perf_counter() - started, 1),
     }
 
@@ -88,6 +89,21 @@ class _Batch:
         self.profiles: dict[str, dict[date, DayProfile]] = {"inputs": {}, "labels": {}}
         self.schema: dict[Asset, Types] = dict(services.registry.schema())
         self.rows = 0
+        self.refused: list[str] = []
+        self.absent: dict[date, str] = {}
+
+    def rest_days(self, known: set[date]) -> list[date]:
+        """Return the absent days on which no data are expected; the others are refused."""
+        have = known | {day for asset, day in self.files if asset == "inputs"}
+        rest = [day for day in self.absent if rest_reason(day, have, self.settings.land)]
+        for day in (day for day in self.absent if day not in rest):
+            self._refuse("inputs", day, f"left out: {self.absent[day]}")
+        return rest
+
+    def _refuse(self, asset: Asset, day: date, why: str) -> bool:
+        sys.stderr.write(f"history: {asset} of {day} {why}\n")
+        self.refused.append(f"{asset} of {day}")
+        return False
 
     def land(self, asset: Asset, day: date, known_keys: Path | None) -> bool:
         """Fetch one day, screen it and keep it for the commit; False if there is none, or it was refused."""
@@ -96,9 +112,13 @@ class _Batch:
             landed = Path(folder) / "landed.parquet"
             try:
                 fetch(asset, day, landed, self.services, known=self.schema, strict=False)
+                if asset == "inputs" and not count_rows(landed):
+                    raise EmptyDelivery(f"{asset} of {day} have no row")
             except (DataRejected, MissingArtifact) as err:
-                sys.stderr.write(f"history: {asset} of {day} left out: {err}\n")
-                return False
+                if asset == "inputs" and isinstance(err, (EmptyDelivery, MissingArtifact)):
+                    self.absent[day] = str(err)  # whether it is missed is known when all days are there
+                    return False
+                return self._refuse(asset, day, f"left out: {err}")
             oldest = day - timedelta(days=self.settings.screen.recent_days)
             recent = [p for known, p in self.profiles[asset].items() if oldest <= known < day]
             found = screen.screen_day(
@@ -106,8 +126,7 @@ class _Batch:
             )
             result = screen.keep(self.services, asset, day, landed, found)
             if found.accepted is None:
-                sys.stderr.write(f"history: {asset} of {day} refused: {found.said.reason} ({result.report_uri})\n")
-                return False
+                return self._refuse(asset, day, f"refused: {found.said.reason} ({result.report_uri})")
             found.accepted.rename(path)
         self.files[asset, day] = path
         self.schema[asset] = learned(self.schema.get(asset, {}), [types_of(path)])

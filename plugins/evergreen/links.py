@@ -34,7 +34,8 @@ RUN, VERSION = "MLflow run", "MLflow model version"
 NAMES: dict[str, tuple[str, ...]] = {
     "land": (DATA,),
     "screen": (REPORT, "Validation report of the labels", "Quarantined rows"),
-    "commit": (DATA,),
+    "commit": (DATA, REPORT),
+    "report_rejected": (REPORT,),
     "pull": (DATA, "Window"),
     "validate": (REPORT,),
     "split": ("Split",),
@@ -197,7 +198,7 @@ def addresses(record: BaseModel, places: Places, workspace: str | None = None) -
 
 def _screening(record: Any, places: Places) -> dict[str, str]:
     reports: dict[str, str] = {}
-    for result in record.results:
+    for result in sorted(record.results, key=lambda result: not result.refused):
         reports.setdefault(result.asset, result.report_uri)
     aside = next((result.quarantine_uri for result in record.results if result.quarantine_uri), None)
     return {

@@ -185,7 +185,24 @@ def _ingested(record: Any, _: str) -> str:
     news = f"Ingested {record.day}" if record.changed else f"Nothing new for {record.day}"
     aside = f", {record.quarantined_rows:,} set aside" if record.quarantined_rows else ""
     rows = f"{record.rows:,} rows and {record.labelled_rows:,} labels{aside}"
-    return f"{news}: {rows}; data version {record.data_version[:12]}"
+    said = f"{news}: {rows}; data version {record.data_version[:12]}"
+    if record.rest:
+        came = f"; {record.labelled_rows:,} labels came" if record.labelled_rows else ""
+        said = f"{record.rest[:1].upper()}{record.rest[1:]}{came}"
+    return "; ".join([said, *_outstanding(record)])
+
+
+def _outstanding(record: Any) -> list[str]:
+    """Say what of a partition is not in the registry."""
+    labels = [
+        f"labels of {each.day} rejected, as reported with {each.partition}"
+        if each.partition != record.day
+        else f"labels of {each.day} rejected"
+        for each in record.rejected
+    ]
+    unread = [f"labels of {each.day} could not be read" for each in record.unread]
+    lost = [f"labels of {day} never came and are asked for no more" for day in record.lost_label_days]
+    return [*labels, *unread, *lost]
 
 
 def _window(record: Any, _: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         LivePerformance,
         Rollback,
         RollbackRequest,
+        Screening,
     )
     from ml.settings import MailKind
     from ml.wiring import Services
@@ -179,6 +180,8 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         kind: MailKind = "data_refused" if rejected else "task_failed"
         what = "Data refused" if rejected else "Task failed"
         subject = f"{what}: {instance.dag_id}.{instance.task_id}" + (f" for {day}" if day else "")
+        if rejected is not None and rejected.about:
+            subject = f"{what}: {rejected.about}"
         facts = {
             "what": what,
             "where": f"{instance.dag_id}.{instance.task_id}",
@@ -193,9 +196,34 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         name = f"{kind}/{facts['where']}/run={_safe(instance.run_id)}/try={getattr(instance, 'try_number', 0)}"
         if getattr(instance, "map_index", -1) >= 0:
             name += f"_of={instance.map_index}"
+        if rejected is not None and rejected.identity:  # whoever rejects the same again says nothing new
+            name = f"{kind}/{facts['where']}/content={rejected.identity}"
         post(kind, name, "failure", subject, facts, open_services())
     except Exception:
         log.exception("the failure could not be mailed")
+
+
+def mail_lost_labels(screening: Screening) -> None:
+    """Mail that labels of some days never came and are asked for no more; each day is in one mail."""
+    from airflow.sdk import get_current_context
+
+    from ml.steps.report_rejected import lost
+    from ml.wiring import open_services
+
+    if not screening.lost_label_days:
+        return
+    context, services = get_current_context(), open_services()
+    instance = context["task_instance"]
+    facts = {
+        "what": "Labels missing",
+        "where": f"{instance.dag_id}.{instance.task_id}",
+        "day": ", ".join(map(str, screening.lost_label_days)),
+        "error": " ".join(f"{lost(day, services.settings)}." for day in screening.lost_label_days),
+        "failures": [],
+        "links": [("This Airflow run", run_link(context))],
+    }
+    name = f"data_refused/lost/partition={screening.day}"
+    post("data_refused", name, "failure", f"Labels missing: {facts['day']}", facts, services)
 
 
 def _origin(error: object) -> object:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from evergreen import links, notes
 from evergreen.forms import A_PERSON
@@ -73,13 +73,15 @@ def step(run: Callable[..., BaseModel], *records: Any, workspace: str | None = N
 
     Raises
     ------
+    AirflowSkipException
+        For a day on which no data are expected.
     AirflowFailException
         For what a retry cannot mend.
     AirflowException
         For what a retry may: a remote that did not answer.
     """
     from ml import disk
-    from ml.errors import DataRejected, EvergreenError
+    from ml.errors import DataRejected, EvergreenError, NoDataExpected
     from ml.wiring import open_services
 
     services: Services | None = None
@@ -92,6 +94,8 @@ def step(run: Callable[..., BaseModel], *records: Any, workspace: str | None = N
         _leave(notes.leave_failure, err)
         if services is not None and isinstance(err, DataRejected):
             _leave(links.leave_report, err.report_uri, services)
+        if isinstance(err, NoDataExpected):
+            raise AirflowSkipException(str(err)) from None
         if err.retryable:
             raise AirflowException(str(err)) from err
         raise AirflowFailException(str(err)) from _plain(err)

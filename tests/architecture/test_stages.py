@@ -14,7 +14,7 @@ from ml.settings import load
 
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = PROJECT / "ml" / "steps"
-SHARED = {"__init__", "column_types", "command", "stage", "succession", "out_of_fold", "promotion_record"}
+SHARED = {"__init__", "column_types", "command", "deliveries", "stage", "succession", "out_of_fold", "promotion_record"}
 """What steps have in common, and is none itself."""
 
 ONLY_DRAWN = {"act", "alert", "ask", "tell", "trigger_retrain", "trigger_rollback"}

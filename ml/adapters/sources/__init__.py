@@ -55,3 +55,15 @@ class TypedSource(Protocol):
     def with_types(self, types: Mapping[Asset, Mapping[str, str]]) -> Source:
         """Return the same source, whose text columns are read by these types; see `ml.core.schema`."""
         ...
+
+
+@runtime_checkable
+class DescribedSource(Protocol):
+    """What a source can do besides if it tells whether a day has changed without sending it."""
+
+    def stat(self, asset: Asset, day: date) -> str | None:
+        """Return what changes with the content of a day: an ETag, or times and a size.
+
+        None if nothing tells it, or nothing that can be trusted; raises as `Source.inputs` does.
+        """
+        ...

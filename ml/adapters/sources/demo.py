@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from ml.errors import MissingArtifact
+from ml.records import Asset
 
 CYCLE_DAYS = 364
 FIRST_DAY = date(2013, 1, 1)
@@ -54,6 +55,10 @@ class DemoSource:
                 "choose a day of 2013 or set source.replay to true"
             )
         return day
+
+    def stat(self, asset: Asset, day: date) -> str:
+        """Return which day of 2013 is served: its content never changes."""
+        return f"{asset} of {self.source_day(day)}"
 
     def inputs(self, day: date) -> pd.DataFrame:
         """Give the schedule and the 04:00 weather of ``day``, one row per planned flight."""

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 S3 = s3.S3
+STILL_SECONDS = 2
+"""As long as a file system may take the same time for two changes."""
 BUCKET_SLASHES = 2
 """In ``s3://bucket``."""
 MARKER, MANIFEST = "source.complete.marker", "source.complete.manifest"
@@ -108,6 +110,11 @@ class DatedFiles:
     def with_types(self, types: Mapping[Asset, Mapping[str, str]]) -> DatedFiles:
         """Return the same source, whose CSV files are read by these types."""
         return replace(self, types=types)
+
+    def stat(self, asset: Asset, day: date) -> str | None:
+        """Return the ETag and size of an object; of a file its times, size and inode, once it has been left alone."""
+        name = self._pattern(asset).replace(DAY, day.isoformat())
+        return s3.etag(name, f"source.{asset}") if name.startswith(S3) else _describe(settings.PROJECT_ROOT / name)
 
     def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
         """Write a day's table to a Parquet file; a Parquet source of more than ``rows_at_once`` rows in batches."""
@@ -258,6 +265,18 @@ def _local_entries(folder: Path, key: str) -> list[str]:
         raise EvergreenError(f"{folder} may not be read by this user; grant it, then run this again") from err
     except OSError as err:
         raise Unavailable(f"{folder} cannot be read ({err.strerror}); see whether its disk is there") from err
+
+
+def _describe(path: Path) -> str | None:
+    """Describe a file; None if it is not there, or so young that a change may leave its times as they are."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    newest = max(found.st_mtime_ns, found.st_ctime_ns)
+    if time.time_ns() - newest < STILL_SECONDS * 10**9:
+        return None
+    return f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_size} {found.st_ino}"
 
 
 def _stat(path: Path) -> os.stat_result:

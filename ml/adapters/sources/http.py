@@ -126,6 +126,22 @@ class DatedUrls:
         """Read the day's labels, as `inputs` does."""
         return self._read(self.labels_pattern, "labels", day)
 
+    def stat(self, asset: Asset, day: date) -> str | None:
+        """Return the strong ETag that the server answers to HEAD; None if it gives none, or does not answer.
+
+        What is wrong is said where the table itself is asked for.
+        """
+        pattern = self.inputs_pattern if asset == "inputs" else self.labels_pattern
+        timeout = (min(CONNECT_SECONDS, self.timeout_seconds), self.timeout_seconds)
+        try:
+            with requests.Session() as session:
+                session.max_redirects = MAX_REDIRECTS
+                answer = session.head(pattern.replace(DAY, day.isoformat()), timeout=timeout, allow_redirects=True)
+        except (exceptions.RequestException, ValueError):
+            return None
+        etag = answer.headers.get("ETag", "") if answer.status_code == 200 else ""
+        return etag if etag.startswith('"') else None
+
     def with_types(self, types: Mapping[Asset, Mapping[str, str]]) -> DatedUrls:
         """Return the same source, whose CSV answers are read by these types."""
         return replace(self, types=types)

@@ -72,6 +72,14 @@ def opened(uri: str, setting: str) -> Iterator[Opened]:
         yield Opened(answer["LastModified"].timestamp(), now.timestamp(), answer["Body"])
 
 
+def etag(uri: str, setting: str) -> str | None:
+    """Return the ETag and size of an object without reading it; None if it has none. Raises as `opened` does."""
+    bucket, key = split(uri)
+    with _errors(uri, setting):
+        answer = _client().head_object(Bucket=bucket, Key=key)
+    return f"{answer['ETag']} {answer['ContentLength']}" if answer.get("ETag") else None
+
+
 def entries(folder: str, setting: str) -> list[str]:
     """List what lies in ``s3://bucket/folder``, as names without it; a folder in it ends in ``/``.
 

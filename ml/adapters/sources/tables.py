@@ -31,7 +31,7 @@ from ml.adapters.rows import BATCH_ROWS, RowGroups, as_nullable, batches, count_
 from ml.adapters.sources.csv_quotes import check_quotes
 from ml.adapters.sources.csv_types import BOOLEAN, NUMBER, WHOLE, all_match, as_type, exact
 from ml.adapters.sources.unpacked import check_csv, measure, too_large
-from ml.errors import DataRejected, SettingsError
+from ml.errors import DataRejected, EmptyDelivery, SettingsError
 
 TableFormat = Literal["parquet", "csv"]
 
@@ -106,7 +106,7 @@ def read_table(
         If the file is empty, is not of its format, is damaged, is too large, or has a column of lists or the like.
     """
     if not content.strip():
-        raise DataRejected(f"{origin} is empty ({len(content)} bytes); {WRITE_AGAIN}")
+        raise EmptyDelivery(f"{origin} is empty ({len(content)} bytes); {WRITE_AGAIN}")
     if table_format == "csv":
         if limit is not None:
             check_csv(content, limit=limit, origin=origin)
@@ -278,7 +278,7 @@ def _reading(origin: str) -> Iterator[None]:
 def _read_csv(content: bytes, origin: str, types: Mapping[str, str]) -> pd.DataFrame:
     header = _header(_decode(content, origin))
     if not header:
-        raise DataRejected(f"{origin} is empty (no header line); {WRITE_AGAIN}")
+        raise EmptyDelivery(f"{origin} is empty (no header line); {WRITE_AGAIN}")
     separator = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
     if separator:
         raise DataRejected(f"{origin} separates its fields by {separator!r}; save it with commas")

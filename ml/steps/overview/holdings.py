@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from ml.core.daybook import plain
+from ml.core.rest_days import rest_reason
 from ml.errors import EvergreenError, MissingArtifact
 from ml.steps.overview.memory import MEMORY, MISSING
 from ml.steps.overview.sources import Holdings, held
@@ -70,7 +71,7 @@ def data(services: Services, *, days: int = 60) -> Facts:
                 }
                 for day in shown
             ],
-            "missing_days": _missing(holdings),
+            "missing_days": _missing(holdings, services),
             "awaited_labels": _awaited(holdings, services),
             "quarantine": [_set_aside(*place, aside[place], results.get(place), holdings) for place in newest_aside],
             "unreadable": unreadable,
@@ -163,9 +164,9 @@ def _set_aside(asset: str, day: date, kinds: set[str], result: Mapping[str, Any]
     """Tell of rows that were set aside; a partition that was refused may have come in since, corrected."""
     refused = "partition" in kinds
     is_in = day in (holdings.inputs if asset == "inputs" else holdings.labels)
-    mended = refused and is_in
-    folder = "quarantine" if refused else "validation"
     found = result or {}
+    mended = refused and is_in and not found.get("reason")  # a correction may be rejected, and the day stay as it was
+    folder = "quarantine" if refused else "validation"
     return {
         "asset": asset,
         "day": day,
@@ -177,12 +178,14 @@ def _set_aside(asset: str, day: date, kinds: set[str], result: Mapping[str, Any]
     }
 
 
-def _missing(holdings: Holdings) -> list[date]:
+def _missing(holdings: Holdings, services: Services) -> list[date]:
+    """Name the days without inputs on which they are expected."""
     first, last = min(holdings.inputs, default=None), holdings.newest
     if first is None or last is None:
         return []
     span = (first + timedelta(days=n) for n in range((last - first).days + 1))
-    return [day for day in span if day not in holdings.inputs]
+    land = services.settings.land
+    return [day for day in span if day not in holdings.inputs and not rest_reason(day, holdings.inputs, land)]
 
 
 def _awaited(holdings: Holdings, services: Services) -> list[date]:

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from ml.core import dossier, history, overview, rivalry, standing
 from ml.core.daybook import Day, Facts, plain
+from ml.core.features import days_between
+from ml.core.rest_days import rest_reason
 from ml.errors import EvergreenError, MissingArtifact, UntrustedModel
 from ml.records import Logged
 from ml.steps import recorded_models, succession
@@ -77,7 +79,7 @@ class _Present:
         newest = self.newest.facts if self.newest else None
         data = self.part("data", self.data)
         since = standing.alarm_since(self.days)
-        behind = (self.holdings.newest - self.newest.day).days if self.holdings.newest and self.newest else 0
+        behind = self.holdings.newer_than(self.newest.day) if self.newest else 0
         state, sentence = standing.standing(
             newest, since=since, serves=champion is not None, days_behind=behind, data=self.freshness
         )
@@ -149,14 +151,28 @@ class _Present:
     def freshness(self) -> standing.Freshness:
         """Hold the newest day against the newest that is due."""
         newest, labelled = self.holdings.newest, self.holdings.labelled
-        return standing.freshness(newest, labelled, due=self.due, just_due=self.just_due)
+        rest = [] if newest is None else [day for day in days_between(newest, self.due) if self.rests(day)]
+        return standing.freshness(newest, labelled, due=self.due, just_due=self.just_due, rest=rest)
 
     @property
     def due(self) -> date:
-        """Give the newest day that should be in the registry by now."""
+        """Give the newest day that should be in the registry by now; days without data are passed over."""
+        day = self.newest_calendar_day
+        while self.rests(day) and (self.newest_calendar_day - day).days < LOOK_BACK_DAYS:
+            day -= timedelta(days=1)
+        return day
+
+    @property
+    def newest_calendar_day(self) -> date:
+        """Give the newest day that is due by now, whether data are expected on it or not."""
         if isinstance(self.today, datetime):
             return self.services.settings.newest_due_day(self.today)
         return self.today
+
+    def rests(self, day: date) -> bool:
+        """Say whether no data are expected on a day, and there are none."""
+        have = self.holdings.inputs
+        return day not in have and bool(rest_reason(day, have, self.services.settings.land))
 
     # -- parts -------------------------------------------------------------------------------------
 
@@ -268,7 +284,7 @@ class _Present:
                 facts = json.loads(shelf.objects.get_bytes(shelf.name(kept[version])))
             except ValueError:
                 facts = {}
-            late = (self.holdings.newest - day).days if self.holdings.newest else 0
+            late = self.holdings.newer_than(day)
             rows = facts.get("rows")
             counted = f"{rows:,} rows" if isinstance(rows, int) else "an unknown number of rows"
             behind = f"; {late} newer days are not scored" if late > 1 else ""
@@ -338,7 +354,9 @@ class _Present:
     def next(self) -> Facts:
         """Say which day is due next; score and monitor follow it."""
         task, hour = self.services.settings.task, self.services.settings.land.due_hour
-        day = self.due + timedelta(days=1)
+        first = self.newest_calendar_day + timedelta(days=1)
+        coming = [first + timedelta(days=n) for n in range(LOOK_BACK_DAYS)]
+        day = next((day for day in coming if not self.rests(day)), first)
         at = datetime.combine(day, time(hour), ZoneInfo(task.timezone)).astimezone(ZoneInfo("UTC"))
         sentence = f"{day} is due at {hour:02}:00 ({task.timezone}); score and monitor follow it"
         return {"day": day, "at": at, "sentence": sentence}

@@ -39,6 +39,10 @@ class Holdings:
         """Give the newest day of labels."""
         return max(self.labels, default=None)
 
+    def newer_than(self, day: date) -> int:
+        """Count the days of inputs after a day."""
+        return sum(each > day for each in self.inputs)
+
     def newest_days(self, count: int | None) -> list[date]:
         """Give the days of inputs among the newest ``count`` calendar days, oldest first; None gives all."""
         if self.newest is None:

@@ -13,6 +13,7 @@ import pandas as pd
 from ml.core import adapt, history, performance, policy, rivalry, windows
 from ml.core.coverage import ServedDay
 from ml.core.features import days_between, lookback_days
+from ml.core.rest_days import rest_reason
 from ml.core.served import Promise, Serving
 from ml.errors import MissingArtifact
 from ml.records import Decision, DriftReport, LivePerformance, Logged, Rivalry
@@ -111,7 +112,7 @@ class Course:
     def _live(self, day: date) -> DayOf:
         found = DayOf(day, quarantined=self.world.quarantined.get(day, 0))
         if day not in self.world.inputs:
-            found.refused = self.world.refused.get(day, "the source had nothing")
+            found.refused = self.world.refused.get(day, "")  # nothing is expected on other days without inputs
             return found  # nothing is scored, and monitor does not start
         reign, _ = history.champion_of(day, self.log)
         assert reign is not None
@@ -304,6 +305,8 @@ class Course:
         window = self.settings.drift.window_days
         held = {each for each in self.world.inputs if each <= day}
         refused = [each for each in self.world.refused if day - timedelta(days=window) < each <= day]
+        gaps = policy.gaps(held, last_day=day, days=window)
+        missing = [each for each in gaps if not rest_reason(each, held, self.settings.land)]
         facts = policy.Facts(
             drift=drift,
             performance=live,
@@ -320,7 +323,7 @@ class Course:
             last_judged=history.last_judged(self.log, until=day),
             requests=tuple(self.requests),
             new_days=sum(each > reign.window_last_day for each in labelled),
-            absent_days=tuple(sorted({*refused, *policy.gaps(held, last_day=day, days=window)})),
+            absent_days=tuple(sorted({*refused, *missing})),
             tried=self._tried(day),
         )
         return policy.decide(facts, settings=self.settings)

@@ -1,7 +1,7 @@
 """What had arrived when: every day's inputs and labels as the contracts let them in, kept for all policies alike.
 
 A day goes through the rules of `ml.steps.land` and `ml.steps.screen`: labels come with a later partition, late
-ones are asked for again, and a table that breaks its contract refuses the whole partition.
+ones are asked for again, and a table that breaks its contract stays out while the rest of its partition goes on.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ml.core.arrivals import contents_of, not_as_present
 from ml.core.contracts import DayProfile
 from ml.core.features import add_history, days_between, join_labels, lookback_days
 from ml.core.keys import merge_exactly
+from ml.core.rest_days import rest_reason
 from ml.core.targets import coded
 from ml.errors import MissingArtifact
 from ml.records import Arrival, Asset, Content
@@ -182,6 +183,7 @@ def build(
     for day in days_between(first, last + timedelta(days=settings.task.label_delay_days)):
         landing.partition(day, with_inputs=day <= last)
         on_day(1)
+    landing.refuse_absent()
     if not landing.inputs:
         said = "; ".join(list(landing.refused.values())[:2])
         raise MissingArtifact(f"no day from {first} to {last} got in: {said}; choose other days with --from and --to")
@@ -213,22 +215,21 @@ class _Landing:
         self.labels: dict[date, pd.DataFrame] = {}
         self.arrived: dict[date, date] = {}
         self.refused: dict[date, str] = {}
+        self.absent: dict[date, str] = {}
         self.quarantined: dict[date, int] = {}
         self.digests: dict[tuple[str, date], str] = {}
         self.profiles: dict[Asset, dict[date, DayProfile]] = {"inputs": {}, "labels": {}}
 
     def partition(self, day: date, *, with_inputs: bool) -> None:
-        """Take in the partition of ``day`` as a whole, or nothing of it."""
+        """Take in what the contracts accept of the partition of ``day``; labels wait for their inputs."""
         taken: dict[tuple[Asset, date], Kept] = {}
-        if with_inputs:
-            try:
-                frame = self.source.inputs(day)
-            except MissingArtifact as err:
-                self.refused[day] = f"there are no inputs of {day}: {err}"
-                return
+        if with_inputs and (frame := self._inputs(day)) is not None:
             taken["inputs", day] = self._screen("inputs", day, frame, None)
+        own = taken.get(("inputs", day))
         for label_day in label_days(day, settings=self.settings, have=set(self.labels)):
-            known = taken["inputs", day].accepted if label_day == day and with_inputs else self.inputs.get(label_day)
+            known = self.inputs.get(label_day)
+            if label_day == day and own is not None:
+                known = None if own.reason else own.accepted
             if known is None or label_day in self.labels or self._is_to_come(label_day, day):
                 continue
             try:
@@ -236,13 +237,29 @@ class _Landing:
             except MissingArtifact:
                 continue
             taken["labels", label_day] = self._screen("labels", label_day, frame, known[list(self.settings.task.key)])
-        broken = [f"{asset} of {of}: {kept.reason}" for (asset, of), kept in taken.items() if kept.reason]
-        if broken:
-            if with_inputs:
-                self.refused[day] = "; ".join(broken)
-            return
         for (asset, of), kept in taken.items():
-            self._commit(asset, of, day, kept)
+            if not kept.reason:
+                self._commit(asset, of, day, kept)
+            elif asset == "inputs":
+                self.refused[of] = f"inputs of {of}: {kept.reason}"
+
+    def _inputs(self, day: date) -> pd.DataFrame | None:
+        """Read a day's inputs; None if there are none."""
+        try:
+            frame = self.source.inputs(day)
+        except MissingArtifact as err:
+            self.absent[day] = f"there are no inputs of {day}: {err}"
+            return None
+        if frame.empty:
+            self.absent[day] = f"inputs of {day}: no row"
+            return None
+        return frame
+
+    def refuse_absent(self) -> None:
+        """Count the days without inputs as refused on which, as all days show by now, inputs are expected."""
+        for day, why in self.absent.items():
+            if not rest_reason(day, self.inputs, self.settings.land):
+                self.refused[day] = why
 
     def _is_to_come(self, label_day: date, partition: date) -> bool:
         came = self.source.arrived(label_day) if isinstance(self.source, KnowsArrivals) else None

@@ -1,0 +1,50 @@
+"""Report what of a partition's labels was kept out: once, by the first partition that found it so.
+
+It comes after *commit*, so that inputs wait for no labels. Later partitions ask for what was rejected again
+(``land.catch_up_days``) and say nothing of the same content; what has changed is judged, and reported, anew.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ml.errors import EvergreenError
+from ml.records import Screening
+from ml.settings import Settings
+from ml.steps import deliveries
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+
+
+def run(screening: Screening, *, settings: Settings, services: Services) -> Screening:
+    """Return the screening as it is if nothing has to be reported.
+
+    Raises
+    ------
+    DataRejected
+        If labels were rejected, and this is the partition that reports it.
+    EvergreenError
+        If the source of labels could not be read: each partition says so, until it can.
+    """
+    del services
+    known = [each for each in screening.rejected if each.partition != screening.day]
+    for each in known:
+        logger.info("report_rejected: as reported with partition %s: %s", each.partition, each.reason)
+    for day in screening.lost_label_days:
+        logger.warning("report_rejected: %s", lost(day, settings))
+    new = deliveries.new_labels(screening.day, screening)
+    if new:
+        raise deliveries.rejected_error(new)
+    if screening.unread:
+        raise deliveries.unread_error(screening.unread, kind=EvergreenError)
+    return screening
+
+
+def lost(day: object, settings: Settings) -> str:
+    """Say of a day that its labels are asked for no more."""
+    return (
+        f"no labels of {day} came within {settings.land.catch_up_days} days after they were due "
+        "(land.catch_up_days), or none that could be taken; no partition asks for them any more. Next: look at the "
+        f"source of labels, deliver them, then clear the run of ingest of {day}"
+    )
