@@ -76,11 +76,15 @@ class Delivery(Record):
 
 
 class Receipt(Record):
-    """Which delivery of a day's labels the registry holds, as ``md5``, and what it was judged by (``context``)."""
+    """Which delivery of a day's labels the registry holds, as ``md5``, and what it was judged by (``context``).
+
+    Of one that a person took out of the registry (``withdrawn``) it says which content does not come back by itself.
+    """
 
     delivery: Delivery
     md5: str
     context: str
+    withdrawn: bool = False
 
 
 class Rejection(Record):

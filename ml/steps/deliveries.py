@@ -71,6 +71,15 @@ def write_receipt(delivery: Delivery, md5: str, context: str, services: Services
     services.shelf("receipts/labels").write_json(f"day={delivery.day}.json", receipt.model_dump(mode="json"))
 
 
+def withdraw_receipt(file: DayFile, services: Services) -> None:
+    """Remember that a day's labels were taken out of the registry, so that the same content stays out."""
+    known = read_receipt(file.day, services)
+    if known is None or known.md5 != file.md5:
+        known = Receipt(delivery=Delivery(asset="labels", day=file.day, sha256=""), md5=file.md5, context="")
+    facts = known.model_copy(update={"withdrawn": True}).model_dump(mode="json")
+    services.shelf("receipts/labels").write_json(f"day={file.day}.json", facts)
+
+
 def md5_of(path: Path) -> str:
     """Hash a file as DVC does."""
     with path.open("rb") as file:
@@ -120,6 +129,8 @@ def lost_days(due: date, partition: date, services: Services) -> tuple[date, ...
     last = due - timedelta(days=services.settings.land.catch_up_days + 1)
     inputs, labels = services.registry.days("inputs"), services.registry.days("labels")
     without = [day for day in inputs if last - timedelta(days=LOST_DAYS) < day <= last and day not in labels]
+    receipts = {day: read_receipt(day, services) for day in without}
+    without = [day for day, receipt in receipts.items() if receipt is None or not receipt.withdrawn]
     return tuple(day for day in without if _first(f"labels/day={day}/lost", partition, services) == partition)
 
 

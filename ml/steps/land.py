@@ -152,24 +152,32 @@ class _Lander:
         )
 
     def _label_day(self, day: date) -> None:
-        """Land the labels of a day, unless they are those that the registry holds."""
-        due, held = day == due_day(self.day, self.settings), self.held_labels.get(day)
-        if due or held is None:  # the due ones are judged in any case: their contract may have been corrected
+        """Land the labels of a day, unless they are those that the registry holds, or that were taken out of it."""
+        held, receipt = self.held_labels.get(day), deliveries.read_receipt(day, self.services)
+        by_itself = day not in (self.day, due_day(self.day, self.settings))  # nobody has asked for this very day
+        if held is None and (receipt is None or not receipt.withdrawn or not by_itself):
             self._fetch("labels", day)
             return
+        if held is not None and day == due_day(self.day, self.settings):
+            self._fetch("labels", day)  # judged in any case: their contract may have been corrected
+            return
         context = deliveries.context_of(self.held_inputs.get(day), self.services)
-        receipt = deliveries.read_receipt(day, self.services)
-        known = receipt if receipt and (receipt.md5, receipt.context) == (held.md5, context) else None
+        if held is None:
+            known = receipt
+        else:
+            known = receipt if receipt and (receipt.md5, receipt.context) == (held.md5, context) else None
         stat = deliveries.stat_of("labels", day, self.services)
         if known is not None and stat is not None and stat == known.delivery.stat:
             self.unchanged.append(day)
         else:
-            self._fetch("labels", day, held=held, known=known, context=context)
+            self._fetch(
+                "labels", day, md5=held.md5 if held else receipt.md5 if receipt else None, known=known, context=context
+            )
 
     def _fetch(
-        self, asset: Asset, day: date, *, held: DayFile | None = None, known: Receipt | None = None, context: str = ""
+        self, asset: Asset, day: date, *, md5: str | None = None, known: Receipt | None = None, context: str = ""
     ) -> None:
-        """Land a day of an asset; of one that is ``held`` or ``known`` only other content."""
+        """Land a day of an asset; of one that is ``known``, or there as ``md5``, only other content."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "day.parquet"
             stat = deliveries.stat_of(asset, day, self.services) if asset == "labels" else None
@@ -184,10 +192,12 @@ class _Lander:
             if asset == "inputs" and not count_rows(path) and self._rest(day):
                 raise EmptyDelivery(f"{asset} of {day} have no row")
             delivery = deliveries.delivery_of(asset, day, path, stat, self.services)
-            same = known is not None and known.delivery.sha256 == delivery.sha256
-            if held is not None and (same or deliveries.md5_of(path) == held.md5):
+            if md5 is not None and (
+                (known is not None and known.delivery.sha256 == delivery.sha256) or deliveries.md5_of(path) == md5
+            ):
                 self.unchanged.append(day)
-                deliveries.write_receipt(delivery, held.md5, context, self.services)
+                if day in self.held_labels:
+                    deliveries.write_receipt(delivery, md5, context, self.services)
                 return
             self.place.write_file(f"{asset}/day={day}.parquet", path)
             self.landed.append(delivery)

@@ -44,7 +44,7 @@ def run(screening: Screening, *, settings: Settings, services: Services) -> Scre
 def lost(day: object, settings: Settings) -> str:
     """Say of a day that its labels are asked for no more."""
     return (
-        f"no labels of {day} came within {settings.land.catch_up_days} days after they were due "
-        "(land.catch_up_days), or none that could be taken; no partition asks for them any more. Next: look at the "
-        f"source of labels, deliver them, then clear the run of ingest of {day}"
+        f"no labels of {day} came in time (when they were due, and land.catch_up_days: {settings.land.catch_up_days} "
+        "after it), or none that could be taken; no partition asks for them any more. Next: look at the source of "
+        f"labels, deliver them, then clear the run of ingest of {day}"
     )

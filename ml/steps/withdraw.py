@@ -1,7 +1,8 @@
 """Take days out of the data registry, as a new data version; the older versions keep them.
 
 For a day that is found bad after it was committed: nothing is trained on it, and nothing looks back on it, from then
-on. Ingest the day again once its source is right.
+on. Labels with the same content stay out, other content comes in by itself. Ingest the day again once its source is
+right.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import date
 from ml.adapters.sources import ASSETS
 from ml.records import Asset, DataVersion
 from ml.settings import Settings
+from ml.steps import deliveries
 from ml.steps.command import execute, iso_day, parser
 from ml.wiring import Services, open_services
 
@@ -44,6 +46,8 @@ def run(
     because = f": {reason}" if reason else ""
     wanted: list[tuple[Asset, date]] = there or [(asset, day) for day in days for asset in assets]
     version = services.registry.remove(wanted, message=f"Take out {named}{because}")
+    for day in (day for asset, day in there if asset == "labels"):
+        deliveries.withdraw_receipt(held["labels"][day], services)
     logger.info("withdraw: data version %s without %s", version.rev, named)
     return version
 

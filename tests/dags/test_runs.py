@@ -320,16 +320,23 @@ def refused(world: World, alarmed: Ran) -> tuple[Ran, str]:
 
 
 def test_a_broken_day_turns_ingest_red_at_the_first_try(refused: tuple[Ran, str], world: World) -> None:
-    ran, head = refused
+    ran, _ = refused
     assert ran.state == "failed"
-    assert ran.states == {"land": "success", "screen": "failed", "commit": "upstream_failed"}
-    assert ran.tries["screen"] == 1
-    assert world.services.registry.head() == head
+    assert ran.states == {
+        "land": "success",
+        "screen": "success",
+        "commit": "failed",
+        "report_rejected": "upstream_failed",
+    }
+    assert ran.tries["commit"] == 1
+    assert day(BROKEN) not in world.services.registry.days("inputs")
+    assert day(BROKEN - 1) in world.services.registry.days("labels"), "labels do not wait for broken inputs"
+    assert ("evergreen_inputs", day(BROKEN).isoformat()) not in world.events()
 
 
 def test_one_mail_says_what_broke_where_and_how_often(refused: tuple[Ran, str]) -> None:
     (mail,) = refused[0].mails
-    assert mail["Subject"] == f"Data refused: ingest.screen for {day(BROKEN)}"
+    assert mail["Subject"] == f"Data refused: inputs of {day(BROKEN)}"
     rows = refused[0].records["land"] and len(read(refused[0], "inputs"))
     for kind in ("html", "plain"):
         said = " ".join(mail.get_body((kind,)).get_content().split())
@@ -350,6 +357,93 @@ def test_a_mended_day_is_cleared_and_gets_in(refused: tuple[Ran, str], world: Wo
     assert mended.mails == []
     assert world.services.registry.head() != head
     assert day(BROKEN) in world.services.registry.days("inputs")
+
+
+# --- chapter 7: a day of bad labels, and a week-end ---------------------------------------------------
+
+
+AFTER = BROKEN + 1
+
+
+@pytest.fixture(scope="module")
+def bad_labels(world: World, refused: tuple[Ran, str]) -> dict[int, Ran]:
+    ran, _ = refused
+    world.deliver(day(BROKEN), day(AFTER + 1))
+    world.run("ingest", day=day(BROKEN), again=ran)
+    labels = world.home / f"source/labels/{day(BROKEN)}.parquet"
+    import pandas as pd
+
+    whole = pd.read_parquet(labels)
+    whole.assign(flight=whole["flight"].where(whole.index >= 120, 9999)).to_parquet(labels)
+    return {number: world.run("ingest", day=day(number)) for number in (AFTER, AFTER + 1)}
+
+
+def test_bad_labels_turn_one_run_red_and_the_day_is_announced_all_the_same(
+    bad_labels: dict[int, Ran], world: World
+) -> None:
+    first, second = bad_labels[AFTER], bad_labels[AFTER + 1]
+    assert first.states == {"land": "success", "screen": "success", "commit": "success", "report_rejected": "failed"}
+    assert set(second.states.values()) == {"success"}
+    announced = {partition for name, partition in world.events() if name == "evergreen_inputs"}
+    assert {day(AFTER).isoformat(), day(AFTER + 1).isoformat()} <= announced
+    assert day(AFTER) in world.services.registry.days("labels")
+    assert note(first).startswith(f"Failed at report_rejected. labels of {day(BROKEN)} refused: ")
+    assert note(second).endswith(f"; labels of {day(BROKEN)} rejected, as reported with {day(AFTER)}")
+
+
+def test_bad_labels_are_mailed_once_however_often_they_are_asked_for(bad_labels: dict[int, Ran], world: World) -> None:
+    first, second = bad_labels[AFTER], bad_labels[AFTER + 1]
+    (mail,) = first.mails
+    assert mail["Subject"] == f"Data refused: labels of {day(BROKEN)}"
+    said = " ".join(mail.get_body(("plain",)).get_content().split())
+    assert "the key must be among that day's inputs" in said
+    assert "Inputs did not wait for this: they are committed and scored" in said
+    assert f"quarantine/labels/day={day(BROKEN)}/report.html" in said
+    assert second.mails == []
+    cleared = world.run("ingest", day=day(AFTER), again=first)
+    assert (cleared.states["report_rejected"], cleared.mails) == ("failed", [])
+
+
+def test_a_day_without_data_is_skipped_with_its_reason(bad_labels: dict[int, Ran], world: World) -> None:
+    number = AFTER + 2
+    closed = day(number).isoformat()
+    with world.with_params(lambda params: params["land"].update(closed=[closed])):
+        ran = world.run("ingest", day=day(number))
+        scored, monitored = (world.run(dag_id, day=day(number)) for dag_id in ("score", "monitor"))
+    assert ran.state == "success"
+    assert (ran.states["commit"], ran.states["report_rejected"]) == ("skipped", "success")
+    assert ran.mails == []
+    assert ("evergreen_inputs", closed) not in world.events()
+    assert f"No data are expected on {day(number):%A} {closed}: land.closed names it" in note(ran)
+    assert day(number - 1) in world.services.registry.days("labels"), "labels come on that day too"
+    for follower in (scored, monitored):
+        assert (follower.state, follower.mails) == ("success", [])
+        assert set(follower.states.values()) == {"skipped"}
+
+
+def test_labels_that_never_came_are_mailed_once(bad_labels: dict[int, Ran], world: World) -> None:
+    number = AFTER + 3
+    world.deliver(day(number), day(number))
+    (world.home / f"source/labels/{day(BROKEN)}.parquet").unlink()
+    with world.with_params(lambda params: params["land"].update(catch_up_days=1)):
+        ran = world.run("ingest", day=day(number))
+    assert ran.state == "success"
+    (mail,) = ran.mails
+    assert mail["Subject"] == f"Labels missing: {day(BROKEN)}"
+    said = " ".join(mail.get_body(("plain",)).get_content().split())
+    assert f"no labels of {day(BROKEN)} came in time (when they were due, and land.catch_up_days: 1 after it)" in said
+    assert f"clear the run of ingest of {day(BROKEN)}" in said
+    assert "None" not in said
+
+
+def note(ran: Ran) -> str:
+    """Read what people see of a run."""
+    from airflow.models.dagrun import DagRun, DagRunNote
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = session.query(DagRunNote).join(DagRun).filter(DagRun.run_id == ran.run_id).one()
+        return str(found.content)
 
 
 def test_a_run_without_a_day_says_how_to_give_it_one(world: World, refused: tuple[Ran, str]) -> None:

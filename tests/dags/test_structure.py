@@ -11,8 +11,10 @@ import pytest
 GRAPHS = {
     "ingest": {
         "land": ["screen"],
-        "screen": ["commit"],
-        "commit": [],
+        "screen": ["commit", "report_rejected"],
+        "commit": ["report_rejected"],
+        # Whether the day has inputs or rests; behind commit, which announces them.
+        "report_rejected": [],
     },
     "retrain": {
         # Each box reads the window that pull pinned.
@@ -130,10 +132,11 @@ def test_monitor_asks_for_one_retrain_a_day(bag: Any) -> None:
     assert trigger.skip_when_already_exists
 
 
-def test_only_promote_and_its_mail_run_though_something_before_them_was_skipped(bag: Any) -> None:
+def test_only_promote_its_mail_and_the_report_of_labels_run_though_something_before_them_was_skipped(bag: Any) -> None:
     rules = {(dag.dag_id, task.task_id): task.trigger_rule.value for dag in bag.dags.values() for task in dag.tasks}
     unusual = {name: rule for name, rule in rules.items() if rule != "all_success"}
-    assert unusual == {("retrain", name): "none_failed_min_one_success" for name in ("promote", "tell")}
+    expected = {("retrain", name): "none_failed_min_one_success" for name in ("promote", "tell")}
+    assert unusual == expected | {("ingest", "report_rejected"): "none_failed"}
 
 
 def test_the_form_of_rollback(bag: Any) -> None:

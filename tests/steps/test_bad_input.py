@@ -13,8 +13,8 @@ import pytest
 
 from ml.adapters.sources.demo import DemoSource
 from ml.errors import DataRejected, MissingArtifact
-from ml.records import RetrainRequest
-from ml.steps import land, pull, screen, split, validate
+from ml.records import Ingested, RetrainRequest
+from ml.steps import commit, land, pull, report_rejected, screen, split, validate
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
 
 DEMO = DemoSource(replay=False)
@@ -41,6 +41,13 @@ class Delivery:
             frame.to_csv(self.path(asset, day), index=False)
         else:
             frame.to_parquet(self.path(asset, day), index=False)
+
+    def ingest_and_report(self, day: date) -> Ingested:
+        """Do what the four tasks of *Ingest* do."""
+        screening = self.world.run(screen, self.world.run(land, day, now=MUCH_LATER))
+        ingested: Ingested = self.world.run(commit, screening, defer_labels=True)
+        self.world.run(report_rejected, screening)
+        return ingested
 
     def heads(self) -> str:
         return self.world.services.registry.head()
@@ -103,27 +110,32 @@ REFUSED: dict[str, tuple[str, Break, str]] = {
 
 @pytest.mark.parametrize("rows_at_once", [WHOLE, IN_PARTS])
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_partition_is_refused_for(name: str, rows_at_once: int, delivery: Delivery) -> None:
+def test_a_day_is_refused_for(name: str, rows_at_once: int, delivery: Delivery) -> None:
     delivery = in_parts_of(rows_at_once, delivery)
     asset, broken, said = REFUSED[name]
     day = NEXT_DAY if asset == "inputs" else LAST_DAY
     delivery.deliver(asset, day, broken)
-    head = delivery.heads()
     with pytest.raises(DataRejected) as caught:
-        delivery.world.ingest(NEXT_DAY)
+        delivery.ingest_and_report(NEXT_DAY)
     message = str(caught.value)
     assert f"{asset} of {day}" in message and said in message
     assert "Next: mend the source and clear this run" in message
+    assert caught.value.about == f"{asset} of {day}"
     assert caught.value.failures and caught.value.failures[0]["message"]
     assert Path(str(caught.value.report_uri)).read_text().startswith("<!")
-    assert delivery.heads() == head
+    registry = delivery.world.services.registry
+    assert (NEXT_DAY in registry.days("inputs"), LAST_DAY in registry.days("labels")) == (
+        asset != "inputs",
+        asset != "labels",
+    ), "what is right of the partition is in, and only that"
     assert delivery.quarantined(asset, day) in (
         ["partition.parquet", "report.html"],
         ["partition.parquet", "report.html", "rows.parquet"],
     )
 
+    head = delivery.heads()
     delivery.deliver(asset, day)
-    ingested = delivery.world.ingest(NEXT_DAY)
+    ingested = delivery.ingest_and_report(NEXT_DAY)
     assert ingested.changed and ingested.data_version == delivery.heads() != head
     assert (ingested.quarantined_rows, ingested.rows) == (0, len(DEMO.inputs(NEXT_DAY)))
     assert "partition.parquet" in delivery.quarantined(asset, day)
@@ -155,22 +167,22 @@ def test_a_few_bad_rows_are_set_aside_with_their_reasons_and_the_rest_goes_on(
     assert len(delivery.world.held(asset, day)) + bad == len(delivered)
 
 
-def test_a_parquet_that_is_no_parquet_is_named_and_nothing_is_committed(delivery: Delivery) -> None:
+def test_a_parquet_that_is_no_parquet_is_named_and_no_labels_wait_for_it(delivery: Delivery) -> None:
     delivery.path("inputs", NEXT_DAY).write_bytes(b"PAR1 it is not")
-    head = delivery.heads()
     with pytest.raises(DataRejected, match=rf"inputs-{NEXT_DAY}.parquet is no whole Parquet file.*run this again"):
         delivery.world.ingest(NEXT_DAY)
-    assert delivery.heads() == head
+    assert NEXT_DAY not in delivery.world.services.registry.days("inputs")
+    assert LAST_DAY in delivery.world.services.registry.days("labels")
     delivery.deliver("inputs", NEXT_DAY)
     assert delivery.world.ingest(NEXT_DAY).changed
 
 
-def test_labels_that_cannot_be_read_keep_the_whole_partition_out(delivery: Delivery) -> None:
+def test_labels_that_cannot_be_read_are_named_and_no_inputs_wait_for_them(delivery: Delivery) -> None:
     delivery.path("labels", LAST_DAY).write_bytes(b"")
-    head = delivery.heads()
     with pytest.raises(DataRejected, match=rf"labels-{LAST_DAY}.parquet is empty"):
-        delivery.world.ingest(NEXT_DAY)
-    assert delivery.heads() == head
+        delivery.ingest_and_report(NEXT_DAY)
+    assert NEXT_DAY in delivery.world.services.registry.days("inputs")
+    assert LAST_DAY not in delivery.world.services.registry.days("labels")
     delivery.deliver("labels", LAST_DAY)
     assert delivery.world.ingest(NEXT_DAY).labelled_rows > 0
 
@@ -181,10 +193,9 @@ def test_a_csv_is_as_good_as_a_parquet_and_one_of_a_broken_encoding_is_named(see
     delivery.deliver("labels", LAST_DAY)
     healthy = delivery.path("inputs", NEXT_DAY).read_bytes()
     delivery.path("inputs", NEXT_DAY).write_bytes(healthy.replace(b"UA", b"\xff\xfe", 1))
-    head = delivery.heads()
     with pytest.raises(DataRejected, match=r"is not UTF-8: the byte at offset .* \(line \d+\).*save it as UTF-8"):
         delivery.world.ingest(NEXT_DAY)
-    assert delivery.heads() == head
+    assert NEXT_DAY not in delivery.world.services.registry.days("inputs")
     delivery.path("inputs", NEXT_DAY).write_bytes(healthy)
     assert delivery.world.ingest(NEXT_DAY).changed
     pd.testing.assert_frame_equal(delivery.world.held("inputs", NEXT_DAY), DEMO.inputs(NEXT_DAY))
@@ -224,8 +235,9 @@ def test_a_day_in_the_future_is_refused_by_the_calendar_of_the_task(delivery: De
 
 
 def test_inputs_that_are_not_there_are_named_with_what_to_do(delivery: Delivery) -> None:
-    with pytest.raises(MissingArtifact, match=rf"nothing for {DAY_AFTER}: .*deliver the file"):
-        delivery.world.run(land, DAY_AFTER, now=MUCH_LATER)
+    with pytest.raises(MissingArtifact, match=rf"nothing for {DAY_AFTER}: .*deliver the file.*land.closed"):
+        delivery.world.ingest(DAY_AFTER)
+    assert LAST_DAY in delivery.world.services.registry.days("labels"), "labels do not wait for them"
 
 
 def test_labels_not_there_yet_are_caught_up_by_a_later_day(delivery: Delivery) -> None:
@@ -250,8 +262,9 @@ def test_labels_of_a_day_whose_inputs_were_refused_wait_until_it_is_repaired(del
         delivery.world.ingest(NEXT_DAY)
     delivery.deliver("inputs", DAY_AFTER)
     delivery.deliver("labels", NEXT_DAY)
+    assert LAST_DAY in delivery.world.services.registry.days("labels")
     landing = delivery.world.run(land, DAY_AFTER, now=MUCH_LATER)
-    assert (landing.label_days, landing.missing_label_days) == ((LAST_DAY,), (NEXT_DAY,))
+    assert (landing.label_days, landing.missing_label_days) == ((), (NEXT_DAY,))
     delivery.world.ingest(DAY_AFTER)
 
     delivery.deliver("inputs", NEXT_DAY)
