@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -212,10 +213,10 @@ def test_inputs_do_not_wait_for_a_source_of_labels_that_does_not_answer(
 ) -> None:
     real = land.fetch
 
-    def silent(asset: Asset, day: date, path: object, services: Services) -> None:
+    def silent(asset: Asset, day: date, path: Path, services: Services, **options: bool) -> None:
         if asset == "labels":
             raise Unavailable("labels.example.com gives no answer")
-        real(asset, day, path, services)  # type: ignore[arg-type]
+        real(asset, day, path, services, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(land, "fetch", silent)
     screening = delivery.world.run(screen, landed(delivery, NEXT_DAY))
