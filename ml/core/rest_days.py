@@ -58,7 +58,7 @@ def open_weekdays(land: Land) -> Collection[int]:
 def weeks_without(day: date, have: Collection[date]) -> int:
     """Count the weeks with data in which the weekday of ``day`` has none; 0 if it has any in a single one.
 
-    A week counts only if one of the six days before or after that weekday has data: a feed that stood still
+    A week counts only if one of the three days before or after that weekday has data: a feed that stood still
     teaches nothing. Days before the first and after the last with data teach nothing either.
     """
     if not have:
@@ -67,7 +67,7 @@ def weeks_without(day: date, have: Collection[date]) -> int:
     if any(each in have for each in same):
         return 0
     first, last = min(have), max(have)
-    near = [timedelta(days=n) for n in range(-6, 7)]
+    near = [timedelta(days=n) for n in range(-3, 4)]
     return sum(first <= each <= last and any(each + step in have for step in near) for each in same)
 
 
