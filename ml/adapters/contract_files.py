@@ -42,6 +42,8 @@ from ml.core.contracts import Failure, reasons_of, refusal
 from ml.core.row_checks import whole_keys
 
 logger = logging.getLogger(__name__)
+WORTH_A_PART, ALWAYS_ALLOWED = 8192, 8
+"""Great Expectations takes a third of a second for any part: more than eight are made only of so many rows each."""
 MOST_PARTS = 500
 """So many files are open at once; of a day with more than as many times ``rows_at_once`` rows the parts are larger."""
 
@@ -143,7 +145,7 @@ def screen_file(
     """
     number = rows.count_rows(path)
     most = max(number, rows.count_rows(known_keys) if known_keys else 0)
-    parts = min(-(-most // rows_at_once), MOST_PARTS)
+    parts = min(-(-most // rows_at_once), MOST_PARTS, max(-(-most // WORTH_A_PART), ALWAYS_ALLOWED))
     obstacle = obstacle_to_parts(contracts.suite(asset), key) if parts > 1 else None
     if obstacle:
         logger.warning("%s can be asked only of the whole table: all of %s is held in memory", obstacle, asset)
