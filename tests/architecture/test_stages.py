@@ -14,7 +14,17 @@ from ml.settings import load
 
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = PROJECT / "ml" / "steps"
-SHARED = {"__init__", "column_types", "command", "deliveries", "stage", "succession", "out_of_fold", "promotion_record"}
+SHARED = {
+    "__init__",
+    "column_types",
+    "command",
+    "deliveries",
+    "stage",
+    "succession",
+    "out_of_fold",
+    "promotion_record",
+    "recorded_models",
+}
 """What steps have in common, and is none itself."""
 
 ONLY_DRAWN = {"act", "alert", "ask", "tell", "trigger_retrain", "trigger_rollback"}
