@@ -200,7 +200,7 @@ def _in_parts(
         else:
             found.add(*_of_whole_columns(entry, suite, path, parameters))
 
-    merged = [merge_outcomes(found.outcomes[entry.number]) for entry in suite]
+    merged = [merge_outcomes(found.outcomes[entry.number] or [_not_evaluated(entry)]) for entry in suite]
     failures = [
         *clashes,
         *merge_failures(found.obstacles),
@@ -272,6 +272,11 @@ def _by_parts(entry: Entry, key: Sequence[str]) -> bool:
         return False
     unique = entry.type in UNIQUE_EXPECTATIONS and set(key) <= set(entry.columns)
     return unique or entry.type in OF_EACH_ROW or entry.type in OF_THE_SCHEMA
+
+
+def _not_evaluated(entry: Entry) -> Outcome:
+    """Return what becomes of an expectation that no part could be asked: no row has a whole key."""
+    return Outcome(entry, "not evaluated", entry.say(entry.kwargs))
 
 
 def _of_coverage(entry: Entry, keys: KeyMatch | None, parameters: Mapping[str, object]) -> Outcome:

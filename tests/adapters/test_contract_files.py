@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ml.adapters import contract_files
 from ml.adapters.contract_files import ScreenedFile, obstacle_to_parts, screen_file
 from ml.adapters.contracts import Contracts, Screened
 from ml.adapters.rows import exact_frame
+from ml.adapters.rows import share_out as share_out_rows
 from ml.adapters.sources.demo import DemoSource
 from ml.adapters.workspace import write_parquet
 from ml.core.contracts import DayProfile
@@ -241,8 +243,10 @@ def test_one_null_among_identifiers_beyond_2_53_is_one_quarantined_row_and_the_o
 
 
 @pytest.mark.parametrize("rows_at_once", [2, 100])
-@pytest.mark.parametrize("name", ["__position__", "reasons", "__index_level_0__", "key_known", "input_coverage"])
-def test_a_column_may_have_the_name_of_one_of_ours(name: str, rows_at_once: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["reasons", "key_known", "input_coverage", "__position__", "__index_level_0__"])
+def test_a_column_with_the_name_of_one_of_ours_is_read_as_any_other_or_rejected_by_name(
+    name: str, rows_at_once: int, tmp_path: Path
+) -> None:
     unique = {"column_list": ["day", "id"]}
     entries = [
         {"type": "expect_compound_columns_to_be_unique", "kwargs": unique, "meta": {"level": "row"}},
@@ -261,9 +265,58 @@ def test_a_column_may_have_the_name_of_one_of_ours(name: str, rows_at_once: int,
         folder=tmp_path,
         rows_at_once=rows_at_once,
     )
+    if name.startswith("__"):
+        assert found.said.refused and name in found.said.reason
+        return
     assert not found.said.refused, found.said.reason
     assert found.accepted is not None and found.quarantined is not None
     pd.testing.assert_frame_equal(pd.read_parquet(found.accepted), frame.drop(index=1).reset_index(drop=True))
     bad = pq.read_table(found.quarantined).to_pylist()
     assert [row[name] for row in bad] == ["mine 1"]
     assert "x must not be null" in str(list(bad[0].values())[-1])
+
+
+@pytest.mark.parametrize("rows_at_once", [2, 100])
+def test_a_day_without_any_whole_key_is_rejected_by_name(rows_at_once: int, tmp_path: Path) -> None:
+    unique = {"type": "expect_compound_columns_to_be_unique", "kwargs": {"column_list": ["day", "id"]}}
+    (tmp_path / "inputs.json").write_text(
+        json.dumps({"name": "inputs", "expectations": [unique | {"meta": {"level": "row"}}]})
+    )
+    table = pa.table({"day": ["2013-04-03"] * 6, "id": pa.nulls(6, pa.int64())})
+    pq.write_table(table, tmp_path / "day.parquet")
+    found = screen_file(
+        Contracts(tmp_path, Screen(), UsedColumns(("day", "id"))),
+        "inputs",
+        tmp_path / "day.parquet",
+        key=("day", "id"),
+        parameters={},
+        folder=tmp_path,
+        rows_at_once=rows_at_once,
+    )
+    assert found.said.refused and "id" in found.said.reason
+
+
+@pytest.mark.parametrize(("rows", "most"), [(30, 8), (20_000, 8), (100_000, 13)])
+def test_no_more_parts_are_made_than_are_worth_their_time(
+    rows: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[int] = []
+
+    def share_out(path: Path, key: Any, number: int, folder: Path, **how: Any) -> Any:
+        parts.append(number)
+        return share_out_rows(path, key, number, folder, **how)
+
+    monkeypatch.setattr(contract_files.rows, "share_out", share_out)
+    entry = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id"}, "meta": {"level": "row"}}
+    (tmp_path / "inputs.json").write_text(json.dumps({"name": "inputs", "expectations": [entry]}))
+    write_parquet(pd.DataFrame({"day": "2013-04-03", "id": range(rows)}), tmp_path / "day.parquet")
+    screen_file(
+        Contracts(tmp_path, Screen()),
+        "inputs",
+        tmp_path / "day.parquet",
+        key=("day", "id"),
+        parameters={},
+        folder=tmp_path,
+        rows_at_once=3,
+    )
+    assert parts == [most]
