@@ -54,7 +54,7 @@ repro: setup ## Train and judge a model from params.yaml with DVC
 
 .PHONY: backtest
 backtest: $(INSTALLED) ## Replay April to December 2013 under six policies
-	@$(RUN) -m ml.steps.backtest --from 2013-04-01 --to 2013-12-31
+	@evergreen backtest --from 2013-04-01 --to 2013-12-31
 
 .PHONY: test
 test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
@@ -76,7 +76,7 @@ lint: $(INSTALLED_DEV) ## Check format, style, types and import rules
 	@PYTHONPATH=.:plugins lint-imports
 
 .PHONY: format
-format: $(INSTALLED_DEV) ## Format the code, mend what can be mended
+format: $(INSTALLED_DEV) ## Format the code, fix what can be fixed
 	@ruff format
 	@ruff check --fix
 

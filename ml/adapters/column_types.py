@@ -99,7 +99,7 @@ def retyped(path: Path, target: Path, what: str, changes: Types) -> Path:
             row = first_unlike(table[column], name)
             raise DataRejected(
                 f"{what}: column '{column}' is not {name} throughout (row {row} has {table[column][row].as_py()!r}); "
-                "nothing was changed. Choose another type, or take the day out with 'python -m ml.steps.withdraw DAY'"
+                "nothing was changed. Choose another type, or take the day out with 'evergreen withdraw DAY'"
             )
         changed |= found.type != table[column].type
         table = table.set_column(table.schema.get_field_index(column), column, found)
@@ -245,7 +245,7 @@ def _clash(asset: Asset, name: str, column: pa.ChunkedArray, target: str, expect
     said = (
         f"column '{name}' is {actual}, but {who} {target} (row {row} has {column[row].as_py()!r}): deliver it as "
         f"{target}, or, if the new type is right, change the schema: "
-        f"python -m ml.steps.schema --accept {asset}.{name}={_suggested(actual)}"
+        f"evergreen schema --accept {asset}.{name}={_suggested(actual)}"
     )
     return Failure(TYPE_EXPECTATIONS[0], name, "table", said)
 

@@ -388,7 +388,7 @@ class Tracking:
                 raise UntrustedModel(
                     f"the model file of version {version} in MLflow (SHA-256 {other[:12]}) is not the one that was "
                     f"recorded ({sha256[:12]}): somebody changed it, it is not loaded; bring it back from a backup, "
-                    "roll back to another version ('python -m ml.steps.rollback --to N'), or trigger Retrain"
+                    "roll back to another version ('evergreen rollback --to N'), or trigger Retrain"
                 )
             return models.load(path, trusted=self.trusted_types)
 

@@ -59,7 +59,7 @@ def aligned(left: pd.DataFrame, right: pd.DataFrame, key: Sequence[str]) -> tupl
             raise DataRejected(
                 f"key column '{name}' is {kinds} on the other, such as {one.dropna().iloc[0]!r} and "
                 f"{other.dropna().iloc[0]!r}; deliver both as one type, or bring the days of the data registry to one: "
-                "python -m ml.steps.schema"
+                "evergreen schema"
             )
     return left, right
 

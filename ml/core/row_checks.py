@@ -25,7 +25,7 @@ LARGEST = float(np.finfo(np.float32).max)
 """scikit-learn's trees hold numbers as float32, and the squares of larger ones leave float64."""
 EXAMPLES = 5
 MOST_NAMED = 4
-TAKE_OUT = "python -m ml.steps.withdraw DAY"
+TAKE_OUT = "evergreen withdraw DAY"
 """The command that makes a data version without a day."""
 
 

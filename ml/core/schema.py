@@ -22,7 +22,7 @@ from ml.settings import Settings, SliceGapRule, SlicesRule
 Kind = Literal["text", "number", "bool", "time", "null", "other"]
 Types = Mapping[str, str]
 NULL = "null"
-CHANGE_TYPE = "python -m ml.steps.schema --accept inputs.COLUMN=TYPE"
+CHANGE_TYPE = "evergreen schema --accept inputs.COLUMN=TYPE"
 """The command that changes the type of a column in every day of the data registry."""
 MOST_NAMED = 3
 NUMBERS = ("int", "uint", "float", "decimal")
@@ -88,7 +88,7 @@ def refuse_mixed(asset: Asset, days: Mapping[date, Types], columns: Collection[s
         raise DataRejected(
             f"{asset}: column '{column}' is {known[odd[0]]} on {', '.join(map(str, odd[:MOST_NAMED]))}{more}, but "
             f"{before} on the {counts[usual]} other days. Next: bring all days to one type ({CHANGE_TYPE}), ingest "
-            f"those days again, or take them out (python -m ml.steps.withdraw DAY)"
+            f"those days again, or take them out (evergreen withdraw DAY)"
         )
 
 

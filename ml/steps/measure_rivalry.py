@@ -78,7 +78,7 @@ def _never(settings: Settings) -> str:
         return ""
     return (
         f"; task.label_delay_days ({delay}) is longer than retrain.max_age_days ({age}) lets a champion serve, so "
-        "that a rollback comes by hand ('python -m ml.steps.rollback')"
+        "that a rollback comes by hand ('evergreen rollback')"
     )
 
 

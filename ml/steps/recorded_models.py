@@ -29,7 +29,7 @@ LINEAGE = "lineage/lineage.json"
 """Where a version's run keeps what it was made of."""
 
 NEXT = (
-    "roll back to another version ('python -m ml.steps.rollback --to N'), or trigger Retrain; "
+    "roll back to another version ('evergreen rollback --to N'), or trigger Retrain; "
     "docs/security.md says what is checked"
 )
 

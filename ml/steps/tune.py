@@ -84,7 +84,7 @@ def tuned_settings(place: Workspace, settings: Settings) -> Settings:
     if found is None or not found.enabled:
         raise MissingArtifact(
             f"tune.enabled is true, but {place.uri()} holds no search; run the task 'tune' again "
-            "(locally: python -m ml.steps.tune), or turn tune.enabled off"
+            "(on a laptop: 'dvc repro tune'), or turn tune.enabled off"
         )
     fit = settings.fit.model_copy(update={"args": found.args})
     tune = settings.tune.model_copy(update={"enabled": False})

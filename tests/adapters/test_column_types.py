@@ -69,7 +69,7 @@ def test_another_kind_is_rejected_with_column_both_types_row_and_next_move(
     said = str(rejected.value)
     assert f"column 'x' is {actual}, but the data registry holds {expected}" in said
     assert row in said
-    assert "python -m ml.steps.schema --accept inputs.x=" in said
+    assert "evergreen schema --accept inputs.x=" in said
 
 
 def test_a_file_of_the_expected_types_is_left_as_it_is(tmp_path: Path) -> None:

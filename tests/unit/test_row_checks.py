@@ -66,4 +66,4 @@ def test_days_that_no_model_can_be_fitted_on_are_named_with_the_way_out() -> Non
         refuse_unusable({"inputs of 2013-04-01": bad, "inputs of 2013-04-02": []})
     said = str(refused.value)
     assert "inputs of 2013-04-01: column 'ratio' is infinite (1 row, such as row 1)" in said
-    assert "python -m ml.steps.withdraw DAY" in said
+    assert "evergreen withdraw DAY" in said

@@ -48,5 +48,5 @@ def _check(asset: Asset, day: date, found: Types, known: Types) -> None:
             raise DataRejected(
                 f"{asset} of {day}: column '{column}' is {name}, but the days before hold {known[column]}. "
                 f"Next: deliver it as {known[column]}, or, if the new type is right, change the schema: "
-                f"python -m ml.steps.schema --accept {asset}.{column}={name}"
+                f"evergreen schema --accept {asset}.{column}={name}"
             )
