@@ -17,6 +17,7 @@ from ml.settings import DemoSource, Environment, FilesSource, HttpSource, Settin
 
 if TYPE_CHECKING:
     from ml.adapters.contracts import Contracts
+    from ml.adapters.journal import Journal
     from ml.adapters.objects import Objects
     from ml.adapters.registry import DataRegistry
     from ml.adapters.sources import Source
@@ -68,9 +69,16 @@ class Services:
         """Open MLflow, where everything is named by the task; SettingsError if the storage is another task's."""
         from ml.adapters.tracking import Tracking
 
-        with suppress(Unavailable):
-            self.storage  # noqa: B018  whose it is shows when it is opened
-        return Tracking(self.environment.tracking, self.settings.task.name, self.settings.fit.trusted_types)
+        return Tracking(
+            self.environment.tracking, self.settings.task.name, self.settings.fit.trusted_types, self.journal
+        )
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Open the storage's record of who was promoted."""
+        from ml.adapters.journal import Journal
+
+        return Journal(self.storage, self.settings.task.name)
 
     @cached_property
     def source(self) -> Source:

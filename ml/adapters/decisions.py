@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from ml.core.history import REIGNS
+from ml.core.history import REIGNS, changes
 from ml.records import Logged
 
 logger = logging.getLogger(__name__)
@@ -20,26 +20,26 @@ Run = Any
 """An ``mlflow.entities.Run``; MLflow itself is imported behind its own door only."""
 
 
-def one_a_key(runs: Sequence[Run]) -> list[Run]:
+def one_a_key(entries: Iterable[Logged]) -> list[Logged]:
     """Leave out the doubles of a decision that callers at once wrote down: the finished one, or the first, counts."""
 
-    def rank(run: Run) -> tuple[bool, int, str]:
-        return run.info.status != "FINISHED", run.info.start_time, run.info.run_id
+    def rank(entry: Logged) -> tuple[bool, bool, datetime, str]:
+        return not entry.finished, not entry.decision_id, entry.decided_at, entry.decision_id
 
-    kept: dict[str, Run] = {}
-    for run in sorted(runs, key=rank):
-        kept.setdefault(run.data.tags.get(PREFIX + "key", run.info.run_id), run)
-    return list(kept.values())
+    by_key: dict[str, Logged] = {}
+    for entry in sorted(entries, key=rank):
+        by_key.setdefault(entry.key or entry.decision_id, entry)
+    return list(by_key.values())
 
 
-def in_force(runs: Sequence[Run], champion: int | None) -> list[Logged]:
+def in_force(entries: Iterable[Logged], champion: int | None) -> list[Logged]:
     """Keep what counts: the finished, and moves of the champion that were killed after their alias had moved.
 
-    Such a one serves now, or was replaced by one that names it as the version before.
+    Such a one serves now, or was replaced by one that names it as the version before. A withdrawal has no version:
+    it counts from the moment at which the alias points nowhere.
     """
-    counted, served = [], {champion} - {None}
-    for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True):
-        entry = logged(run)
+    counted, served = [], {champion}
+    for entry in sorted(entries, key=lambda entry: (entry.decided_at, entry.decision_id), reverse=True):
         half_done = entry.kind in REIGNS and entry.payload.get("version") in served
         if entry.finished or half_done:
             counted.append(entry)
@@ -47,8 +47,17 @@ def in_force(runs: Sequence[Run], champion: int | None) -> list[Logged]:
     return counted
 
 
+def explains(entries: Sequence[Logged], champion: int | None) -> bool:
+    """Say whether the newest change of the champion put its alias where it points."""
+    newest = max(changes(entries), key=lambda entry: (entry.decided_at, entry.decision_id), default=None)
+    return (newest.payload.get("version") if newest else None) == champion
+
+
 def logged(run: Run) -> Logged:
-    """Read a decision out of its run; what a tag does not say is None, and the kind then ``unknown``."""
+    """Read a decision out of its run; what a tag does not say is None, and the kind then ``unknown``.
+
+    One whose run was deleted is not finished: it counts only while its alias stands.
+    """
     tags = run.data.tags
     effective = tags.get(PREFIX + "effective_day")
     return Logged(
@@ -58,7 +67,7 @@ def logged(run: Run) -> Logged:
         fingerprint=tags.get(PREFIX + "fingerprint"),
         effective_day=date.fromisoformat(effective) if effective else None,
         payload=_payload(run),
-        finished=run.info.status == "FINISHED",
+        finished=run.info.status == "FINISHED" and run.info.lifecycle_stage == "active",
         key=tags.get(PREFIX + "key", ""),
     )
 

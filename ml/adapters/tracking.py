@@ -7,6 +7,7 @@ FINISHED, and a promotion or a rollback also counts from the moment at which its
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import warnings
@@ -27,7 +28,7 @@ import mlflow
 import mlflow.sklearn
 import pandas as pd
 import requests
-from mlflow.entities import DatasetInput, Metric, Param, Run, ViewType
+from mlflow.entities import DatasetInput, Experiment, Metric, Param, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -36,9 +37,11 @@ from sklearn.pipeline import Pipeline
 
 from ml import disk
 from ml.adapters import models
-from ml.adapters.decisions import PREFIX, TAG_CHARACTERS, in_force, logged, one_a_key, payload_tags
+from ml.adapters.decisions import PREFIX, TAG_CHARACTERS, explains, in_force, logged, one_a_key, payload_tags
+from ml.adapters.journal import Journal
 from ml.adapters.rows import sha256 as digest_of
 from ml.adapters.trusted import TRUSTED_TYPES
+from ml.core.history import REIGNS
 from ml.errors import EvergreenError, MissingArtifact, Unavailable, UntrustedModel
 from ml.records import JudgedModel, Logged
 
@@ -53,6 +56,7 @@ ATTEMPTS = 3
 ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 RETRYABLE = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "INTERNAL_ERROR"}
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -86,11 +90,20 @@ class Version:
 
 @dataclass(frozen=True)
 class Tracking:
-    """MLflow at ``uri``, for one task ``name``; ``trusted_types`` of ``fit`` may be loaded beside our own list."""
+    """MLflow at ``uri``, for one task ``name``.
+
+    Attributes
+    ----------
+    trusted_types
+        Types of ``fit`` that may be loaded beside our own list.
+    journal
+        The storage's record of who was promoted, for moves whose run MLflow has lost; None looks at MLflow only.
+    """
 
     uri: str
     name: str
     trusted_types: tuple[str, ...] = ()
+    journal: Journal | None = None
 
     @property
     def client(self) -> MlflowClient:
@@ -431,6 +444,7 @@ class Tracking:
         effective_day: date | None,
         payload: Mapping[str, Any],
         not_before: datetime | None = None,
+        decided_at: datetime | None = None,
     ) -> Logged:
         """Write a decision down, not yet finished; the same ``key`` finds the first one again.
 
@@ -442,6 +456,8 @@ class Tracking:
         not_before
             When the decision before it in the same chain was made: clocks of two machines differ,
             and the order of decisions is that of their instants. None asks the clock only.
+        decided_at
+            When it was decided, of a decision that is written down again; None means now.
         """
         client = self.client
         with _door(f"record the decision {key}"):
@@ -451,7 +467,9 @@ class Tracking:
             tags = {"kind": kind, "key": key, **payload_tags(payload)}
             tags |= {"fingerprint": fingerprint} if fingerprint else {}
             tags |= {"effective_day": effective_day.isoformat()} if effective_day else {}
-            now = datetime.now(UTC) if not_before is None else max(datetime.now(UTC), not_before + MOMENT)
+            now = decided_at or datetime.now(UTC)
+            if not_before is not None:
+                now = max(now, not_before + MOMENT)
             run = client.create_run(
                 self._experiment(client, f"{self.name}-decisions"),
                 start_time=int(now.timestamp() * 1000),
@@ -465,6 +483,21 @@ class Tracking:
         client = self.client
         with _door(f"read the decision {decision_id}"):
             return logged(client.get_run(decision_id))
+
+    def recover_decision(self, decision_id: str) -> Logged | None:
+        """Read one decision by its id, and restore its run if that was deleted; None if MLflow has no such run."""
+        client = self.client
+        try:
+            run = client.get_run(decision_id)
+            if run.info.lifecycle_stage != "active":
+                logger.warning("the run of the decision %s was deleted in MLflow; it is restored", decision_id)
+                client.restore_run(decision_id)
+                run = client.get_run(decision_id)
+        except MlflowException as err:
+            if err.error_code in ABSENT:
+                return None
+            raise Unavailable(f"read the decision {decision_id}: MLflow did not answer ({err.message})") from err
+        return logged(run)
 
     def drop_other_decisions(self, decision: Logged) -> None:
         """Remove what others wrote down under the same key at the same moment."""
@@ -489,14 +522,30 @@ class Tracking:
             client.set_terminated(decision.decision_id, "FINISHED")
 
     def decisions(self, *, kinds: Sequence[str] = (), fingerprint: str | None = None) -> list[Logged]:
-        """List what was decided, oldest first; one half-done counts if its champion alias has moved."""
+        """List what was decided, oldest first; one half-done counts if its champion alias has moved.
+
+        A move of the champion whose run was deleted counts as long as the alias stands where it has put it: deleting
+        a record undoes nothing.
+        """
         client = self.client
         wanted = {"fingerprint": fingerprint} if fingerprint else {}
         with _door("read the decisions"):
             champion = self.alias(CHAMPION)  # first: a move made between the two is then seen whole, or not yet
-            runs = self._runs(client, f"{self.name}-decisions", wanted)
-        found = [entry for entry in in_force(one_a_key(runs), champion) if not kinds or entry.kind in kinds]
+            entries = [logged(run) for run in self._runs(client, f"{self.name}-decisions", wanted)]
+            found = in_force(one_a_key(entries), champion)
+            if not fingerprint and (not kinds or set(kinds) & set(REIGNS)) and not explains(found, champion):
+                entries += self._lost_moves(client, {entry.key for entry in entries})
+                found = in_force(one_a_key(entries), champion)
+        found = [entry for entry in found if not kinds or entry.kind in kinds]
         return sorted(found, key=lambda entry: (entry.decided_at, entry.decision_id))
+
+    def _lost_moves(self, client: MlflowClient, known: set[str]) -> list[Logged]:
+        """Read the moves of the champion whose runs are deleted, or that only the journal holds."""
+        runs = self._search(client, f"{self.name}-decisions", "", ViewType.DELETED_ONLY)
+        deleted = [entry for entry in map(logged, runs) if entry.kind in REIGNS and entry.key not in known]
+        known = known | {entry.key for entry in deleted}
+        moves = self.journal.moves() if self.journal else []
+        return deleted + [move.logged() for move in moves if move.key not in known]
 
     def _decision(self, client: MlflowClient, key: str) -> Run | None:
         runs = self._runs(client, f"{self.name}-decisions", {"key": key})
@@ -514,7 +563,18 @@ class Tracking:
                 found = client.get_experiment_by_name(name)
                 if found is None:
                     raise
+        if found.lifecycle_stage != "active":
+            self._restore_experiment(client, found)
         return str(found.experiment_id)
+
+    def _restore_experiment(self, client: MlflowClient, found: Experiment) -> None:
+        """Bring a deleted experiment back: MLflow keeps its name taken, and lets nobody write into it."""
+        logger.warning("the experiment %s was deleted in MLflow; it is restored, with its runs", found.name)
+        try:
+            client.restore_experiment(found.experiment_id)
+        except MlflowException:  # somebody else was quicker
+            if client.get_experiment(found.experiment_id).lifecycle_stage != "active":
+                raise
 
     def _artifact_folder(self, name: str) -> str | None:
         """Keep the artifacts of a local SQLite store beside it; a server knows its own place."""
@@ -526,14 +586,16 @@ class Tracking:
         terms = [f"tags.`{PREFIX}{name}` = '{value}'" for name, value in tags.items()]
         return self._search(client, experiment, " and ".join(terms))
 
-    def _search(self, client: MlflowClient, experiment: str, wanted: str) -> list[Run]:
+    def _search(
+        self, client: MlflowClient, experiment: str, wanted: str, view: int = ViewType.ACTIVE_ONLY
+    ) -> list[Run]:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return []
         runs: list[Run] = []
         token: str | None = None
         while True:
-            page = client.search_runs([found.experiment_id], wanted, ViewType.ACTIVE_ONLY, 1000, page_token=token)
+            page = client.search_runs([found.experiment_id], wanted, view, 1000, page_token=token)
             runs += page
             token = page.token
             if not token:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from ml.records import Logged
 
-REIGNS = ("promotion", "rollback")
+REIGNS = ("promotion", "rollback", "withdrawal")
+"""Decisions that change who serves; after a withdrawal nobody does."""
+
 JUDGED = ("promotion", "hold", "rejection", "rollback")
 """Decisions after which nobody needs to ask at once for a challenger, nor train on the same data again."""
 
@@ -60,6 +62,15 @@ def crownings(decisions: Sequence[Logged]) -> list[Logged]:
     ]
 
 
+def changes(decisions: Sequence[Logged]) -> list[Logged]:
+    """List the decisions that changed who serves, in their order: a version came to serve, or nobody does since."""
+    return [
+        entry
+        for entry in decisions
+        if crownings([entry]) or (entry.kind == "withdrawal" and entry.effective_day is not None)
+    ]
+
+
 def crowned_on(day: date | None, decisions: Sequence[Logged]) -> Logged | None:
     """Find the decision by which the champion of ``day`` serves (None: of now); None before the first.
 
@@ -67,22 +78,43 @@ def crowned_on(day: date | None, decisions: Sequence[Logged]) -> Logged | None:
     """
     found = [
         entry
-        for entry in crownings(decisions)
+        for entry in changes(decisions)
         if day is None or (entry.effective_day is not None and entry.effective_day <= day)
     ]
-    return found[-1] if found else None
+    return found[-1] if found and found[-1].kind != "withdrawal" else None
 
 
-def champion_before(decisions: Sequence[Logged]) -> Logged | None:
+def available(decisions: Sequence[Logged]) -> list[Logged]:
+    """List the decisions by which a version came to serve that can still serve: it was not withdrawn since.
+
+    A version is withdrawn (``withdrawn_version``) when MLflow lost it. Its number may come again, of another model.
+    """
+    found: list[Logged] = []
+    for entry in changes(decisions):
+        gone = entry.payload.get("withdrawn_version")
+        found = [earlier for earlier in found if earlier.payload["version"] != gone]
+        found += crownings([entry])
+    return found
+
+
+def champion_before(decisions: Sequence[Logged], *, without: Collection[int] = ()) -> Logged | None:
     """Find the reign that a rollback without a named version returns to; None if there is none.
 
     The newest one of another version that was not itself rolled back: a second rollback goes one
     further back, and never to the version that the first one removed.
+
+    Parameters
+    ----------
+    without
+        Versions that cannot serve, and are passed over.
     """
-    known = crownings(decisions)
+    known = available(decisions)
     bad = barred(decisions)
-    present = known[-1].payload["version"] if known else None
-    for entry in reversed(known[:-1]):
+    reign = crowned_on(None, decisions)
+    present = reign.payload["version"] if reign else None
+    for entry in reversed(known):
+        if entry.payload["version"] in without:
+            continue
         if entry.payload["version"] != present and (entry.fingerprint is None or entry.fingerprint not in bad):
             return entry
     return None
@@ -99,7 +131,9 @@ def champion_of(day: date, decisions: Sequence[Logged], *, allow_future: bool = 
     -------
     tuple of Reign or None, and str
     """
-    known = reigns(decisions)
+    known = reigns(available(decisions))
+    if not known and changes(decisions):
+        return None, "every champion so far was withdrawn, since MLflow lost its model; run the retrain Dag"
     if not known:
         return None, "no champion has been promoted yet"
     in_force = [reign for reign in known if reign.effective_day <= day]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ml.adapters.journal import Move
 from ml.core import history
 from ml.errors import Unavailable
 from ml.records import Approval, Challenger, Judgement, Logged, Promotion, Verdict, Window
 from ml.settings import Settings
-from ml.steps import evaluate, gate, promotion_record, succession
+from ml.steps import evaluate, gate, promotion_record, succession, withdraw_champion
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -55,8 +56,8 @@ def run(
     logger.info("promote: version %d over %s", version, judgement.champion_version)
     rounds, won = 0, None
     while True:
-        seat = succession.settle(services, won=won)
-        recorded = _recorded(version, seat)
+        seat = _settled(services, won)
+        recorded = _recorded(judgement, seat, services)
         if recorded is not None:
             return _serves(recorded, seat)
         if approval is not None and not approval.approved:
@@ -68,7 +69,7 @@ def run(
             )
             return _hold(judgement, window, reason, f"hold version {version}: rolled back before", services)
         if seat.version == judgement.champion_version:
-            move = _move(judgement, window, approval, services)
+            move = _move(judgement, window, approval, seat, services)
             won = move.key if succession.claim(move, seat, services) else None
             continue
         if approval is not None or settings.gate.approval != "none":
@@ -87,6 +88,16 @@ def run(
             return _stays(judgement, "; ".join(judgement.verdict.reasons), judgement.decision_id)
 
 
+def _settled(services: Services, won: str | None) -> succession.Seat:
+    """Settle who serves; a champion whose version was deleted in MLflow is withdrawn first: that cannot be undone."""
+    seat = succession.settle(services, won=won, strict=False)
+    if seat.alias is None and succession.is_gone(seat.version, services):
+        why = f"version {seat.version} was deleted in MLflow"
+        logger.warning("promote: %s; it is withdrawn", why)
+        withdraw_champion.champion(seat, why, services, asked_by="promote")
+    return succession.settle(services, won=won)
+
+
 def _judge_again(judgement: Judgement, window: Window, settings: Settings, services: Services) -> Judgement:
     """Weigh the same challenger against whoever serves by now; a refit is weighed by its original."""
     logger.info("promote: version %s serves no more; judging again", judgement.champion_version)
@@ -99,14 +110,16 @@ def _judge_again(judgement: Judgement, window: Window, settings: Settings, servi
     return again.model_copy(update=kept)
 
 
-def _move(judgement: Judgement, window: Window, approval: Approval | None, services: Services) -> succession.Move:
+def _move(
+    judgement: Judgement, window: Window, approval: Approval | None, seat: succession.Seat, services: Services
+) -> Move:
     newest = max(services.registry.days("inputs"))
     model = promotion_record.judged_model(judgement, window, services)
-    return succession.Move.after(
+    return Move.after(
         newest,
         model=model,
         kind="promotion",
-        key=f"promote version {judgement.version} over {judgement.champion_version or 'none'}",
+        key=_key(judgement, seat),
         fingerprint=judgement.fingerprint,
         payload={
             "previous_version": judgement.champion_version,
@@ -115,6 +128,14 @@ def _move(judgement: Judgement, window: Window, approval: Approval | None, servi
             **_asked(window, approval, services),
         },
     )
+
+
+def _key(judgement: Judgement, seat: succession.Seat) -> str:
+    """Name the move as no decision before it is named: numbers come again once a registered model was deleted."""
+    key = f"promote version {judgement.version} over {judgement.champion_version or 'none'}"
+    if seat.last is not None and any(entry.key == key for entry in seat.decisions):
+        return f"{key}, after {succession.digest_of(seat.last)}"
+    return key
 
 
 def _asked(window: Window, approval: Approval | None, services: Services) -> dict[str, Any]:
@@ -127,9 +148,19 @@ def _asked(window: Window, approval: Approval | None, services: Services) -> dic
     return facts
 
 
-def _recorded(version: int, seat: succession.Seat) -> Logged | None:
-    found = [d for d in seat.decisions if d.kind == "promotion" and d.payload.get("version") == version]
-    return found[0] if found else None
+def _recorded(judgement: Judgement, seat: succession.Seat, services: Services) -> Logged | None:
+    """Find the promotion of this very version; a number may have come again, of another model."""
+    numbered = [
+        entry
+        for entry in seat.decisions
+        if entry.kind == "promotion" and entry.payload.get("version") == judgement.version
+    ]
+    run_id = services.tracking.version_tags(judgement.version)["run_id"] if numbered and judgement.version else None
+    for entry in numbered:
+        model = entry.payload.get("model")
+        if model["run_id"] == run_id if model else entry.fingerprint == judgement.fingerprint:
+            return entry
+    return None
 
 
 def _serves(decision: Logged, seat: succession.Seat) -> Promotion:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ml.adapters.workspace import Workspace
+from ml.core.lineage import fingerprint_of_refit
 from ml.errors import EvergreenError
 from ml.records import JudgedModel, Judgement, Window
 from ml.wiring import Services
@@ -74,6 +75,20 @@ def read(version: int, run_id: str, services: Services) -> JudgedModel | None:
             f"{services.storage.uri(name)} is damaged ({err.error_count()} errors); bring it back from a backup, or "
             "remove it and run 'python -m ml.steps.doctor --repair'"
         ) from err
+
+
+def fingerprint_agrees(found: JudgedModel, fingerprint: str | None, services: Services) -> bool:
+    """Say whether a version is the one of a claim that an older release made, which names a fingerprint only.
+
+    That of a refit is the fingerprint of the judged version, from which its own follows.
+    """
+    recorded = read(found.version, found.run_id, services)
+    if recorded is not None:
+        return recorded.model_sha256 == found.model_sha256
+    return found.fingerprint is not None and found.fingerprint in {
+        fingerprint,
+        fingerprint_of_refit(fingerprint) if fingerprint else None,
+    }
 
 
 def _name(version: int, run_id: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import date
 
+from ml.adapters.journal import DOCTOR
 from ml.core import history
 from ml.core.rest_days import rest_reason
 from ml.errors import MissingArtifact, NoDataExpected
 from ml.records import Champion
 from ml.settings import Settings
-from ml.steps import recorded_models
+from ml.steps import recorded_models, succession
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def run(day: date, *, settings: Settings, services: Services) -> Champion:
     NoDataExpected
         If the registry does not hold the inputs of ``day``, and none are expected.
     MissingArtifact
-        If it does not hold them though they are.
+        If it does not hold them though they are, or MLflow has lost the version.
     UntrustedModel
         If the storage does not record the decision and the promotion by which that version serves.
     """
@@ -38,6 +39,11 @@ def run(day: date, *, settings: Settings, services: Services) -> Champion:
     decisions = services.tracking.decisions(kinds=history.REIGNS)
     reign, reason = history.champion_of(day, decisions, allow_future=settings.score.force_future_model)
     logger.info("resolve: %s", reason)
+    if reign is not None and succession.is_gone(reign.version, services):
+        raise MissingArtifact(
+            f"{reason}, but MLflow has lost that version, so it cannot score {day}; run '{DOCTOR}': the champion "
+            "before it then serves again, or nobody until a challenger is promoted; then clear this run"
+        )
     if reign is not None:
         recorded_models.check_champion(reign.version, reign.effective_day, decisions, services)
     return Champion(day=day, version=reign.version if reign else None, reason=reason, data_version=data_version)

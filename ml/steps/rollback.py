@@ -8,15 +8,15 @@ Predictions that were served stay as they are; days from the effective day on ar
 from __future__ import annotations
 
 import getpass
-import hashlib
 import logging
 import sys
 
+from ml.adapters.journal import DOCTOR, Move
 from ml.core import history
 from ml.errors import EvergreenError
 from ml.records import Logged, Rollback, RollbackRequest
 from ml.settings import Settings
-from ml.steps import recorded_models, succession
+from ml.steps import recorded_models, succession, withdraw_champion
 from ml.steps.command import execute, parser
 from ml.wiring import Services, open_services
 
@@ -47,16 +47,16 @@ def run(request: RollbackRequest, *, settings: Settings, services: Services) -> 
     while True:
         seat = succession.settle(services, won=won, strict=False)
         reign = seat.reign
-        if reign is None:
+        if seat.last is None:
             raise EvergreenError("nothing was promoted yet: there is nothing to roll back; run the retrain Dag first")
-        if _is_done(request, reign):
+        if reign is not None and _is_done(request, reign):
             return _done(reign, moved=ours or won == reign.key) if seat.alias == seat.version else _keep(seat, services)
         if bad is not None and seat.version != bad:
             return _stays(seat, f"version {bad} serves no more: version {seat.version} does")
-        target = _target(request, seat)
+        target = _target(request, seat, services)
         if target.payload["version"] == seat.version:
             return _keep(seat, services)
-        move = _move(request, seat, reign, target, services)
+        move = _move(request, seat, seat.last, target, services)
         won = move.key if succession.claim(move, seat, services) else won
 
 
@@ -75,14 +75,15 @@ def _is_done(request: RollbackRequest, reign: Logged) -> bool:
     return _asks(request, reign.kind, reign.payload)
 
 
-def _target(request: RollbackRequest, seat: succession.Seat) -> Logged:
-    """Find the reign to return to: the newest one of the version asked for, or the champion before."""
+def _target(request: RollbackRequest, seat: succession.Seat, services: Services) -> Logged:
+    """Find the reign to return to: the newest one of the version asked for, or the champion before; it can serve."""
     crowned = history.crownings(seat.decisions)
     if request.to_version is None:
-        before = history.champion_before(seat.decisions)
+        before, lost = withdraw_champion.last_good(seat, services)
         if before is None:
+            passed_over = "".join(f"; {each}" for each in lost)
             raise EvergreenError(
-                f"no champion before version {seat.version} is left to return to; {_champions(crowned)}"
+                f"no champion before version {seat.version} is left to return to{passed_over}; {_champions(crowned)}"
             )
         return before
     found = [entry for entry in crowned if entry.payload["version"] == request.to_version]
@@ -91,6 +92,11 @@ def _target(request: RollbackRequest, seat: succession.Seat) -> Logged:
             f"version {request.to_version} was never champion, and only those have passed the gate; "
             f"{_champions(crowned)}"
         )
+    problem = withdraw_champion.cannot_serve(found[-1], services)
+    if problem is not None and request.to_version == seat.version:
+        raise EvergreenError(f"{problem}; run '{DOCTOR}': the champion before it then serves again, or nobody")
+    if problem is not None:
+        raise EvergreenError(f"{problem}; nothing was moved. {_champions(crowned)}")
     return found[-1]
 
 
@@ -99,29 +105,28 @@ def _champions(crowned: list[Logged]) -> str:
     return f"champions were: {said}; ask for one of these with --to"
 
 
-def _move(
-    request: RollbackRequest, seat: succession.Seat, reign: Logged, target: Logged, services: Services
-) -> succession.Move:
+def _move(request: RollbackRequest, seat: succession.Seat, last: Logged, target: Logged, services: Services) -> Move:
     newest = max(services.registry.days("inputs"))
     to = target.payload["version"]
     recorded_models.promoted(int(to), services)
-    ended = hashlib.sha256(reign.key.encode()).hexdigest()[:12]
-    return succession.Move.after(
+    return Move.after(
         newest,
         kind="rollback",
-        key=f"roll back to version {to} from {seat.version}, reign {ended}",
+        key=f"roll back to version {to} from {seat.version}, reign {succession.digest_of(last)}",
         fingerprint=target.fingerprint,
         payload={
             "version": to,
             "from_version": seat.version,
             "previous_version": seat.version,
             "window_last_day": target.payload["window_last_day"],
-            "barred_fingerprint": reign.fingerprint,
+            "barred_fingerprint": last.fingerprint,
             "judged_on": newest.isoformat(),
             "why": request.why,
             "asked_by": request.asked_by,
             "evidence": request.evidence,
+            **({"withdrawn_version": seat.version} if succession.is_gone(seat.version, services) else {}),
         },
+        model=withdraw_champion.recorded_model(target),
     )
 
 
