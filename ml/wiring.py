@@ -69,9 +69,10 @@ class Services:
         """Open MLflow, where everything is named by the task; SettingsError if the storage is another task's."""
         from ml.adapters.tracking import Tracking
 
-        return Tracking(
-            self.environment.tracking, self.settings.task.name, self.settings.fit.trusted_types, self.journal
-        )
+        journal = None
+        with suppress(Unavailable):
+            journal = self.journal  # whose the storage is shows when it is opened
+        return Tracking(self.environment.tracking, self.settings.task.name, self.settings.fit.trusted_types, journal)
 
     @cached_property
     def journal(self) -> Journal:

@@ -567,6 +567,20 @@ class Tracking:
             self._restore_experiment(client, found)
         return str(found.experiment_id)
 
+    def deleted_experiments(self) -> tuple[str, ...]:
+        """Name those of this task's experiments, of trainings and of decisions, that were deleted."""
+        client = self.client
+        with _door("look at the experiments"):
+            found = [client.get_experiment_by_name(name) for name in (self.name, f"{self.name}-decisions")]
+        return tuple(str(each.name) for each in found if each is not None and each.lifecycle_stage != "active")
+
+    def restore_experiments(self) -> None:
+        """Restore what `deleted_experiments` names, with the runs."""
+        client = self.client
+        with _door("restore the experiments"):
+            for name in self.deleted_experiments():
+                self._experiment(client, name)
+
     def _restore_experiment(self, client: MlflowClient, found: Experiment) -> None:
         """Bring a deleted experiment back: MLflow keeps its name taken, and lets nobody write into it."""
         logger.warning("the experiment %s was deleted in MLflow; it is restored, with its runs", found.name)

@@ -84,7 +84,7 @@ def await_alias(services: Services) -> Seat:
 
 def claim(move: Move, seat: Seat, services: Services) -> bool:
     """Claim to succeed the reign of ``seat``; of several callers exactly one gets True, and no second ever."""
-    return services.journal.claim(services.tracking.book(), _after(seat), move)
+    return services.journal.claim(services.tracking.book(), after(seat), move)
 
 
 def claimed(seat: Seat, services: Services) -> Move | None:
@@ -95,7 +95,7 @@ def claimed(seat: Seat, services: Services) -> Move | None:
     EvergreenError
         If the claim cannot be read.
     """
-    return services.journal.claimed(services.tracking.book(), _after(seat))
+    return services.journal.claimed(services.tracking.book(), after(seat))
 
 
 def settle(services: Services, *, won: str | None = None, strict: bool = True) -> Seat:
@@ -212,7 +212,7 @@ def _carry_out(move: Move, seat: Seat, services: Services, *, own: bool) -> None
     except EvergreenError as err:
         if err.retryable:
             raise
-        where = services.storage.uri(services.journal.slot(services.tracking.book(), _after(seat)))
+        where = services.storage.uri(services.journal.slot(services.tracking.book(), after(seat)))
         raise EvergreenError(
             f"'{move.key}' was decided but cannot be carried out: {err}; put that right, or give the move up: "
             f"run '{DOCTOR}', or remove {where}"
@@ -338,7 +338,8 @@ def misplaced(seat: Seat, services: Services) -> dict[str, int | None]:
     }
 
 
-def _after(seat: Seat) -> str | None:
+def after(seat: Seat) -> str | None:
+    """Name the decision that a next move succeeds; None before the first."""
     return None if seat.last is None else seat.last.key or seat.last.decision_id
 
 
