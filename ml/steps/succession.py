@@ -120,7 +120,7 @@ def settle(services: Services, *, won: str | None = None, strict: bool = True) -
         seat = look(services)
         if seat.last is not None and not seat.last.finished:
             _count(seat.last.key, tries)
-            recorded_models.check_decision(seat.last, services)
+            _check_recorded(seat.last, services)
             _finish(_the_one(seat.last, services), services)
             continue
         move = claimed(seat, services)
@@ -137,6 +137,13 @@ def settle(services: Services, *, won: str | None = None, strict: bool = True) -
         if strange >= LOOKS:
             raise EvergreenError(moved_by_hand(seat, gone=is_gone(seat.version, services)))
         time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _check_recorded(decision: Logged, services: Services) -> None:
+    """Check that the storage records a decision; one that only the storage's journal holds is recorded by that."""
+    if not decision.decision_id:
+        recorded_models.write_decision(decision.key, decision.effective_day, decision.payload, services)
+    recorded_models.check_decision(decision, services)
 
 
 def _count(key: str, tries: Counter[str]) -> None:
