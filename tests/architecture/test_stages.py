@@ -24,6 +24,7 @@ SHARED = {
     "succession",
     "out_of_fold",
     "promotion_record",
+    "withdraw_champion",
     "recorded_models",
 }
 """What steps have in common, and is none itself."""
