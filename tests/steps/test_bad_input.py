@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ml.adapters.sources.demo import DemoSource
-from ml.errors import DataRejected, MissingArtifact
+from ml.errors import DataRejected, EvergreenError, MissingArtifact
 from ml.records import Ingested, RetrainRequest
 from ml.steps import commit, land, pull, report_rejected, screen, split, validate
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
@@ -330,3 +330,23 @@ def test_days_without_any_known_outcome_leave_nothing_to_train_on(seeded: World)
     window = seeded.run(pull, REQUEST)
     with pytest.raises(DataRejected, match="only 10 days .* have labelled rows, and split.holdout_days is 10"):
         seeded.run(split, window)
+
+
+def test_a_misspelt_address_of_labels_is_an_error_on_the_first_try_and_the_inputs_go_in(delivery: Delivery) -> None:
+    source = {"labels": str(delivery.folder / "lables" / "{day}.parquet")}
+    world = delivery.world.having(source=source)
+    with pytest.raises(EvergreenError, match=r"source.labels: there is no folder .*/lables; correct source.labels"):
+        world.ingest(NEXT_DAY)
+    assert NEXT_DAY in world.services.registry.days("inputs")
+
+
+def test_labels_that_are_not_complete_wait_for_their_marker_and_the_inputs_go_in(delivery: Delivery) -> None:
+    marker = str(delivery.folder / "{asset}-{day}.done")
+    world = delivery.world.having(source={"complete": {"marker": marker}})
+    (delivery.folder / f"inputs-{NEXT_DAY}.done").touch()
+    landing = land.run(NEXT_DAY, now=MUCH_LATER, settings=world.settings, services=world.services)
+    assert landing.input_days == (NEXT_DAY,)
+    assert LAST_DAY in landing.missing_label_days
+    (delivery.folder / f"labels-{LAST_DAY}.done").touch()
+    landing = land.run(NEXT_DAY, now=MUCH_LATER, settings=world.settings, services=world.services)
+    assert landing.label_days == (LAST_DAY,)
