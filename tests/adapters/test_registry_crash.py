@@ -200,7 +200,7 @@ def _assert_same(clean: DataRegistry, crashed: DataRegistry) -> None:
     ours = [_in_git(each, "ls-tree", "-r", "main").splitlines() for each in (clean, crashed)]
     trees = [[line for line in lines if ".dvc/config" not in line] for lines in ours]
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 6
+    assert len(trees[0]) == 7
     for asset in ("inputs", "labels"):
         pairs = [
             {day: path.read_text() for day, path in each.open(asset).items()}  # type: ignore[arg-type]
