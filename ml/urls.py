@@ -42,7 +42,7 @@ def without_secrets(url: str) -> str:
     url = _USER.sub("", url, count=1)
     path, mark, query = url.partition("?")
     end = f"#{fragment}" if fragment.startswith("/") else ""
-    if query == CUT:
+    if query.rstrip(",;:)]") == CUT:  # cut before, and a sentence goes on behind it
         return url + end
     if mark and "=" not in query and not _PLACEHOLDER.search(query):
         return f"{path}?{HIDDEN}{end}"

@@ -61,3 +61,8 @@ def test_a_secret_is_known_as_written_and_as_decoded() -> None:
         "abcdef/1",
         "p@ssw0rd",
     ]
+
+
+@pytest.mark.parametrize("behind", ["", ":", ", which", "; correct it", ")"])
+def test_a_query_that_was_cut_before_stays_as_it_is(behind: str) -> None:
+    assert redact(f"http://host/in?...{behind}", {}) == f"http://host/in?...{behind}"
