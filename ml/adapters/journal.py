@@ -22,7 +22,7 @@ from ml.errors import EvergreenError
 from ml.records import JudgedModel, Logged, Record
 
 logger = logging.getLogger(__name__)
-DOCTOR = "python -m ml.steps.doctor --repair"
+DOCTOR = "evergreen doctor --repair"
 
 
 class Move(Record):

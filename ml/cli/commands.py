@@ -63,6 +63,7 @@ BUILT_IN = (
     Command("seed", "Land a period of history in the data registry", "ml.steps.seed:main"),
     Command("withdraw", "Take a bad day out of the data registry", "ml.steps.withdraw:main"),
     Command("recover", "Bring a damaged data registry back to its newest whole version", "ml.steps.recover:main"),
+    Command("doctor", "List what storage and MLflow disagree about, and lead out of it", "ml.steps.doctor:main"),
     Command("rename", "Let registry and storage belong to a task of another name", "ml.steps.rename:main"),
     Command("schema", "Show the types of columns, or change one on purpose", "ml.steps.schema:main"),
     Command("champion", "Show which model version serves, and its metrics", "ml.steps.champion:main"),

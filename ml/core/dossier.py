@@ -109,15 +109,18 @@ def open_request(decisions: Sequence[Logged]) -> Logged | None:
 def outcome(version: int, decisions: Sequence[Logged]) -> str:
     """Say in a word what became of a version.
 
-    ``champion``, ``replaced``, ``rolled back``, ``held``, ``rejected``, ``judged`` (in another's place: its refit
-    was decided about), or ``registered``.
+    ``champion``, ``replaced``, ``rolled back``, ``withdrawn``, ``held``, ``rejected``, ``judged`` (in another's place:
+    its refit was decided about), or ``registered``.
     """
     crowned = history.crownings(decisions)
-    if crowned and crowned[-1].payload["version"] == version:
+    now = history.crowned_on(None, decisions)
+    if now is not None and now.payload["version"] == version:
         return "champion"
     bad = history.barred(decisions)
     served = [entry for entry in crowned if entry.payload["version"] == version]
     if served:
+        if any(entry.payload.get("withdrawn_version") == version for entry in decisions):
+            return "withdrawn"
         return "rolled back" if served[-1].fingerprint in bad else "replaced"
     found = [entry for entry in decisions if entry.kind in ("hold", "rejection")]
     of_it = [entry.kind for entry in found if entry.payload.get("version") == version]
@@ -233,7 +236,7 @@ def paired(a: int, b: int, decisions: Sequence[Logged]) -> Facts | None:
     for entry in reversed(decisions):
         weighed = entry.payload.get("judged_version") or entry.payload.get("version")
         told = history.tell(entry)
-        if entry.kind == "rollback" or {weighed, told.against} != {a, b}:
+        if entry.kind in ("rollback", "withdrawal") or {weighed, told.against} != {a, b}:
             continue
         for ruling in _rulings(entry):
             gain = ruling["evidence"].get("gain")

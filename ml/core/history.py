@@ -88,11 +88,12 @@ def available(decisions: Sequence[Logged]) -> list[Logged]:
     """List the decisions by which a version came to serve that can still serve: it was not withdrawn since.
 
     A version is withdrawn (``withdrawn_version``) when MLflow lost it. Its number may come again, of another model.
+    After a withdrawal nobody serves: no version before it could serve either.
     """
     found: list[Logged] = []
     for entry in changes(decisions):
         gone = entry.payload.get("withdrawn_version")
-        found = [earlier for earlier in found if earlier.payload["version"] != gone]
+        found = [earlier for earlier in found if earlier.payload["version"] != gone and entry.kind != "withdrawal"]
         found += crownings([entry])
     return found
 

@@ -32,7 +32,7 @@ NAME, ROLE, SCORE, LIMIT = (daybook.COLUMN.index(name) for name in ("column", "r
 OF_VERSION = ("method", "limit", "no_change", "importance", "matters")
 """What a column's limit follows from is the same on all days of a version."""
 
-MARKS = ("promotion", "hold", "rejection", "rollback", "retrain_request")
+MARKS = ("promotion", "hold", "rejection", "rollback", "withdrawal", "retrain_request")
 
 
 def better(name: str) -> str:
@@ -170,6 +170,7 @@ def _mark(entry: Logged) -> Facts:
         "hold": f"{who} held",
         "rejection": f"{who} rejected",
         "rollback": f"rolled back to {who}" + (f" from version {told.against}" if told.against is not None else ""),
+        "withdrawal": f"version {told.against} withdrawn",
         "retrain_request": "challenger asked for",
     }[entry.kind]
     return {
@@ -184,15 +185,16 @@ def _mark(entry: Logged) -> Facts:
 
 def reigns(decisions: Sequence[Logged]) -> list[Facts]:
     """Give who served from when to when, both ends inclusive; the last has no last day."""
-    found: list[tuple[int, date]] = []
-    for entry in history.crownings(decisions):
+    found: list[tuple[int | None, date]] = []
+    for entry in history.changes(decisions):
         assert entry.effective_day is not None
         found = [reign for reign in found if reign[1] < entry.effective_day]
-        found.append((int(entry.payload["version"]), entry.effective_day))
+        found.append((None if entry.kind == "withdrawal" else int(entry.payload["version"]), entry.effective_day))
     ends = [day - timedelta(days=1) for _, day in found[1:]]
     return [
         {"version": version, "first_day": first.isoformat(), "last_day": last.isoformat() if last else None}
         for (version, first), last in zip(found, [*ends, None], strict=False)
+        if version is not None
     ]
 
 

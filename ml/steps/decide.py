@@ -65,7 +65,7 @@ def run(
             performance=performance,
             newest_day=max(inputs),
             champion=(known := _champion(champion, day, decisions)),
-            anyone_serves=bool(history.reigns(decisions)),
+            anyone_serves=history.crowned_on(None, decisions) is not None,
             no_champion_reason=champion.reason,
             earlier=tuple(_earlier(day, champion, settings, services)),
             rivalry=rivalry,
@@ -121,10 +121,11 @@ def _champion(champion: Champion, day: date, decisions: Sequence[Logged]) -> pol
         return None
     reigns = history.reigns(decisions)
     reign = history.reign_on(champion.version, day, reigns)
+    now = history.crowned_on(None, decisions)
     return policy.ChampionFacts(
         version=champion.version,
         promoted_on=reign.effective_day,
-        serves_now=reigns[-1].version == champion.version,
+        serves_now=now is not None and int(now.payload["version"]) == champion.version,
         window_last_day=reign.window_last_day,
     )
 

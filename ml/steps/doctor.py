@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ml.adapters.journal import DOCTOR
 from ml.errors import EvergreenError
 from ml.steps import succession, withdraw_champion
 from ml.steps.command import execute, parser
@@ -127,7 +128,7 @@ def show(facts: dict[str, object]) -> str:
     ]
     serves = facts["champion"]
     lines.append(f"version {serves} serves" if serves is not None else "nobody serves: run the retrain Dag")
-    lines.append("all agrees" if facts["healthy"] else "inconsistent: run 'python -m ml.steps.doctor --repair'")
+    lines.append("all agrees" if facts["healthy"] else f"inconsistent: run '{DOCTOR}'")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ml.adapters.journal import DOCTOR
 from ml.adapters.workspace import Workspace
 from ml.core.lineage import fingerprint_of_refit
 from ml.errors import EvergreenError
@@ -73,7 +74,7 @@ def read(version: int, run_id: str, services: Services) -> JudgedModel | None:
     except ValidationError as err:
         raise EvergreenError(
             f"{services.storage.uri(name)} is damaged ({err.error_count()} errors); bring it back from a backup, or "
-            "remove it and run 'python -m ml.steps.doctor --repair'"
+            f"remove it and run '{DOCTOR}'"
         ) from err
 
 

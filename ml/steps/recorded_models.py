@@ -155,8 +155,8 @@ def check_decision(decision: Logged, services: Services) -> None:
     raise UntrustedModel(
         f"the decision '{decision.key}' (run {decision.decision_id}) lets version {facts['version']} serve from "
         f"{facts['effective_day']} on, and the storage records no such change of the champion: it was forged or "
-        "changed in MLflow. Delete that run in MLflow's decisions experiment, then move the alias back by 'python -m "
-        "ml.steps.rollback'; if the storage is older than MLflow, restore both from one backup"
+        "changed in MLflow. Delete that run in MLflow's decisions experiment, then move the alias back by 'evergreen "
+        "rollback'; if the storage is older than MLflow, restore both from one backup"
     )
 
 

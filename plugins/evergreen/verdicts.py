@@ -52,7 +52,7 @@ def verdict_facts(
     kept = recorded.payload.get("verdict") if recorded is not None else None
     verdict = Verdict.model_validate(kept) if kept else judgement.verdict
     asked = recorded.payload.get("asked_by") if recorded is not None else None
-    reigns = history.reigns(decisions)
+    reigns = history.reigns(decisions) if history.crowned_on(None, decisions) else []
     settings, version = services.settings, promotion.version
     promoted = promotion.promoted
     serving = reigns[-1].version if reigns else promotion.previous_version

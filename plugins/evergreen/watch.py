@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LEDGER = "episodes"
 CHARTED_COLUMNS, CHARTED_DAYS = 3, 14
-MEANWHILE = ("retrain_request", "promotion", "hold", "rejection", "rollback")
+MEANWHILE = ("retrain_request", "promotion", "hold", "rejection", "rollback", "withdrawal")
 
 
 @dataclass(frozen=True)

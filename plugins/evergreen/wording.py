@@ -122,6 +122,7 @@ def _decided(entry: Logged) -> str:
         "hold": f"version {version} was held by the gate",
         "rejection": f"version {version} was rejected by a person",
         "rollback": f"version {version} came back instead of version {other}",
+        "withdrawal": f"version {other} was withdrawn, and nobody serves",
     }[entry.kind]
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
-from ml.adapters.tracking import Tracking
-from ml.steps import doctor, promote, succession
-from tests.steps.conftest import Contest, World
-from tests.steps.test_promotion_crash import aliases, decision_runs, other, promoted
+from ml.adapters.tracking import PREFIX, Tracking
+from ml.core.history import champion_of
+from ml.records import Champion, DriftReport, Judgement, LivePerformance
+from ml.steps import champion, decide, doctor, history, promote, recorded_models, succession
+from tests.steps.conftest import NEXT_DAY, Contest, World
+from tests.steps.test_promotion_crash import OTHER, aliases, decision_runs, promoted
 
 
 def delete_champion(world: World, tracking: Tracking) -> None:
@@ -60,24 +65,62 @@ DAMAGE: list[tuple[Callable[[World, Tracking], None], int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "serves"), DAMAGE, ids=lambda value: getattr(value, "__name__", None))
-def test_after(
-    damage: Callable[[World, Tracking], None],
-    serves: int | None,
-    contest: Contest,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every owner of a claim that is met for killed."""
     monkeypatch.setattr(succession, "PATIENCE_SECONDS", 0.0)
+
+
+def challenge(contest: Contest, known: ModelVersion, *, against: int | None) -> Judgement:
+    """Register the model of ``known`` once more, whatever became of that version, and take it for better."""
+    tracking = contest.world.services.tracking
+    with suppress(MlflowException):
+        tracking.client.create_registered_model(tracking.name)
+    tags = known.tags | {PREFIX + "fingerprint": OTHER}
+    made = tracking.client.create_model_version(tracking.name, known.source, known.run_id, tags=tags)
+    changes = {"version": int(made.version), "champion_version": against, "fingerprint": OTHER}
+    return contest.judgement.model_copy(update=changes)
+
+
+def wins(contest: Contest, known: ModelVersion, *, against: int | None) -> None:
+    """Let a challenger be promoted, and serve the next day with what the storage records of it."""
+    world = contest.world
+    for lost in world.home.rglob("lost"):  # the challenger is a copy of version 2, with a model file of its own
+        lost.rename(lost.with_name("artifacts"))
+    challenger = challenge(contest, known, against=against)
+    assert world.run(promote, contest.window, challenger).promoted
+    assert aliases(world)[0] == challenger.version
+    decisions = world.services.tracking.decisions()
+    reign, _ = champion_of(NEXT_DAY, decisions)
+    assert reign is not None
+    assert reign.version == challenger.version
+    recorded_models.check_champion(reign.version, reign.effective_day, decisions, world.services)
+    assert champion.run(services=world.services)["version"] == challenger.version
+
+
+@pytest.mark.parametrize(("damage", "serves"), DAMAGE, ids=lambda value: getattr(value, "__name__", None))
+def test_after(damage: Callable[[World, Tracking], None], serves: int | None, contest: Contest) -> None:
     shutil.copytree(contest.world.home / "mlflow", contest.world.home / "saved")
     world = promoted(contest)
-    damage(world, world.services.tracking)
+    tracking = world.services.tracking
+    known = tracking.client.get_model_version(tracking.name, "2")
+    damage(world, tracking)
     repaired = doctor.run(services=world.services, repair=True)
     assert (repaired["healthy"], repaired["champion"]) == (True, serves)
     assert aliases(world)[0] == serves
     assert doctor.run(services=world.services) == {"healthy": True, "champion": serves, "problems": []}
-    if damage not in (delete_registered_model, restore_older_database, delete_champion):
-        for lost in world.home.rglob("lost"):  # the challenger is a copy of version 2, with a model file of its own
-            lost.rename(lost.with_name("artifacts"))
-        challenger = other(contest, against=serves or 0)
-        assert world.run(promote, contest.window, challenger).promoted
-        assert aliases(world)[0] == 3
+    wins(contest, known, against=serves)
+
+
+def test_a_challenger_is_asked_for_after_everything_was_withdrawn(contest: Contest) -> None:
+    world = promoted(contest)
+    delete_registered_model(world, world.services.tracking)
+    doctor.run(services=world.services, repair=True)
+    days = world.services.registry.days("inputs")
+    nobody = Champion(day=max(days), version=None, reason="nobody", data_version=world.services.registry.head())
+    drift = DriftReport(day=max(days), status="unknown", champion_version=None, reason="no champion")
+    unmeasured = LivePerformance(day=max(days), labelled_day=None, rows=0, metrics={}, reason="no labels")
+    assert world.run(decide, nobody, drift, unmeasured).action == "retrain"
+    shown = history.show(history.run(services=world.services))
+    assert "withdrawal" in shown
+    assert "champion now: nobody" in shown

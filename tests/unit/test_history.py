@@ -242,3 +242,22 @@ class TestTelling:
         assert tell(reign_of("retrain_request", 1, effective=90, fingerprint="a", reasons=["drift"])).reasons == (
             "drift",
         )
+
+
+class TestAfterAWithdrawal:
+    """MLflow lost the champion's model, and no version before it could serve."""
+
+    GONE = decided("withdrawal", None, effective=70, trained_until=None)
+    LOG: ClassVar = [*TWO, GONE.model_copy(update={"payload": GONE.payload | {"withdrawn_version": 2}})]
+
+    @pytest.mark.parametrize("number", [45, 65, 71])
+    def test_nobody_scores_a_day(self, number: int) -> None:
+        assert serves(number, self.LOG) is None
+        assert "was withdrawn" in champion_of(on(number), self.LOG)[1]
+
+    def test_nobody_is_champion_and_nobody_was_before(self) -> None:
+        assert crowned_on(None, self.LOG) is None
+        assert champion_before(self.LOG) is None
+
+    def test_the_next_winner_serves(self) -> None:
+        assert serves(85, [*self.LOG, promoted(3, effective=80, trained_until=78)]) == 3

@@ -13,6 +13,7 @@ from ml.core import daybook, dossier, overview, standing
 from ml.core.daybook import Day, Facts
 from ml.core.standing import Freshness
 from ml.records import ColumnDrift, Decision, DriftReport, Finding, Interval, LivePerformance, Logged
+from tests import builders
 
 DAY = date(2013, 6, 20)
 FRESH = Freshness("fresh", 0, "as due")
@@ -432,3 +433,25 @@ def test_findings_go_into_the_summary_with_their_words() -> None:
     finding = Finding(kind="null_share", severity="alarm", said="<script> is null", column="<script>", at_once=True)
     facts = daybook.summarise(decided(findings=(finding,)), None, None)
     assert facts["findings"][0]["said"] == "<script> is null"
+
+
+class TestAWithdrawal:
+    """MLflow lost version 2, and nobody serves since."""
+
+    @staticmethod
+    def log() -> list[Logged]:
+        first = builders.decided("promotion", 2, effective=60, trained_until=58)
+        gone = builders.decided("withdrawal", None, effective=70, trained_until=None)
+        facts = {"from_version": 2, "withdrawn_version": 2, "why": "version 2 was deleted"}
+        return [first, gone.model_copy(update={"payload": gone.payload | facts})]
+
+    def test_is_a_mark_in_words(self) -> None:
+        assert overview.marks([], self.log())[-1]["label"] == "version 2 withdrawn: version 2 was deleted"
+
+    def test_ends_the_time_in_which_the_version_served(self) -> None:
+        (served,) = overview.reigns(self.log())
+        assert (served["version"], served["last_day"]) == (2, builders.day(69))
+
+    def test_is_what_became_of_the_version(self) -> None:
+        assert dossier.outcome(2, self.log()) == "withdrawn"
+        assert dossier.paired(2, 1, self.log()) is None
