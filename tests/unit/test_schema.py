@@ -86,5 +86,5 @@ def test_days_of_another_kind_than_most_are_named_with_both_types_and_the_ways_o
     said = str(refused.value)
     assert "inputs: column 'zip' is string on 2025-01-07, but int64 on the 8 other days" in said
     assert "evergreen schema --accept" in said
-    assert "ml.steps.withdraw DAY" in said
+    assert "evergreen withdraw DAY" in said
     refuse_mixed("inputs", days, {"note"})
