@@ -28,7 +28,7 @@ import mlflow
 import mlflow.sklearn
 import pandas as pd
 import requests
-from mlflow.entities import DatasetInput, Experiment, Metric, Param, Run, ViewType
+from mlflow.entities import DatasetInput, Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -506,6 +506,13 @@ class Tracking:
             for run in self._runs(client, f"{self.name}-decisions", {"key": decision.key}):
                 if run.info.run_id != decision.decision_id:
                     _forget(client, run)
+
+    def discount_decision(self, decision: Logged) -> None:
+        """Let a decision count no more: its run stays, as one of the kind ``unrecorded`` with a key of its own."""
+        client = self.client
+        tags = {"kind": "unrecorded", "key": f"unrecorded {decision.decision_id}: {decision.key}"}
+        with _door(f"discount the decision {decision.decision_id}"):
+            client.log_batch(decision.decision_id, tags=[RunTag(PREFIX + name, value) for name, value in tags.items()])
 
     def book(self) -> str:
         """Name the decisions experiment as no other is named, so that what refers to one never meets another."""

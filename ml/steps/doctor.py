@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ml.adapters.journal import DOCTOR
 from ml.errors import EvergreenError
-from ml.steps import succession, withdraw_champion
+from ml.steps import succession, unrecorded, withdraw_champion
 from ml.steps.command import execute, parser
 from ml.wiring import Services, open_services
 
@@ -40,13 +40,7 @@ def find(services: Services) -> Problem | None:
             f"MLflow's experiments {', '.join(deleted)} were deleted", "restore them", tracking.restore_experiments
         )
     seat = succession.look(services)
-    if seat.last is not None and not seat.last.finished:
-        return Problem(
-            f"the record of '{seat.last.key}' is deleted, lost or not closed in MLflow, though its version serves",
-            "restore it, or write it again from the storage",
-            lambda: succession.settle(services, strict=False),
-        )
-    if (stuck := _claim(seat, services)) is not None:
+    if (stuck := _unrecorded(seat, services) or _unfinished(seat, services) or _claim(seat, services)) is not None:
         return stuck
     if seat.reign is not None and (problem := withdraw_champion.cannot_serve(seat.reign, services)):
         return Problem(
@@ -64,6 +58,37 @@ def find(services: Services) -> Problem | None:
             lambda: succession.mend(services),
         )
     return None
+
+
+def _unrecorded(seat: succession.Seat, services: Services) -> Problem | None:
+    """Look for changes of the champion that MLflow holds and the storage does not record."""
+    entries = unrecorded.changes(seat, services)
+    if not entries:
+        return None
+    said = unrecorded.in_words(entries, services)
+    if moves := unrecorded.rebuildable(entries, services):
+        return Problem(
+            f"the storage lost its records of {said}, and holds their claims",
+            "write the records again from the claims",
+            lambda: unrecorded.rebuild(moves, services),
+        )
+    return Problem(
+        f"the storage is older than MLflow, or somebody forged a decision: it does not record {said}",
+        "leave these decisions out: the newest promotion that the storage records serves again, or nobody until a "
+        f"challenger is promoted; if you vouch for a version as named here, run '{DOCTOR} --adopt N' instead",
+        lambda: unrecorded.leave_out(entries, seat, services),
+    )
+
+
+def _unfinished(seat: succession.Seat, services: Services) -> Problem | None:
+    """Look at the newest decision's record in MLflow."""
+    if seat.last is None or seat.last.finished:
+        return None
+    return Problem(
+        f"the record of '{seat.last.key}' is deleted, lost or not closed in MLflow, though its version serves",
+        "restore it, or write it again from the storage",
+        lambda: succession.settle(services, strict=False),
+    )
 
 
 def _claim(seat: succession.Seat, services: Services) -> Problem | None:
@@ -96,16 +121,22 @@ def _claim(seat: succession.Seat, services: Services) -> Problem | None:
     )
 
 
-def run(*, services: Services, repair: bool = False) -> dict[str, object]:
+def run(*, services: Services, repair: bool = False, adopt: int | None = None) -> dict[str, object]:
     """Look for what is inconsistent, and repair one thing after the other if asked.
+
+    Parameters
+    ----------
+    adopt
+        A version that a person vouches for, as MLflow holds it: the storage records it first.
 
     Returns
     -------
     dict
         ``healthy`` (whether all agrees now), ``champion`` (the version that serves, or None) and ``problems``: of each
         its ``summary``, its ``remedy``, and whether it was ``repaired``. Without ``repair`` only the first is listed
-        of problems that hide others.
+        of problems that hide others. ``adopted`` describes the version that was adopted.
     """
+    adopted = {} if adopt is None else {"adopted": unrecorded.adopt(adopt, services).model_dump(mode="json")}
     problems: list[dict[str, object]] = []
     while (found := find(services)) is not None:
         if repair and len(problems) < ROUNDS:
@@ -116,7 +147,7 @@ def run(*, services: Services, repair: bool = False) -> dict[str, object]:
         )
         if not problems[-1]["repaired"]:
             break
-    return {"healthy": found is None, "champion": succession.look(services).version, "problems": problems}
+    return {"healthy": found is None, "champion": succession.look(services).version, "problems": problems} | adopted
 
 
 def show(facts: dict[str, object]) -> str:
@@ -126,6 +157,11 @@ def show(facts: dict[str, object]) -> str:
     lines = [
         f"{each['summary']}\n  {'done' if each['repaired'] else 'with --repair'}: {each['remedy']}" for each in problems
     ]
+    if isinstance(adopted := facts.get("adopted"), dict):
+        lines.append(
+            f"adopted: version {adopted['version']}, run {adopted['run_id']}, model file SHA-256 "
+            f"{adopted['model_sha256']}, lineage SHA-256 {adopted['lineage_sha256']}"
+        )
     serves = facts["champion"]
     lines.append(f"version {serves} serves" if serves is not None else "nobody serves: run the retrain Dag")
     lines.append("all agrees" if facts["healthy"] else f"inconsistent: run '{DOCTOR}'")
@@ -136,12 +172,17 @@ def main(argv: list[str] | None = None) -> int:
     """Print what is inconsistent, and repair it if asked."""
     arguments = parser(__doc__)
     arguments.add_argument("--repair", action="store_true", help="lead out of what is inconsistent")
+    arguments.add_argument(
+        "--adopt", type=int, metavar="N", help="with --repair: a version that you vouch for, as MLflow holds it now"
+    )
     arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args(argv)
+    if options.adopt is not None and not options.repair:
+        arguments.error("--adopt changes the storage's records: give --repair too")
     healthy = []
 
     def work() -> dict[str, object]:
-        facts = run(services=open_services(), repair=options.repair)
+        facts = run(services=open_services(), repair=options.repair, adopt=options.adopt)
         healthy.append(facts["healthy"])
         return facts
 

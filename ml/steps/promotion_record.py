@@ -78,6 +78,11 @@ def read(version: int, run_id: str, services: Services) -> JudgedModel | None:
         ) from err
 
 
+def is_known(version: int | None, services: Services) -> bool:
+    """Say whether the storage records any promoted model of a version, of any run; None is no version, and known."""
+    return version is None or any(services.storage.list(f"promoted/version={version}/"))
+
+
 def fingerprint_agrees(found: JudgedModel, fingerprint: str | None, services: Services) -> bool:
     """Say whether a version is the one of a claim that an older release made, which names a fingerprint only.
 

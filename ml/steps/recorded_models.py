@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from sklearn.pipeline import Pipeline
 
 from ml.adapters import rows
+from ml.adapters.journal import DOCTOR
 from ml.core import history
 from ml.errors import MissingArtifact, UntrustedModel
 from ml.records import Candidate, JudgedModel, Logged, Window
@@ -31,6 +32,11 @@ LINEAGE = "lineage/lineage.json"
 NEXT = (
     "roll back to another version ('evergreen rollback --to N'), or trigger Retrain; "
     "docs/security.md says what is checked"
+)
+
+OUT = (
+    f"'{DOCTOR}' lets the newest promotion that the storage records serve again, as a rollback would, or nobody until "
+    "a challenger is promoted; 'evergreen doctor' names what a person who vouches for it may adopt"
 )
 
 
@@ -93,7 +99,7 @@ def promoted(version: int, services: Services) -> JudgedModel:
         raise UntrustedModel(
             f"version {version} with run {run_id} may not serve: the storage records no promotion of it"
             f"{_other_runs(version, services)}. A decision was forged in MLflow, the version was pointed at another "
-            f"run, or the storage is older than MLflow; {NEXT}"
+            f"run, or the storage is older than MLflow. {OUT}"
         )
     return model
 
@@ -141,6 +147,11 @@ def write_decision(key: str, effective_day: date | None, payload: Mapping[str, A
     services.storage.create_bytes(_decision_name(facts), json.dumps(facts, indent=2, sort_keys=True).encode())
 
 
+def is_recorded(decision: Logged, services: Services) -> bool:
+    """Say whether the storage records a change of the champion with the same key, version and day."""
+    return services.storage.exists(_decision_name(_facts(decision.key, decision.effective_day, decision.payload)))
+
+
 def check_decision(decision: Logged, services: Services) -> None:
     """Check that a change of the champion is recorded in the storage with the same version and day.
 
@@ -150,13 +161,12 @@ def check_decision(decision: Logged, services: Services) -> None:
         If it is not: it was forged, or changed, in MLflow.
     """
     facts = _facts(decision.key, decision.effective_day, decision.payload)
-    if services.storage.exists(_decision_name(facts)):
+    if is_recorded(decision, services):
         return
     raise UntrustedModel(
         f"the decision '{decision.key}' (run {decision.decision_id}) lets version {facts['version']} serve from "
         f"{facts['effective_day']} on, and the storage records no such change of the champion: it was forged or "
-        "changed in MLflow. Delete that run in MLflow's decisions experiment, then move the alias back by 'evergreen "
-        "rollback'; if the storage is older than MLflow, restore both from one backup"
+        f"changed in MLflow, or the storage is older than MLflow. {OUT}"
     )
 
 

@@ -24,6 +24,7 @@ SHARED = {
     "succession",
     "out_of_fold",
     "promotion_record",
+    "unrecorded",
     "withdraw_champion",
     "recorded_models",
 }

@@ -13,10 +13,13 @@ from mlflow.exceptions import MlflowException
 
 from ml.adapters.tracking import PREFIX, Tracking
 from ml.core.history import champion_of
+from ml.errors import EvergreenError, UntrustedModel
 from ml.records import Champion, DriftReport, Judgement, LivePerformance
 from ml.steps import champion, decide, doctor, history, promote, recorded_models, succession
 from tests.steps.conftest import NEXT_DAY, Contest, World
+from tests.steps.test_forged_mlflow import forge
 from tests.steps.test_promotion_crash import OTHER, aliases, decision_runs, promoted
+from tests.steps.test_promotion_record import model_file
 
 
 def delete_champion(world: World, tracking: Tracking) -> None:
@@ -53,6 +56,21 @@ def restore_older_database(world: World, tracking: Tracking) -> None:
     shutil.copytree(world.home / "saved", world.home / "mlflow", dirs_exist_ok=True)
 
 
+def restore_older_storage(world: World, tracking: Tracking) -> None:
+    shutil.rmtree(world.home / "storage")
+    shutil.copytree(world.home / "saved-storage", world.home / "storage")
+
+
+def remove_records(world: World, tracking: Tracking) -> None:
+    for folder in ("promoted", "registered"):
+        shutil.rmtree(world.home / "storage" / folder)
+
+
+def remove_records_and_claims(world: World, tracking: Tracking) -> None:
+    remove_records(world, tracking)
+    remove_claims(world, tracking)
+
+
 DAMAGE: list[tuple[Callable[[World, Tracking], None], int | None]] = [
     (delete_champion, 1),
     (delete_newest_decision, 2),
@@ -62,6 +80,9 @@ DAMAGE: list[tuple[Callable[[World, Tracking], None], int | None]] = [
     (remove_claims, 2),
     (delete_registered_model, None),
     (restore_older_database, 2),
+    (restore_older_storage, 1),
+    (remove_records, 2),
+    (remove_records_and_claims, None),
 ]
 
 
@@ -98,10 +119,16 @@ def wins(contest: Contest, known: ModelVersion, *, against: int | None) -> None:
     assert champion.run(services=world.services)["version"] == challenger.version
 
 
+def saved_and_promoted(contest: Contest) -> World:
+    """Back both stores up, each for itself, and let version 2 win after that."""
+    shutil.copytree(contest.world.home / "mlflow", contest.world.home / "saved")
+    shutil.copytree(contest.world.home / "storage", contest.world.home / "saved-storage")
+    return promoted(contest)
+
+
 @pytest.mark.parametrize(("damage", "serves"), DAMAGE, ids=lambda value: getattr(value, "__name__", None))
 def test_after(damage: Callable[[World, Tracking], None], serves: int | None, contest: Contest) -> None:
-    shutil.copytree(contest.world.home / "mlflow", contest.world.home / "saved")
-    world = promoted(contest)
+    world = saved_and_promoted(contest)
     tracking = world.services.tracking
     known = tracking.client.get_model_version(tracking.name, "2")
     damage(world, tracking)
@@ -124,3 +151,66 @@ def test_a_challenger_is_asked_for_after_everything_was_withdrawn(contest: Conte
     shown = history.show(history.run(services=world.services))
     assert "withdrawal" in shown
     assert "champion now: nobody" in shown
+
+
+OLDER = pytest.mark.parametrize("damage", [restore_older_storage, remove_records_and_claims])
+
+
+@OLDER
+def test_a_storage_older_than_mlflow_refuses_and_names_the_way_out(
+    damage: Callable[[World, Tracking], None], contest: Contest
+) -> None:
+    world = saved_and_promoted(contest)
+    damage(world, world.services.tracking)
+    with pytest.raises(UntrustedModel, match="older than MLflow.*evergreen doctor --repair"):
+        champion.run(services=world.services)
+    found = doctor.run(services=world.services)
+    assert not found["healthy"]
+    model = world.services.tracking.servable(2)
+    assert model.run_id in doctor.show(found)
+    assert model.model_sha256 in doctor.show(found)
+    assert "--adopt N" in doctor.show(found)
+
+
+@OLDER
+def test_a_version_that_a_person_vouches_for_serves_again(
+    damage: Callable[[World, Tracking], None], contest: Contest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+    world = saved_and_promoted(contest)
+    tracking = world.services.tracking
+    known = tracking.client.get_model_version(tracking.name, "2")
+    damage(world, tracking)
+    for _ in range(2):
+        found = doctor.run(services=world.services, repair=True, adopt=2)
+        assert (found["healthy"], found["champion"]) == (True, 2)
+        assert tracking.servable(2).model_sha256 in doctor.show(found)
+    assert champion.run(services=world.services)["version"] == 2
+    recorded_models.lineage_of(2, world.services)
+    (adoption,) = tracking.decisions(kinds=("adoption",))
+    assert (adoption.payload["asked_by"], adoption.payload["version"]) == ("ada", 2)
+    assert tracking.servable(2).model_sha256 in adoption.payload["why"]
+    wins(contest, known, against=2)
+
+
+def test_a_version_that_no_decision_lets_serve_is_not_adopted(contest: Contest) -> None:
+    with pytest.raises(EvergreenError, match="version 2 cannot be adopted: no decision"):
+        doctor.run(services=contest.world.services, repair=True, adopt=2)
+    assert aliases(contest.world)[0] == 1
+
+
+def test_a_version_whose_recorded_model_is_another_is_not_adopted(contest: Contest) -> None:
+    world = promoted(contest)
+    path = model_file(contest)
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(EvergreenError, match="version 2 cannot be adopted: the storage records another model"):
+        doctor.run(services=world.services, repair=True, adopt=2)
+
+
+def test_a_forged_promotion_is_left_out_and_stays_to_be_read(contest: Contest) -> None:
+    world = contest.world
+    forge(world, version=2)
+    assert doctor.run(services=world.services, repair=True)["champion"] == 1
+    assert aliases(world)[0] == 1
+    assert [entry.kind for entry in world.services.tracking.decisions()] == ["promotion", "unrecorded"]
+    assert world.run(promote, contest.window, contest.judgement).promoted
