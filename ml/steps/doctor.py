@@ -136,7 +136,9 @@ def run(*, services: Services, repair: bool = False, adopt: int | None = None) -
         its ``summary``, its ``remedy``, and whether it was ``repaired``. Without ``repair`` only the first is listed
         of problems that hide others. ``adopted`` describes the version that was adopted.
     """
-    adopted = {} if adopt is None else {"adopted": unrecorded.adopt(adopt, services).model_dump(mode="json")}
+    adopted: dict[str, object] = (
+        {} if adopt is None else {"adopted": unrecorded.adopt(adopt, services).model_dump(mode="json")}
+    )
     problems: list[dict[str, object]] = []
     while (found := find(services)) is not None:
         if repair and len(problems) < ROUNDS:
@@ -147,7 +149,8 @@ def run(*, services: Services, repair: bool = False, adopt: int | None = None) -
         )
         if not problems[-1]["repaired"]:
             break
-    return {"healthy": found is None, "champion": succession.look(services).version, "problems": problems} | adopted
+    champion = succession.look(services).version
+    return {"healthy": found is None, "champion": champion, "problems": problems, **adopted}
 
 
 def show(facts: dict[str, object]) -> str:
