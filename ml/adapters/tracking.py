@@ -514,6 +514,12 @@ class Tracking:
         with _door(f"discount the decision {decision.decision_id}"):
             client.log_batch(decision.decision_id, tags=[RunTag(PREFIX + name, value) for name, value in tags.items()])
 
+    def has_book(self) -> bool:
+        """Say whether the decisions experiment exists, without making one."""
+        client = self.client
+        with _door("look at the decisions experiment"):
+            return client.get_experiment_by_name(f"{self.name}-decisions") is not None
+
     def book(self) -> str:
         """Name the decisions experiment as no other is named, so that what refers to one never meets another."""
         client = self.client

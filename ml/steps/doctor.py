@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from ml.adapters.journal import DOCTOR
 from ml.errors import EvergreenError
-from ml.steps import succession, unrecorded, withdraw_champion
+from ml.steps import recover, succession, unrecorded, withdraw_champion
 from ml.steps.command import execute, parser
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
 INCONSISTENT = 3
+RECOVER = "evergreen recover --repair"
 ROUNDS = 10
 """So many repairs are made in one call: each may bring the next one to light."""
 
@@ -93,6 +94,8 @@ def _unfinished(seat: succession.Seat, services: Services) -> Problem | None:
 
 def _claim(seat: succession.Seat, services: Services) -> Problem | None:
     """Look at the claim that waits after the newest decision."""
+    if not services.tracking.has_book():
+        return None  # to look makes nothing
     name = services.journal.slot(services.tracking.book(), succession.after(seat))
     where = services.storage.uri(name)
     try:
@@ -121,6 +124,19 @@ def _claim(seat: succession.Seat, services: Services) -> Problem | None:
     )
 
 
+def _registry(services: Services) -> list[dict[str, object]]:
+    """Say whether the data registry can be read; to bring it back is another command's work."""
+    try:
+        damage = recover.run(services=services)["damage"]
+    except EvergreenError as err:
+        if err.retryable:
+            raise
+        damage = str(err)
+    if damage is None:
+        return []
+    return [{"summary": damage, "remedy": "bring its newest whole version back", "repaired": False, "by": RECOVER}]
+
+
 def run(*, services: Services, repair: bool = False, adopt: int | None = None) -> dict[str, object]:
     """Look for what is inconsistent, and repair one thing after the other if asked.
 
@@ -139,18 +155,18 @@ def run(*, services: Services, repair: bool = False, adopt: int | None = None) -
     adopted: dict[str, object] = (
         {} if adopt is None else {"adopted": unrecorded.adopt(adopt, services).model_dump(mode="json")}
     )
-    problems: list[dict[str, object]] = []
+    problems = _registry(services)
+    broken = bool(problems)
     while (found := find(services)) is not None:
-        if repair and len(problems) < ROUNDS:
+        again = repair and len(problems) < ROUNDS
+        if again:
             logger.warning("doctor: %s; %s", found.summary, found.remedy)
             found.repair()
-        problems.append(
-            {"summary": found.summary, "remedy": found.remedy, "repaired": repair and len(problems) < ROUNDS}
-        )
-        if not problems[-1]["repaired"]:
+        problems.append({"summary": found.summary, "remedy": found.remedy, "repaired": again})
+        if not again:
             break
     champion = succession.look(services).version
-    return {"healthy": found is None, "champion": champion, "problems": problems, **adopted}
+    return {"healthy": found is None and not broken, "champion": champion, "problems": problems, **adopted}
 
 
 def show(facts: dict[str, object]) -> str:
@@ -158,7 +174,8 @@ def show(facts: dict[str, object]) -> str:
     problems = facts["problems"]
     assert isinstance(problems, list)
     lines = [
-        f"{each['summary']}\n  {'done' if each['repaired'] else 'with --repair'}: {each['remedy']}" for each in problems
+        f"{each['summary']}\n  {'done' if each['repaired'] else each.get('by', 'with --repair')}: {each['remedy']}"
+        for each in problems
     ]
     if isinstance(adopted := facts.get("adopted"), dict):
         lines.append(
@@ -167,7 +184,7 @@ def show(facts: dict[str, object]) -> str:
         )
     serves = facts["champion"]
     lines.append(f"version {serves} serves" if serves is not None else "nobody serves: run the retrain Dag")
-    lines.append("all agrees" if facts["healthy"] else f"inconsistent: run '{DOCTOR}'")
+    lines.append("all agrees" if facts["healthy"] else f"inconsistent: run '{DOCTOR}', or what is named above")
     return "\n".join(lines)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,10 +17,10 @@ from ml.adapters.tracking import PREFIX, Tracking
 from ml.core.history import champion_of
 from ml.errors import EvergreenError, UntrustedModel
 from ml.records import Champion, DriftReport, Judgement, LivePerformance
-from ml.steps import champion, decide, doctor, history, promote, recorded_models, succession
+from ml.steps import champion, decide, doctor, history, promote, recorded_models, rollback, succession
 from tests.steps.conftest import NEXT_DAY, Contest, World
 from tests.steps.test_forged_mlflow import forge
-from tests.steps.test_promotion_crash import OTHER, aliases, decision_runs, promoted
+from tests.steps.test_promotion_crash import BACK, OTHER, aliases, decision_runs, promoted
 from tests.steps.test_promotion_record import model_file
 
 
@@ -71,6 +73,27 @@ def remove_records_and_claims(world: World, tracking: Tracking) -> None:
     remove_claims(world, tracking)
 
 
+def damage_claim(world: World, tracking: Tracking) -> None:
+    after = succession.after(succession.look(world.services))
+    world.services.storage.put_bytes(world.services.journal.slot(tracking.book(), after), b"half a cl")
+
+
+def move_alias_by_hand(world: World, tracking: Tracking) -> None:
+    tracking.client.set_registered_model_alias(tracking.name, "champion", "1")
+
+
+def delete_old_version_and_roll_back_to_it(world: World, tracking: Tracking) -> None:
+    tracking.client.delete_model_version(tracking.name, "1")
+    with pytest.raises(EvergreenError, match="version 1 cannot serve"):
+        world.run(rollback, BACK)
+
+
+def lose_newest_decision_for_good(world: World, tracking: Tracking) -> None:
+    run_id = decision_runs(tracking)[-1].info.run_id
+    tracking.client.delete_run(run_id)
+    tracking.client._tracking_client.store._hard_delete_run(run_id)  # as 'mlflow gc' does
+
+
 DAMAGE: list[tuple[Callable[[World, Tracking], None], int | None]] = [
     (delete_champion, 1),
     (delete_newest_decision, 2),
@@ -80,6 +103,10 @@ DAMAGE: list[tuple[Callable[[World, Tracking], None], int | None]] = [
     (remove_claims, 2),
     (delete_registered_model, None),
     (restore_older_database, 2),
+    (damage_claim, 2),
+    (move_alias_by_hand, 2),
+    (delete_old_version_and_roll_back_to_it, 2),
+    (lose_newest_decision_for_good, 2),
     (restore_older_storage, 1),
     (remove_records, 2),
     (remove_records_and_claims, None),
@@ -214,3 +241,44 @@ def test_a_forged_promotion_is_left_out_and_stays_to_be_read(contest: Contest) -
     assert aliases(world)[0] == 1
     assert [entry.kind for entry in world.services.tracking.decisions()] == ["promotion", "unrecorded"]
     assert world.run(promote, contest.window, contest.judgement).promoted
+
+
+@pytest.mark.parametrize("damage", [delete_champion, restore_older_storage])
+def test_two_doctors_at_once_end_as_one(damage: Callable[[World, Tracking], None], contest: Contest) -> None:
+    world = saved_and_promoted(contest)
+    damage(world, world.services.tracking)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: doctor.run(services=world.services, repair=True), range(2)))
+    assert [each["champion"] for each in found] == [1, 1]
+    assert doctor.run(services=world.services) == {"healthy": True, "champion": 1, "problems": []}
+
+
+def test_the_command_says_by_its_exit_code_whether_all_agrees(
+    contest: Contest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = promoted(contest)
+    delete_champion(world, world.services.tracking)
+    monkeypatch.setattr(doctor, "open_services", lambda: world.services)
+    assert doctor.main([]) == 3
+    assert "with --repair: withdraw it" in capsys.readouterr().out
+    assert doctor.main(["--repair", "--json"]) == 0
+    repaired = json.loads(capsys.readouterr().out)
+    assert (repaired["healthy"], repaired["champion"]) == (True, 1)
+    assert [each["repaired"] for each in repaired["problems"]] == [True] * len(repaired["problems"])
+    assert doctor.main([]) == 0
+    assert capsys.readouterr().out == "version 1 serves\nall agrees\n"
+    with pytest.raises(SystemExit):
+        doctor.main(["--adopt", "2"])
+
+
+def test_a_damaged_data_registry_is_named_with_the_command_that_brings_it_back(contest: Contest) -> None:
+    world = contest.world
+    (Path(world.services.environment.registry) / "refs" / "heads" / "main").write_text("")
+    found = doctor.run(services=world.services)
+    assert not found["healthy"]
+    assert "evergreen recover --repair: bring its newest whole version back" in doctor.show(found)
+
+
+def test_to_look_makes_no_experiment(seeded: World) -> None:
+    assert doctor.run(services=seeded.services)["healthy"]
+    assert not seeded.services.tracking.has_book()
