@@ -544,7 +544,7 @@ class Tracking:
         wanted = {"fingerprint": fingerprint} if fingerprint else {}
         with _door("read the decisions"):
             champion = self.alias(CHAMPION)  # first: a move made between the two is then seen whole, or not yet
-            entries = [logged(run) for run in self._runs(client, f"{self.name}-decisions", wanted)]
+            entries = [logged(run) for run in self._decision_runs(client, wanted, kinds)]
             found = in_force(one_a_key(entries), champion)
             if not fingerprint and (not kinds or set(kinds) & set(REIGNS)) and not explains(found, champion):
                 entries += self._lost_moves(client, {entry.key for entry in entries})
@@ -554,11 +554,23 @@ class Tracking:
 
     def _lost_moves(self, client: MlflowClient, known: set[str]) -> list[Logged]:
         """Read the moves of the champion whose runs are deleted, or that only the journal holds."""
-        runs = self._search(client, f"{self.name}-decisions", "", ViewType.DELETED_ONLY)
+        runs = self._decision_runs(client, {}, REIGNS, ViewType.DELETED_ONLY)
         deleted = [entry for entry in map(logged, runs) if entry.kind in REIGNS and entry.key not in known]
         known = known | {entry.key for entry in deleted}
         moves = self.journal.moves() if self.journal else []
         return deleted + [move.logged() for move in moves if move.key not in known]
+
+    def _decision_runs(
+        self, client: MlflowClient, wanted: Mapping[str, str], kinds: Sequence[str], view: int = ViewType.ACTIVE_ONLY
+    ) -> list[Run]:
+        """List the runs of decisions of these kinds (none named: of all); MLflow's tags know no IN, so one search each.
+
+        Changes of the champion are read together: which of them count depends on the others. A key names its kind, so
+        that doubles are of one kind.
+        """
+        asked = {*kinds, *(REIGNS if set(kinds) & set(REIGNS) else ())}
+        terms = [{**wanted, "kind": kind} for kind in sorted(asked)] or [wanted]
+        return [run for each in terms for run in self._runs(client, f"{self.name}-decisions", each, view)]
 
     def _decision(self, client: MlflowClient, key: str) -> Run | None:
         runs = self._runs(client, f"{self.name}-decisions", {"key": key})
@@ -609,9 +621,11 @@ class Tracking:
             return None
         return (Path(self.uri.removeprefix("sqlite:///")).parent / "artifacts" / name).absolute().as_uri()
 
-    def _runs(self, client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
+    def _runs(
+        self, client: MlflowClient, experiment: str, tags: Mapping[str, str], view: int = ViewType.ACTIVE_ONLY
+    ) -> list[Run]:
         terms = [f"tags.`{PREFIX}{name}` = '{value}'" for name, value in tags.items()]
-        return self._search(client, experiment, " and ".join(terms))
+        return self._search(client, experiment, " and ".join(terms), view)
 
     def _search(
         self, client: MlflowClient, experiment: str, wanted: str, view: int = ViewType.ACTIVE_ONLY

@@ -51,7 +51,8 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
         leakage=_kept(place, "evaluation/leakage.json", Leakage),
         package=_kept(place, "check/check.json", PackageCheck),
         past=_past(evaluation, settings, services),
-        barred=challenger is not None and challenger.fingerprint in history.barred(services.tracking.decisions()),
+        barred=challenger is not None
+        and challenger.fingerprint in history.barred(services.tracking.decisions(kinds=("rollback",))),
     )
     verdict = gate.decide(settings.gate, evidence)
     place.write_json("verdict.json", verdict.model_dump(mode="json"))

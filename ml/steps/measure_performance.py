@@ -34,7 +34,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     """
     day = champion.day
     logger.info("measure_performance: %s", day)
-    decisions = services.tracking.decisions()
+    decisions = services.tracking.decisions(kinds=history.REIGNS)
     last = day - timedelta(days=max(settings.task.label_delay_days, 1))
     first = last - timedelta(days=settings.performance.window_days - 1)
     oldest = min(first, last - timedelta(days=settings.land.catch_up_days + 1))  # labels that are missing for good

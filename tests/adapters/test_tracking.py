@@ -284,6 +284,44 @@ def test_decisions_are_found_by_kind_and_fingerprint_oldest_first(tracking: Trac
     assert tracking.decisions(fingerprint="0" * 64) == []
 
 
+def test_reading_some_kinds_gives_what_the_full_read_gives_of_them(tracking: Tracking, lineage: Path) -> None:
+    """Of a history with doubles, the unfinished, the deleted and equal instants."""
+    random, client = np.random.default_rng(1), tracking.client
+    version = register(tracking, log(tracking, lineage), lineage)
+    kinds = ["promotion", "rollback", "withdrawal", "hold", "rejection", "retrain_request"]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(40):
+        kind = kinds[number % len(kinds)]
+        facts = {"version": int(random.integers(1, 4)), "previous_version": int(random.integers(1, 4))}
+        entry = tracking.open_decision(
+            kind,
+            f"{kind} {number}",
+            fingerprint=f"{number % 5}" * 64,
+            effective_day=date(2013, 6, 1),
+            payload={**facts, "window_last_day": "2013-05-01"},
+            decided_at=start + timedelta(seconds=int(random.integers(0, 12))),
+        )
+        if number % 7 == 0:
+            run = client.get_run(entry.decision_id)
+            client.create_run(run.info.experiment_id, start_time=run.info.start_time, tags=run.data.tags)
+        if number % 3:
+            client.set_terminated(entry.decision_id, "FINISHED")
+        if number % 10 == 9:
+            client.delete_run(entry.decision_id)
+    for alias in (None, version):
+        if alias is not None:
+            tracking.move_alias("champion", alias)
+        whole = tracking.decisions()
+        assert {entry.finished for entry in whole} == {True, False}
+        for some in (
+            ("promotion", "rollback", "withdrawal"),
+            ("rollback",),
+            ("hold", "rejection"),
+            ("hold", "rollback"),
+        ):
+            assert tracking.decisions(kinds=some) == [entry for entry in whole if entry.kind in some]
+
+
 def test_a_payload_longer_than_a_tag_comes_back_whole(tracking: Tracking) -> None:
     reasons = [f"drift of column {number} ä" for number in range(2000)]
     tracking.close_decision(decide(tracking, "retrain_request", "a long one", reasons=reasons))
