@@ -35,7 +35,7 @@ def one_a_key(entries: Iterable[Logged]) -> list[Logged]:
 def in_force(entries: Iterable[Logged], champion: int | None) -> list[Logged]:
     """Keep what counts: the finished, and moves of the champion that were killed after their alias had moved.
 
-    Such a one serves now, or was replaced by one that names it as the version before. A withdrawal has no version:
+    Such a one serves now, or was replaced by a change that names it as the version before. A withdrawal has no version:
     it counts from the moment at which the alias points nowhere.
     """
     counted, served = [], {champion}
@@ -43,7 +43,7 @@ def in_force(entries: Iterable[Logged], champion: int | None) -> list[Logged]:
         half_done = entry.kind in REIGNS and entry.payload.get("version") in served
         if entry.finished or half_done:
             counted.append(entry)
-            served |= {entry.payload.get("previous_version")} - {None}
+            served |= {entry.payload.get("previous_version")} - {None} if entry.kind in REIGNS else set()
     return counted
 
 
