@@ -4,7 +4,9 @@
     python3 -m deploy.backup restore FOLDER [--replace]   onto empty volumes, or in the place of what is there
 
 Both databases, the data registry (Git) and the bucket (data, models, predictions, reports). What names is saved before
-what is named: databases and registry first, objects last, so that a running stack can be saved. Keys are not saved:
+what is named: databases and registry first, objects last, so that a running stack can be saved. The bucket, which holds
+the durable record of promotions, is then never older than MLflow's database: the doctor carries out what only it
+records, and a restore ends with that, without a person. Keys are not saved:
 keep ``.env`` elsewhere. Task logs, mails and the queue are not saved either. Needs Docker and the standard library.
 """
 
@@ -26,6 +28,10 @@ from deploy.compose import ENV_FILE, OURS, STORES, Compose, Failure, say
 DATABASES = ("airflow", "mlflow")
 MANIFEST = "manifest.json"
 REGISTRY_FOLDER = "/srv/registry"
+
+
+DOCTOR = ("python", "-m", "ml.steps.doctor", "--repair")
+DOCTOR_BY_HAND = "docker compose run --rm --no-deps init python -m ml.steps.doctor --repair"
 
 
 def save(stack: Compose, folder: Path) -> None:
@@ -61,7 +67,10 @@ def save(stack: Compose, folder: Path) -> None:
 
 
 def restore(stack: Compose, folder: Path, *, replace: bool) -> None:
-    """Bring the stack to the state of a backup, and start it. Killed anywhere, it can be done again (``replace``)."""
+    """Bring the stack to the state of a backup, repair what its parts disagree about, and start it.
+
+    Killed anywhere, it can be done again (``replace``).
+    """
     _check(folder)
     stack.run("stop", *OURS)
     stack.run("up", "--detach", "--no-build", *STORES)
@@ -94,6 +103,19 @@ def restore(stack: Compose, folder: Path, *, replace: bool) -> None:
     stack.run("up", "--detach", "--no-build")
     stack.wait()
     say(f"restored from {folder}, and everything is up")
+    _reconcile(stack)
+
+
+def _reconcile(stack: Compose) -> None:
+    """Let the doctor repair what was saved at different moments, and show what it says."""
+    say("The doctor compares the storage with MLflow, and repairs:")
+    try:
+        stack.once(*DOCTOR)
+    except Failure as err:
+        raise Failure(
+            f"everything was restored and is up, but the doctor did not lead out of what the parts disagree about; "
+            f"see above, mend it, and run '{DOCTOR_BY_HAND}' again ({err})"
+        ) from err
 
 
 def _check(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,74 @@ def test_other_keys_are_refused_by_name_and_not_shown(saved: Path, tmp_path: Pat
     with pytest.raises(compose.Failure, match="Fernet key") as refused:
         backup._check(saved)
     assert env.read(tmp_path / ".env")["EVERGREEN_FERNET_KEY"] not in str(refused.value)
+
+
+class Recording:
+    """A stack that does nothing, and remembers what it was asked for."""
+
+    environment = {"EVERGREEN_CODE_VERSION": "0" * 40}  # noqa: RUF012
+
+    def __init__(self, *, doctor_fails: bool = False) -> None:
+        self.asked: list[str] = []
+        self.doctor_fails = doctor_fails
+
+    def run(self, *arguments: str, **_: object) -> None:
+        self.asked.append(" ".join(arguments))
+
+    def once(self, *arguments: str, **_: object) -> None:
+        self.asked.append(" ".join(arguments))
+        if self.doctor_fails and "ml.steps.doctor" in arguments:
+            raise compose.Failure("it ended with 3")
+
+    def capture(self, *arguments: str) -> str:
+        self.asked.append(" ".join(arguments))
+        return "0"
+
+    def wait(self, *_: object, **__: object) -> None:
+        self.asked.append("wait")
+
+
+def _at(asked: list[str], what: str) -> int:
+    (place,) = [number for number, line in enumerate(asked) if what in line]
+    return place
+
+
+def _save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Recording, Path]:
+    monkeypatch.setattr(backup, "ENV_FILE", tmp_path / ".env")
+    env.complete(tmp_path / ".env")
+    stack, folder = Recording(), tmp_path / "backups" / "now"
+    mask = os.umask(0o077)
+    try:
+        backup.save(stack, folder)  # type: ignore[arg-type]
+    finally:
+        os.umask(mask)
+    return stack, folder
+
+
+def test_the_storage_is_saved_last_so_that_its_record_of_promotions_is_never_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, _ = _save(tmp_path, monkeypatch)
+    assert _at(stack.asked, "--format custom mlflow") < _at(stack.asked, "--directory /srv/registry")
+    assert _at(stack.asked, "--directory /srv/registry") < _at(stack.asked, "deploy.objects save")
+
+
+def test_a_restore_ends_with_the_doctor_who_repairs_once_everything_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = _save(tmp_path, monkeypatch)
+    stack = Recording()
+    backup.restore(stack, folder, replace=False)  # type: ignore[arg-type]
+    assert stack.asked[-2:] == ["wait", "python -m ml.steps.doctor --repair"]
+    assert _at(stack.asked, "deploy.objects load") < _at(stack.asked, "ml.steps.doctor")
+
+
+def test_a_doctor_who_finds_no_way_out_fails_the_restore_and_the_next_move_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = _save(tmp_path, monkeypatch)
+    with pytest.raises(compose.Failure, match=r"restored and is up, but .* ml\.steps\.doctor --repair' again"):
+        backup.restore(Recording(doctor_fails=True), folder, replace=True)  # type: ignore[arg-type]
 
 
 def test_without_keys_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
