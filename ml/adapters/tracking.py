@@ -569,7 +569,7 @@ class Tracking:
         that doubles are of one kind.
         """
         asked = {*kinds, *(REIGNS if set(kinds) & set(REIGNS) else ())}
-        terms = [{**wanted, "kind": kind} for kind in sorted(asked)] or [wanted]
+        terms = [{**wanted, "kind": kind} for kind in sorted(asked)] or [dict(wanted)]
         return [run for each in terms for run in self._runs(client, f"{self.name}-decisions", each, view)]
 
     def _decision(self, client: MlflowClient, key: str) -> Run | None:
