@@ -55,8 +55,16 @@ MOMENT = timedelta(milliseconds=1)
 ATTEMPTS = 3
 ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 RETRYABLE = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "INTERNAL_ERROR"}
+NO_LOGIN = "UNAUTHENTICATED"
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+
+def _login_wanted(what: str) -> EvergreenError:
+    return EvergreenError(
+        f"{what}: MLflow asks for a login; type the command as 'evergreen …', which knows the login of the stack that "
+        "runs here, or set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    )
 
 
 @contextmanager
@@ -69,6 +77,8 @@ def _door(what: str) -> Iterator[None]:
             raise MissingArtifact(f"{what}: MLflow has no such thing ({err.message})") from err
         if disk.is_full(str(err.message)):
             raise disk.full(f"MLflow's server ({what})", str(err.message)[:200]) from err
+        if err.error_code == NO_LOGIN:
+            raise _login_wanted(what) from err
         if err.error_code in RETRYABLE:
             raise Unavailable(f"{what}: MLflow did not answer ({err.message}); is its server up?") from err
         raise EvergreenError(f"{what}: MLflow refused ({err.message})") from err
@@ -278,6 +288,8 @@ class Tracking:
         except MlflowException as err:
             if err.error_code in ABSENT:
                 return None
+            if err.error_code == NO_LOGIN:
+                raise _login_wanted(f"read the alias {alias!r}") from err
             raise Unavailable(f"alias {alias!r}: MLflow did not answer ({err.message}); is MLflow up?") from err
 
     def move_alias(self, alias: str, version: int) -> None:

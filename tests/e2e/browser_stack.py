@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import requests
 import yaml
@@ -29,6 +30,7 @@ from ml.errors import EvergreenError
 from ml.settings import PROJECT_ROOT, Environment
 from ml.wiring import Services
 
+LOGIN = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
 TOUR_DAYS = int(os.environ.get("EVERGREEN_TOUR_DAYS") or 0)
 SERVED_DAYS = TOUR_DAYS or 4
 """So many days have a champion: half of them the first, half of them the second."""
@@ -193,7 +195,8 @@ def started(folder: Path, ports: Sequence[int], given: Mapping[str, str] | None 
     stack = replace(Stack.load(environ), project=project)
     prepare(stack)
     env = stack.environment(environ)
-    with Supervisor() as supervisor:
+    login = {name: value for name, value in env.items() if name in LOGIN}
+    with mock.patch.dict(os.environ, login), Supervisor() as supervisor:  # the tests ask MLflow too
         api = AirflowApi(stack.airflow_url, user="admin", password=stack.password())
         running = Running(stack, supervisor, api, env)
         last = running.newest_day - timedelta(days=SERVED_DAYS)

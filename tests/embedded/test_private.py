@@ -24,7 +24,8 @@ from deploy.compose import PROJECT
 from embedded.config import Stack
 from embedded.prepare import prepare
 from embedded.supervise import Hold
-from ml.errors import SettingsError
+from ml.adapters.tracking import Tracking
+from ml.errors import EvergreenError, SettingsError
 from tests.e2e.test_loop import free_ports
 
 NOBODY = 65534
@@ -130,6 +131,10 @@ def test_mlflow_lets_nobody_in_without_the_login_of_the_installation(
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
             monkeypatch.delenv(name, raising=False)
+        for look in (lambda each: each.alias("champion"), lambda each: each.decisions()):
+            with pytest.raises(EvergreenError, match="asks for a login; type the command as 'evergreen") as refused:
+                look(Tracking(url, "flight-delay"))
+            assert not refused.value.retryable
         with pytest.raises(MlflowException):
             MlflowClient(url).create_registered_model("anybody's")
         for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
