@@ -66,6 +66,8 @@ class Demo:
                     self.api.unpause("ingest")
                 case loop.Failed(reason, run):
                     raise EvergreenError(f"{reason}: see {run.dag_id} {run.run_id}" if run else reason)
+                case loop.Rest(run):
+                    raise EvergreenError(f"{run.partition_key}: no data are expected; run the demo on a day with data")
                 case loop.Done() as done:
                     return done
                 case loop.Wait(what):

@@ -23,7 +23,8 @@ class Seen:
     """The state of the loop at one look.
 
     ``champion`` is None while nothing serves; ``following`` is the retrain run that this launch
-    waits for; ``next_ingest_at`` is when Airflow means to ingest next.
+    waits for; ``next_ingest_at`` is when Airflow means to ingest next. ``committed`` is the state of the newest day's
+    task *commit*: ``skipped`` on a day without data, and ``success`` also where only labels were rejected.
     """
 
     champion: int | None
@@ -31,18 +32,26 @@ class Seen:
     ingest_paused: bool
     next_ingest_at: datetime | None
     following: str | None = None
+    committed: str | None = None
 
 
 def look(api: AirflowApi, *, champion: int | None, following: str | None) -> Seen:
     """Look at Airflow once."""
-    ingest = api.dags().get("ingest", Dag("ingest", paused=True))
+    ingest, runs = api.dags().get("ingest", Dag("ingest", paused=True)), api.runs()
+    newest = _newest_ingest(runs)
     return Seen(
         champion=champion,
-        runs=api.runs(),
+        runs=runs,
         ingest_paused=ingest.paused,
         next_ingest_at=ingest.next_run_at,
         following=following,
+        committed=api.tasks(newest).get("commit") if newest and newest.finished else None,
     )
+
+
+def _newest_ingest(runs: Iterable[Run]) -> Run | None:
+    ingests = [run for run in runs if run.dag_id == "ingest" and run.partition_key]
+    return max(ingests, key=lambda run: run.partition_key or "", default=None)
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,13 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Rest:
+    """The newest day has no data, and none are expected: nothing is there to score."""
+
+    ingest: Run
+
+
+@dataclass(frozen=True)
 class Done:
     """The loop has closed for this partition."""
 
@@ -89,7 +105,7 @@ class Done:
     monitor: Run
 
 
-Move = Trigger | Recount | UnpauseIngest | Wait | Failed | Done
+Move = Trigger | Recount | UnpauseIngest | Wait | Failed | Rest | Done
 
 
 def next_move(seen: Seen, now: datetime) -> Move:
@@ -142,14 +158,17 @@ def _towards_champion(seen: Seen) -> Move:
 
 
 def _towards_day(seen: Seen, now: datetime) -> Move:
-    ingests = [r for r in seen.runs if r.dag_id == "ingest" and r.partition_key]
-    newest = max(ingests, key=lambda r: r.partition_key or "", default=None)
+    newest = _newest_ingest(seen.runs)
     if newest is None or seen.next_ingest_at is None or seen.next_ingest_at <= now:
         return Wait("the newest day's ingest")
-    if newest.state == "failed":
+    if newest.state == "failed" and seen.committed != "success":
         return Failed("the newest day was not ingested", newest)
     if not newest.finished:
         return Wait("the newest day's ingest", newest)
+    return Rest(newest) if seen.committed == "skipped" else _towards_followers(newest, seen)
+
+
+def _towards_followers(newest: Run, seen: Seen) -> Move:
     found = {}
     for dag_id in FOLLOWERS:
         runs = [r for r in seen.runs if r.dag_id == dag_id and r.partition_key == newest.partition_key]

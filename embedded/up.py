@@ -125,8 +125,8 @@ class Launch:
 
     # --- the loop --------------------------------------------------------------------------
 
-    def close_loop(self) -> loop.Done:
-        """Bring about champion, ingest, score and monitor, telling each as it comes.
+    def close_loop(self) -> loop.Done | None:
+        """Bring about champion, ingest, score and monitor, telling each as it comes; None on a day without data.
 
         Raises
         ------
@@ -149,16 +149,15 @@ class Launch:
                     self.api.trigger("retrain", run_id=run_id, conf=conf)
                     self.training = run_id
                 case loop.Recount(run_id):
-                    self._ask_champion()
-                    if self.champion.version is None:
-                        where = f"{self.stack.airflow_url}/dags/retrain/runs/{run_id}"
-                        raise EvergreenError(f"training ended, and the gate let nobody serve: see {where}")
-                    self._tell_trained(run_id)
+                    self._recount(run_id)
                 case loop.UnpauseIngest():
                     self.api.unpause("ingest")
                 case loop.Failed(reason, run):
                     where = f": see {self._run_url(run)} or {self._run_logs(run)}" if run else ""
                     raise EvergreenError(reason + where)
+                case loop.Rest(run):
+                    say(f"{run.partition_key}: no data are expected, and none came; the next day with data is scored")
+                    return None
                 case loop.Done():
                     for finished in (move.ingest, move.score, move.monitor):
                         self._tell_run(finished)
@@ -166,6 +165,13 @@ class Launch:
                 case loop.Wait():
                     self._tell_runs(self._runs)
                     self.steps.watch(LOOK_EVERY_SECONDS)
+
+    def _recount(self, run_id: str) -> None:
+        self._ask_champion()
+        if self.champion.version is None:
+            where = f"{self.stack.airflow_url}/dags/retrain/runs/{run_id}"
+            raise EvergreenError(f"training ended, and the gate let nobody serve: see {where}")
+        self._tell_trained(run_id)
 
     def _next_move(self) -> loop.Move:
         seen = loop.look(self.api, champion=self.champion.version, following=self.training)
@@ -290,9 +296,12 @@ def launch(stack: Stack, *, until_done: bool, parent: int | None) -> int:
                 say(f"{err}\n(the servers stay up: mend it and run the Dag again, or stop with Ctrl-C)")
                 started.follow()
             if not until_done:
-                say(f"one whole loop in {time.monotonic() - clock:.0f} s; Ctrl-C stops everything")
+                if done is not None:
+                    say(f"one whole loop in {time.monotonic() - clock:.0f} s; Ctrl-C stops everything")
                 started.tell_where()
                 started.follow()
+            if done is None:
+                return 1
             started.parts["all of it"] = time.monotonic() - clock
             lacks = started.summarise(done)
         except KeyboardInterrupt:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import pytest
 
 from embedded import loop
-from embedded.airflow_api import Run
+from embedded.airflow_api import AirflowApi, Dag, Run
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = "2026-11-21"
@@ -76,3 +77,26 @@ def test_consumers_of_another_day_do_not_count() -> None:
 def test_the_loop_is_done_when_all_three_of_one_day_are() -> None:
     runs = tuple(run(dag_id, "success") for dag_id in ("ingest", "score", "monitor"))
     assert loop.next_move(replace(READY, runs=runs), NOW) == loop.Done(*runs)
+
+
+def test_a_day_without_data_closes_the_loop_and_is_not_waited_for() -> None:
+    seen = replace(READY, runs=(run("ingest", "success"),), committed="skipped")
+    assert loop.next_move(seen, NOW) == loop.Rest(run("ingest", "success"))
+
+
+def test_rejected_labels_do_not_keep_a_day_from_being_scored_and_told_so() -> None:
+    runs = tuple(run(name, "failed" if name == "ingest" else "success") for name in ("ingest", "score", "monitor"))
+    assert isinstance(loop.next_move(replace(READY, runs=runs, committed="success"), NOW), loop.Done)
+    for committed in ("failed", "upstream_failed", None):
+        assert isinstance(loop.next_move(replace(READY, runs=runs, committed=committed), NOW), loop.Failed)
+
+
+@pytest.mark.parametrize(("state", "asked"), [("success", 1), ("failed", 1), ("running", 0)])
+def test_the_task_that_commits_is_looked_at_once_the_newest_ingest_has_ended(state: str, asked: int) -> None:
+    api = mock.create_autospec(AirflowApi, instance=True)
+    api.dags.return_value = {"ingest": Dag("ingest", paused=False)}
+    api.runs.return_value = (run("ingest", "success", key="2026-11-20"), run("ingest", state), run("score", "success"))
+    api.tasks.return_value = {"land": "success", "commit": "skipped"}
+    seen = loop.look(api, champion=1, following=None)
+    assert seen.committed == ("skipped" if asked else None)
+    assert api.tasks.call_args_list == [mock.call(run("ingest", state))] * asked
