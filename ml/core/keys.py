@@ -57,8 +57,8 @@ def aligned(left: pd.DataFrame, right: pd.DataFrame, key: Sequence[str]) -> tupl
         elif any(numbers) and one.notna().any() and other.notna().any():
             kinds = " on one side and ".join("a number" if number else "text" for number in numbers)
             raise DataRejected(
-                f"key column '{name}' is {kinds} on the other, such as {one.dropna().iloc[0]!r} and "
-                f"{other.dropna().iloc[0]!r}; deliver both as one type, or bring the days of the data registry to one: "
+                f"key column '{name}' is {kinds} on the other, such as '{one.dropna().iloc[0]}' and "
+                f"'{other.dropna().iloc[0]}'; deliver both as one type, or bring the days of the data registry to one: "
                 "evergreen schema"
             )
     return left, right

@@ -175,14 +175,25 @@ def refuse_unusable(days: Mapping[str, Sequence[Failure]]) -> None:
     DataRejected
         Naming the first such days, with column and rows, and how a day is taken out.
     """
-    wrong = [
-        f"{what}: {failure.message} ({counted(failure.unexpected_rows)}, such as {', '.join(failure.examples[:3])})"
-        for what, failures in days.items()
-        for failure in failures
-    ]
-    if wrong:
+    first: dict[str, str] = {}
+    others: dict[str, list[str]] = {}
+    for what, failures in days.items():
+        for failure in failures:
+            if failure.message in first:
+                others.setdefault(failure.message, []).append(what)
+                continue
+            rows = f"{counted(failure.unexpected_rows)}, such as {', '.join(failure.examples[:3])}"
+            first[failure.message] = f"{what}: {failure.message} ({rows})"
+    if first:
+        wrong = [said + _and_so_in(others.get(message, ())) for message, said in first.items()]
         more = f"; and {len(wrong) - MOST_NAMED} more of this kind" if len(wrong) > MOST_NAMED else ""
         raise DataRejected(
             f"the data registry holds what no model can be fitted on: {'; '.join(wrong[:MOST_NAMED])}{more}. "
             f"Next: correct the source and ingest the day again, or take it out with '{TAKE_OUT}'"
         )
+
+
+def _and_so_in(others: Sequence[str]) -> str:
+    """Name the next place where the same is wrong, and count the rest."""
+    rest = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f", and so in {others[0]}{rest}" if others else ""

@@ -67,3 +67,12 @@ def test_days_that_no_model_can_be_fitted_on_are_named_with_the_way_out() -> Non
     said = str(refused.value)
     assert "inputs of 2013-04-01: column 'ratio' is infinite (1 row, such as row 1)" in said
     assert "evergreen withdraw DAY" in said
+
+
+def test_the_same_fault_of_many_days_is_said_once_with_their_number() -> None:
+    bad = check_rows(pd.DataFrame({"ratio": [1.0, np.inf]}), USED, np.arange(2))
+    with pytest.raises(DataRejected) as refused:
+        refuse_unusable({f"inputs of 2013-04-0{day}": bad for day in range(1, 6)})
+    said = str(refused.value)
+    assert said.count("is infinite") == 1
+    assert "(1 row, such as row 1), and so in inputs of 2013-04-02 and 3 more." in said
