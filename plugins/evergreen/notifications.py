@@ -185,7 +185,7 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         facts = {
             "what": what,
             "where": f"{instance.dag_id}.{instance.task_id}",
-            "day": day,
+            "day": rejected.about if rejected is not None and rejected.about else day,
             "error": _said(cause),
             "failures": list(rejected.failures) if rejected else [],
             "links": [
