@@ -10,10 +10,12 @@ ARG UV_VERSION=0.13.8
 ARG PIP_INDEX_URL=https://pypi.org/simple
 ENV PIP_INDEX_URL=${PIP_INDEX_URL} UV_DEFAULT_INDEX=${PIP_INDEX_URL} UV_NO_PROGRESS=true UV_SYSTEM_CERTS=true
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --quiet --no-cache-dir uv==${UV_VERSION}
-COPY requirements-stack.txt /tmp/
+COPY requirements-stack.txt requirements-boosting.txt /tmp/
+# BOOSTING=1 puts XGBoost and LightGBM in.
+ARG BOOSTING=
 # Bytecode is compiled once here: else each process pays seconds for it at its start.
 RUN /opt/venv/bin/uv pip install --quiet --python /opt/venv/bin/python --no-cache --require-hashes \
-        --compile-bytecode -r /tmp/requirements-stack.txt \
+        --compile-bytecode -r /tmp/requirements-stack.txt ${BOOSTING:+-r /tmp/requirements-boosting.txt} \
     && /opt/venv/bin/pip uninstall --quiet --yes uv
 COPY . /opt/evergreen
 # The project goes in as it lies there, for the command `evergreen`.
@@ -22,9 +24,9 @@ RUN cd /opt/evergreen \
     && /opt/venv/bin/python -m compileall -q ml dags plugins deploy embedded
 
 FROM ${BASE}
-# Git: the data registry is a Git repository. tini: a container's first process has to pass on signals.
+# Git: the data registry is a Git repository. tini: a container's first process has to pass on signals. libgomp1: LightGBM.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git openssh-client tini ca-certificates \
+    && apt-get install --yes --no-install-recommends git openssh-client tini ca-certificates libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 evergreen \
     && useradd --uid 10001 --gid evergreen --home-dir /opt/evergreen --no-create-home evergreen \

@@ -41,12 +41,20 @@ setup: $(INSTALLED) ## Install everything, land the demo's history in var/
 	@$(RUN) -m embedded.setup
 
 .PHONY: up
-up: $(INSTALLED) ## Start all of Evergreen in the foreground; Ctrl-C stops it
-	@exec $(RUN) -m embedded.up --with-parent
+up: $(INSTALLED) ## Start all of Evergreen, or one model by MODEL=NAME; Ctrl-C stops it
+	@exec $(RUN) -m embedded.up --with-parent $(if $(MODEL),--model $(MODEL))
 
 .PHONY: demo
 demo: $(INSTALLED) ## Run one whole loop, print what came of it, stop
 	@exec $(RUN) -m embedded.up --with-parent --until-done
+
+.PHONY: boosting
+boosting: $(INSTALLED) ## Install XGBoost and LightGBM, for models that name them as fit.estimator
+	@$(SYNC) -r requirements-boosting.txt
+
+.PHONY: lake
+lake: $(INSTALLED) ## Install what reads Delta and Iceberg tables, for source.kind: delta and iceberg
+	@$(SYNC) -r requirements-lake.txt
 
 .PHONY: repro
 repro: setup ## Train and judge a model from params.yaml with DVC
@@ -109,7 +117,7 @@ compose-restore: ## Bring a backup back: FROM=backups/...; REPLACE=1 takes away 
 
 .PHONY: lock
 lock: $(UV) ## Resolve requirements*.in into locks with hashes; UPGRADE=1 takes the newest
-	@for name in requirements requirements-dev requirements-stack; do \
+	@for name in requirements requirements-boosting requirements-lake requirements-dev requirements-stack; do \
 		echo "locking $$name.in"; \
 		case $$name in \
 			requirements-stack) sed -n 's/^\([A-Za-z0-9].*==[^\\]*\) \\$$/\1/p' requirements.txt \

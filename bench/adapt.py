@@ -2,7 +2,8 @@
 
 On the demo's own days and the recipe of ``params.yaml``, April to 22 December 2013: champions that are fitted once,
 every four weeks, or weekly, on all days but the newest ``split.holdout_days``, serve with and without it. Each day's
-scores are moved as `ml.steps.predict` moves them. Losses are paired row by row; weeks are the units of the interval.
+scores are moved as `ml.steps.score.predict` moves them. Losses are paired row by row; weeks are the units of the
+interval.
 
     python -m bench.adapt [--share 0.5] [--days 7] [--max-shift 0.5] [--json]
 """
@@ -19,10 +20,11 @@ import pandas as pd
 
 from bench.refit import fit_before, rows_of_2013
 from ml import settings as settings_module
-from ml.core.adapt import shift_of, shifted
-from ml.core.comparison import PairedGain, paired_gain
-from ml.core.estimators import predict
-from ml.core.features import days_between, matrix
+from ml.core.data.days import days_between
+from ml.core.gate.comparison import PairedGain, paired_gain
+from ml.core.scoring.adaptation import shift_of, shifted
+from ml.core.training.estimators import predict
+from ml.core.training.features import matrix
 from ml.settings import Settings
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -72,7 +74,7 @@ def compare(champion: pd.Series, challenger: pd.Series, served: pd.DataFrame, *,
     frame = pd.DataFrame(
         {"day": served["week"], "target": served["target"], "champion": champion, "challenger": challenger}
     )
-    found = paired_gain(frame, metric="log_loss", confidence=0.95, rounds=4000, seed=seed)
+    found = paired_gain(frame, metric="log_loss", confidence=0.95, n_resamples=4000, seed=seed)
     if found is None:
         raise ValueError("fewer than two weeks were served")
     return found

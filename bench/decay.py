@@ -1,8 +1,8 @@
 """Measure how often champions are called decayed, healthy ones and others, and how good estimates without labels are.
 
 On the demo's own days and the recipe of ``params.yaml``, April to December 2013: each week a champion is fitted on
-all days but the newest ``split.holdout_days`` and serves from then on; `ml.core.performance.assess` judges it day by
-day, as monitoring does.
+all days but the newest ``split.holdout_days`` and serves from then on; `ml.core.monitoring.performance.assess` judges
+it day by day, as monitoring does.
 
 - ``healthy``: retrained no more than four weeks ago. Whatever is called decayed here is a false alarm.
 - ``stale``: retrained more than twelve weeks ago.
@@ -31,14 +31,17 @@ from sklearn.pipeline import Pipeline
 from bench.refit import fit_before, rows_of_2013
 from ml import settings as settings_module
 from ml.adapters.sources.demo import LAST_DAY
-from ml.core import performance
-from ml.core.estimate import Calibration, calibrate
-from ml.core.estimators import predict
-from ml.core.features import add_history, days_between, matrix
-from ml.core.folds import time_ordered
-from ml.core.metrics import base_prediction, row_loss
+from ml.core.data.days import days_between
+from ml.core.metrics import row_loss
+from ml.core.monitoring import performance
+from ml.core.monitoring.estimated_performance import Calibration, calibrate
+from ml.core.predictions import base_rate as base_rate_of
+from ml.core.training.estimators import predict
+from ml.core.training.features import matrix
+from ml.core.training.folds import time_ordered
+from ml.core.training.lagged_means import add_history
 from ml.settings import Settings
-from ml.steps.fit import fit_pipeline
+from ml.steps.retrain.pipelines import fit_pipeline
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 FIRST, WEEK, HEALTHY, STALE, CHANGE = date(2013, 4, 1), 7, 28, 84, 14
@@ -54,7 +57,7 @@ class Serving:
     start: date
     pipeline: Pipeline
     scored: pd.DataFrame
-    promised: performance.Promise
+    expected: performance.ExpectedPerformance
 
 
 def serve(rows: pd.DataFrame, start: date, settings: Settings, pipeline: Pipeline | None = None) -> Serving:
@@ -71,9 +74,9 @@ def serve(rows: pd.DataFrame, start: date, settings: Settings, pipeline: Pipelin
         }
     )
     holdout = scored.loc[scored["day"] < start.isoformat()].rename(columns={"prediction": "challenger"})
-    base_rate = base_prediction(rows.loc[rows["day"] < held, settings.task.target])
-    promised = performance.promise(holdout.assign(base_rate=base_rate), settings)
-    return Serving(start, pipeline, scored.loc[scored["day"] >= start.isoformat()], promised)
+    base_rate = base_rate_of(rows.loc[rows["day"] < held, settings.task.target], settings.task)
+    expected = performance.expected(holdout.assign(base_rate=base_rate), settings)
+    return Serving(start, pipeline, scored.loc[scored["day"] >= start.isoformat()], expected)
 
 
 def judged(serving: Serving, ages: Iterator[int] | range, settings: Settings) -> Iterator[dict[str, object]]:
@@ -85,13 +88,13 @@ def judged(serving: Serving, ages: Iterator[int] | range, settings: Settings) ->
         if last > LAST_DAY:
             return
         day = last + timedelta(days=1)
-        found = performance.assess(day, 1, window, [], promised=serving.promised, settings=settings, in_full=False)
+        found = performance.assess(day, 1, window, [], expected=serving.expected, settings=settings, in_full=False)
         yield {
             "start": serving.start,
             "day": day,
             "decay": found.status == "decay",
-            "gap": any("on average" in each.said for each in found.findings),
-            "skill": any("is lost" in each.said for each in found.findings),
+            "gap": any("on average" in each.message for each in found.findings),
+            "skill": any("is lost" in each.message for each in found.findings),
         }
 
 
@@ -114,7 +117,7 @@ def changed(rows: pd.DataFrame, day: date, how: str, settings: Settings, *, seed
 
 
 def gain(old: Serving, fresh: Serving, first: date) -> float:
-    """Say how much lower the mean log loss of ``fresh`` is in the week from ``first`` on."""
+    """Return how much lower the mean log loss of ``fresh`` is in the week from ``first`` on."""
     last = first + timedelta(days=WEEK - 1)
     losses = []
     for each in (old, fresh):
@@ -152,7 +155,7 @@ def disturbed(rows: pd.DataFrame, servings: list[Serving], how: str, settings: S
         day = serving.start + timedelta(days=CHANGE)
         new = changed(rows, day, how, settings, seed=seed)
         old = serve(new, serving.start, settings, serving.pipeline)
-        old = Serving(old.start, old.pipeline, old.scored, serving.promised)
+        old = Serving(old.start, old.pipeline, old.scored, serving.expected)
         entries = list(judged(old, range(CHANGE + WEEK - 1, CHANGE + 3 * WEEK), settings))
         later = day + timedelta(days=2 * WEEK)
         fresh = fit_before(new, later, settings)
@@ -162,7 +165,7 @@ def disturbed(rows: pd.DataFrame, servings: list[Serving], how: str, settings: S
 
 
 def summary(name: str, found: pd.DataFrame) -> dict[str, object]:
-    """Give the shares of days and champions that are called decayed, and what a fresh champion would save."""
+    """Return the shares of days and champions that are called decayed, and what a fresh champion would save."""
     by_champion = found.groupby("start")["decay"]
     runs = by_champion.transform(lambda days: days.rolling(N, min_periods=1).sum() >= K) & found["decay"]
     return {
@@ -198,15 +201,15 @@ def estimates(rows: pd.DataFrame, servings: list[Serving], settings: Settings) -
         calibration = out_of_fold(rows, serving.start - timedelta(days=settings.split.holdout_days), settings)
         days = [str(day) for day in days_between(serving.start, serving.start + timedelta(days=HEALTHY - 1))]
         own = serving.scored.loc[serving.scored["day"].isin(days)]
-        promised = serving.promised.metrics[settings.gate.metric]
-        parts.append(performance.by_day(own, calibration, settings).assign(promised=promised))
+        expected = serving.expected.metrics[settings.gate.metric]
+        parts.append(performance.by_day(own, calibration, settings).assign(expected=expected))
     known = pd.concat(parts, ignore_index=True)
     return {
         "days": float(len(known)),
         "mean loss": float(known["loss"].mean()),
         "mean estimate": float(known["estimated"].mean()),
         "mean absolute error": float((known["estimated"] - known["loss"]).abs().mean()),
-        "of the holdout's loss instead": float((known["promised"] - known["loss"]).abs().mean()),
+        "of the holdout's loss instead": float((known["expected"] - known["loss"]).abs().mean()),
         "of the mean loss of all days": float((known["loss"].mean() - known["loss"]).abs().mean()),
         "correlation": float(known["estimated"].corr(known["loss"])),
     }

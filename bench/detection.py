@@ -1,11 +1,11 @@
 """Measure how often and how soon drift monitoring finds each fault of the catalogue, and what the fault costs.
 
 Real days of 2013. From each starting day on, the inputs (or the outcomes) of two weeks are falsified
-(`ml.core.faults`); the champion was fitted by the recipe of ``params.yaml`` on all days up to a fortnight before. Found
-is only what the true data of the same days do not show: a structural column beyond its limit on k of the newest n days,
-or a finding at once (`ml.core.findings`), counts as alarm; these, or any column beyond its limit, as told. Damage is
-the mean log loss of the champion's predictions under the fault minus that without it. Contracts, which refuse a day
-before, and labels, which find a changed concept, are not asked here.
+(`ml.backtest.faults`); the champion was fitted by the recipe of ``params.yaml`` on all days up to a fortnight before.
+Found is only what the true data of the same days do not show: a structural column beyond its limit on k of the newest
+n days, or a finding at once (`ml.core.monitoring.structural_faults`), counts as alarm; these, or any column beyond its
+limit, as reported. Damage is the mean log loss of the champion's predictions under the fault minus that without it.
+Contracts, which refuse a day before, and labels, which find a changed concept, are not asked here.
 
 Beside it the share of days that Evidently's defaults flag on daily batches.
 
@@ -30,15 +30,18 @@ from bench.false_alarms import HELD_BACK, PARAMS, Counts, Stretch
 from bench.refit import fit_before, rows_of_2013
 from ml import settings as settings_module
 from ml.adapters.sources.demo import FIRST_DAY, LAST_DAY, DemoSource
-from ml.core import drift as drift_module
-from ml.core import faults, findings
-from ml.core.blocks import DailyCounts, count_all
-from ml.core.estimators import predict
-from ml.core.faults import Fault
-from ml.core.features import add_history, days_between, join_labels, lookback_days, matrix
-from ml.core.importance import measure_importance
-from ml.core.limits import alarms, limits_from
+from ml.backtest import faults
+from ml.backtest.faults import Fault
+from ml.core.data.days import days_between
 from ml.core.metrics import row_loss
+from ml.core.monitoring import day_columns, structural_faults
+from ml.core.monitoring import drift as drift_module
+from ml.core.monitoring.day_blocks import DailyCounts, count_all
+from ml.core.monitoring.limits import alarms, limits_from
+from ml.core.training.estimators import predict
+from ml.core.training.features import join_labels, matrix
+from ml.core.training.importance import measure_importance
+from ml.core.training.lagged_means import add_history, lookback_days
 from ml.settings import Drift, Settings
 
 FIRST_START = date(2013, 4, 10)
@@ -72,12 +75,12 @@ class Scene:
     reference: pd.DataFrame
     inputs: pd.DataFrame
     labels: pd.DataFrame
-    profiles: Mapping[str, findings.ColumnProfile]
+    profiles: Mapping[str, day_columns.ColumnProfile]
     matters: Mapping[str, bool | None]
 
     @property
     def drift(self) -> Drift:
-        """Give what is declared."""
+        """Return what is declared."""
         return self.settings.drift
 
     @property
@@ -90,14 +93,14 @@ class Scene:
 class Seen:
     """What monitoring and the defaults see of the watched days; arrays by day.
 
-    ``over`` says which column is beyond its limit, ``loud`` and ``told`` name the findings at once: those that
+    ``over`` says which column is beyond its limit, ``loud`` and ``reported`` name the findings at once: those that
     alarm, and all; ``far`` which columns Evidently's default distance calls drifted on the day's batch;
     ``losses`` are the champion's by row, under the row's number in the true data.
     """
 
     over: Mapping[str, np.ndarray]
     loud: tuple[frozenset[str], ...]
-    told: tuple[frozenset[str], ...]
+    reported: tuple[frozenset[str], ...]
     far: Mapping[str, np.ndarray]
     losses: pd.Series
 
@@ -109,7 +112,7 @@ class Outcome:
     fault: str
     start: str
     alarm_day: int | None
-    told_day: int | None
+    reported_day: int | None
     damage: float
     any_structural: float
     share_of_columns: float
@@ -137,7 +140,7 @@ def scenes(settings: Settings, *, starts: int, every: int) -> Iterator[Scene]:
         pipeline = fit_before(rows, trained, settings)
         held = rows.loc[rows["day"].between(trained.isoformat(), (start - timedelta(days=1)).isoformat())]
         near = [frame.loc[frame["day"].between(first, end.isoformat())] for frame in (inputs, labels)]
-        profiles = findings.profile(reference, columns, declared)
+        profiles = day_columns.profile(reference, columns, declared)
         yield Scene(start, settings, pipeline, reference, *near, profiles, _matters(pipeline, held, settings))
 
 
@@ -153,8 +156,8 @@ def _matters(pipeline: Pipeline, held: pd.DataFrame, settings: Settings) -> dict
     )
     importance = {one["feature"]: one["increase"] for one in found.facts()["features"]}
     columns = drift_module.watched(settings.drift)
-    leans = drift_module.leaning(columns, settings.features, importance)
-    return {column: matters for column, (_, matters) in leans.items()}
+    importance_shares = drift_module.importance_share(columns, settings.features, importance)
+    return {column: matters for column, (_, matters) in importance_shares.items()}
 
 
 def look(scene: Scene, fault: Fault | None, counted: dict[str, DailyCounts]) -> Seen:
@@ -179,12 +182,12 @@ def look(scene: Scene, fault: Fault | None, counted: dict[str, DailyCounts]) -> 
     if fault is None:
         counted.update(counts)
     watch = Stretch(_part(counts, slice(None, known)), _part(counts, slice(known, None)), declared.window_days, 0)
-    limits = limits_from(watch.wandering, known, declared)
-    loud, told = _at_once(scene, arrived)
+    limits = limits_from(watch.block_distances, known, declared)
+    loud, reported = _at_once(scene, arrived)
     return Seen(
         over={column: watch.scores[column] > limits[column].limit for column in limits},
         loud=loud,
-        told=told,
+        reported=reported,
         far={column: far[declared.alarm_days[1] :] for column, far in watch.far.items()},
         losses=_losses(scene, fault),
     )
@@ -196,22 +199,25 @@ def _part(counts: Mapping[str, DailyCounts], days: slice) -> Counts:
 
 def _at_once(scene: Scene, arrived: pd.DataFrame) -> tuple[tuple[frozenset[str], ...], tuple[frozenset[str], ...]]:
     """Name the columns with findings on each day: those that alarm, and all."""
-    loud, told = [], []
-    before: dict[str, findings.DayColumn] | None = None
+    loud, reported = [], []
+    before: dict[str, day_columns.DayColumn] | None = None
     for day in [scene.start - timedelta(days=1), *scene.days]:
         rows = arrived.loc[arrived["day"] == day.isoformat()]
         today = {
-            column: findings.count(rows[column], categorical=one.categorical) for column, one in scene.profiles.items()
+            column: day_columns.count(rows[column], categorical=one.categorical)
+            for column, one in scene.profiles.items()
         }
-        found = findings.structural_faults(day, today, scene.profiles, scene.drift, scene.matters, yesterday=before)
+        found = structural_faults.structural_faults(
+            day, today, scene.profiles, scene.drift, scene.matters, yesterday=before
+        )
         loud.append(frozenset(f"{one.kind} {one.column}" for one in found if one.severity == "alarm"))
-        told.append(frozenset(f"{one.kind} {one.column}" for one in found))
+        reported.append(frozenset(f"{one.kind} {one.column}" for one in found))
         before = today
-    return tuple(loud[1:]), tuple(told[1:])
+    return tuple(loud[1:]), tuple(reported[1:])
 
 
 def _losses(scene: Scene, fault: Fault | None) -> pd.Series:
-    """Give the champion's loss on each labelled row of the watched days, by the row's number in the true data.
+    """Return the champion's loss on each labelled row of the watched days, by the row's number in the true data.
 
     Outcomes are joined before the inputs are falsified, so that a fault in the key does not hide what it costs.
     """
@@ -231,14 +237,14 @@ def _losses(scene: Scene, fault: Fault | None) -> pd.Series:
 
 
 def judge(scene: Scene, fault: Fault, seen: Seen, true: Seen) -> Outcome:
-    """Say when a fault was found that the true days do not show, and what it costs on the rows that it leaves."""
+    """Return when a fault was found that the true days do not show, and what it costs on the rows that it leaves."""
     declared = scene.drift
     new = {column: over & ~true.over[column] for column, over in seen.over.items()}
     structural = np.sum([new[column] for column in declared.structural], axis=0) >= declared.min_drifted_columns
     raised = alarms(structural, declared.alarm_days)[declared.alarm_days[1] :]
     shown = np.any(list(new.values()), axis=0)[declared.alarm_days[1] :]
     loud = np.array([bool(now - before) for now, before in zip(seen.loud, true.loud, strict=True)])
-    told = np.array([bool(now - before) for now, before in zip(seen.told, true.told, strict=True)])
+    reported = np.array([bool(now - before) for now, before in zip(seen.reported, true.reported, strict=True)])
     every = np.array([seen.far[column] for column in drift_module.watched(declared)])
     own = np.array([seen.far[column] for column in declared.structural])
     damage = seen.losses.to_numpy() - true.losses.reindex(seen.losses.index).to_numpy()
@@ -246,7 +252,7 @@ def judge(scene: Scene, fault: Fault, seen: Seen, true: Seen) -> Outcome:
         fault=fault.text.split(" from ")[0],
         start=scene.start.isoformat(),
         alarm_day=_first(raised | loud),
-        told_day=_first(raised | loud | shown | told),
+        reported_day=_first(raised | loud | shown | reported),
         damage=float(damage.mean()),
         any_structural=float(own.any(axis=0).mean()),
         share_of_columns=float((every.mean(axis=0) >= SHARE).mean()),
@@ -262,7 +268,7 @@ def outcomes(scene: Scene) -> Iterator[Outcome]:
     counted: dict[str, DailyCounts] = {}
     true = look(scene, None, counted)
     quiet = replace(true, over={column: np.zeros_like(over) for column, over in true.over.items()})
-    quiet = replace(quiet, loud=(frozenset(),) * WATCHED_DAYS, told=(frozenset(),) * WATCHED_DAYS)
+    quiet = replace(quiet, loud=(frozenset(),) * WATCHED_DAYS, reported=(frozenset(),) * WATCHED_DAYS)
     none = Fault("nothing", "nothing", (), scene.start, None)
     yield judge(scene, none, true, quiet)
     for what in FAULTS:
@@ -280,15 +286,17 @@ def table(found: Sequence[Outcome]) -> str:
                 "starts": len(group),
                 "alarm %": 100 * group["alarm_day"].notna().mean(),
                 "days": group["alarm_day"].median(),
-                "told %": 100 * group["told_day"].notna().mean(),
-                "days ": group["told_day"].median(),
+                "reported %": 100 * group["reported_day"].notna().mean(),
+                "days ": group["reported_day"].median(),
                 "damage": group["damage"].mean(),
                 "worst": group["damage"].max(),
                 "defaults: any structural, % of days": 100 * group["any_structural"].mean(),
                 "share >= 0.5, % of days": 100 * group["share_of_columns"].mean(),
             }
         )
-    whole = dict.fromkeys(["alarm %", "told %", "defaults: any structural, % of days", "share >= 0.5, % of days"], 0)
+    whole = dict.fromkeys(
+        ["alarm %", "reported %", "defaults: any structural, % of days", "share >= 0.5, % of days"], 0
+    )
     return str(pd.DataFrame(lines).round({**whole, "damage": 4, "worst": 4}).to_string(index=False))
 
 

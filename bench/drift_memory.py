@@ -1,8 +1,9 @@
 """Measure how much memory and time a day's drift check takes with a window of ten million rows.
 
 Writes a synthetic window (seven days, 15 watched columns) to a temporary folder, and reads it in a process of its own
-each way: as `ml.steps.measure_drift` does (a seeded sample of all days, every row of the newest two counted), the same
-with Evidently's report on the sample, and whole. Prints seconds and peak resident memory; imports are in both.
+each way: as `ml.steps.monitor.measure_drift` does (a seeded sample of all days, every row of the newest two counted),
+the same with Evidently's report on the sample, and whole. Prints seconds and peak resident memory; imports are in
+both.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def compared(files: Files) -> None:
     from ml.adapters import drift
 
     found = sampled(files)
-    limits = {name: Limit(limit=0.1, no_change=0.05, blocks=10) for name in COLUMNS}
+    limits = {name: Limit(limit=0.1, baseline_range=0.05, blocks=10) for name in COLUMNS}
     drift.measure(found, found.sample(frac=1, random_state=SEED), limits)
 
 

@@ -2,8 +2,8 @@
 
 Left to itself Evidently takes Wasserstein and Jensen–Shannon distances, drifted from 0.1 on, where the reference has
 more than 1,000 rows, and otherwise Kolmogorov–Smirnov (chi-squared for categories, and where there are no more than
-five values), drifted below p = 0.05. Distances are those of `ml.core.blocks`, which tests hold against Evidently's own;
-p-values of Kolmogorov–Smirnov are asymptotic.
+five values), drifted below p = 0.05. Distances are those of `ml.core.monitoring.day_blocks`, which tests hold against
+Evidently's own; p-values of Kolmogorov–Smirnov are asymptotic.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from ml.core.blocks import DailyCounts, apart
+from ml.core.monitoring.day_blocks import DailyCounts, apart
 
 DISTANCE = 0.1
 LEVEL = 0.05
@@ -23,7 +23,7 @@ SHARE = 0.5
 
 
 def moved(counted: DailyCounts, reference: np.ndarray, batches: np.ndarray) -> np.ndarray:
-    """Say of each batch whether the column has drifted by the default for a large reference.
+    """Find for each batch whether the column has drifted by the default for a large reference.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def moved(counted: DailyCounts, reference: np.ndarray, batches: np.ndarray) -> n
 
 
 def significant(counted: DailyCounts, reference: np.ndarray, batches: np.ndarray) -> np.ndarray:
-    """Say of each batch whether the column has drifted by the default for a reference of up to 1,000 rows."""
+    """Find for each batch whether the column has drifted by the default for a reference of up to 1,000 rows."""
     if counted.points is None or (reference > 0).sum() <= FEW_VALUES:
         return np.array([_chi_squared(reference, batch) < LEVEL for batch in batches])
     rows = batches.sum(axis=1)
@@ -50,12 +50,12 @@ def significant(counted: DailyCounts, reference: np.ndarray, batches: np.ndarray
 
 @cache
 def _critical(pairs: int) -> float:
-    """Give the Kolmogorov–Smirnov statistic beyond which p is under 0.05, by effective number of rows."""
+    """Return the Kolmogorov–Smirnov statistic beyond which p is under 0.05, by effective number of rows."""
     return float(stats.kstwo.isf(LEVEL, pairs))
 
 
 def _chi_squared(reference: np.ndarray, batch: np.ndarray) -> float:
-    """Give the p-value; a category that the reference lacks makes it 0, as Evidently's does."""
+    """Return the p-value; a category that the reference lacks makes it 0, as Evidently's does."""
     seen = (reference > 0) | (batch > 0)
     if not batch.sum() or seen.sum() < 2:
         return 1.0

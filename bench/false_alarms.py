@@ -4,7 +4,8 @@ Real days of 2013 are shuffled, so that nothing changes but which day is when: a
 (weekdays stay together) and the weeks change places, or, with ``--shuffle days``, each weekday's days do. The first
 days are the reference, the 91 days after it are watched by the rule that monitoring runs: each day the trailing window
 against the reference, an alarm on k of the newest n days, a run of alarm days is one episode. Limits and distances are
-the project's own (`ml.core.limits`, `ml.core.blocks`); tests hold them against Evidently's scores.
+the project's own (`ml.core.monitoring.limits`, `ml.core.monitoring.day_blocks`); tests hold them against Evidently's
+scores.
 
 ``without floor`` shows the rate itself: the effect-size floor of ``params.yaml`` makes alarms rarer still. ``weather``
 is the same with the environment columns in the place of the structural ones: bursty columns, the hardest case. At the
@@ -30,9 +31,9 @@ import pandas as pd
 from bench.evidently_defaults import SHARE, few_rows, moved, significant
 from ml import settings as settings_module
 from ml.adapters.sources.demo import FIRST_DAY, LAST_DAY, DemoSource
-from ml.core.blocks import DailyCounts, apart, count_all, rolling, wandered
-from ml.core.features import days_between
-from ml.core.limits import QUARTER_DAYS, alarms, episodes, limits_from
+from ml.core.data.days import days_between
+from ml.core.monitoring.day_blocks import DailyCounts, apart, count_all, rolling, variability
+from ml.core.monitoring.limits import QUARTER_DAYS, alarms, episodes, limits_from
 from ml.settings import Drift
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -94,13 +95,13 @@ class Stretch:
 
     @cached_property
     def days(self) -> int:
-        """Give the length of the reference."""
+        """Return the length of the reference."""
         return len(next(iter(self.reference.values())).counts)
 
     @cached_property
-    def wandering(self) -> dict[str, np.ndarray]:
+    def block_distances(self) -> dict[str, np.ndarray]:
         """Measure how far blocks of the reference lie from its rest."""
-        return {column: wandered(one, self.window_days) for column, one in self.reference.items()}
+        return {column: variability(one, self.window_days) for column, one in self.reference.items()}
 
     @cached_property
     def scores(self) -> dict[str, np.ndarray]:
@@ -113,7 +114,7 @@ class Stretch:
 
     @cached_property
     def far(self) -> dict[str, np.ndarray]:
-        """Say which days' batches Evidently's default distance calls drifted."""
+        """Return which days' batches Evidently's default distance calls drifted."""
         days = slice(self.window_days - 1, None)
         return {
             column: moved(one, one.counts.sum(axis=0), self.watched[column].counts[days])
@@ -122,7 +123,7 @@ class Stretch:
 
     @cached_property
     def unlikely(self) -> dict[str, np.ndarray]:
-        """Say which days' batches Evidently's default tests call drifted, with a reference of 1,000 rows."""
+        """Return which days' batches Evidently's default tests call drifted, with a reference of 1,000 rows."""
         chance = np.random.default_rng(self.seed)
         days = slice(self.window_days - 1, None)
         return {
@@ -137,8 +138,8 @@ Watch = Callable[[Stretch, Drift], np.ndarray]
 
 def by_limits(stretch: Stretch, drift: Drift) -> np.ndarray:
     """Watch as monitoring does."""
-    wandering = {column: stretch.wandering[column] for column in drift.structural}
-    limits = limits_from(wandering, stretch.days, drift)
+    distances = {column: stretch.block_distances[column] for column in drift.structural}
+    limits = limits_from(distances, stretch.days, drift)
     over = np.sum([stretch.scores[column] > limits[column].limit for column in drift.structural], axis=0)
     return alarms(over >= drift.min_drifted_columns, drift.alarm_days)
 
@@ -147,7 +148,7 @@ def by_block_maximum(stretch: Stretch, drift: Drift) -> np.ndarray:
     """Watch by the simple rule, with the same k of n days: 1.5 times the largest block, and at least the floor."""
     over = [
         stretch.scores[column]
-        > max(drift.min_distance, SIMPLE_FACTOR * stretch.wandering[column][:: drift.window_days].max())
+        > max(drift.min_distance, SIMPLE_FACTOR * stretch.block_distances[column][:: drift.window_days].max())
         for column in drift.structural
     ]
     return alarms(np.any(over, axis=0), drift.alarm_days)
@@ -247,8 +248,8 @@ def as_it_was(counted: Counts, drift: Drift, *, seed: int) -> Iterator[Year]:
             parts = [watch(stretch, declared)[drift.alarm_days[1] :] for stretch in stretches]
             alarm = np.concatenate(parts)
             starts = np.flatnonzero(episodes(alarm))
-            told = tuple((FIRST_DAY + timedelta(days=int(start + at))).isoformat() for at in starts)
-            yield Year(name, champion, len(alarm), int(alarm.sum()), told)
+            dates = tuple((FIRST_DAY + timedelta(days=int(start + at))).isoformat() for at in starts)
+            yield Year(name, champion, len(alarm), int(alarm.sum()), dates)
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -257,11 +258,11 @@ def table(lines: Sequence[Line]) -> str:
         {
             "rule": line.rule,
             "column": f"{line.shuffled} {line.reference_days} d",
-            "said": f"{line.episodes:.2f} [{line.low:.2f}, {line.high:.2f}] {100 * line.days_in_alarm:.0f} %",
+            "cell": f"{line.episodes:.2f} [{line.low:.2f}, {line.high:.2f}] {100 * line.days_in_alarm:.0f} %",
         }
         for line in lines
     )
-    return str(frame.pivot_table("said", "rule", "column", aggfunc="first", sort=False).to_string())
+    return str(frame.pivot_table("cell", "rule", "column", aggfunc="first", sort=False).to_string())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -291,10 +292,10 @@ def main(argv: list[str] | None = None) -> int:
     print(table(lines))
     print("\nThe year as it was, April to December:")
     for year in years:
-        told = ", ".join(year.episodes[:8]) + (" ..." if len(year.episodes) > 8 else "")
+        dates = ", ".join(year.episodes[:8]) + (" ..." if len(year.episodes) > 8 else "")
         print(
             f"  champion {year.champion}, {year.rule}: {year.days_in_alarm} of {year.days} days in "
-            f"{len(year.episodes)} episodes{': ' + told if told else ''}"
+            f"{len(year.episodes)} episodes{': ' + dates if dates else ''}"
         )
     return 0
 

@@ -34,7 +34,7 @@ import pandas as pd
 from bench.fuzz_days import Mutated, healthy_day, mutate
 from ml.errors import EvergreenError
 from ml.settings import Environment, parse
-from ml.steps import land, screen
+from ml.steps.ingest import day_screening, source_day
 from ml.wiring import Services
 
 FIRST_DAY = date(2000, 1, 1)
@@ -160,12 +160,12 @@ def take(mutated: Mutated, day: date, services: Services, home: Path, known: Any
     work = home / "work" / str(day)
     work.mkdir(parents=True)
     path = work / "day.parquet"
-    land.fetch("inputs", day, path, own, known=known)
-    found = screen.screen_day(own, "inputs", day, path, recent=[], known_keys=None)
-    found.said.raise_if_refused("no report", f"inputs of {day}")
+    source_day.fetch("inputs", day, path, own, learned=known)
+    found = day_screening.screen_day(own, "inputs", day, path, recent=[], known_keys=None)
+    found.screened.raise_if_rejected("no report", f"inputs of {day}")
     if found.accepted is None:
         raise AssertionError("accepted without any row")
-    return Accepted(mutated, day, found.accepted, int(found.said.result["quarantined_rows"]))
+    return Accepted(mutated, day, found.accepted, int(found.screened.result["quarantined_rows"]))
 
 
 @contextmanager
@@ -215,7 +215,7 @@ def _compare(accepted: Accepted, services: Services, tally: Tally) -> None:
 
 
 def _difference(held: pd.DataFrame, accepted: Accepted) -> str | None:
-    """Say what is wrong with accepted rows; None if they are those of the source."""
+    """Return what is wrong with accepted rows; None if they are those of the source."""
     healthy, check = accepted.mutated.healthy, accepted.mutated.check
     rows = len(held) + accepted.quarantined
     if check == "no row twice":
@@ -230,7 +230,7 @@ def _difference(held: pd.DataFrame, accepted: Accepted) -> str | None:
 
 
 def texts_of(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Give the rows as texts, whatever types the columns have."""
+    """Return the rows as texts, whatever types the columns have."""
     shown = frame[COLUMNS].astype(object).where(frame[COLUMNS].notna(), "")
     return [tuple(map(_text, row)) for row in shown.itertuples(index=False, name=None)]
 

@@ -30,7 +30,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
-from ml.core.comparison import PairedGain, paired_gain
+from ml.core.gate.comparison import PairedGain, paired_gain
 
 WEEK_ROWS = (965, 960, 955, 970, 970, 730, 900)
 """Flights from Monday to Sunday."""
@@ -100,11 +100,11 @@ def draw(
     day = np.repeat(np.arange(days), rows)
     shape = (simulations, len(day))
     signal = LOG_ODDS + chance.normal(0, SIGNAL_SD, shape)
-    luck, *leans = (
+    luck, *offsets = (
         lasting((simulations, days), sd, chance, correlation)[:, day]
         for sd in (LUCK_SD, apart * LEAN_SD, apart * LEAN_SD)
     )
-    champion, challenger = (signal + lean + chance.normal(0, apart * ROW_NOISE_SD, shape) for lean in leans)
+    champion, challenger = (signal + offset + chance.normal(0, apart * ROW_NOISE_SD, shape) for offset in offsets)
     late = chance.random(shape) < expit(signal + luck)
     return Draws(day, late, champion, challenger, chance.standard_normal(shape))
 
@@ -120,7 +120,7 @@ def noise_for(gains: Sequence[float], chance: np.random.Generator) -> list[float
     return [float(noise) for noise in np.interp(gains, np.maximum.accumulate(losses - losses[0]), noises)]
 
 
-def promotions(draws: Draws, gain: float, noise: float, *, rounds: int, seed: int) -> dict[str, np.ndarray]:
+def promotions(draws: Draws, gain: float, noise: float, *, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
     """Let each rule judge each holdout; arrays of bool of shape (n_simulations,)."""
     champion = draws.champion + noise * draws.noise * (gain > 0)
     challenger = draws.challenger + noise * draws.noise * (gain < 0)
@@ -134,9 +134,12 @@ def promotions(draws: Draws, gain: float, noise: float, *, rounds: int, seed: in
     auc = [_auc(late, model) for model in (champion, challenger)]
     return {
         "gate": np.array(
-            [_gate(_compare(*one, draws.day, rounds, seed)) for one in zip(late, champion, challenger, strict=True)]
+            [
+                _gate(_compare(*one, draws.day, n_resamples, seed))
+                for one in zip(late, champion, challenger, strict=True)
+            ]
         ),
-        "bootstrap alone": _bootstrap_alone(sums, rows, rounds, seed),
+        "bootstrap alone": _bootstrap_alone(sums, rows, n_resamples, seed),
         "t test of rows": stats.ttest_1samp(difference, 0, axis=1).statistic > stats.norm.isf((1 - CONFIDENCE) / 2),
         "LL lower": loss[1] < loss[0],
         "F1 higher": f1[1] > f1[0],
@@ -146,19 +149,19 @@ def promotions(draws: Draws, gain: float, noise: float, *, rounds: int, seed: in
     }
 
 
-def resolution(draws: Draws, *, rounds: int, seed: int) -> float:
-    """Give the mean resolution that the gate declares for equal models."""
+def resolution(draws: Draws, *, n_resamples: int, seed: int) -> float:
+    """Return the mean resolution that the gate declares for equal models."""
     found = [
-        _compare(*one, draws.day, rounds, seed)
+        _compare(*one, draws.day, n_resamples, seed)
         for one in zip(draws.late, draws.champion, draws.challenger, strict=True)
     ]
     return float(np.mean([one.resolution for one in found if one is not None]))
 
 
-def simulate(days: int, *, simulations: int, rounds: int, seed: int) -> Iterator[Cell]:
+def simulate(days: int, *, simulations: int, n_resamples: int, seed: int) -> Iterator[Cell]:
     """Measure every rule at one holdout size, for each step of the true gain."""
     chance = np.random.default_rng([seed, days])
-    unit = resolution(draw(min(PILOT, simulations), days, chance), rounds=rounds, seed=seed)
+    unit = resolution(draw(min(PILOT, simulations), days, chance), n_resamples=n_resamples, seed=seed)
     gains = [step * unit for step in STEPS]
     noises = noise_for([abs(gain) for gain in gains], chance)
     batch = max(1, 1000 // days)
@@ -166,7 +169,7 @@ def simulate(days: int, *, simulations: int, rounds: int, seed: int) -> Iterator
     for first in range(0, simulations, batch):
         draws = draw(min(batch, simulations - first), days, chance)
         for count, gain, noise in zip(counts, gains, noises, strict=True):
-            for rule, promoted in promotions(draws, gain, noise, rounds=rounds, seed=seed + first).items():
+            for rule, promoted in promotions(draws, gain, noise, n_resamples=n_resamples, seed=seed + first).items():
                 count[rule] = count.get(rule, 0) + int(promoted.sum())
     for step, gain, count in zip(STEPS, gains, counts, strict=True):
         yield Cell(days, step, gain, simulations, {rule: n / simulations for rule, n in count.items()})
@@ -183,7 +186,7 @@ class Refreshes:
     promoted: dict[float, float]
 
 
-def simulate_refreshes(days: int, apart: float, *, simulations: int, rounds: int, seed: int) -> Refreshes:
+def simulate_refreshes(days: int, apart: float, *, simulations: int, n_resamples: int, seed: int) -> Refreshes:
     """Measure the rule for refreshes; ``half_width`` is the mean of the intervals of equal models."""
     chance = np.random.default_rng([seed, days, int(1000 * apart)])
     noises = noise_for([abs(gain) for gain in REFRESH_GAINS], chance)
@@ -196,7 +199,7 @@ def simulate_refreshes(days: int, apart: float, *, simulations: int, rounds: int
             champion = draws.champion + noise * draws.noise * (gain > 0)
             challenger = draws.challenger + noise * draws.noise * (gain < 0)
             for one in zip(draws.late, champion, challenger, strict=True):
-                found = _compare(*one, draws.day, rounds, seed + first)
+                found = _compare(*one, draws.day, n_resamples, seed + first)
                 counts[gain] += found is not None and found.low > -REFRESH_MAX_LOSS
                 if gain == 0 and found is not None:
                     widths.append((found.high - found.low) / 2)
@@ -240,7 +243,7 @@ def missed_by_refreshes(found: Sequence[Refreshes]) -> list[str]:
 
 
 def scatter(seed: int, *, windows: int) -> dict[int, float]:
-    """Give the standard deviation of the paired difference by length of the window, in days."""
+    """Return the standard deviation of the paired difference by length of the window, in days."""
     found: dict[int, float] = {}
     chance = np.random.default_rng(seed)
     for days in (1, 7, 14, 28):
@@ -269,17 +272,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=1000, help="holdouts a cell")
     parser.add_argument("--days", type=int, nargs="+", default=[7, 14, 28], help="holdout sizes")
-    parser.add_argument("--rounds", type=int, default=1000, help="resamples of a bootstrap")
+    parser.add_argument("--n-resamples", type=int, default=1000, help="resamples of a bootstrap")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(argv)
     cells = [
         cell
         for days in asked.days
-        for cell in simulate(days, simulations=asked.simulations, rounds=asked.rounds, seed=asked.seed)
+        for cell in simulate(days, simulations=asked.simulations, n_resamples=asked.n_resamples, seed=asked.seed)
     ]
     refreshes = [
-        simulate_refreshes(days, apart, simulations=asked.simulations, rounds=asked.rounds, seed=asked.seed)
+        simulate_refreshes(days, apart, simulations=asked.simulations, n_resamples=asked.n_resamples, seed=asked.seed)
         for days in asked.days
         for apart in REFRESH_SHARES
     ]
@@ -312,21 +315,21 @@ def _log_loss(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
 
 
 def _compare(
-    late: np.ndarray, champion: np.ndarray, challenger: np.ndarray, day: np.ndarray, rounds: int, seed: int
+    late: np.ndarray, champion: np.ndarray, challenger: np.ndarray, day: np.ndarray, n_resamples: int, seed: int
 ) -> PairedGain | None:
     """Compare on one holdout as the gate does; the models' predictions are log odds of shape (n_rows,)."""
     frame = pd.DataFrame(
         {"day": day, "target": late, "champion": expit(champion), "challenger": expit(challenger)}, copy=False
     )
-    return paired_gain(frame, metric="log_loss", confidence=CONFIDENCE, rounds=rounds, seed=seed)
+    return paired_gain(frame, metric="log_loss", confidence=CONFIDENCE, n_resamples=n_resamples, seed=seed)
 
 
 def _gate(found: PairedGain | None) -> bool:
     return found is not None and found.low > 0 and found.gain >= MIN_GAIN
 
 
-def _bootstrap_alone(sums: np.ndarray, rows: np.ndarray, rounds: int, seed: int) -> np.ndarray:
-    draws = np.random.default_rng(seed).integers(0, len(rows), size=(rounds, len(rows)))
+def _bootstrap_alone(sums: np.ndarray, rows: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
+    draws = np.random.default_rng(seed).integers(0, len(rows), size=(n_resamples, len(rows)))
     weights = np.stack([np.bincount(one, minlength=len(rows)) for one in draws])
     low = np.quantile(sums @ weights.T / (weights @ rows), (1 - CONFIDENCE) / 2, axis=1)
     return (low > 0) & (sums.sum(axis=1) / rows.sum() >= MIN_GAIN)
@@ -338,7 +341,7 @@ def _f1(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
 
 
 def _auc(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
-    """Give the area under the ROC curve from ranks (Mann & Whitney); log odds do not tie."""
+    """Return the area under the ROC curve from ranks (Mann & Whitney); log odds do not tie."""
     ordered = np.take_along_axis(late, np.argsort(log_odds, axis=1), axis=1)
     positive = late.sum(axis=1)
     ranks = (ordered * np.arange(1, late.shape[1] + 1)).sum(axis=1)

@@ -21,7 +21,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.world import LAST_DAY, World, apart, large_inputs, large_labels, machine, put
+from bench.installation import LAST_DAY, Installation, apart, large_inputs, large_labels, machine, put
+from ml.adapters import layout
 from ml.records import Landing, RetrainRequest, Screening
 from ml.settings import PROJECT_ROOT, dump, read
 
@@ -30,7 +31,7 @@ NOW = datetime(2014, 1, 1, tzinfo=UTC)
 MEGA = 1e6
 
 
-def installation(home: Path) -> World:
+def installation(home: Path) -> Installation:
     """Make an empty registry whose source is a folder of files."""
     home.mkdir(parents=True)
     params = read(PROJECT_ROOT / "params.yaml")
@@ -44,24 +45,26 @@ def installation(home: Path) -> World:
     shutil.copytree(PROJECT_ROOT / "expectations", home / "expectations")
     for suite in (home / "expectations").glob("*.json"):  # a large day has more flights than numbers of four digits
         suite.write_text(suite.read_text(encoding="utf-8").replace("9999", str(10**9)), encoding="utf-8")
-    world = World(home)
-    world.services().registry.create()
-    return world
+    installed = Installation(home)
+    installed.services().registry.create()
+    return installed
 
 
-def deliver(world: World, day: date, rows: int) -> list[Path]:
+def deliver(installed: Installation, day: date, rows: int) -> list[Path]:
     """Put a day of so many rows into the source, with the labels that arrive with it."""
     from ml.adapters.workspace import write_parquet
 
     earlier = day - timedelta(days=1)
     files = {
-        world.home / f"source/inputs/{day}.parquet": large_inputs(day, rows),
-        world.home / f"source/labels/{earlier}.parquet": large_labels(large_inputs(earlier, rows), world.settings),
+        installed.home / f"source/inputs/{day}.parquet": large_inputs(day, rows),
+        installed.home / f"source/labels/{earlier}.parquet": large_labels(
+            large_inputs(earlier, rows), installed.settings
+        ),
     }
     for path, frame in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_parquet(frame, path)
-    put(world, {("inputs", earlier): large_inputs(earlier, rows)})
+    put(installed, {("inputs", earlier): large_inputs(earlier, rows)})
     return list(files)
 
 
@@ -74,33 +77,33 @@ def hashed(paths: list[Path], *, warm: bool = False) -> float:
 
 
 def landed(home: str, *, warm: bool = False) -> Any:
-    from ml.steps import land
+    from ml.steps.ingest import land
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     return None if warm else land.run(DAY, now=NOW, settings=services.settings, services=services)
 
 
 def screened(home: str, landing: Landing, *, warm: bool = False) -> Any:
-    from ml.steps import screen
+    from ml.steps.ingest import screen
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     services.contracts.suite("inputs")
     return None if warm else screen.run(landing, settings=services.settings, services=services)
 
 
 def committed(home: str, screening: Screening, *, warm: bool = False) -> Any:
-    from ml.steps import commit
+    from ml.steps.ingest import commit
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     return services.registry.head() if warm else commit.run(screening, settings=services.settings, services=services)
 
 
 def counted(home: str, *, warm: bool = False) -> None:
     """Do what drift monitoring does with the newest day: count every row, draw a sample."""
     from ml.adapters import rows
-    from ml.core import drift
+    from ml.core.monitoring import drift
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     files = services.registry.open("inputs", first_day=DAY, last_day=DAY)
     declared = services.settings.drift
     columns = drift.watched(declared)
@@ -109,21 +112,21 @@ def counted(home: str, *, warm: bool = False) -> None:
         rows.sample(files, columns, rows=declared.reference_rows, seed=1)
 
 
-def tallied(home: str, *, warm: bool = False) -> None:
-    """Do what scoring does with the newest labelled day: sum it up for history features."""
-    from ml.adapters.tallies import Tallies
+def summed_up(home: str, *, warm: bool = False) -> None:
+    """Do what scoring does with the newest labelled day: sum it up for lagged target means."""
+    from ml.adapters.aggregates import AggregateStore
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     if not warm:
-        tallies = Tallies(services.registry, services.shelf("history"))
-        tallies.past(DAY, DAY, services.settings, rev=None)
+        aggregates = AggregateStore(services.registry, services.storage_folder(layout.AGGREGATES))
+        aggregates.aggregates(DAY, DAY, services.settings, rev=None)
 
 
 def pulled(home: str, *, warm: bool = False) -> Any:
-    from ml.steps import pull
+    from ml.steps.retrain import pull
 
-    services = World(Path(home)).services(features={"history": []})
-    request = RetrainRequest(asked_by="a benchmark", reasons=("to measure",))
+    services = Installation(Path(home)).services(features={"history": []})
+    request = RetrainRequest(requested_by="a benchmark", reasons=("to measure",))
     return None if warm else pull.run(request, settings=services.settings, services=services)
 
 
@@ -131,14 +134,14 @@ def days(sizes: list[int], folder: Path) -> pd.DataFrame:
     """Measure each step of a day of each size."""
     table = []
     for rows in sizes:
-        world = installation(folder / f"day-{rows}")
-        home, paths = str(world.home), deliver(world, DAY, rows)
+        installed = installation(folder / f"day-{rows}")
+        home, paths = str(installed.home), deliver(installed, DAY, rows)
         bytes_ = apart(hashed, paths)
         land = apart(landed, home)
         screen = apart(screened, home, land.result)
         commit = apart(committed, home, screen.result)
         steps: dict[str, Any] = {"land": land, "screen": screen, "commit": commit}
-        steps |= {"count and sample": apart(counted, home), "sum up": apart(tallied, home)}
+        steps |= {"count and sample": apart(counted, home), "sum up": apart(summed_up, home)}
         for name, found in {"bytes": bytes_, **steps}.items():
             line = {"rows": rows, "step": name, "seconds": found.seconds, "peak MB": found.megabytes}
             table.append(line | {"of bytes": found.seconds / bytes_.seconds, "file MB": bytes_.result})
@@ -147,16 +150,16 @@ def days(sizes: list[int], folder: Path) -> pd.DataFrame:
 
 def window(count: int, rows: int, folder: Path) -> pd.DataFrame:
     """Measure the pull of a window of labelled days."""
-    world = installation(folder / "window")
+    installed = installation(folder / "window")
     files: dict[tuple[str, date], pd.DataFrame] = {}
     for number in range(count):
         day = DAY - timedelta(days=number)
         files["inputs", day] = large_inputs(day, rows)
-        files["labels", day] = large_labels(files["inputs", day], world.settings)
-    put(world, files)
-    registry = world.services().registry
+        files["labels", day] = large_labels(files["inputs", day], installed.settings)
+    put(installed, files)
+    registry = installed.services().registry
     paths = [path for asset in ("inputs", "labels") for path in registry.open(asset).values()]
-    bytes_, pull = apart(hashed, paths), apart(pulled, str(world.home))
+    bytes_, pull = apart(hashed, paths), apart(pulled, str(installed.home))
     return pd.DataFrame(
         {"days": count, "rows": count * rows, "step": name, "seconds": found.seconds, "peak MB": found.megabytes,
          "of bytes": found.seconds / bytes_.seconds}

@@ -3,12 +3,13 @@
     python -m bench.label_drift
 
 A champion is trained every so many days on all days before; its limit follows from its own labels as in
-`ml.core.limits`, and each day's newest week of labels is compared with them. Exits 1 if labels that do not grow are
-ever called drift, or labels that grow by 1.6 a year never are.
+`ml.core.monitoring.limits`, and each day's newest week of labels is compared with them. Exits 1 if labels that do not
+grow are ever called drift, or labels that grow by 1.6 a year never are.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -18,8 +19,8 @@ import pandas as pd
 from tabulate import tabulate
 
 from ml.adapters.sources.demo import DemoSource
-from ml.core import drift, limits
-from ml.core.features import days_between
+from ml.core.data.days import days_between
+from ml.core.monitoring import drift, limits
 from ml.settings import Drift
 
 DRIFT = Drift(structural=tuple("abcdefg"))
@@ -47,11 +48,11 @@ def flights() -> dict[date, np.ndarray]:
 
 
 def over(labels: Mapping[date, np.ndarray], first: date, last: date, *, every: int) -> pd.Series:
-    """Say for each day whether its newest week of labels is beyond the limit of the champion of that day."""
-    found, crowned = {}, None
+    """Return for each day whether its newest week of labels is beyond the limit of the champion of that day."""
+    found, promoted = {}, None
     for day in days_between(first, last):
-        if crowned is None or (day - crowned).days >= every:
-            crowned = day
+        if promoted is None or (day - promoted).days >= every:
+            promoted = day
             known = [each for each in sorted(labels) if each <= day - timedelta(days=2)]
             known = known[len(known) // 6 :]  # as out-of-fold predictions are: of the newer five sixths
             values = pd.Series(np.concatenate([labels[each] for each in known]))
@@ -66,6 +67,7 @@ def over(labels: Mapping[date, np.ndarray], first: date, last: date, *, every: i
 
 def main() -> int:
     """Print the table, and check its ends."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows, counted = [], {}
     cases = [(f"rentals × {growth} a year", rentals(growth), TURN, LAST) for growth in (1.0, 1.3, 1.6)]
     cases.append(("flights", flights(), date(2013, 4, 1), date(2013, 12, 30)))

@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.world import apart, machine
+from bench.installation import apart, machine
 from ml.settings import PROJECT_ROOT, Environment, load
 from ml.wiring import Services
 
@@ -43,35 +43,26 @@ print(json.dumps({"airflow": imported - started, "all": time.perf_counter() - im
 
 
 def steps(home: str, *, warm: bool = False) -> dict[str, float]:
-    """Give the seconds of each Dag's steps, called one after the other."""
+    """Return the seconds of each Dag's steps, called one after the other."""
     from ml.adapters import contracts, drift, tracking  # noqa: F401 - imports are not what is measured
     from ml.records import RetrainRequest
-    from ml.steps import (
+    from ml.steps.ingest import commit, land, screen
+    from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance
+    from ml.steps.retrain import (
         check,
-        commit,
-        decide,
         describe,
         evaluate,
         fit,
         gate,
-        land,
-        measure_drift,
-        measure_performance,
-        measure_rivalry,
-        plan,
-        predict,
         promote,
-        publish,
         pull,
         refit,
         register,
-        resolve,
-        screen,
-        shadow,
         split,
         tune,
         validate,
-    )  # fmt: skip
+    )
+    from ml.steps.score import plan, predict, publish, resolve, shadow
 
     if warm:
         return {}
@@ -85,7 +76,7 @@ def steps(home: str, *, warm: bool = False) -> dict[str, float]:
         took[name] = took.get(name, 0.0) + time.perf_counter() - started
         return found
 
-    window = call("retrain", pull.run, RetrainRequest(asked_by="a benchmark", reasons=("to measure",)))
+    window = call("retrain", pull.run, RetrainRequest(requested_by="a benchmark", reasons=("to measure",)))
     for step in (validate, split, tune):
         call("retrain", step.run, window)
     candidate = call("retrain", fit.run, window)
@@ -106,7 +97,9 @@ def steps(home: str, *, warm: bool = False) -> dict[str, float]:
     call("score", publish.run, shards, [call("score", predict.run, shard) for shard in shards.shards])
     call("score", shadow.run, champion)
     champion = call("monitor", resolve.run, day)
-    found = [call("monitor", step.run, champion) for step in (measure_drift, measure_performance, measure_rivalry)]
+    found = [
+        call("monitor", step.run, champion) for step in (measure_drift, measure_performance, compare_with_previous)
+    ]
     call("monitor", decide.run, champion, *found)
     return took
 
@@ -130,7 +123,8 @@ def in_airflow(home: Path, ports: list[int]) -> dict[str, float]:
     runs["start"], runs["end"] = (
         pd.to_datetime(runs[name], utc=True, format="mixed") for name in ("start_date", "end_date")
     )
-    first = runs.sort_values("start").groupby("dag_id").first()
+    runs["verb"] = runs["dag_id"].str.rpartition(".")[2]
+    first = runs.sort_values("start").groupby("verb").first()
     found = {str(name): (row["end"] - row["start"]).total_seconds() for name, row in first.iterrows()}
     daily = first.loc[["ingest", "score", "monitor"]]
     found["cycle"] = (daily["end"].max() - first.loc["ingest", "start"]).total_seconds()
@@ -138,7 +132,7 @@ def in_airflow(home: Path, ports: list[int]) -> dict[str, float]:
 
 
 def parse() -> dict[str, Any]:
-    """Give the seconds in which the Dag files are parsed, in a new process."""
+    """Return the seconds in which the Dag files are parsed, in a new process."""
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
                        "PYTHONPATH": os.pathsep.join(map(str, (PROJECT_ROOT, PROJECT_ROOT / "plugins")))}  # fmt: skip
@@ -163,7 +157,11 @@ def main(argv: list[str] | None = None) -> int:
         one, two = Path(folder) / "one", Path(folder) / "two"
         environment = {**os.environ, "EVERGREEN_HOME": str(one)}
         subprocess.run(
-            [sys.executable, "-m", "ml.steps.seed"], env=environment, cwd=PROJECT_ROOT, check=True, capture_output=True
+            [sys.executable, "-m", "ml.steps.ingest.seed"],
+            env=environment,
+            cwd=PROJECT_ROOT,
+            check=True,
+            capture_output=True,
         )
         shutil.copytree(one, two)
         called = apart(steps, str(two)).result

@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from ml.core import daybook, overview
+from ml.adapters import layout
+from ml.core.monitoring import day_summary
 from ml.records import ColumnDrift, Decision, DriftReport, Interval, LivePerformance, Logged
 from ml.settings import Environment, load
-from ml.steps.overview import days as monitored
-from ml.steps.overview.memory import MEMORY
+from ml.views import charts
+from ml.views.page import days as monitored
+from ml.views.page.cache import MEMORY
 from ml.wiring import Services
 
 FIRST_DAY = date(2023, 1, 1)
@@ -46,7 +48,7 @@ def summary(day: date, columns: int, random: np.random.Generator) -> str:
             score=float(abs(season + random.normal(0, 0.05))),
             limit=0.2,
             drifted=False,
-            no_change=0.13,
+            baseline_range=0.13,
             importance=0.01,
             matters=True,
         )
@@ -74,15 +76,15 @@ def summary(day: date, columns: int, random: np.random.Generator) -> str:
         status="fine",
         window_days=14,
         window=live,
-        promised=values,
+        expected=values,
     )
     reasons = (drift.reason, f"version {version} has served for some days")
     decision = Decision(day=day, action="nothing", reasons=reasons, alarm=False, state="calm", champion_version=version)
-    return daybook.text(daybook.summarise(decision, drift, performance))
+    return day_summary.text(day_summary.summarise(decision, drift, performance))
 
 
 def decisions(days: list[date]) -> list[Logged]:
-    """Give a promotion a month."""
+    """Return a promotion a month."""
     return [
         Logged(
             decision_id=f"{number:032x}",
@@ -97,7 +99,7 @@ def decisions(days: list[date]) -> list[Logged]:
 
 
 def timed(work: Callable[[], Any], rounds: int = 1) -> tuple[str, Any]:
-    """Give the median seconds of some rounds, by the clock and of the processor, and the last result."""
+    """Return the median seconds of some rounds, by the clock and of the processor, and the last result."""
     seconds, busy, found = [], [], None
     for _ in range(rounds):
         started, began = time.perf_counter(), time.process_time()
@@ -115,9 +117,9 @@ def load_days(services: Services, days: list[date], log: list[Logged]) -> None:
     print(f"read {len(days)} days: cold {cold}, warm {warm}")
 
     def draw_timeline() -> Any:
-        return overview.timeline(read, metric="log_loss"), overview.marks(read, log), overview.reigns(log)
+        return charts.timeline(read, metric="log_loss"), charts.marks(read, log), charts.champion_tenures(log)
 
-    for name, draw in (("timeline", draw_timeline), ("drift", lambda: overview.drift_map(read))):
+    for name, draw in (("timeline", draw_timeline), ("drift", lambda: charts.drift_map(read))):
         drawn, facts = timed(draw, 5)
         encoded, text = timed(functools.partial(json.dumps, facts), 5)
         print(f"  {name}: {drawn}, as JSON {encoded}, {len(text) / 1e3:.0f} kB")
@@ -135,7 +137,7 @@ def main() -> None:
         services = Services(load(), Environment.load({"EVERGREEN_HOME": folder}))
         written = 0
         for day in days:
-            path = Path(folder) / "storage" / "monitor" / f"day={day}" / monitored.SUMMARY
+            path = Path(folder) / "storage" / "monitor" / f"day={day}" / layout.SUMMARY
             path.parent.mkdir(parents=True)
             written += path.write_text(summary(day, options.columns, random), encoding="utf-8")
         print(f"{options.days} days x {options.columns} columns, {written / 1e6:.1f} MB of summaries")

@@ -23,11 +23,13 @@ from sklearn.pipeline import Pipeline
 
 from ml import settings as settings_module
 from ml.adapters.sources.demo import FIRST_DAY, LAST_DAY, DemoSource
-from ml.core.comparison import PairedGain, paired_gain
-from ml.core.estimators import predict
-from ml.core.features import add_history, days_between, join_labels, matrix
+from ml.core.data.days import days_between
+from ml.core.gate.comparison import PairedGain, paired_gain
+from ml.core.training.estimators import predict
+from ml.core.training.features import join_labels, matrix
+from ml.core.training.lagged_means import add_history
 from ml.settings import Settings
-from ml.steps.fit import fit_pipeline
+from ml.steps.retrain.pipelines import fit_pipeline
 
 WEEK = 7
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -92,7 +94,7 @@ def compare(served: pd.DataFrame, *, seed: int) -> PairedGain:
     """Pair the two models' log losses, with whole weeks as the units of chance."""
     by_week = served.assign(day=served["week"])
     found = paired_gain(
-        by_week, metric="log_loss", confidence=0.95, rounds=4000, seed=seed, challenger="refit", champion="judged"
+        by_week, metric="log_loss", confidence=0.95, n_resamples=4000, seed=seed, challenger="refit", champion="judged"
     )
     if found is None:
         raise ValueError("fewer than two weeks were served; ask for a longer span with --first and --last")
@@ -100,7 +102,7 @@ def compare(served: pd.DataFrame, *, seed: int) -> PairedGain:
 
 
 def table(served: pd.DataFrame) -> pd.DataFrame:
-    """Give each month's rows, log losses of both models, and the gain of the refit."""
+    """Return each month's rows, log losses of both models, and the gain of the refit."""
     truth = served["target"].to_numpy(dtype=float)
     losses = {
         name: -(truth * np.log(served[name]) + (1 - truth) * np.log1p(-served[name])) for name in ("judged", "refit")

@@ -1,6 +1,6 @@
 """Show how often the automatic rollback is wrong, and how often and how soon it is right: a simulation.
 
-Champion and rival are watched as ``monitor`` watches them: a look for each new labelled day, from
+Champion and previous champion are watched as ``monitor`` watches them: a look for each new labelled day, from
 ``rollback.min_days`` to ``rollback.watch_days``, until one rolls back. The daily difference of their losses
 scatters as it was measured on the demo data: by 0.054 log loss, and lasting. With a correlation of 0.4 from
 one day to the next, means of 7, 14 and 28 days scatter by 0.029, 0.021 and 0.016 as measured; independent
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ml.core.rivalry import Watch, compare
+from ml.core.champions.previous_champion import Watch, compare
 from ml.settings import Gate, Rollback
 
 DAY_SD = 0.054
@@ -30,12 +30,12 @@ LASTING = (0.0, 0.4)
 GAINS = (0.0, 0.03, 0.06, 0.1, 0.2)
 MOST_FALSE = 0.05
 FIRST = date(2013, 1, 1)
-WATCH = Watch(champion=2, rival=1, first_day=FIRST, last_day=FIRST)
+WATCH = Watch(champion=2, previous=1, first_day=FIRST, last_day=FIRST)
 GATE = Gate(metric="mae", bootstrap_rounds=1000)
 
 
 def differences(chance: np.random.Generator, *, gain: float, lasting: float, days: int) -> np.ndarray:
-    """Draw a champion's loss minus its rival's, day by day: stationary, each day correlated with the one before."""
+    """Draw a champion's loss minus that of the version before, by day: stationary, correlated from day to day."""
     drawn = chance.normal(0, DAY_SD, days)
     drawn[1:] *= np.sqrt(1 - lasting**2)
     for day in range(1, days):
@@ -44,10 +44,10 @@ def differences(chance: np.random.Generator, *, gain: float, lasting: float, day
 
 
 def rolled_back_on(drawn: np.ndarray, rollback: Rollback) -> int | None:
-    """Give the number of labelled days after which the champion is taken back; None if it stays."""
+    """Return the number of labelled days after which the champion is taken back; None if it stays."""
     for days in range(rollback.min_days, rollback.watch_days + 1):
         # One row a day, whose absolute error is its loss.
-        rows = pd.DataFrame({"day": range(days), "target": 0.0, "champion": 10 + drawn[:days], "rival": 10.0})
+        rows = pd.DataFrame({"day": range(days), "target": 0.0, "champion": 10 + drawn[:days], "previous": 10.0})
         found = compare(FIRST, WATCH, rows, gate=GATE, rollback=rollback, seed=1)
         if found.low is not None and found.low > 0:
             return days

@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.world import LAST_DAY, World, apart, build, large_inputs, machine, put, show
-from ml.core.estimators import predict as bare_predict
-from ml.core.features import matrix
+from bench.installation import LAST_DAY, Installation, apart, build, large_inputs, machine, put, show
+from ml.core.training.estimators import predict as bare_predict
+from ml.core.training.features import matrix
 from ml.records import Plan, Scoring, Shard
 
 BARE_ROWS = 1_000_000
@@ -36,16 +36,17 @@ BARE_ROWS = 1_000_000
 
 
 def bare(home: str, day: Any, rows: int, *, warm: bool = False) -> tuple[float, float]:
-    """Give the seconds a row of ``predict_proba`` alone, by the clock and of the processor."""
+    """Return the seconds a row of ``predict_proba`` alone, by the clock and of the processor."""
     from ml.adapters.rows import batches
-    from ml.steps import predict, resolve
+    from ml.steps.score import resolve
+    from ml.steps.score.scorer import scorer_of
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     champion = resolve.run(day, settings=services.settings, services=services)
-    scorer = predict.scorer_of(int(champion.version or 0), day, services, rev=champion.data_version)
+    scorer = scorer_of(int(champion.version or 0), day, services, rev=champion.data_version)
     source = services.registry.open("inputs", rev=champion.data_version, first_day=day, last_day=day)[day]
     held = [batch.to_pandas() for batch in batches(source, BARE_ROWS if not warm else 1000)][:1]
-    seen = matrix(scorer.past.add_to(held[0]), scorer.own.features)
+    seen = matrix(scorer.aggregates.add_to(held[0]), scorer.own.features)
     seen = pd.DataFrame({name: seen[name].copy() for name in seen})
     step = services.settings.score.batch_rows
     parts = [seen.iloc[first : first + step] for first in range(0, len(seen), step)]
@@ -59,30 +60,31 @@ def bare(home: str, day: Any, rows: int, *, warm: bool = False) -> tuple[float, 
 
 
 def planned(home: str, day: Any, shards: int, *, warm: bool = False) -> Plan:
-    from ml.steps import plan, resolve
+    from ml.steps.score import plan, resolve
+    from ml.steps.score.scorer import whole_day
 
     del warm
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     champion = resolve.run(day, settings=services.settings, services=services)
-    whole = plan.whole_day(champion, services.settings, services)
+    whole = whole_day(champion, services.settings, services)
     wanted = {"rows_per_shard": -(-whole.day_rows // shards)} if shards else {}
-    services = World(Path(home)).services(score=wanted)
+    services = Installation(Path(home)).services(score=wanted)
     return plan.run(champion, settings=services.settings, services=services)
 
 
 def predicted(home: str, shards: list[Shard], *, warm: bool = False) -> list[Scoring]:
-    from ml.steps import predict
+    from ml.steps.score import predict
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     if warm:  # imports, and the model once
         shards = [shards[0].model_copy(update={"rows": min(shards[0].rows, 1000)})]
     return [predict.run(shard, settings=services.settings, services=services) for shard in shards]
 
 
 def published(home: str, plan: Plan, scorings: list[Scoring], *, warm: bool = False) -> Scoring | None:
-    from ml.steps import publish
+    from ml.steps.score import publish
 
-    services = World(Path(home)).services()
+    services = Installation(Path(home)).services()
     if warm:
         services.contracts.screen(
             "predictions", pd.DataFrame({"day": ["x"]}), parameters={"days": [], "expected_rows": 1}
@@ -92,7 +94,7 @@ def published(home: str, plan: Plan, scorings: list[Scoring], *, warm: bool = Fa
 
 
 def by_two(home: str, shards: list[Shard], workers: int) -> float:
-    """Give the seconds in which so many processes, already warm, score all shards."""
+    """Return the seconds in which so many processes, already warm, score all shards."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         list(pool.map(_warm, [home] * workers, [shards[:1]] * workers))
         started = time.perf_counter()
@@ -105,11 +107,11 @@ def _warm(home: str, shards: list[Shard]) -> None:
     time.sleep(1)  # the other worker gets its own
 
 
-def measure(world: World, rows: int, number: int) -> dict[str, Any]:
+def measure(installed: Installation, rows: int, number: int) -> dict[str, Any]:
     """Measure a day of so many rows."""
     day = LAST_DAY + timedelta(days=1 + number)
-    put(world, {("inputs", day): large_inputs(day, rows)})
-    home = str(world.home)
+    put(installed, {("inputs", day): large_inputs(day, rows)})
+    home = str(installed.home)
     plan = planned(home, day, 0)
     alone = apart(bare, home, day, rows)
     scored = apart(predicted, home, list(plan.shards))
@@ -141,11 +143,11 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = (asked.home or Path(folder) / "home").absolute()
-        world = World(home) if (home / "params.yaml").exists() else build(home)
+        installed = Installation(home) if (home / "params.yaml").exists() else build(home)
         print(machine())
         table = []
         for number, rows in enumerate(asked.rows):
-            table.append(measure(world, rows, number))
+            table.append(measure(installed, rows, number))
             print(show(table[-1]) if asked.json else pd.DataFrame(table[-1:]).to_string(index=False), flush=True)
     if not asked.json:
         print()

@@ -9,7 +9,8 @@ champion is skipped, with the reason; clear the run once there is one. Scoring a
 however many shards and workers.
 **shadow** then scores the day with the version that served before (for some days after a promotion) and
 with a held challenger (if `score.shadow_challenger`). Shadow predictions are kept apart and never served;
-**shadow** failing takes nothing back.
+**shadow** failing takes nothing back. Where `score.sink` names a database, **export** writes the day to its table too,
+in one transaction; it is retried and cleared by itself, and the file stays whatever comes of it.
 """
 
 from __future__ import annotations
@@ -17,64 +18,63 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-import pendulum
-from airflow.sdk import PartitionedAssetTimetable, dag, task
+from airflow.sdk import DAG, PartitionedAssetTimetable, task
 from airflow.sdk.exceptions import AirflowSkipException
-from evergreen.assets import INPUTS, PREDICTIONS
-from evergreen.defaults import DEFAULT_ARGS, TAGS
 from evergreen.links import with_links
+from evergreen.models import Model, draw_each
 from evergreen.stepping import Facts, partition_day, step
 
 
-@dag(
-    schedule=PartitionedAssetTimetable(assets=INPUTS),
-    catchup=False,
-    default_args=DEFAULT_ARGS,
-    dagrun_timeout=pendulum.duration(hours=2),
-    tags=[*TAGS, "predictions"],
-    doc_md=__doc__,
-    dag_display_name="Score: the day's predictions",
-)
-def score() -> None:
-    @task(task_display_name="Resolve the day's champion")
-    def resolve() -> list[Facts]:
-        from ml.records import Champion
-        from ml.steps import plan, resolve
+def draw(model: Model) -> DAG:
+    @model.dag(
+        "score", "score the day", __doc__, "predictions", schedule=PartitionedAssetTimetable(assets=model.inputs)
+    )
+    def score() -> None:
+        @task(task_display_name="Resolve the day's champion")
+        def resolve() -> list[Facts]:
+            from ml.steps.score import plan, resolve
 
-        champion = step(resolve.run, partition_day())
-        if champion["version"] is None:
-            raise AirflowSkipException(f"not scored: {champion['reason']}")
-        return list(step(plan.run, Champion.model_validate(champion))["shards"])
+            champion = step(resolve.run, partition_day())
+            if champion["version"] is None:
+                raise AirflowSkipException(f"not scored: {champion['reason']}")
+            return list(step(plan.run, champion)["shards"])
 
-    @task(task_display_name="Predict", map_index_template="from row {{ task.op_kwargs['shard']['first_row'] }}")
-    def predict(shard: Facts) -> Facts:
-        from ml.records import Shard
-        from ml.steps import predict
+        @task(task_display_name="Predict", map_index_template="from row {{ task.op_kwargs['shard']['first_row'] }}")
+        def predict(shard: Facts) -> Facts:
+            from ml.steps.score import predict
 
-        return step(predict.run, Shard.model_validate(shard))
+            return step(predict.run, shard)
 
-    @task(task_display_name="Validate and publish", outlets=[PREDICTIONS])
-    def publish(shards: list[Facts], scorings: Iterable[Facts]) -> Facts:
-        from ml.records import Plan, Scoring
-        from ml.steps import publish
+        @task(task_display_name="Validate and publish", outlets=[model.predictions])
+        def publish(shards: list[Facts], scorings: Iterable[Facts]) -> Facts:
+            from ml.steps.score import publish
 
-        plan = Plan.model_validate({"shards": shards})
-        # Of a run that was cut into more shards before it was cleared, Airflow keeps what those left.
-        own = islice(scorings, len(shards))
-        return step(publish.run, plan, [Scoring.model_validate(scoring) for scoring in own])
+            # Of a run that was cut into more shards before it was cleared, Airflow keeps what those left.
+            own = islice(scorings, len(shards))
+            return step(publish.run, {"shards": shards}, list(own))
 
-    @task(task_display_name="Score in shadow")
-    def shadow(shards: list[Facts]) -> Facts:
-        from ml.records import Champion
-        from ml.steps import shadow
+        @task(task_display_name="Score in shadow")
+        def shadow(shards: list[Facts]) -> Facts:
+            from ml.steps.score import shadow
 
-        shadows = step(shadow.run, Champion.model_validate(shards[0]["champion"]))
-        if not shadows["versions"]:
-            raise AirflowSkipException(f"nothing to score in shadow: {shadows['reason']}")
-        return shadows
+            shadows = step(shadow.run, shards[0]["champion"])
+            if not shadows["versions"]:
+                raise AirflowSkipException(f"nothing to score in shadow: {shadows['reason']}")
+            return shadows
 
-    shards = resolve()
-    publish(shards, predict.expand(shard=shards)) >> shadow(shards)
+        @task(task_display_name="Export to the database")
+        def export(scoring: Facts) -> Facts:
+            from ml.steps.score import export
+
+            return step(export.run, scoring["day"], scoring["version"])
+
+        shards = resolve()
+        published = publish(shards, predict.expand(shard=shards))
+        published >> shadow(shards)
+        if model.settings.score.sink is not None:
+            export(published)
+
+    return with_links(score())
 
 
-with_links(score())
+draw_each(draw)

@@ -30,8 +30,8 @@ MANIFEST = "manifest.json"
 REGISTRY_FOLDER = "/srv/registry"
 
 
-DOCTOR = ("python", "-m", "ml.steps.doctor", "--repair")
-DOCTOR_BY_HAND = "docker compose run --rm --no-deps init python -m ml.steps.doctor --repair"
+DOCTOR = ("python", "-m", "ml.cli.doctor", "--all", "--repair")
+DOCTOR_BY_HAND = "docker compose run --rm --no-deps init python -m ml.cli.doctor --all --repair"
 
 
 def save(stack: Compose, folder: Path) -> None:
@@ -114,7 +114,7 @@ def _reconcile(stack: Compose) -> None:
     except Failure as err:
         raise Failure(
             f"everything was restored and is up, but the doctor did not lead out of what the parts disagree about; "
-            f"see above, mend it, and run '{DOCTOR_BY_HAND}' again ({err})"
+            f"see above, fix it, and run '{DOCTOR_BY_HAND}' again ({err})"
         ) from err
 
 
@@ -124,8 +124,8 @@ def _check(folder: Path) -> None:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise Failure(f"{folder} holds no {MANIFEST}: name a folder that 'make compose-backup' wrote") from err
-    for name, told in manifest["files"].items():
-        if not (folder / name).exists() or _sha256(folder / name) != told["sha256"]:
+    for name, entry in manifest["files"].items():
+        if not (folder / name).exists() or _sha256(folder / name) != entry["sha256"]:
             raise Failure(f"{folder / name} is not what was saved: take another backup")
     if manifest["fernet_key"] != _key_name():
         raise Failure(
@@ -142,7 +142,7 @@ COUNTS = {
 
 
 def _holds(stack: Compose) -> str:
-    """Say what a restore would take away; empty if nothing."""
+    """Return what a restore would take away; empty if nothing."""
     for database, statement in COUNTS.items():
         tables = _psql(stack, database, "select count(*) from pg_tables where schemaname = 'public'")
         rows = int(_psql(stack, database, statement)) if int(tables) else 0
@@ -180,12 +180,12 @@ def main(argv: list[str] | None = None) -> int:
     of_restore = verbs.add_parser("restore")
     of_restore.add_argument("folder", type=Path)
     of_restore.add_argument("--replace", action="store_true", help="take away what the stack holds")
-    asked = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     try:
-        if asked.verb == "save":
-            save(Compose(), asked.folder.absolute())
+        if arguments.verb == "save":
+            save(Compose(), arguments.folder.absolute())
         else:
-            restore(Compose(), asked.folder.absolute(), replace=asked.replace)
+            restore(Compose(), arguments.folder.absolute(), replace=arguments.replace)
     except Failure as err:
         sys.stderr.write(f"{err}\n")
         return 1

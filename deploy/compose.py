@@ -27,9 +27,12 @@ BUILT = "init"
 STORES = ("postgres", "redis", "s3", "mailpit")
 OURS = (
     "mlflow", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-worker",
+    "serving",
 )  # fmt: skip
 START_SECONDS = 600
 LOOK_EVERY_SECONDS = 2.0
+ML_VIEW = "/#/experiments?workflowType=machine_learning"
+"""MLflow opens its view of GenAI applications otherwise."""
 
 
 class Failure(Exception):
@@ -92,17 +95,21 @@ class Compose:
         ids = self.capture("ps", "--all", "--quiet", *services).split()
         if not ids:
             return []
-        told = subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout
-        return [one for one in json.loads(told) if one["Config"]["Labels"].get("com.docker.compose.oneoff") != "True"]
+        output = subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout
+        return [
+            container
+            for container in json.loads(output)
+            if container["Config"]["Labels"].get("com.docker.compose.oneoff") != "True"
+        ]
 
     def wait(self, services: Iterable[str] = (), *, seconds: float = START_SECONDS) -> None:
         """Wait until these services are healthy, or have ended well where they are to end; Failure if not."""
-        started, told = time.monotonic(), ""
+        started, last_line = time.monotonic(), ""
         while True:
             waiting = {}
             for container in self.containers(*services):
                 name = container["Config"]["Labels"]["com.docker.compose.service"]
-                state = _standing(container)
+                state = _progress(container)
                 if state == "failed":
                     self.run("logs", "--tail", "40", name, check=False)
                     raise Failure(
@@ -113,16 +120,16 @@ class Compose:
             if not waiting:
                 return
             line = ", ".join(f"{name} {state}" for name, state in sorted(waiting.items()))
-            if line != told:
+            if line != last_line:
                 say(f"  {time.monotonic() - started:4.0f} s  waiting for {line}")
-                told = line
+                last_line = line
             if time.monotonic() - started > seconds:
                 raise Failure(f"waited {seconds:.0f} seconds in vain for {line}; look into their logs")
             time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _standing(container: dict[str, Any]) -> str:
-    """Say where a container stands: ``ready``, ``failed``, or what it still does."""
+def _progress(container: dict[str, Any]) -> str:
+    """Return how far a container has come: ``ready``, ``failed``, or what it still does."""
     state = container["State"]
     if container["Config"]["Labels"]["com.docker.compose.service"] == BUILT:
         if state["Status"] == "exited":
@@ -135,7 +142,7 @@ def _standing(container: dict[str, Any]) -> str:
 
 
 def code_version() -> str:
-    """Give the commit that the image is built from, with ``-dirty`` if the checkout differs; empty without Git."""
+    """Return the commit that the image is built from, with ``-dirty`` if the checkout differs; empty without Git."""
     described = subprocess.run(
         ["git", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
         capture_output=True, text=True, check=False,
@@ -152,14 +159,20 @@ def up(stack: Compose) -> None:
     stack.run("up", "--detach", "--no-build", "--remove-orphans")
     stack.wait()
     say(f"everything is up and healthy after {time.monotonic() - built:.0f} s")
-    known = {**env.read(ENV_FILE), **os.environ}
-    bind = known.get("EVERGREEN_BIND") or "127.0.0.1"
+    variables = {**env.read(ENV_FILE), **os.environ}
+    bind = variables.get("EVERGREEN_BIND") or "127.0.0.1"
     for name, variable, port, more in (
         ("Airflow", "EVERGREEN_AIRFLOW_PORT", "8080", "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env"),
-        ("MLflow", "EVERGREEN_MLFLOW_PORT", "5000", "  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env"),
+        (
+            "MLflow",
+            "EVERGREEN_MLFLOW_PORT",
+            "5000",
+            f"{ML_VIEW}  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env",
+        ),
         ("mail", "EVERGREEN_MAIL_PORT", "8025", ""),
+        ("serving", "EVERGREEN_SERVING_PORT", "8088", "  predictions on request; EVERGREEN_SERVING_TOKEN in .env"),
     ):
-        say(f"  {name:8} http://{bind}:{known.get(variable) or port}{more}")
+        say(f"  {name:8} http://{bind}:{variables.get(variable) or port}{more}")
 
 
 def demo(stack: Compose) -> None:
@@ -180,9 +193,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m deploy.compose", description=(__doc__ or "").split("\n")[0])
     verbs = {"up": up, "demo": demo, "down": down}
     parser.add_argument("verb", choices=verbs)
-    asked = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     try:
-        verbs[asked.verb](Compose())
+        verbs[arguments.verb](Compose())
     except Failure as err:
         sys.stderr.write(f"{err}\n")
         return 1

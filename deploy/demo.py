@@ -17,10 +17,10 @@ import requests
 from deploy.users import USERS
 from embedded import loop, summary
 from embedded.airflow_api import AirflowApi, Run
-from embedded.config import DAGS
+from embedded.config import DAGS, dag_id
 from embedded.steps import say
+from ml.cli import champion as champion_step
 from ml.errors import EvergreenError, Unavailable
-from ml.steps import champion as champion_step
 from ml.wiring import open_services
 
 LOOK_EVERY_SECONDS = 2.0
@@ -29,11 +29,15 @@ Answer = TypeVar("Answer")
 
 
 class Demo:
-    """One loop on a stack that is up; ``deadline`` is monotonic time."""
+    """One loop of a model on a stack that is up; ``deadline`` is monotonic time.
+
+    The model is that of ``EVERGREEN_MODEL``, else the one at the top of the project, or the only one.
+    """
 
     def __init__(self, api: AirflowApi, *, deadline: float) -> None:
         self.api, self.deadline = api, deadline
         self.services = open_services()
+        self.model = self.services.environment.model
         self.champion = self._champion()
         self.training: str | None = None
         self.runs: tuple[Run, ...] = ()
@@ -46,24 +50,26 @@ class Demo:
         EvergreenError
             If a run failed, training brought no champion, or time is over.
         """
-        while not set(DAGS) <= set(self._patiently(self.api.dags)):
+        while not {dag_id(self.model, verb) for verb in DAGS} <= set(self._patiently(self.api.dags)):
             self._pause("the Dags to be parsed")
-        for dag_id in DAGS:
-            if dag_id != "ingest":
-                self.api.unpause(dag_id)
+        for verb in DAGS:
+            if verb != "ingest":
+                self.api.unpause(dag_id(self.model, verb))
         while True:
             match self._patiently(self._next_move):
                 case loop.Trigger(run_id):
                     say("training a first champion")
-                    self.api.trigger("retrain", run_id=run_id, conf={"why": "no champion yet", "asked_by": "the demo"})
+                    conf = {"reason": "no champion yet", "requested_by": "the demo"}
+                    self.api.trigger(dag_id(self.model, "retrain"), run_id=run_id, conf=conf)
                     self.training = run_id
                 case loop.Recount(run_id):
                     self.champion = self._champion()
                     if self.champion.version is None:
-                        raise EvergreenError(f"training ended, and the gate let nobody serve: see retrain {run_id}")
+                        where = f"{dag_id(self.model, 'retrain')} {run_id}"
+                        raise EvergreenError(f"training ended, and the gate let nobody serve: see {where}")
                     say(self.champion.sentence(self.services.settings.gate.metric))
                 case loop.UnpauseIngest():
-                    self.api.unpause("ingest")
+                    self.api.unpause(dag_id(self.model, "ingest"))
                 case loop.Failed(reason, run):
                     raise EvergreenError(f"{reason}: see {run.dag_id} {run.run_id}" if run else reason)
                 case loop.Rest(run):
@@ -73,8 +79,8 @@ class Demo:
                 case loop.Wait(what):
                     self._pause(what)
 
-    def _next_move(self) -> loop.Move:
-        seen = loop.look(self.api, champion=self.champion.version, following=self.training)
+    def _next_move(self) -> loop.NextMove:
+        seen = loop.look(self.api, self.model, champion=self.champion.version, following=self.training)
         self.runs = seen.runs
         return loop.next_move(seen, datetime.now(UTC))
 
@@ -113,7 +119,7 @@ def main() -> int:
     try:
         demo = Demo(api, deadline=clock + float(os.environ.get("EVERGREEN_DEMO_TIMEOUT") or 1800))
         done = demo.run()
-        trained = [run for run in demo.runs if (run.dag_id, run.run_id) == ("retrain", demo.training)]
+        trained = [run for run in demo.runs if (run.verb, run.run_id) == ("retrain", demo.training)]
         runs = (*trained, done.ingest, done.score, done.monitor)
         mails = mails_sent()
         evidence = summary.gather(
@@ -123,8 +129,8 @@ def main() -> int:
         sys.stderr.write(f"{err}\n")
         return err.exit_code
     settings = demo.services.settings
-    parts = {run.dag_id: run.seconds or 0.0 for run in runs} | {"all of it": time.monotonic() - clock}
-    unit = "flights" if settings.source.kind == "demo" else "rows"
+    parts = {run.verb: run.seconds or 0.0 for run in runs} | {"all of it": time.monotonic() - clock}
+    unit = settings.source.unit
     say("\n" + summary.table(evidence, metric=settings.gate.metric, parts=parts, unit=unit))
     lacks = [*summary.missing(evidence), *(["a mail"] if mails == 0 else [])]
     for lack in lacks:

@@ -40,6 +40,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "EVERGREEN_REDIS_PASSWORD": _token,
     "EVERGREEN_S3_KEY": lambda: secrets.token_hex(10),
     "EVERGREEN_S3_SECRET": _token,
+    "EVERGREEN_SERVING_TOKEN": lambda: secrets.token_urlsafe(32),
     "EVERGREEN_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
     "EVERGREEN_OPERATOR_PASSWORD": lambda: secrets.token_urlsafe(12),
     "EVERGREEN_VIEWER_PASSWORD": lambda: secrets.token_urlsafe(12),
@@ -50,7 +51,7 @@ MAY_BE_EMPTY = ("EVERGREEN_OPERATOR_PASSWORD", "EVERGREEN_VIEWER_PASSWORD")
 
 
 def read(path: Path) -> dict[str, str]:
-    """Give the variables of an env file, the last of a name, without quotes; empty if there is no such file."""
+    """Return the variables of an env file, the last of a name, without quotes; empty if there is no such file."""
     if not path.exists():
         return {}
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
@@ -64,8 +65,8 @@ def complete(path: Path) -> tuple[str, ...]:
     Written whole or not at all, with mode 600 from the first byte on; one that others may read is closed to them.
     """
     text = path.read_text(encoding="utf-8") if path.exists() else HEADING
-    known = read(path)
-    missing = tuple(name for name in DRAWN if not known.get(name) and not (name in known and name in MAY_BE_EMPTY))
+    values = read(path)
+    missing = tuple(name for name in DRAWN if not values.get(name) and not (name in values and name in MAY_BE_EMPTY))
     if text and not text.endswith("\n"):
         text += "\n"
     part = path.with_name(path.name + ".part")

@@ -1,4 +1,4 @@
-"""Say by the exit code whether the service in this container does its work; compose asks every few seconds.
+"""Check whether the service in this container does its work, for compose, which reads the exit code every few seconds.
 
     python -m deploy.health http://127.0.0.1:8080/api/v2/monitor/health    a server answers
     python -m deploy.health TriggererJob                                   a job of Airflow on this host beats
@@ -20,7 +20,7 @@ BEAT_SECONDS = 60
 
 
 def check(what: str) -> str:
-    """Give what is wrong with ``what``; empty if nothing is."""
+    """Return what is wrong with ``what``; empty if nothing is."""
     if what.startswith("http://"):
         with urllib.request.urlopen(what, timeout=12) as answer:  # noqa: S310  its scheme was looked at
             return "" if answer.status == 200 else f"{what} answered {answer.status}"

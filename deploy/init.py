@@ -1,6 +1,7 @@
-"""Make the full stack ready for its services: databases, users, bucket, data registry, history. Safe to run twice.
+"""Make the full stack ready for its services: databases, users, pools, buckets, data registries, history.
 
-The ``init`` service of docker-compose.yaml. Each part finds what it did before and leaves it.
+The ``init`` service of docker-compose.yaml. Safe to run twice: each part finds what it did before and leaves it. Each
+model that is configured is made ready; what is wrong with one is named and stops none of the others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlparse
 
-from ml.errors import EvergreenError
+from embedded.models import POOL_SLOTS, pools_of, startable_models
+from ml.adapters import s3
+from ml.errors import AccessDenied, EvergreenError
+from ml.settings import LoadedModels
 from ml.wiring import open_services
 
 logger = logging.getLogger(__name__)
@@ -21,20 +25,11 @@ logger = logging.getLogger(__name__)
 
 def make_buckets(uris: Sequence[str]) -> list[str]:
     """Create the buckets of ``s3://`` URIs that are not there; return their names."""
-    from boto3.session import Session
-    from botocore.exceptions import ClientError
-
-    client = Session().client("s3")
-    made = []
-    for bucket in sorted({urlparse(uri).netloc for uri in uris if uri.startswith("s3://")}):
-        try:
-            client.head_bucket(Bucket=bucket)
-        except ClientError as err:
-            if err.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                raise EvergreenError(f"bucket {bucket}: {err}; check the keys of S3 in .env") from err
-            client.create_bucket(Bucket=bucket)
-            made.append(bucket)
-    return made
+    buckets = sorted({urlparse(uri).netloc for uri in uris if uri.startswith("s3://")})
+    try:
+        return [bucket for bucket in buckets if s3.make_bucket(bucket)]
+    except AccessDenied as err:
+        raise EvergreenError(f"{err}; check the keys of S3 in .env") from err
 
 
 def make_users() -> None:
@@ -51,31 +46,60 @@ def _run(module: str, *arguments: str) -> None:
         raise EvergreenError(f"{' '.join((module, *arguments))} failed; see above")
 
 
-def prepare_airflow() -> None:
-    """Bring Airflow's database to this release, and its users to the passwords of ``.env``."""
+def make_pools(names: Sequence[str]) -> None:
+    """Make the pools that settings name and Airflow does not have; those that it has stay as they are."""
+    for name in names:
+        command = [sys.executable, "-m", "airflow", "pools", "get", name]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            logger.info("making Airflow's pool %s for %d task at a time", name, POOL_SLOTS)
+            _run("airflow", "pools", "set", name, str(POOL_SLOTS), f"made by Evergreen: {POOL_SLOTS} task at a time")
+
+
+def prepare_airflow(pools: Sequence[str] = ()) -> None:
+    """Bring Airflow's database to this release, its users to the passwords of ``.env``, and make pools."""
     logger.info("migrating Airflow's database")
     _run("airflow", "db", "migrate")
     make_users()
+    make_pools(pools)
 
 
-def prepare_data() -> int:
-    """Make bucket, data registry and history; the exit code of the history."""
-    services = open_services()
+def prepare_data(loaded: LoadedModels) -> int:
+    """Make bucket, data registry and history of each model; the exit code of the one that went best.
+
+    What is wrong with one of several models is logged and stops no other.
+    """
+    codes = []
+    for model in loaded.models:
+        try:
+            codes.append(_prepare_model(model.name))
+        except EvergreenError as err:
+            if len(loaded.models) == 1:
+                raise
+            logger.error("model %s: %s", model.name, err)
+            codes.append(err.exit_code)
+    return min(codes)
+
+
+def _prepare_model(name: str) -> int:
+    services = open_services(model=name)
     made = make_buckets([services.environment.storage, services.environment.registry_remote])
-    logger.info("buckets: %s", ", ".join(made) or "all there")
+    logger.info("model %s: buckets: %s", name, ", ".join(made) or "all there")
     services.registry.create()
-    from ml.steps import seed
+    from ml.steps.ingest import seed
 
-    return seed.main([])
+    return seed.main(["--model", name])
 
 
 def main() -> int:
     """Do both at once: neither needs the other."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        with ThreadPoolExecutor(1) as beside:
-            airflow = beside.submit(prepare_airflow)
-            code = prepare_data()
+        loaded = startable_models()
+        for name, problem in loaded.problems.items():
+            logger.error("model %s is left out: %s", name, problem)
+        with ThreadPoolExecutor(1) as executor:
+            airflow = executor.submit(prepare_airflow, pools_of(loaded.models))
+            code = prepare_data(loaded)
             airflow.result()
     except EvergreenError as err:
         sys.stderr.write(f"{err}\n")

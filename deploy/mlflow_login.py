@@ -1,4 +1,4 @@
-"""Give MLflow's server its login, then become it.
+"""Write the login of MLflow's server, then become the server.
 
     python -m deploy.mlflow_login mlflow server --app-name basic-auth …
 

@@ -19,13 +19,14 @@ from typing import Any
 from urllib.parse import urlparse
 
 from deploy.init import make_buckets
+from ml.adapters import s3, s3_errors
 from ml.errors import EvergreenError
 
 PART_BYTES = 16 << 20
 
 
 def bucket_uri() -> str:
-    """Give the ``s3://`` URI whose bucket is meant.
+    """Return the ``s3://`` URI whose bucket is meant.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def bucket_uri() -> str:
 
 
 def listed(client: Any, bucket: str) -> Iterator[tuple[str, int]]:
-    """Give key and size of every object."""
+    """Yield key and size of every object."""
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for item in page.get("Contents", ()):
             if not item["Key"].endswith("/"):
@@ -65,9 +66,6 @@ def save(client: Any, bucket: str, out: Any) -> int:
 
 def load(client: Any, bucket: str, source: Any) -> int:
     """Put every object of ``source`` into the bucket, then remove what else it held; return how many were put."""
-    from boto3.s3.transfer import TransferConfig
-
-    config = TransferConfig(multipart_chunksize=PART_BYTES, use_threads=False)
     put = set()
     with tarfile.open(fileobj=source, mode="r|") as archive:
         for member in archive:
@@ -77,7 +75,7 @@ def load(client: Any, bucket: str, source: Any) -> int:
             with tempfile.SpooledTemporaryFile(max_size=PART_BYTES) as whole:  # A stream cannot be read twice.
                 shutil.copyfileobj(body, whole, 1 << 20)
                 whole.seek(0)
-                client.upload_fileobj(whole, bucket, member.name, Config=config)
+                client.upload_fileobj(whole, bucket, member.name)
             put.add(member.name)
     for key, _ in list(listed(client, bucket)):
         if key not in put:
@@ -87,22 +85,21 @@ def load(client: Any, bucket: str, source: Any) -> int:
 
 def main() -> int:
     """Do what the first argument says; counts go to standard error."""
-    from boto3.session import Session
-
     verb = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         uri = bucket_uri()
         make_buckets([uri])
-        client, bucket = Session().client("s3"), urlparse(uri).netloc
-        if verb == "save":
-            sys.stderr.write(f"{save(client, bucket, sys.stdout.buffer)} objects saved\n")
-        elif verb == "load":
-            sys.stderr.write(f"{load(client, bucket, sys.stdin.buffer)} objects loaded\n")
-        elif verb == "count":
-            sys.stdout.write(f"{sum(1 for _ in listed(client, bucket))}\n")
-        else:
-            sys.stderr.write("usage: python -m deploy.objects save | load | count\n")
-            return 2
+        client, bucket = s3.client(), urlparse(uri).netloc
+        with s3_errors.errors(uri):
+            if verb == "save":
+                sys.stderr.write(f"{save(client, bucket, sys.stdout.buffer)} objects saved\n")
+            elif verb == "load":
+                sys.stderr.write(f"{load(client, bucket, sys.stdin.buffer)} objects loaded\n")
+            elif verb == "count":
+                sys.stdout.write(f"{sum(1 for _ in listed(client, bucket))}\n")
+            else:
+                sys.stderr.write("usage: python -m deploy.objects save | load | count\n")
+                return 2
     except EvergreenError as err:
         sys.stderr.write(f"{err}\n")
         return err.exit_code

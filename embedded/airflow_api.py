@@ -14,6 +14,11 @@ from ml.errors import EvergreenError, Unavailable
 
 TIMEOUT_SECONDS = 20.0
 FINISHED = ("success", "failed")
+PAGE = 100
+"""The most entries that Airflow gives at once."""
+
+OF_SETTINGS = "has no Dags:"
+"""Part of what Airflow shows of a model whose settings are wrong (`evergreen.models`)."""
 
 
 class Refused(EvergreenError):
@@ -30,6 +35,16 @@ class Run:
     partition_key: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def model(self) -> str:
+        """Name the model whose Dag it is; empty for a Dag that is not Evergreen's."""
+        return self.dag_id.rpartition(".")[0]
+
+    @property
+    def verb(self) -> str:
+        """Say which of its model's Dags it is."""
+        return self.dag_id.rpartition(".")[2]
 
     @property
     def finished(self) -> bool:
@@ -52,6 +67,23 @@ class Dag:
     next_run_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class DagFileError:
+    """Why a Dag file, or a part of it, could not be parsed."""
+
+    file: str
+    stack_trace: str
+
+    @property
+    def is_about_settings(self) -> bool:
+        """Whether only models with wrong settings are reported: the Dags of the others are there."""
+        return OF_SETTINGS in self.stack_trace
+
+    def __str__(self) -> str:
+        """Return the file and the last line of the error."""
+        return f"{self.file}: {self.stack_trace.strip().splitlines()[-1]}"
+
+
 class AirflowApi:
     """A small client; it logs in when first needed, and again when its token has expired."""
 
@@ -63,7 +95,7 @@ class AirflowApi:
         self._session.trust_env = False  # No proxy stands between us and this machine.
 
     def health(self) -> dict[str, datetime | None]:
-        """Give the newest heartbeat of each Airflow server that is healthy, by its name in the API."""
+        """Return the newest heartbeat of each Airflow server that is healthy, by its name in the API."""
         answer = self._send("GET", "/api/v2/monitor/health", authenticated=False)
         return {
             name: _moment(part.get(f"latest_{name}_heartbeat"))
@@ -72,16 +104,32 @@ class AirflowApi:
         }
 
     def dags(self) -> dict[str, Dag]:
-        """Give the parsed Dags by their id."""
-        found = self._send("GET", "/api/v2/dags", params={"limit": 100, "exclude_stale": True})["dags"]
+        """Return the parsed Dags by their id."""
+        entries: list[Mapping[str, Any]] = []
+        while True:
+            params = {"limit": PAGE, "offset": len(entries), "exclude_stale": True, "order_by": "dag_id"}
+            page = self._send("GET", "/api/v2/dags", params=params)["dags"]
+            entries += page
+            if len(page) < PAGE:
+                break
         return {
-            d["dag_id"]: Dag(d["dag_id"], bool(d["is_paused"]), _moment(d.get("next_dagrun_run_after"))) for d in found
+            d["dag_id"]: Dag(d["dag_id"], bool(d["is_paused"]), _moment(d.get("next_dagrun_run_after")))
+            for d in entries
         }
 
-    def import_errors(self) -> tuple[str, ...]:
-        """Give ``file: last line of the error`` for each Dag file that cannot be parsed."""
-        found = self._send("GET", "/api/v2/importErrors", params={"limit": 20})["import_errors"]
-        return tuple(f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in found)
+    def import_errors(self) -> tuple[DagFileError, ...]:
+        """Return what could not be parsed of each Dag file."""
+        errors = self._send("GET", "/api/v2/importErrors", params={"limit": 20})["import_errors"]
+        return tuple(DagFileError(e["filename"], e["stack_trace"]) for e in errors)
+
+    def pools(self) -> frozenset[str]:
+        """Name the pools that there are."""
+        return frozenset(p["name"] for p in self._send("GET", "/api/v2/pools", params={"limit": PAGE})["pools"])
+
+    def create_pool(self, name: str, *, slots: int, description: str) -> None:
+        """Create a pool; nothing changes if there is one of this name."""
+        body = {"name": name, "slots": slots, "description": description}
+        self._send("POST", "/api/v2/pools", json=body, tolerate=(409,))
 
     def unpause(self, dag_id: str) -> None:
         """Let a Dag run; nothing changes if it may already."""
@@ -92,14 +140,13 @@ class AirflowApi:
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
         self._send("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", json=body, tolerate=(409,))
 
-    def runs(self, dag_id: str | None = None, *, limit: int = 50) -> tuple[Run, ...]:
-        """Give the newest runs of a Dag (None: of all Dags), newest first."""
-        found = self._send(
-            "GET",
-            f"/api/v2/dags/{quote(dag_id or '~')}/dagRuns",
-            params={"limit": limit, "order_by": "-run_after"},
-        )
-        return tuple(
+    def runs(self, dag_id: str | None = None, *, model: str | None = None, limit: int = 50) -> tuple[Run, ...]:
+        """Return the newest runs of a Dag, or of all of a model's Dags, or of all Dags, newest first."""
+        params: dict[str, Any] = {"limit": limit, "order_by": "-run_after"}
+        if model is not None:
+            params["dag_id_prefix_pattern"] = f"{model}."
+        response = self._send("GET", f"/api/v2/dags/{quote(dag_id or '~')}/dagRuns", params=params)
+        runs = (
             Run(
                 dag_id=r["dag_id"],
                 run_id=r["dag_run_id"],
@@ -108,16 +155,17 @@ class AirflowApi:
                 started_at=_moment(r.get("start_date")),
                 ended_at=_moment(r.get("end_date")),
             )
-            for r in found["dag_runs"]
+            for r in response["dag_runs"]
         )
+        return tuple(run for run in runs if model in {None, run.model})
 
     def tasks(self, run: Run) -> dict[str, str]:
-        """Give the state of each task of a run, by task id."""
-        found = self._send("GET", f"{_run_path(run)}/taskInstances", params={"limit": 100})
-        return {t["task_id"]: t["state"] or "none" for t in found["task_instances"]}
+        """Return the state of each task of a run, by task id."""
+        response = self._send("GET", f"{_run_path(run)}/taskInstances", params={"limit": 100})
+        return {t["task_id"]: t["state"] or "none" for t in response["task_instances"]}
 
     def returned(self, run: Run, task_id: str) -> object:
-        """Give what a task returned (its XCom); None if it returned nothing."""
+        """Return what a task returned (its XCom); None if it returned nothing."""
         entry = self._send(
             "GET",
             f"{_run_path(run)}/taskInstances/{quote(task_id)}/xcomEntries/return_value",

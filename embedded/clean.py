@@ -5,6 +5,7 @@ Standard library only, and run as a file: it works where ``.venv`` is gone alrea
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import os
 import shutil
@@ -13,11 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    """Remove ``var/``; refuse while a stack holds its lock, or if the folder is none of ours."""
-    if argv:
-        sys.stderr.write("clean takes no options; EVERGREEN_HOME names another folder than var/\n")
-        return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    """Remove ``var/``; refuse while a stack holds its lock, or if the folder does not look like Evergreen's."""
+    arguments = argparse.ArgumentParser(
+        description="Remove var/: data, models and Airflow's database, unless Evergreen runs there.",
+        epilog="EVERGREEN_HOME names another folder than var/.",
+    )
+    arguments.parse_args(argv)
     home = Path(os.environ.get("EVERGREEN_HOME") or Path(__file__).resolve().parent.parent / "var").absolute()
     if not home.exists():
         return 0

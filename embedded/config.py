@@ -1,4 +1,4 @@
-"""Say where the embedded stack keeps things, which ports it takes, and what each server is told.
+"""Where the embedded stack keeps things, which ports it takes, and how each server is started.
 
 All of it follows from the environment (`Stack.load`); nothing is read at import. Airflow's own
 settings go to ``var/airflow/airflow.cfg``, so that ``AIRFLOW_HOME=var/airflow airflow …`` talks to
@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml.errors import SettingsError
+from ml.roots import PROJECT_ROOT as PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
 DAGS = ("ingest", "retrain", "score", "monitor", "rollback")
+"""The last part of a Dag's id (see `dag_id`)."""
+
 LOOPBACK = "127.0.0.1"
 MAIL_FROM = "evergreen@localhost"
 
@@ -44,9 +46,9 @@ ONE_THREAD = {
 
 @dataclass(frozen=True)
 class Server:
-    """One server: how it is started, and when it is told to stop.
+    """One server: how it is started, and when it is asked to stop.
 
-    ``wave`` orders the stop: the first wave is told, and given time, before the next is.
+    ``wave`` orders the stop: the first wave is asked, and given time, before the next is.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Stack:
     airflow_port: int
     mlflow_port: int
     smtp_port: int
+    serving_port: int
+    serves: bool
     parallelism: int
     warm_tasks: bool
     project: Path = PROJECT
@@ -75,20 +79,22 @@ class Stack:
         Raises
         ------
         SettingsError
-            If a port is no port, or two servers were given the same.
+            If a port is not a port, or two servers were given the same.
         """
         stack = cls(
             home=Path(environ.get("EVERGREEN_HOME") or PROJECT / "var").absolute(),
             airflow_port=_port(environ, "EVERGREEN_AIRFLOW_PORT", 8080),
             mlflow_port=_port(environ, "EVERGREEN_MLFLOW_PORT", 5000),
             smtp_port=_port(environ, "EVERGREEN_SMTP_PORT", 1025),
+            serving_port=_port(environ, "EVERGREEN_SERVING_PORT", 8088),
+            serves=environ.get("EVERGREEN_SERVING", "1") != "0",
             # One more than cores: a worker is not free at once when its task has ended.
             parallelism=min(max(_cores() + 1, 3), 8),
             warm_tasks=environ.get("EVERGREEN_WARM_TASKS", "1") != "0",
         )
         if len({port for _, _, port in stack.ports}) < len(stack.ports):
-            given = ", ".join(f"{variable}={port}" for _, variable, port in stack.ports)
-            raise SettingsError(f"two servers cannot share a port: {given}; give each its own")
+            assignments = ", ".join(f"{variable}={port}" for _, variable, port in stack.ports)
+            raise SettingsError(f"two servers cannot share a port: {assignments}; give each its own")
         return stack
 
     @property
@@ -98,6 +104,7 @@ class Stack:
             ("Airflow", "EVERGREEN_AIRFLOW_PORT", self.airflow_port),
             ("MLflow", "EVERGREEN_MLFLOW_PORT", self.mlflow_port),
             ("the mail server", "EVERGREEN_SMTP_PORT", self.smtp_port),
+            *((("predictions on request", "EVERGREEN_SERVING_PORT", self.serving_port),) if self.serves else ()),
         )
 
     @property
@@ -111,6 +118,19 @@ class Stack:
     @property
     def mlflow_url(self) -> str:
         return f"http://{LOOPBACK}:{self.mlflow_port}"
+
+    @property
+    def serving_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.serving_port}"
+
+    @property
+    def serving_token_file(self) -> Path:
+        return self.home / "serving" / "token"
+
+    def serving_token(self) -> str:
+        """Read the token that opens predictions on request, which `prepare` drew once; empty before."""
+        file = self.serving_token_file
+        return file.read_text(encoding="utf-8").strip() if file.exists() else ""
 
     @property
     def mail(self) -> Path:
@@ -155,30 +175,31 @@ class Stack:
         return str(json.loads(self.passwords.read_text(encoding="utf-8"))["admin"])
 
     def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Give the environment that every process of the stack shares.
+        """Return the environment that every process of the stack shares.
 
         What the caller's environment says stays, save what would point a process at another
         installation. Settings of Airflow that ``airflow.cfg`` does not fix may be given as
         ``AIRFLOW__SECTION__KEY`` as usual.
         """
         fixed = {f"AIRFLOW__{section}__{key}".upper() for section, key in self._airflow_identity()}
-        kept = {
+        inherited = {
             name: value
             for name, value in environ.items()
             if name.removesuffix("_CMD").removesuffix("_SECRET") not in fixed
         }
-        path = [str(self.project), *filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))]
+        inherited.pop("EVERGREEN_MODEL", None)  # each process is given its model
+        path = [str(self.project), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
         return {
-            **kept,
+            **inherited,
             **QUIET,
             **ONE_THREAD,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
             "PYTHONUNBUFFERED": "1",
             "NO_COLOR": "1",
             "EVERGREEN_HOME": str(self.home),
             # A laptop's checkout is being worked on; 0 refuses to register what no commit holds.
-            "EVERGREEN_DEVELOPMENT": kept.get("EVERGREEN_DEVELOPMENT") or "1",
+            "EVERGREEN_DEVELOPMENT": inherited.get("EVERGREEN_DEVELOPMENT") or "1",
             "EVERGREEN_WARM_TASKS": "1" if self.warm_tasks else "0",
             "AIRFLOW_HOME": str(self.airflow_home),
             "AIRFLOW_CONFIG": str(self.airflow_home / "airflow.cfg"),
@@ -190,13 +211,13 @@ class Stack:
         }
 
     def _mlflow_credentials(self) -> dict[str, str]:
-        """Give what MLflow's client logs in with; never a caller's own, which would be another server's."""
+        """Return what MLflow's client logs in with; never a caller's own, which would be another server's."""
         login = self.mlflow_login()
         names = {"MLFLOW_TRACKING_USERNAME": "username", "MLFLOW_TRACKING_PASSWORD": "password"}
         return {variable: login[key] for variable, key in names.items() if key in login}
 
     def mlflow_auth(self) -> dict[str, str]:
-        """Give the contents of MLflow's ``auth.ini``: nobody sees or changes anything without a login."""
+        """Return the contents of MLflow's ``auth.ini``: nobody sees or changes anything without a login."""
         return {
             "default_permission": "NO_PERMISSIONS",
             "database_uri": f"sqlite:///{self.mlflow_users}",
@@ -206,7 +227,7 @@ class Stack:
         }
 
     def airflow_settings(self, keys: Mapping[str, str]) -> dict[str, dict[str, str]]:
-        """Give the contents of ``airflow.cfg``; ``keys`` are the three secrets of `prepare`."""
+        """Return the contents of ``airflow.cfg``; ``keys`` are the three secrets of `prepare`."""
         return {
             "core": {
                 "executor": "LocalExecutor",
@@ -277,6 +298,8 @@ class Stack:
         env = self.environment(environ)
         if name == "scheduler" and self.warm_tasks:
             env["AIRFLOW__CORE__LAZY_LOAD_PLUGINS"] = "False"
+        if name == SERVING:
+            env["EVERGREEN_SERVING_TOKEN"] = self.serving_token()
         if name == "mlflow":
             login = self.mlflow_login()
             env["MLFLOW_AUTH_CONFIG_PATH"] = str(self.mlflow_auth_settings)
@@ -310,19 +333,27 @@ class Stack:
             "scheduler": ("-m", "airflow", "scheduler", "--skip-serve-logs"),
             "dag-processor": ("-m", "airflow", "dag-processor"),
             "triggerer": ("-m", "airflow", "triggerer", "--skip-serve-logs"),
+            SERVING: ("-m", "ml.cli.serve", "--host", LOOPBACK, "--port", str(self.serving_port)),
         }[name]
 
 
 STORES = ("mail", "mlflow")
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 SERVERS = (*STORES, *AIRFLOW)
+SERVING = "serving"
+"""Predictions on request: started once there is something to serve."""
+
+
+def dag_id(model: str, verb: str) -> str:
+    """Return the id of a model's Dag."""
+    return f"{model}.{verb}"
 
 
 def _port(environ: Mapping[str, str], variable: str, default: int) -> int:
-    given = environ.get(variable) or str(default)
-    if not given.isdecimal() or not 0 < int(given) < 65536:
-        raise SettingsError(f"{variable}={given!r} is no port; give a number from 1 to 65535")
-    return int(given)
+    value = environ.get(variable) or str(default)
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise SettingsError(f"{variable}={value!r} is not a port; give a number from 1 to 65535")
+    return int(value)
 
 
 def _cores() -> int:

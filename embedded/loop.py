@@ -1,4 +1,4 @@
-"""Decide, from what Airflow shows, what the launcher does next to bring one whole loop about.
+"""Decide, from what Airflow shows, what the launcher does next to bring one whole loop of a model about.
 
 ``history → champion (retrain, if there is none) → ingest of the newest due day → score and monitor``
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from embedded.airflow_api import AirflowApi, Dag, Run
+from embedded.config import dag_id
 
 FIRST_CHAMPION = "first-champion"
 FOLLOWERS = ("score", "monitor")
@@ -20,13 +21,14 @@ FOLLOWERS = ("score", "monitor")
 
 @dataclass(frozen=True)
 class Seen:
-    """The state of the loop at one look.
+    """The state of a model's loop at one look.
 
     ``champion`` is None while nothing serves; ``following`` is the retrain run that this launch
     waits for; ``next_ingest_at`` is when Airflow means to ingest next. ``committed`` is the state of the newest day's
     task *commit*: ``skipped`` on a day without data, and ``success`` also where only labels were rejected.
     """
 
+    model: str
     champion: int | None
     runs: tuple[Run, ...]
     ingest_paused: bool
@@ -35,11 +37,13 @@ class Seen:
     committed: str | None = None
 
 
-def look(api: AirflowApi, *, champion: int | None, following: str | None) -> Seen:
-    """Look at Airflow once."""
-    ingest, runs = api.dags().get("ingest", Dag("ingest", paused=True)), api.runs()
+def look(api: AirflowApi, model: str, *, champion: int | None, following: str | None) -> Seen:
+    """Look once at what Airflow shows of a model."""
+    name = dag_id(model, "ingest")
+    ingest, runs = api.dags().get(name, Dag(name, paused=True)), api.runs(model=model)
     newest = _newest_ingest(runs)
     return Seen(
+        model=model,
         champion=champion,
         runs=runs,
         ingest_paused=ingest.paused,
@@ -50,7 +54,7 @@ def look(api: AirflowApi, *, champion: int | None, following: str | None) -> See
 
 
 def _newest_ingest(runs: Iterable[Run]) -> Run | None:
-    ingests = [run for run in runs if run.dag_id == "ingest" and run.partition_key]
+    ingests = [run for run in runs if run.verb == "ingest" and run.partition_key]
     return max(ingests, key=lambda run: run.partition_key or "", default=None)
 
 
@@ -105,11 +109,11 @@ class Done:
     monitor: Run
 
 
-Move = Trigger | Recount | UnpauseIngest | Wait | Failed | Rest | Done
+NextMove = Trigger | Recount | UnpauseIngest | Wait | Failed | Rest | Done
 
 
-def next_move(seen: Seen, now: datetime) -> Move:
-    """Say what the launcher should do next.
+def next_move(seen: Seen, now: datetime) -> NextMove:
+    """Return what the launcher should do next.
 
     Parameters
     ----------
@@ -130,15 +134,15 @@ def first_champion_run_id(runs: Iterable[Run]) -> str:
     --------
     >>> first_champion_run_id([])
     'first-champion'
-    >>> first_champion_run_id([Run("retrain", "first-champion", "failed")])
+    >>> first_champion_run_id([Run("churn.retrain", "first-champion", "failed")])
     'first-champion-2'
-    >>> first_champion_run_id([Run("retrain", "first-champion", "running")])
+    >>> first_champion_run_id([Run("churn.retrain", "first-champion", "running")])
     'first-champion'
     """
     tries = {}
     for run in runs:
         matched = re.fullmatch(rf"{FIRST_CHAMPION}(?:-(\d+))?", run.run_id)
-        if run.dag_id == "retrain" and matched:
+        if run.verb == "retrain" and matched:
             tries[int(matched[1] or 1)] = run
     newest = max(tries, default=0)
     if newest and not tries[newest].finished:
@@ -146,10 +150,10 @@ def first_champion_run_id(runs: Iterable[Run]) -> str:
     return FIRST_CHAMPION if newest == 0 else f"{FIRST_CHAMPION}-{newest + 1}"
 
 
-def _towards_champion(seen: Seen) -> Move:
+def _towards_champion(seen: Seen) -> NextMove:
     if seen.following is None:
         return Trigger(first_champion_run_id(seen.runs))
-    run = next((r for r in seen.runs if (r.dag_id, r.run_id) == ("retrain", seen.following)), None)
+    run = next((r for r in seen.runs if (r.verb, r.run_id) == ("retrain", seen.following)), None)
     if run is None or not run.finished:
         return Wait("a first champion", run)
     if run.state == "success":
@@ -157,7 +161,7 @@ def _towards_champion(seen: Seen) -> Move:
     return Failed("training failed", run)
 
 
-def _towards_day(seen: Seen, now: datetime) -> Move:
+def _towards_day(seen: Seen, now: datetime) -> NextMove:
     newest = _newest_ingest(seen.runs)
     if newest is None or seen.next_ingest_at is None or seen.next_ingest_at <= now:
         return Wait("the newest day's ingest")
@@ -168,14 +172,14 @@ def _towards_day(seen: Seen, now: datetime) -> Move:
     return Rest(newest) if seen.committed == "skipped" else _towards_followers(newest, seen)
 
 
-def _towards_followers(newest: Run, seen: Seen) -> Move:
-    found = {}
-    for dag_id in FOLLOWERS:
-        runs = [r for r in seen.runs if r.dag_id == dag_id and r.partition_key == newest.partition_key]
+def _towards_followers(newest: Run, seen: Seen) -> NextMove:
+    latest = {}
+    for verb in FOLLOWERS:
+        runs = [r for r in seen.runs if r.verb == verb and r.partition_key == newest.partition_key]
         # Asset events can come twice: the newest run of the partition, first in the list, counts.
         if not runs or not runs[0].finished:
-            return Wait(f"{dag_id} of the newest day", runs[0] if runs else None)
+            return Wait(f"{verb} of the newest day", runs[0] if runs else None)
         if runs[0].state == "failed":
-            return Failed(f"{dag_id} of the newest day failed", runs[0])
-        found[dag_id] = runs[0]
-    return Done(newest, found["score"], found["monitor"])
+            return Failed(f"{verb} of the newest day failed", runs[0])
+        latest[verb] = runs[0]
+    return Done(newest, latest["score"], latest["monitor"])

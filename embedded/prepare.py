@@ -15,7 +15,7 @@ import psutil
 
 from embedded.config import LOOPBACK, Stack
 from ml.adapters.private import make_private, touch_private
-from ml.errors import EvergreenError
+from ml.errors import EvergreenError, SettingsError
 
 
 class PortTaken(EvergreenError):
@@ -25,12 +25,25 @@ class PortTaken(EvergreenError):
 
 
 def prepare(stack: Stack) -> None:
-    """Make the folders, the password, the keys and ``airflow.cfg``; keep what is there already."""
+    """Make the folders, the password, the keys and ``airflow.cfg``; keep what is there already.
+
+    Raises
+    ------
+    SettingsError
+        If the project has no Dags, as where the package is installed without a checkout.
+    """
+    if not (stack.project / "dags").is_dir():
+        raise SettingsError(
+            f"{stack.project} holds no dags/: the embedded stack needs a checkout of Evergreen; run this there"
+        )
     # A Maildir is made by its first user only if it is missing altogether: so here, and whole.
     maildir = [stack.mail / part for part in ("cur", "new", "tmp")]
     make_private(stack.home)
     for folder in (stack.airflow_home, stack.logs, stack.mlflow_home / "artifacts", *maildir):
         folder.mkdir(parents=True, exist_ok=True)
+    if not stack.serving_token_file.exists():
+        stack.serving_token_file.parent.mkdir(exist_ok=True)
+        _write_private(stack.serving_token_file, secrets.token_urlsafe(32) + "\n")
     _prepare_mlflow(stack)
     _close_secrets(stack)
     keys_file = stack.airflow_home / "keys.json"

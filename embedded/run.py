@@ -1,6 +1,6 @@
 """Run any command as if it were a part of the embedded stack.
 
-``evergreen run airflow backfill create --dag-id ingest --from-date … --to-date …``
+``evergreen run airflow backfill create --dag-id MODEL.ingest --from-date … --to-date …``
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from collections.abc import Sequence
 from embedded.config import Stack
 from ml.errors import EvergreenError
 
+USAGE = "usage: evergreen run COMMAND [ARGUMENT …]\n"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Become the command; return only if there is none to become."""
     command = list(sys.argv[1:] if argv is None else argv)
     if not command:
-        sys.stderr.write("usage: evergreen run COMMAND [ARGUMENT …]\n")
+        sys.stderr.write(USAGE)
         return 2
+    if command in (["--help"], ["-h"]):
+        sys.stdout.write(f"{USAGE}\n{(__doc__ or '').strip()}\n")
+        return 0
     try:
         env = Stack.load().environment()
     except EvergreenError as err:

@@ -14,7 +14,12 @@ from embedded.config import QUIET, Stack
 
 def record(stack: Stack) -> None:
     """Write down the ports of a stack that starts, so that `environment` finds it wherever it is asked."""
-    ports = {"airflow_port": stack.airflow_port, "mlflow_port": stack.mlflow_port, "smtp_port": stack.smtp_port}
+    ports = {
+        "airflow_port": stack.airflow_port,
+        "mlflow_port": stack.mlflow_port,
+        "smtp_port": stack.smtp_port,
+        "serving_port": stack.serving_port,
+    }
     _file(stack).write_text(json.dumps(ports) + "\n", encoding="utf-8")
 
 
@@ -51,6 +56,7 @@ def _as_started(stack: Stack) -> Stack:
             airflow_port=int(ports["airflow_port"]),
             mlflow_port=int(ports["mlflow_port"]),
             smtp_port=int(ports["smtp_port"]),
+            serving_port=int(ports["serving_port"]),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # written by another release, or half-written
         return stack

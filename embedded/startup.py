@@ -24,13 +24,13 @@ BUSY_SHARE = 0.05
 
 def start_seconds(environ: Mapping[str, str] = os.environ) -> float:
     """Read after how many seconds without progress a start is given up; 180 unless said otherwise."""
-    given = environ.get(VARIABLE) or "180"
+    value = environ.get(VARIABLE) or "180"
     try:
-        seconds = float(given)
+        seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise SettingsError(f"{VARIABLE}={given!r} is not a number of seconds; give one, such as 600")
+        raise SettingsError(f"{VARIABLE}={value!r} is not a number of seconds; give one, such as 600")
     return seconds
 
 
@@ -89,8 +89,10 @@ class Startup:
     def _moved(self, awaited: Sequence[str], now: float) -> bool:
         sizes = {name: self.logs[name].stat().st_size for name in awaited if self.logs[name].exists()}
         work = {name: _processor_seconds(self.pids[name]) for name in awaited if name in self.pids}
-        known = {name: self.worked.get(name, 0.0) for name in work}
-        busy = any(used - known[name] > max(0.2, BUSY_SHARE * (now - self.progress)) for name, used in work.items())
+        earlier_work = {name: self.worked.get(name, 0.0) for name in work}
+        busy = any(
+            used - earlier_work[name] > max(0.2, BUSY_SHARE * (now - self.progress)) for name, used in work.items()
+        )
         moved = tuple(awaited) != self.seen or sizes != {name: self.sizes.get(name) for name in sizes} or busy
         if moved:
             self.seen, self.sizes, self.worked = tuple(awaited), sizes, work
@@ -110,8 +112,8 @@ def _processor_seconds(pid: int) -> float:
     used = 0.0
     try:
         process = psutil.Process(pid)
-        for each in (process, *process.children(recursive=True)):
-            times = each.cpu_times()
+        for member in (process, *process.children(recursive=True)):
+            times = member.cpu_times()
             used += times.user + times.system
     except psutil.Error:
         pass

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from embedded.config import Stack
@@ -22,6 +20,10 @@ LOGGED = re.compile(r"\d{4}-\d\d-\d\d \S+ (DEBUG|INFO) ")
 Answer = TypeVar("Answer")
 
 
+class TimeIsOver(EvergreenError):
+    """The launcher was given a time, and it has passed."""
+
+
 def say(line: str) -> None:
     """Print a line at once, also into a pipe."""
     sys.stdout.write(line + "\n")
@@ -29,22 +31,19 @@ def say(line: str) -> None:
 
 
 class Steps:
-    """Processes of the stack that end by themselves.
+    """Processes of the stack that end by themselves; ``deadline`` is monotonic time."""
 
-    ``deadline`` is monotonic time; ``parent`` the process whose end is the end of this launch.
-    """
-
-    def __init__(self, stack: Stack, supervisor: Supervisor, *, deadline: float | None, parent: int | None) -> None:
+    def __init__(self, stack: Stack, supervisor: Supervisor, *, deadline: float | None) -> None:
         self.stack = stack
         self.supervisor = supervisor
         self.deadline = deadline
-        self.parent = parent
-        self._shown: dict[Path, int] = {}
+        self._shown: dict[str, int] = {}
 
-    def run(self, name: str, *arguments: str) -> None:
-        """Start ``python arguments…``: its record goes to ``NAME.out``, its progress to ``NAME.log``."""
+    def run(self, name: str, *arguments: str, shown: bool = False) -> None:
+        """Start ``python arguments…``: its record goes to ``NAME.out``, its progress to ``NAME.log``, and to `show`."""
         log = self.stack.logs / f"{name}.log"
-        self._shown[log] = log.stat().st_size if log.exists() else 0
+        if shown:
+            self._shown[name] = log.stat().st_size if log.exists() else 0
         self.supervisor.run(
             name,
             (sys.executable, *arguments),
@@ -61,13 +60,13 @@ class Steps:
             if time.monotonic() - clock > STEP_SECONDS:
                 raise EvergreenError(f"{name} took more than {STEP_SECONDS:.0f} s; {self.logs()}")
             self.watch(0.3)
-            self.show("seed")
+            self.show()
         if self.supervisor.exits[name].code != 0:
             self.answer(name)
 
     def answer(self, name: str) -> dict[str, Any]:
         """Read the record that a step printed; a step that failed is an error with the end of its log."""
-        self.show("seed")
+        self.show()
         log, out = self.stack.logs / f"{name}.log", self.stack.logs / f"{name}.out"
         if code := self.supervisor.exits[name].code:
             raise EvergreenError(f"{name} failed with exit code {code}; the end of {log}:\n{tail(log)}")
@@ -77,29 +76,28 @@ class Steps:
             raise EvergreenError(f"{name} printed no record; look at {out} and {log}") from err
         return answer
 
-    def show(self, name: str) -> None:
-        """Pass on what a step has said since the last look, in whole lines; not what it only logs."""
-        log = self.stack.logs / f"{name}.log"
-        if not log.exists():
-            return
-        with log.open("rb") as file:
-            file.seek(self._shown.get(log, 0))
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._shown[log] = self._shown.get(log, 0) + len(whole)
-        for line in whole.decode("utf-8", errors="replace").splitlines():
-            if not LOGGED.match(line):
-                say(f"  {line}")
+    def show(self) -> None:
+        """Pass on what steps have said since the last look, in whole lines; not what they only log."""
+        for name, seen in self._shown.items():
+            log = self.stack.logs / f"{name}.log"
+            if not log.exists():
+                continue
+            with log.open("rb") as file:
+                file.seek(seen)
+                text = file.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self._shown[name] = seen + len(whole)
+            for line in whole.decode("utf-8", errors="replace").splitlines():
+                if not LOGGED.match(line):
+                    say(f"  {line}")
 
     def watch(self, seconds: float) -> None:
-        """Wait, while every server lives, the parent is there and time is left."""
+        """Wait, while every server lives and time is left."""
         until = time.monotonic() + seconds
         while True:
             self.supervisor.watch(max(0.0, min(until - time.monotonic(), LOOK_EVERY_SECONDS)))
-            if self.parent is not None and os.getppid() != self.parent:
-                raise KeyboardInterrupt
             if self.deadline is not None and time.monotonic() > self.deadline:
-                raise EvergreenError("the time is over (EVERGREEN_DEMO_TIMEOUT, in seconds); " + self.logs())
+                raise TimeIsOver("the time is over (EVERGREEN_DEMO_TIMEOUT, in seconds); " + self.logs())
             if time.monotonic() >= until:
                 return
 
@@ -115,5 +113,5 @@ class Steps:
                 self.watch(LOOK_EVERY_SECONDS)
 
     def logs(self) -> str:
-        """Say where to look next; the end of many a message."""
+        """Return where to look next; the end of many a message."""
         return f"look at the logs in {self.stack.logs}"

@@ -43,17 +43,17 @@ class Champion:
         )
 
     def sentence(self, metric: str) -> str:
-        """Say how good the champion is on its holdout, beside the base rate where that is known."""
-        told = f"champion v{self.version}"
+        """Return how good the champion is on its holdout, beside the base rate where that is known."""
+        sentence = f"champion v{self.version}"
         own = self.metrics.get(metric, self.metrics.get(f"challenger_{metric}"))
         base = self.metrics.get(f"base_rate_{metric}", self.metrics.get(f"{metric}_base_rate"))
         if own is not None:
-            told += f": {metric.replace('_', ' ')} {own:.3f}"
+            sentence += f": {metric.replace('_', ' ')} {own:.3f}"
         if own is not None and base is not None:
-            told += f" vs {base:.3f} for the base rate"
+            sentence += f" vs {base:.3f} for the base rate"
         if self.judged_version is not None:
-            told += f", judged as version {self.judged_version}, refitted as {self.version}"
-        return told
+            sentence += f", judged as version {self.judged_version}, refitted as {self.version}"
+        return sentence
 
 
 @dataclass(frozen=True)
@@ -87,37 +87,37 @@ def gather(
 
 
 def answers(api: AirflowApi, run: Run) -> dict[str, object]:
-    """Give what each task of a run returned, by task id."""
-    found = {task: api.returned(run, task) for task, state in api.tasks(run).items() if state == "success"}
-    return {task: answer for task, answer in found.items() if answer is not None}
+    """Return what each task of a run returned, by task id."""
+    returned = {task: api.returned(run, task) for task, state in api.tasks(run).items() if state == "success"}
+    return {task: answer for task, answer in returned.items() if answer is not None}
 
 
 def records(api: AirflowApi, run: Run, kind: type[Kind]) -> tuple[Kind, ...]:
-    """Give the records of this kind among what a run's tasks returned."""
-    found = []
+    """Return the records of this kind among what a run's tasks returned."""
+    matches = []
     for answer in answers(api, run).values():
         try:
-            found.append(kind.model_validate(answer))
+            matches.append(kind.model_validate(answer))
         except ValidationError:
             continue
-    return tuple(found)
+    return tuple(matches)
 
 
 def first_record(api: AirflowApi, run: Run, kind: type[Kind]) -> Kind | None:
-    """Give one record of this kind that a run's tasks returned; None if there is none."""
+    """Return one record of this kind that a run's tasks returned; None if there is none."""
     return next(iter(records(api, run, kind)), None)
 
 
 def served_predictions(api: AirflowApi, run: Run) -> Scoring | None:
-    """Give what a run published, and not what it only staged; None if it published nothing."""
+    """Return what a run published, and not what it only staged; None if it published nothing."""
     return next((scoring for scoring in records(api, run, Scoring) if scoring.published), None)
 
 
 def missing(evidence: Evidence) -> tuple[str, ...]:
     """Name everything that a whole loop should have left and this one did not; empty is success."""
-    lacks = [f"{r.dag_id} {r.run_id} is {r.state}" for r in evidence.runs if r.state != "success"]
-    seen = {run.dag_id for run in evidence.runs}
-    lacks += [f"no run of {dag_id}" for dag_id in ("ingest", "score", "monitor") if dag_id not in seen]
+    lacks = [f"{r.verb} {r.run_id} is {r.state}" for r in evidence.runs if r.state != "success"]
+    seen = {run.verb for run in evidence.runs}
+    lacks += [f"no run of {verb}" for verb in ("ingest", "score", "monitor") if verb not in seen]
     if evidence.champion.version is None:
         lacks.append("no champion")
     if evidence.scoring is None:
@@ -132,7 +132,7 @@ def missing(evidence: Evidence) -> tuple[str, ...]:
 def table(evidence: Evidence, *, metric: str, parts: Mapping[str, float], unit: str) -> str:
     """Draw the evidence for a terminal or a log, without colours."""
     runs = [
-        (r.dag_id, r.partition_key or r.run_id, r.state, f"{r.seconds:.1f}" if r.seconds is not None else "")
+        (r.verb, r.partition_key or r.run_id, r.state, f"{r.seconds:.1f}" if r.seconds is not None else "")
         for r in evidence.runs
     ]
     facts = [("champion", evidence.champion.sentence(metric))]
@@ -142,22 +142,27 @@ def table(evidence: Evidence, *, metric: str, parts: Mapping[str, float], unit: 
         facts.append(("monitoring", drift_sentence(evidence.decision)))
     facts += [("report" if i == 0 else "", uri) for i, uri in enumerate(evidence.reports)]
     facts.append(("mails sent", str(evidence.mails)))
-    times = [(part, f"{seconds:.1f}") for part, seconds in parts.items()]
     return "\n\n".join(
         [
             tabulate(runs, headers=["Dag", "partition or run", "state", "seconds"], disable_numparse=True),
             tabulate(facts, tablefmt="plain", disable_numparse=True),
-            tabulate(times, headers=["part", "seconds"], colalign=("left", "right"), disable_numparse=True),
+            times(parts),
         ]
     )
 
 
+def times(parts: Mapping[str, float]) -> str:
+    """Draw how many seconds each part took."""
+    rows = [(part, f"{seconds:.1f}") for part, seconds in parts.items()]
+    return tabulate(rows, headers=["part", "seconds"], colalign=("left", "right"), disable_numparse=True)
+
+
 def drift_sentence(decision: Decision) -> str:
-    """Say what monitoring found, and what it asked for, in one line."""
-    found = "drift" if decision.alarm else "no drift"
+    """Return what monitoring found, and what it asked for, in one line."""
+    state = "drift" if decision.alarm else "no drift"
     if decision.action == "retrain":
-        return f"{found}; retraining is asked for: {'; '.join(decision.reasons)}"
-    return f"{found}; {'; '.join(decision.reasons)}" if decision.reasons and decision.alarm else found
+        return f"{state}; retraining is asked for: {'; '.join(decision.reasons)}"
+    return f"{state}; {'; '.join(decision.reasons)}" if decision.reasons and decision.alarm else state
 
 
 def count_mails(mail: Path) -> int:
@@ -166,7 +171,7 @@ def count_mails(mail: Path) -> int:
 
 
 def local_path(uri: str) -> Path | None:
-    """Give the file behind a path or a ``file://`` URI; None for anything remote."""
+    """Return the file behind a path or a ``file://`` URI; None for anything remote."""
     parsed = urlparse(uri)
     if parsed.scheme == "file":
         return Path(unquote(parsed.path))

@@ -113,13 +113,13 @@ def _without_backticks(text: str) -> tuple[str, dict[str, str]]:
     """Put a plain word in the place of each name in backticks, outside quoted text."""
     names: dict[str, str] = {}
 
-    def replace(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0]
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
         word = f"column_{len(names)}_"
         while word in text:
             word += "_"
-        names[word] = found[1]
+        names[word] = match[1]
         return f" {word} "
 
     return PIECES.sub(replace, text), names
@@ -135,7 +135,7 @@ def _condition(node: ast.expr, names: Mapping[str, str]) -> Condition:
             pairs = zip([left, *rights[:-1]], ops, rights, strict=True)
             parts = tuple(_comparison(a, op, b, names) for a, op, b in pairs)
             return parts[0] if len(parts) == 1 else Joined("and", parts)
-    raise ValueError(f"{_said(node)} does not compare a column with a literal")
+    raise ValueError(f"{_message(node)} does not compare a column with a literal")
 
 
 def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr, names: Mapping[str, str]) -> Comparison:
@@ -145,12 +145,12 @@ def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr, names: Mapping[s
     if operator in ("in", "not in"):
         if not (isinstance(left, ast.Name) and isinstance(right, ast.List | ast.Tuple) and right.elts):
             raise ValueError(f"'{operator}' needs a column before it and a list of literals behind it")
-        return Comparison(names.get(left.id, left.id), operator, tuple(_literal(one) for one in right.elts))
+        return Comparison(names.get(left.id, left.id), operator, tuple(_literal(element) for element in right.elts))
     if isinstance(left, ast.Name) and not isinstance(right, ast.Name):
         return Comparison(names.get(left.id, left.id), operator, _literal(right))
     if isinstance(right, ast.Name) and not isinstance(left, ast.Name):
         return Comparison(names.get(right.id, right.id), TURNED[operator], _literal(left))
-    raise ValueError(f"{_said(left)} and {_said(right)} are not one column and one literal")
+    raise ValueError(f"{_message(left)} and {_message(right)} are not one column and one literal")
 
 
 def _literal(node: ast.expr) -> Scalar:
@@ -161,8 +161,8 @@ def _literal(node: ast.expr) -> Scalar:
             not isinstance(value, bool)
         ):
             return -value if isinstance(sign, ast.USub) else value
-    raise ValueError(f"{_said(node)} is no literal (a number, a quoted text, True or False)")
+    raise ValueError(f"{_message(node)} is no literal (a number, a quoted text, True or False)")
 
 
-def _said(node: ast.expr) -> str:
+def _message(node: ast.expr) -> str:
     return repr(ast.unparse(node)[:80])

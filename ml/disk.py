@@ -16,7 +16,7 @@ _SAID = re.compile(
 
 
 def is_full(problem: BaseException | str) -> bool:
-    """Say whether an error, or what a program has said, comes of a disk without room, a quota or a file limit."""
+    """Return whether an error, or what a program has said, comes of a disk without room, a quota or a file limit."""
     if isinstance(problem, str):
         return bool(_SAID.search(problem))
     if isinstance(problem, OSError) and problem.errno is not None:
@@ -24,9 +24,9 @@ def is_full(problem: BaseException | str) -> bool:
     return bool(_SAID.search(str(problem)))
 
 
-def full(where: object, said: str | None = None) -> Unavailable:
-    """Say whose disk is full, in the system's words and with the next move."""
-    words = said or "No space left on device"
+def full(where: object, description: str | None = None) -> Unavailable:
+    """Return whose disk is full, in the system's words and with the next move."""
+    words = description or "No space left on device"
     return Unavailable(
         f"the disk of {where} is full: free space there, then try again; nothing was half-written ({words})"
     )

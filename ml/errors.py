@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ml.next_moves import NextMove, moves_in
 from ml.urls import redact
 
 
@@ -11,8 +12,13 @@ class EvergreenError(Exception):
     exit_code = 1
     retryable = False
 
-    def __init__(self, *said: object) -> None:
-        super().__init__(*(redact(part) if isinstance(part, str) else part for part in said))
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(redact(part) if isinstance(part, str) else part for part in parts))
+
+    @property
+    def next_moves(self) -> tuple[NextMove, ...]:
+        """Return what the reader can do next, of the moves that have a name; the place of reading words them."""
+        return moves_in(str(self))
 
 
 class SettingsError(EvergreenError):
@@ -21,8 +27,12 @@ class SettingsError(EvergreenError):
     exit_code = 2
 
 
+class AccessDenied(EvergreenError):
+    """A store answers, and says that this is not for us: correct its policy or the credentials, do not retry."""
+
+
 class DataRejected(EvergreenError):
-    """Data broke their contract: mend the source, do not retry.
+    """Data broke their contract: fix the source, do not retry.
 
     Parameters
     ----------
@@ -38,6 +48,10 @@ class DataRejected(EvergreenError):
     identity
         Names this very rejection: the same content, rejected again for the same reason, has the same. Empty if
         nobody compares.
+    reasons
+        One sentence for each delivery, where several were rejected; else empty.
+    reports
+        The report of each delivery that has one, with which data it is of; else empty.
     """
 
     exit_code = 3
@@ -50,12 +64,16 @@ class DataRejected(EvergreenError):
         failures: tuple[dict[str, object], ...] = (),
         about: str = "",
         identity: str = "",
+        reasons: tuple[str, ...] = (),
+        reports: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.report_uri = report_uri
         self.failures = failures
         self.about = about
         self.identity = identity
+        self.reasons = reasons
+        self.reports = reports
 
 
 class EmptyDelivery(DataRejected):

@@ -13,26 +13,37 @@ OURS = "__"
 """What our own columns begin with."""
 
 PUBLISHED = frozenset({"prediction", "raw_prediction", "decision", "model_version"})
-BESIDE_KEY = PUBLISHED | {"champion", "challenger", "label", "raw", "reasons", "rival", "row", "target", "version"}
+BESIDE_KEY = PUBLISHED | {"champion", "challenger", "label", "raw", "reasons", "previous", "row", "target", "version"}
 """Columns that stand beside the key, in files that people read or while predictions and labels are compared."""
 
-BESIDE_TARGET = PUBLISHED | {"champion", "raw", "reasons", "rival", "row", "version"}
+BESIDE_TARGET = PUBLISHED | {"champion", "raw", "reasons", "previous", "row", "version"}
 MONITORED = frozenset({"prediction", "label"})
 """What drift calls the predictions and the labels, beside the columns that it watches."""
 
 
-def history_name(by: Sequence[str], days: int) -> str:
-    """Return the column of a history feature.
+def history_name(by: Sequence[str], days: int, of: object = None) -> str:
+    """Return the column of a history feature; ``of`` is the class whose share it is, None for a mean target.
 
     Examples
     --------
-    >>> history_name(["carrier"], 7), history_name([], 28)
-    ('history_carrier_7d', 'history_all_28d')
+    >>> history_name(["carrier"], 7), history_name([], 28), history_name([], 28, "late")
+    ('history_carrier_7d', 'history_all_28d', 'history_all_28d_late')
     """
-    return f"history_{'_'.join(by) or 'all'}_{days}d"
+    return f"history_{'_'.join(by) or 'all'}_{days}d" + (f"_{of}" if of is not None else "")
+
+
+def probability_name(label: object) -> str:
+    """Return the column of predictions that holds the probability of a class.
+
+    Examples
+    --------
+    >>> probability_name("late"), probability_name(2)
+    ('probability_late', 'probability_2')
+    """
+    return f"probability_{label}"
 
 
 def taken(names: Iterable[str], history: Iterable[str]) -> list[str]:
     """Return which columns of a table have a name of ours, whatever they are used for."""
-    known = set(history)
-    return sorted({name for name in names if name.startswith(OURS) or name in known})
+    reserved = set(history)
+    return sorted({name for name in names if name.startswith(OURS) or name in reserved})

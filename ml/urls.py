@@ -24,7 +24,7 @@ _SHORTEST = 6
 
 
 def without_secrets(url: str) -> str:
-    """Give a URL without user, password, the values of its query, and a fragment that is no path of a web page.
+    """Return a URL without user, password, the values of its query, and a fragment that is no path of a web page.
 
     What has no ``://`` is a path, or ``host:path`` of Git, and comes back as it is. A value of the query in which a
     placeholder stands (``{day}``) stays, so that a pattern remains one.
@@ -53,7 +53,7 @@ def redact(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """Cut what is secret from every URL in a text, and the secrets of the environment's URLs wherever they stand."""
     for secret in secrets_in(environ):
         text = text.replace(secret, HIDDEN)
-    return _URL.sub(lambda found: without_secrets(found[0]), text) if "://" in text else text
+    return _URL.sub(lambda match: without_secrets(match[0]), text) if "://" in text else text
 
 
 def redact_all(facts: Any, environ: Mapping[str, str] = os.environ) -> Any:
@@ -75,7 +75,7 @@ def secrets_in(environ: Mapping[str, str]) -> list[str]:
 
 def secrets_of(*urls: str) -> list[str]:
     """List what is secret in URLs, as written there and as decoded, longest first."""
-    found: set[str] = set()
+    secrets: set[str] = set()
     for url in urls:
         try:
             parts = urlsplit(url)
@@ -83,9 +83,9 @@ def secrets_of(*urls: str) -> list[str]:
         except ValueError:
             continue
         values = [value for _, value in _VALUE.findall(f"?{parts.query}") if not _PLACEHOLDER.search(value)]
-        found |= {text for value in (password, *values) if value for text in (value, unquote(value))}
-    return sorted((text for text in found if len(text) >= _SHORTEST), key=lambda text: (-len(text), text))
+        secrets |= {text for value in (password, *values) if value for text in (value, unquote(value))}
+    return sorted((text for text in secrets if len(text) >= _SHORTEST), key=lambda text: (-len(text), text))
 
 
-def _hide_value(found: re.Match[str]) -> str:
-    return found[0] if _PLACEHOLDER.search(found[2]) or not found[2] else found[1] + HIDDEN
+def _hide_value(match: re.Match[str]) -> str:
+    return match[0] if _PLACEHOLDER.search(match[2]) or not match[2] else match[1] + HIDDEN

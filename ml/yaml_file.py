@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -36,6 +38,12 @@ def parse(text: str) -> Any:
     >>> parse("{C: 1e-3, tol: 1E-05, n: 1e3, warm_start: true, last_day: 2026-01-01}")
     {'C': 0.001, 'tol': 1e-05, 'n': 1000.0, 'warm_start': True, 'last_day': datetime.date(2026, 1, 1)}
     """
+    return deepcopy(_parsed(text))
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """Parse a text once: Airflow asks for the settings of all models again and again."""
     try:
         return _yaml().load(text)
     except MarkedYAMLError as err:
@@ -44,6 +52,21 @@ def parse(text: str) -> Any:
         raise ValueError(f"{where}{err.problem or err.context}") from err
     except (YAMLError, RecursionError, TypeError, ValueError) as err:
         raise ValueError(" ".join(str(err).split())[:300] or type(err).__name__) from err
+
+
+def place_of(text: str, *keys: str) -> tuple[int, int]:
+    """Return the line and the column, from 0 on, at which the value below some keys of a YAML text begins.
+
+    Examples
+    --------
+    >>> place_of("task: {kind: regression, name: churn}", "task", "name")
+    (0, 31)
+    """
+    content: Any = YAML(typ="rt", pure=True).load(text)
+    for key in keys[:-1]:
+        content = content[key]
+    line, column = content.lc.value(keys[-1])
+    return line, column
 
 
 def dump(content: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The project as it was, in a folder of its own, and DVC's stages run there.
 
 A folder is removed when its user is done, also if that failed. One whose user was killed is removed by
-the next: a lock in it that the kernel holds tells whether anybody is still there.
+the next: a lock in it that the kernel holds shows whether anybody is still there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FOREIGN = ("EVERGREEN_", "AIRFLOW_CTX_", "MLFLOW_", "DVC_", "GIT_", "PYTHONPATH"
 
 @contextmanager
 def scratch(*, keep: bool = False) -> Iterator[Path]:
-    """Give an empty folder, and remove it with the worktree in it; ``keep`` leaves both."""
+    """Yield an empty folder, and remove it with the worktree in it at the end; ``keep`` leaves both."""
     _remove_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=KEPT if keep else TEMPORARY)).resolve()
     try:
@@ -49,7 +49,7 @@ def scratch(*, keep: bool = False) -> Iterator[Path]:
 
 
 def lay_out(version: str, code_sha256: str, folder: Path) -> tuple[Path, str]:
-    """Put the code of a recorded version into a folder; return its project and where the code came from.
+    """Copy the code of a recorded version into a folder; return its project and where the code came from.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def lay_out(version: str, code_sha256: str, folder: Path) -> tuple[Path, str]:
         If neither a commit of this repository nor this checkout holds that code.
     """
     rev = version.removesuffix(code.DIRTY)
-    project, commit = folder / PROJECT, _known(rev) if re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", rev) else None
+    project, commit = folder / PROJECT, _full_hash(rev) if re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", rev) else None
     if commit is not None:
         try:
             code.git("worktree", "add", "--detach", "--", str(project), commit, seconds=600)
         except (OSError, subprocess.SubprocessError) as err:
-            said = getattr(err, "stderr", None) or err
-            raise EvergreenError(f"Git could not check {commit} out ({str(said).strip()}); mend that first") from err
+            message = getattr(err, "stderr", None) or err
+            raise EvergreenError(f"Git could not check {commit} out ({str(message).strip()}); fix that first") from err
         if code.hash_code(project) == code_sha256:
             return _quiet(project), f"commit {commit}"
         _remove_worktree(project)
@@ -112,22 +112,22 @@ def repeat(stage: str, project: Path, environ: Mapping[str, str]) -> None:
 
 
 def run(arguments: list[str], project: Path, environ: Mapping[str, str]) -> None:
-    """Run Python in a project, with its own ``ml``; its output goes to ``run.log`` beside the project.
+    """Run Python in a project, with its own ``ml``; its output goes to ``run.log`` next to the project.
 
     Raises
     ------
     EvergreenError
         If it fails; the message holds the errors that it named.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    path = [str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    path = [str(Path(sys.executable).parent), variables.get("PATH", os.defpath)]
     log = project.parent / "run.log"
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=project,
             env={
-                **kept,
+                **variables,
                 "PATH": os.pathsep.join(path),
                 "PYTHONPATH": str(project),
                 "DVC_NO_ANALYTICS": "true",
@@ -148,19 +148,19 @@ def run(arguments: list[str], project: Path, environ: Mapping[str, str]) -> None
             raise
     if process.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        named = [line.strip() for line in lines if line.lower().startswith("error:")] or lines[-5:]
-        raise EvergreenError("; ".join(named) or f"it ended with {process.returncode} and said nothing")
+        errors = [line.strip() for line in lines if line.lower().startswith("error:")] or lines[-5:]
+        raise EvergreenError("; ".join(errors) or f"it ended with {process.returncode} and said nothing")
 
 
 def _quiet(project: Path) -> Path:
-    """Let DVC leave Git alone: what runs here is neither to be committed nor ignored."""
+    """Keep DVC from using Git: what runs here is neither to be committed nor ignored."""
     (project / ".dvc").mkdir(exist_ok=True)
     (project / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
     return project
 
 
-def _known(rev: str) -> str | None:
-    """Give the full hash of a commit of this repository; None if it has none such, or is none."""
+def _full_hash(rev: str) -> str | None:
+    """Return the full hash of a commit of this repository; None if it has none such, or is none."""
     try:
         return code.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
     except (OSError, subprocess.SubprocessError):
@@ -169,12 +169,12 @@ def _known(rev: str) -> str | None:
 
 def _remove_abandoned() -> None:
     """Remove the folders of earlier users that were killed; those who still hold their lock are left alone."""
-    listed = []
+    worktrees = []
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         lines = code.git("worktree", "list", "--porcelain").splitlines()
-        listed = [Path(line.removeprefix("worktree ")).parent for line in lines if line.startswith("worktree ")]
-    lying = Path(tempfile.gettempdir()).resolve().glob(f"{TEMPORARY}*")
-    for folder in sorted({*(one for one in listed if one.name.startswith(TEMPORARY)), *lying}):
+        worktrees = [Path(line.removeprefix("worktree ")).parent for line in lines if line.startswith("worktree ")]
+    folders = Path(tempfile.gettempdir()).resolve().glob(f"{TEMPORARY}*")
+    for folder in sorted({*(path for path in worktrees if path.name.startswith(TEMPORARY)), *folders}):
         try:
             with (folder / "lock").open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,7 +193,7 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_worktree(project: Path) -> None:
-    """Let Git forget a worktree, and remove what is left of it; nothing happens if it is none."""
+    """Remove a worktree from Git's list, and what is left of it; nothing happens if it is none."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         code.git("worktree", "remove", "--force", str(project))
     shutil.rmtree(project, ignore_errors=True)

@@ -6,17 +6,20 @@ import hashlib
 import os
 import platform
 import subprocess
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from ml.settings import PROJECT_ROOT
+from ml.roots import CODE_ROOT, IS_INSTALLED, PROJECT_ROOT
 
 DIRTY = "-dirty"
 UNKNOWN = "unknown"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "joblib", "threadpoolctl", "skops")
 """What computes a training result; the lock's hash stands for all others."""
+OPTIONAL_PACKAGES = ("xgboost-cpu", "xgboost", "lightgbm")
+"""What computes it where somebody has installed it."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Variables that set how many threads share a sum: another number may add up in another order."""
@@ -25,7 +28,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_N
 @lru_cache(maxsize=1)
 def code_sha256() -> str:
     """Hash every Python file below ``ml/``: what a training runs through."""
-    return hash_code(PROJECT_ROOT)
+    return hash_code(CODE_ROOT)
 
 
 def hash_code(project: Path) -> str:
@@ -46,15 +49,17 @@ def lock_sha256() -> str:
 
 @lru_cache(maxsize=1)
 def commit() -> str:
-    """Give the commit of this checkout, with ``-dirty`` if it does not hold what runs.
+    """Return the commit of this checkout, with ``-dirty`` if it does not hold what runs.
 
     It does not if tracked files differ from it, or if there are Python files below ``ml/`` that it does
     not hold. ``EVERGREEN_CODE_VERSION`` stands in where there is no ``.git`` (an image); ``unknown``
-    without either.
+    without either, and of an installed package, which lies in no commit.
     """
     baked = os.environ.get("EVERGREEN_CODE_VERSION")
     if baked:
         return baked
+    if IS_INSTALLED:
+        return UNKNOWN
     try:
         described = git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
         strangers = git("ls-files", "--others", "--", "ml/*.py")
@@ -64,13 +69,13 @@ def commit() -> str:
 
 
 def state() -> Literal["clean", "dirty", "unknown"]:
-    """Say whether the code that runs can be had again: ``clean`` only if a commit holds all of it."""
-    found = commit()
-    return "unknown" if found == UNKNOWN else "dirty" if found.endswith(DIRTY) else "clean"
+    """Return whether the code that runs can be had again: ``clean`` only if a commit holds all of it."""
+    code_version = commit()
+    return "unknown" if code_version == UNKNOWN else "dirty" if code_version.endswith(DIRTY) else "clean"
 
 
 def machine() -> dict[str, Any]:
-    """Describe what a result may depend on beside code, data and settings.
+    """Describe what a result may depend on other than code, data and settings.
 
     Returns
     -------
@@ -80,19 +85,28 @@ def machine() -> dict[str, Any]:
     """
     from threadpoolctl import threadpool_info
 
-    told = ("internal_api", "version", "architecture", "num_threads")
-    pools = [", ".join(str(pool[key]) for key in told if pool.get(key)) for pool in threadpool_info()]
+    keys = ("internal_api", "version", "architecture", "num_threads")
+    pools = [", ".join(str(pool[key]) for key in keys if pool.get(key)) for pool in threadpool_info()]
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "cpu": _cpu(),
+        "cpu": _read_cpu_name(),
         "cpus": os.cpu_count(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _find_version(name) for name in PACKAGES}
+        | {name: release for name in OPTIONAL_PACKAGES if (release := _find_version(name))},
         "libraries": sorted(pools),
         "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
     }
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Keep the libraries that compute to one thread each: processes that share a machine are then quicker by far."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 def git(*arguments: str, seconds: float = 60) -> str:
@@ -104,28 +118,28 @@ def git(*arguments: str, seconds: float = 60) -> str:
         If Git ended with an error; ``stderr`` is what it said.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", "-C", str(PROJECT_ROOT), "-c", "core.hooksPath=/dev/null", *arguments],
+    result = subprocess.run(
+        ["git", "-C", str(CODE_ROOT), "-c", "core.hooksPath=/dev/null", *arguments],
         capture_output=True,
         text=True,
         timeout=seconds,
         check=True,
         env=environ | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
     )
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
-def _cpu() -> str:
-    """Give the processor's name: Linux tells it in a file, others through `platform`."""
+def _read_cpu_name() -> str:
+    """Return the processor's name: Linux has it in a file, others through `platform`."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
-def _version(package: str) -> str | None:
+def _find_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:

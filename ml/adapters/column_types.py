@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,8 +21,8 @@ import pyarrow.parquet as pq
 from ml.adapters import rows
 from ml.adapters.sources.csv_types import as_type
 from ml.adapters.workspace import write_table
-from ml.core.contracts import Failure
-from ml.core.schema import NULL, Types, goes_with, kind_of
+from ml.core.data.contracts import Failure
+from ml.core.data.schema import NULL, Types, goes_with, kind_of
 from ml.errors import DataRejected
 from ml.records import Asset
 
@@ -66,6 +67,11 @@ def types_of_table(table: pa.Table) -> dict[str, str]:
     }
 
 
+def types_of_frame(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the types of a frame's columns, as `types_of` would once it is written to a file."""
+    return types_of_table(pa.Table.from_pandas(frame, preserve_index=False))
+
+
 def without_types_of_nulls(table: pa.Table) -> pa.Table:
     """Return a table whose columns without any value have no type: so they go under those of any other table."""
     for number, (name, kind) in enumerate(types_of_table(table).items()):
@@ -94,15 +100,15 @@ def retyped(path: Path, target: Path, what: str, changes: Types) -> Path:
     for column, name in changes.items():
         if column not in table.schema.names:
             continue
-        found = cast_exactly(table[column], name, declared=True)
-        if found is None:
+        values = cast_exactly(table[column], name, declared=True)
+        if values is None:
             row = first_unlike(table[column], name)
             raise DataRejected(
                 f"{what}: column '{column}' is not {name} throughout (row {row} has {table[column][row].as_py()!r}); "
                 "nothing was changed. Choose another type, or take the day out with 'evergreen withdraw DAY'"
             )
-        changed |= found.type != table[column].type
-        table = table.set_column(table.schema.get_field_index(column), column, found)
+        changed |= values.type != table[column].type
+        table = table.set_column(table.schema.get_field_index(column), column, values)
     if not changed:
         return path
     write_table(table, target)
@@ -113,11 +119,11 @@ def suite_types(folder: Path, asset: Asset) -> dict[str, str]:
     """Return the types that a suite asks for, for reading CSV; what is wrong with a suite is for screening to say."""
     try:
         entries = json.loads((folder / f"{asset}.json").read_text(encoding="utf-8"))["expectations"]
-        asked = [entry["kwargs"] for entry in entries if entry["type"] in TYPE_EXPECTATIONS]
-        found = {kwargs["column"]: kwargs.get("type_") or kwargs["type_list"] for kwargs in asked}
+        type_kwargs = [entry["kwargs"] for entry in entries if entry["type"] in TYPE_EXPECTATIONS]
+        kinds = {kwargs["column"]: kwargs.get("type_") or kwargs["type_list"] for kwargs in type_kwargs}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    types = {column: _common(kind if isinstance(kind, list) else [kind]) for column, kind in found.items()}
+    types = {column: _common(kind if isinstance(kind, list) else [kind]) for column, kind in kinds.items()}
     return {column: name for column, name in types.items() if name}
 
 
@@ -137,7 +143,7 @@ def _plain(kind: str) -> str:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the columns of an asset must be: see `ml.core.schema.expected_types`.
+    """What the columns of an asset must be: see `ml.core.data.schema.expected_types`.
 
     ``declared`` ones are cast to even if their kind changes, where that loses nothing; ``identities`` are never
     rounded, and never of two types; ``numbers`` are columns of numbers, whatever is known of them.
@@ -151,48 +157,51 @@ class Expected:
 
 
 def conform(path: Path, asset: Asset, expected: Expected) -> tuple[Failure, ...]:
-    """Bring the columns of a file to their expected types, in place; a file that is of them is left as it is.
+    """Cast the columns of a file to their expected types, in place; a file that is of them is left as it is.
 
     Returns
     -------
     tuple of Failure
         What cannot be brought there without loss, one a column; such a column stays as it is.
     """
-    schema, seen = pq.read_schema(path), types_of(path)
+    schema, present = pq.read_schema(path), types_of(path)
     casts = {
         name: target
         for name in dict.fromkeys(schema.names)
-        if name != "day" and (target := _target(name, schema.field(name).type, seen[name], expected)) is not None
+        if name != "day"
+        and (target := _choose_type(name, schema.field(name).type, present[name], expected)) is not None
     }
     if not casts:
         return ()
     table, clashes, changed = pq.read_table(path), [], False
     for name, target in casts.items():
-        found = cast_exactly(table[name], target, declared=name in expected.declared)
-        if found is None and kind_of(seen[name]) == kind_of(target) == "number" and name not in expected.identities:
-            found = _as_numbers(table[name])  # whole numbers among which a fraction comes: floats say both
-        if found is None:
-            clashes.append(_clash(asset, name, table[name], target, expected))
-        elif found.type != table[name].type:
-            changed, table = True, table.set_column(table.schema.get_field_index(name), name, found)
+        values = cast_exactly(table[name], target, declared=name in expected.declared)
+        if values is None and kind_of(present[name]) == kind_of(target) == "number" and name not in expected.identities:
+            values = _as_numbers(table[name])  # whole numbers among which a fraction comes: floats say both
+        if values is None:
+            clashes.append(_build_clash(asset, name, table[name], target, expected))
+        elif values.type != table[name].type:
+            changed, table = True, table.set_column(table.schema.get_field_index(name), name, values)
     if changed:
         write_table(table, path)
     return tuple(clashes)
 
 
-def _target(name: str, kind: pa.DataType, seen: str, expected: Expected) -> str | None:
+def _choose_type(name: str, kind: pa.DataType, present: str, expected: Expected) -> str | None:
     """Return the type that a column is to be cast to; None if it may stay as it is."""
-    asked = expected.types.get(name)
-    wanted = None if asked is None or asked.startswith("decimal") else asked
+    type_name = expected.types.get(name)
+    wanted = None if type_name is None or type_name.startswith("decimal") else type_name
     if pa.types.is_decimal(kind) and (wanted is None or kind_of(wanted) == "number"):
         return wanted or ("int64" if name in expected.identities and kind.scale == 0 else "float64")
     if wanted is None and name in expected.numbers:
-        return "float64" if kind_of(seen) not in ("number", "bool") else None
+        return "float64" if kind_of(present) not in ("number", "bool") else None
     if wanted is None:
-        return seen if pa.types.is_dictionary(kind) and seen != NULL else None
-    same = name_of(kind) == wanted and not pa.types.is_dictionary(kind)
-    units = kind_of(wanted) == "time" and goes_with(name_of(kind), wanted) and wanted != "date" != name_of(kind)
-    return None if same or units else wanted
+        return present if pa.types.is_dictionary(kind) and present != NULL else None
+    is_same = name_of(kind) == wanted and not pa.types.is_dictionary(kind)
+    differs_in_unit = (
+        kind_of(wanted) == "time" and goes_with(name_of(kind), wanted) and wanted != "date" != name_of(kind)
+    )
+    return None if is_same or differs_in_unit else wanted
 
 
 def cast_exactly(column: pa.ChunkedArray, target: str, *, declared: bool = False) -> pa.ChunkedArray | None:
@@ -217,19 +226,21 @@ def cast_exactly(column: pa.ChunkedArray, target: str, *, declared: bool = False
     if not (spelled or (kind_of(actual) == kind_of(target) and goes_with(actual, target))):
         return None
     try:
-        found = column.cast(kind)
-        return found if spelled or _same(found.cast(column.type), column) else None
+        values = column.cast(kind)
+        # A decimal is the nearest number, by declaration; a cast of one to whole numbers fails if it loses anything.
+        exact = spelled or pa.types.is_decimal(column.type) or _is_same(values.cast(column.type), column)
+        return values if exact else None
     except pa.ArrowException:
         return None
 
 
-def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    """Say whether values came back as they were; NaN is a null."""
-    if pa.types.is_decimal(other.type):
-        return True  # a decimal is the nearest float, by declaration
-    if pa.types.is_floating(one.type):
-        one, other = (pc.if_else(pc.is_nan(side), pa.scalar(None, side.type), side) for side in (one, other))
-    return bool(one.equals(other))
+def _is_same(values: pa.ChunkedArray, original: pa.ChunkedArray) -> bool:
+    """Return whether values came back as they were; NaN is a null."""
+    if pa.types.is_floating(values.type):
+        values, original = (
+            pc.if_else(pc.is_nan(side), pa.scalar(None, side.type), side) for side in (values, original)
+        )
+    return bool(values.equals(original))
 
 
 def _as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
@@ -239,20 +250,31 @@ def _as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return None if pa.types.is_uint64(column.type) else column
 
 
-def _clash(asset: Asset, name: str, column: pa.ChunkedArray, target: str, expected: Expected) -> Failure:
+def _build_clash(asset: Asset, name: str, column: pa.ChunkedArray, target: str, expected: Expected) -> Failure:
     actual, row = name_of(column.type), first_unlike(column, target)
-    who = expected.where.get(name, "the data registry holds")
-    said = (
-        f"column '{name}' is {actual}, but {who} {target} (row {row} has {column[row].as_py()!r}): deliver it as "
-        f"{target}, or, if the new type is right, change the schema: "
-        f"evergreen schema --accept {asset}.{name}={_suggested(actual)}"
+    holder = expected.where.get(name, "the data registry holds")
+    if name in expected.declared:
+        otherwise = f"correct types.{asset} in params.yaml"
+    elif name in expected.numbers and kind_of(actual) not in ("number", "bool"):
+        otherwise = "no longer name it under features.numeric or features.spline, or as a regression's target"
+    elif suggested := _suggest(actual, target):
+        otherwise = f"change the schema: evergreen schema --accept {asset}.{name}={suggested}"
+    else:
+        otherwise = "give the column another name"
+    message = (
+        f"column '{name}' is {actual}, but {holder} {target} (row {row} has {column[row].as_py()!r}): deliver it as "
+        f"{target}, or, if the new type is right, {otherwise}"
     )
-    return Failure(TYPE_EXPECTATIONS[0], name, "table", said)
+    return Failure(TYPE_EXPECTATIONS[0], name, "table", message)
 
 
-def _suggested(actual: str) -> str:
-    kinds = {"text": "string", "bool": "bool"}
-    return kinds.get(kind_of(actual), "float64" if actual.startswith(("float", "decimal")) else actual)
+def _suggest(actual: str, target: str) -> str | None:
+    """Return what `evergreen schema --accept` calls a type that is not ``target``; None if it has no name for it."""
+    if actual.startswith(("int", "uint")):
+        return "string" if target == "int64" else "int64"
+    if kind_of(actual) == "time":
+        return None if "tz=" in actual else "date" if actual == "date" else "timestamp"
+    return {"text": "string", "bool": "bool", "number": "float64"}.get(kind_of(actual))
 
 
 def first_unlike(column: pa.ChunkedArray, target: str) -> int:

@@ -1,4 +1,4 @@
-"""The door to Evidently: per-column drift scores and the HTML report of a day."""
+"""The client of Evidently: per-column drift scores and the HTML report of a day."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ import numpy as np
 import pandas as pd
 from evidently import DataDefinition, Dataset, Report
 from evidently.core.metric_types import MetricTest, MetricTestResult, TestStatus
+from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
+from evidently.legacy.core import ColumnType
 from evidently.metrics import ValueDrift
 
-from ml.core.drift import is_number, method
+from ml.core.monitoring.drift import find_method, method
+from ml.core.monitoring.drift_method import DriftMethod, is_number
 from ml.errors import EvergreenError
 from ml.records import Limit
 from ml.settings import Methods
@@ -29,7 +32,7 @@ _DATA = re.compile(r"    var \w+ = .*;\Z")
 
 @dataclass(frozen=True)
 class Measured:
-    """What Evidently said: scores by column (None if it could not tell), methods, and the page."""
+    """What Evidently said: scores by column (None if it gave none), methods, and the page."""
 
     scores: dict[str, float | None]
     methods: dict[str, str]
@@ -38,7 +41,7 @@ class Measured:
 
 
 class WithinLimit(MetricTest):
-    """Evidently's own kind of test, by our limit: the page shows it with the column's no-change range."""
+    """Evidently's own kind of test, by our limit: the page shows it with the column's baseline range."""
 
     class Config:
         """How Evidently names this kind of test where it stores one."""
@@ -46,18 +49,18 @@ class WithinLimit(MetricTest):
         type_alias = "evergreen:test_v2:WithinLimit"
 
     limit: float
-    no_change: float | None = None
+    baseline_range: float | None = None
     role: str = ""
 
     def to_test(self) -> Any:
-        """Give the function that holds a score against the limit."""
+        """Return the function that compares a score with the limit."""
 
         def test(_context: Any, metric: Any, value: Any) -> Any:
-            usual = "unknown" if self.no_change is None else f"up to {self.no_change:.2f}"
+            usual = "unknown" if self.baseline_range is None else f"up to {self.baseline_range:.2f}"
             return MetricTestResult(
                 id="within_limit",
                 name=f"{metric.metric.column} ({self.role or 'watched'}) is within its limit {self.limit:.2f}",
-                description=f"{value.value:.2f}; no-change range {usual}, limit {self.limit:.2f}",
+                description=f"{value.value:.2f}; baseline range {usual}, limit {self.limit:.2f}",
                 status=TestStatus.FAIL if value.value > self.limit else TestStatus.SUCCESS,
                 metric_config=metric.to_metric_config(),
                 test_config=self.dict(),
@@ -94,6 +97,8 @@ def measure(
     chosen = {column: method(reference[column], methods) for column in columns}
     numeric = [column for column in columns if is_number(reference[column])]
     categorical = [column for column in columns if column not in numeric]
+    for name in set(chosen.values()):
+        _register(find_method(name))
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
     types = dict.fromkeys(categorical, object) | dict.fromkeys(numeric, "float64")
     sides = [
@@ -121,6 +126,20 @@ def measure(
     return Measured(scores, chosen, html, _plain(result))
 
 
+def _register(drift_method: DriftMethod) -> None:
+    """Make a method known to Evidently, unless it is one of its own."""
+    if drift_method.in_evidently:
+        return
+    types = {"numeric": ColumnType.Numerical, "categorical": ColumnType.Categorical}
+
+    def measured(reference: pd.Series, current: pd.Series, _: Any, threshold: float) -> tuple[float, bool]:
+        score = drift_method.distance(reference, current)
+        return score, score > threshold
+
+    column_types = [types[kind] for kind in drift_method.columns]
+    register_stattest(StatTest(drift_method.name, drift_method.name, column_types), measured)
+
+
 def escape_data(html: str) -> str:
     """Escape markup in the data that Evidently writes into a script of its page, as JSON text.
 
@@ -130,7 +149,7 @@ def escape_data(html: str) -> str:
     Raises
     ------
     EvergreenError
-        If the page is not built as expected, so that what is data in it cannot be told.
+        If the page is not built as expected, so that it is not clear what in it is data.
     """
     head, end, rest = html.partition(_END_OF_DATA)
     lines = head.split("\n")
@@ -160,7 +179,7 @@ def _typed(frame: pd.DataFrame, types: Mapping[str, Any], categorical: Collectio
 
 
 def _test(column: str, limit: Limit, roles: Mapping[str, str], loud: bool) -> WithinLimit:
-    facts = {"limit": limit.limit, "no_change": limit.no_change, "role": roles.get(column, "")}
+    facts = {"limit": limit.limit, "baseline_range": limit.baseline_range, "role": roles.get(column, "")}
     return WithinLimit(**facts, is_critical=loud, alias=column)
 
 

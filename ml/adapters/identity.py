@@ -1,4 +1,4 @@
-"""Say whose data a place holds, so that two tasks never share one in silence.
+"""Record whose data a store holds, so that two tasks never share one in silence.
 
 The data registry (a file in Git) and the storage (an object that is created once) carry the name of the task whose
 settings first wrote there. Whoever comes with another name is refused before reading or writing anything.
@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.adapters.objects import AccessDenied, Objects
-from ml.errors import EvergreenError, MissingArtifact, SettingsError
+from ml.adapters.storage import Objects
+from ml.errors import AccessDenied, EvergreenError, MissingArtifact, SettingsError
 from ml.urls import without_secrets
 
 log = logging.getLogger(__name__)
@@ -29,29 +29,35 @@ def encode(task: str) -> bytes:
     return (json.dumps({"task": task}) + "\n").encode()
 
 
-def decode(data: bytes, where: str) -> str:
-    """Read the name of the task that a place belongs to."""
+def decode(data: bytes, uri: str) -> str:
+    """Read the name of the task that a store belongs to."""
     try:
         return str(json.loads(data)["task"])
     except (ValueError, KeyError, TypeError) as err:
         raise EvergreenError(
-            f"{without_secrets(where)}: {NAME}, which says whose data these are, is damaged; restore it from a "
+            f"{without_secrets(uri)}: {NAME}, which says whose data these are, is damaged; restore it from a "
             'backup, or write {"task": "<task.name of params.yaml>"} into it'
         ) from err
 
 
-def check(data: bytes | None, task: str, where: str) -> bool:
-    """Say whether a place is known to belong to ``task``; False if it belongs to nobody yet.
+def check(data: bytes | None, task: str, uri: str) -> bool:
+    """Return whether a store belongs to ``task``; False if it belongs to nobody yet.
 
     Raises
     ------
     SettingsError
         If it belongs to another task.
     """
-    owner = None if data is None else decode(data, where)
+    owner = None if data is None else decode(data, uri)
+    if owner is not None and owner != task and owner.partition(".")[0] == task.partition(".")[0]:
+        raise SettingsError(
+            f"{without_secrets(uri)} belongs to {owner!r}, and EVERGREEN_ENV makes this {task!r}: an environment has "
+            "places of its own; set EVERGREEN_HOME to another folder (and EVERGREEN_REGISTRY, "
+            "EVERGREEN_REGISTRY_REMOTE, EVERGREEN_STORAGE, if they are set, to other places), or correct EVERGREEN_ENV"
+        )
     if owner is not None and owner != task:
         raise SettingsError(
-            f"{without_secrets(where)} belongs to task {owner!r}, params.yaml says {task!r}: set EVERGREEN_HOME to "
+            f"{without_secrets(uri)} belongs to task {owner!r}, params.yaml says {task!r}: set EVERGREEN_HOME to "
             "another folder (and EVERGREEN_REGISTRY, EVERGREEN_REGISTRY_REMOTE, EVERGREEN_STORAGE, if they are set, "
             f"to other places), or correct task.name; 'evergreen rename --from {owner}' renames the task"
         )
@@ -69,7 +75,7 @@ def check_storage(storage: Objects, task: str) -> None:
 
 @contextmanager
 def _allowed_to(root: str) -> Iterator[None]:
-    """Go on, with a warning, where a policy of the store hides the identity: docs/s3.md says what to allow."""
+    """Log a warning and go on where a policy of the store hides the identity: docs/s3.md says what to allow."""
     try:
         yield
     except AccessDenied as err:
@@ -85,11 +91,11 @@ class OwnedObjects:
 
     @property
     def root(self) -> str:
-        """Give the root of the storage."""
+        """Return the root of the storage."""
         return self.inner.root
 
     def uri(self, name: str) -> str:
-        """Give where ``name`` is or would be."""
+        """Return where ``name`` is or would be."""
         return self.inner.uri(name)
 
     def put_bytes(self, name: str, data: bytes) -> str:
@@ -116,15 +122,15 @@ class OwnedObjects:
         return self.inner.get_file(name, path)
 
     def exists(self, name: str) -> bool:
-        """Say whether ``name`` is there, whole."""
+        """Return whether ``name`` is there, whole."""
         return self.inner.exists(name)
 
     def size(self, name: str) -> int:
-        """Give the size of ``name`` in bytes."""
+        """Return the size of ``name`` in bytes."""
         return self.inner.size(name)
 
     def list(self, prefix: str = "") -> list[str]:
-        """Give the names that start with ``prefix``, without the identity."""
+        """Return the names that start with ``prefix``, without the identity."""
         return [name for name in self.inner.list(prefix) if name != NAME]
 
     def delete(self, name: str) -> None:
@@ -132,7 +138,7 @@ class OwnedObjects:
         self.inner.delete(name)
 
     def _claim(self) -> None:
-        """Take the name, unless somebody has: then it must be ours."""
+        """Claim the name, unless somebody has: then it must be ours."""
         if (self.root, self.task) in _verified:
             return
         with _allowed_to(self.root):

@@ -21,7 +21,9 @@ with warnings.catch_warnings():
 
 from sklearn.pipeline import Pipeline
 
+from ml import own_code
 from ml.adapters.trusted import TRUSTED_TYPES
+from ml.core.training.boosting import INSTALL, package_of
 from ml.errors import MissingArtifact, SettingsError
 
 MODEL_FILE = "model.skops"
@@ -53,23 +55,35 @@ def load(path: Path, *, trusted: Sequence[str] = ()) -> Pipeline:
     Parameters
     ----------
     trusted
-        ``fit.trusted_types`` of this installation's own settings, never of those that came with the model.
+        ``fit.trusted_types`` of this installation's own settings, never of those that came with the model. One that is
+        pinned to a hash of its code is trusted while the code has it.
     """
     if not path.exists():
         raise MissingArtifact(f"{path}: no such model file; train again or choose another version")
-    allowed = [*TRUSTED_TYPES, *trusted]
     try:
-        unknown = sorted(set(sio.get_untrusted_types(file=path)) - set(allowed))
+        held = sio.get_untrusted_types(file=path)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as err:
         raise MissingArtifact(
             f"{path.name} cannot be read as a model ({err}); train again or choose another version"
         ) from err
+    allowed = [*TRUSTED_TYPES, *own_code.reviewed(trusted, held)]
+    unknown = sorted(set(held) - set(allowed))
     if unknown:
         raise SettingsError(
             f"{path.name} holds types that are not trusted: {', '.join(unknown)}; choose another "
-            "fit.estimator, or review them and name them under fit.trusted_types in params.yaml"
+            "fit.estimator, or review them and name them under fit.trusted_types in params.yaml: "
+            f"[{', '.join(map(own_code.pinned, unknown))}]"
         )
-    pipeline = sio.load(path, trusted=allowed)
+    try:
+        pipeline = sio.load(path, trusted=allowed)
+    except ImportError as err:
+        raise SettingsError(
+            f"{path.name} holds a model of a package that is not installed here ({err}); {INSTALL}, or choose another "
+            "version"
+            if package_of(err.name or "")
+            else f"{path.name} holds a type that cannot be imported here ({err}); install its package wherever models "
+            "are trained and scored, or choose another version"
+        ) from err
     if not isinstance(pipeline, Pipeline):
         raise MissingArtifact(f"{path.name} holds no pipeline of ours; train again or choose another version")
     return pipeline

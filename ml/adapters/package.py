@@ -18,15 +18,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ml import own_code
 from ml.errors import EvergreenError
 from ml.records import PackageCheck
-from ml.settings import PROJECT_ROOT
+from ml.roots import CODE_ROOT
+from ml.settings import Task
 
 TIMEOUT_SECONDS = 300
 REPEATS = 5
 
 
-def check(model: Path, sample: Path, kind: str, *, trusted: Sequence[str] = ()) -> PackageCheck:
+def check(model: Path, sample: Path, task: Task, *, trusted: Sequence[str] = ()) -> PackageCheck:
     """Start a fresh interpreter that tries the packaged model.
 
     Parameters
@@ -35,7 +37,7 @@ def check(model: Path, sample: Path, kind: str, *, trusted: Sequence[str] = ()) 
         The folder of an MLflow model, as downloaded from the registry.
     sample
         Parquet of shape (n_rows, n_features + 1): the features as the pipeline sees them, and what the
-        pipeline predicted when it was fitted, as `ml.core.estimators.as_sample` puts them.
+        pipeline predicted when it was fitted, as `ml.core.training.estimators.as_sample` puts them.
     trusted
         ``fit.trusted_types`` of this installation.
 
@@ -47,22 +49,24 @@ def check(model: Path, sample: Path, kind: str, *, trusted: Sequence[str] = ()) 
     size = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "ml.adapters.package", str(model), str(sample), kind, str(answer), *trusted]
-        environ = os.environ | {"PYTHONPATH": str(PROJECT_ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
+        command = [sys.executable, "-m", "ml.adapters.package", str(model), str(sample), task.kind, str(answer)]
+        command += [str(len(task.classes)), *trusted]
+        modules = os.pathsep.join(map(str, [CODE_ROOT, *own_code.search_path()]))
+        environ = os.environ | {"PYTHONPATH": modules, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
         try:
-            ended = subprocess.run(
+            result = subprocess.run(
                 command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
-            return _broken(f"it did not answer within {TIMEOUT_SECONDS} s", size)
-        if ended.returncode or not answer.exists():
-            said = ended.stderr.strip().splitlines()
-            return _broken(said[-1] if said else f"its process ended with code {ended.returncode}", size)
+            return _build_problem(f"it did not answer within {TIMEOUT_SECONDS} s", size)
+        if result.returncode or not answer.exists():
+            lines = result.stderr.strip().splitlines()
+            return _build_problem(lines[-1] if lines else f"its process ended with code {result.returncode}", size)
         facts = json.loads(answer.read_text(encoding="utf-8"))
     return PackageCheck(megabytes=round(size, 4), **facts)
 
 
-def _broken(problem: str, size: float) -> PackageCheck:
+def _build_problem(problem: str, size: float) -> PackageCheck:
     return PackageCheck(
         identical=False,
         refuses_bad_input=False,
@@ -73,24 +77,25 @@ def _broken(problem: str, size: float) -> PackageCheck:
     )
 
 
-def _try(model: Path, sample: Path, kind: str, trusted: Sequence[str]) -> dict[str, object]:
+def _try(model: Path, sample: Path, kind: str, classes: int, trusted: Sequence[str]) -> dict[str, object]:
     from mlflow.models import Model
 
     from ml.adapters import models
-    from ml.core.estimators import of_sample, predict
+    from ml.core.training.estimators import of_sample, predict
 
-    features, kept = of_sample(pd.read_parquet(sample))
+    features, expected = of_sample(pd.read_parquet(sample))
     pipeline = models.load(model / "model.skops", trusted=trusted)
     signature = Model.load(str(model)).signature
     if signature is None or signature.inputs is None:
         raise EvergreenError("the packaged model has no signature; train it again")
-    found = predict(pipeline, features, kind)
-    seconds = _processor_seconds(lambda: predict(pipeline, features, kind))
+    predicted = predict(pipeline, features, kind, classes)
+    seconds = _processor_seconds(lambda: predict(pipeline, features, kind, classes))
     return {
-        "identical": bool(np.array_equal(found, kept)),
-        "refuses_bad_input": _accepts(features, signature) and not any(_accepts(b, signature) for b in _bad(features)),
-        "rows": len(kept),
-        "ms_per_1000_rows": round(seconds / len(kept) * 1e6, 3),
+        "identical": bool(np.array_equal(predicted, expected)),
+        "refuses_bad_input": _accepts(features, signature)
+        and not any(_accepts(b, signature) for b in _break_signature(features)),
+        "rows": len(expected),
+        "ms_per_1000_rows": round(seconds / len(expected) * 1e6, 3),
     }
 
 
@@ -111,7 +116,7 @@ def _processor_seconds(work: Callable[[], object]) -> float:
     return min(seconds)
 
 
-def _bad(features: pd.DataFrame) -> list[pd.DataFrame]:
+def _break_signature(features: pd.DataFrame) -> list[pd.DataFrame]:
     """Break the signature in each way that data break it: a column less, and each type by its opposite."""
     name = features.columns[0]
     bad = [features.drop(columns=name)]
@@ -141,9 +146,9 @@ def _accepts(frame: pd.DataFrame, signature: object) -> bool:
 
 def main(argv: list[str]) -> int:
     """Try the model and write what was found as JSON."""
-    model, sample, kind, answer, *trusted = argv
+    model, sample, kind, answer, classes, *trusted = argv
     try:
-        facts = _try(Path(model), Path(sample), kind, trusted)
+        facts = _try(Path(model), Path(sample), kind, int(classes), trusted)
     except Exception as err:  # noqa: BLE001  whatever breaks here would break where it serves
         sys.stderr.write(f"{type(err).__name__}: {' '.join(str(err).split())}\n")
         return 1

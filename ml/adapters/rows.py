@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -17,20 +15,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.core.contracts import comparable
-from ml.core.features import join_labels
-from ml.core.findings import DayColumn, count
-from ml.core.shards import Rows
-from ml.settings import Task
+from ml.core.data.contracts import comparable
+from ml.core.monitoring.day_columns import DayColumn, count
+from ml.core.monitoring.drift import drawn_rows
+from ml.core.scoring.shards import Rows
 
 BATCH_ROWS = 65_536
-JOINED_ROWS = 1_000_000
-"""So many labels of a day are joined with their inputs at once."""
-
 T = TypeVar("T")
-POSITION = "__position__"
-"""The last column of what `share_out` writes: where a row was. Its name is longer if the file has such a column."""
-
 BUFFER_BYTES = 1 << 20
 """Without one, and with ``pre_buffer`` as it is by itself, pyarrow holds all bytes that it has read of a file."""
 
@@ -50,16 +41,14 @@ def sample(files: Mapping[date, Path], columns: Sequence[str], *, rows: int, see
     share = min(1.0, rows / max(sum(lengths.values()), 1))
     parts = []
     for day, path in files.items():
-        wanted = lengths[day] if share >= 1 else round(lengths[day] * share)
-        chance = np.random.default_rng([seed, day.toordinal()])
-        drawn = np.sort(chance.choice(lengths[day], size=wanted, replace=False, shuffle=False))
-        part = pd.concat([pd.DataFrame(), *_drawn(path, columns, drawn)], ignore_index=True)
+        drawn = drawn_rows(lengths[day], day, share=share, seed=seed)
+        part = pd.concat([pd.DataFrame(), *_read_drawn(path, columns, drawn)], ignore_index=True)
         parts.append(part.reindex(columns=list(columns)).assign(day=day.isoformat()))
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns)).assign(day="")
-    return found[["day", *(column for column in columns if column != "day")]]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns)).assign(day="")
+    return frame[["day", *(column for column in columns if column != "day")]]
 
 
-def _drawn(path: Path, columns: Sequence[str], drawn: np.ndarray) -> Iterator[pd.DataFrame]:
+def _read_drawn(path: Path, columns: Sequence[str], drawn: np.ndarray) -> Iterator[pd.DataFrame]:
     start = 0
     for batch in batches(path, BATCH_ROWS, columns=columns):
         first, last = np.searchsorted(drawn, [start, start + batch.num_rows])
@@ -68,7 +57,7 @@ def _drawn(path: Path, columns: Sequence[str], drawn: np.ndarray) -> Iterator[pd
         start += batch.num_rows
 
 
-def thinned(path: Path, columns: Sequence[str], *, key: Sequence[str], share: float) -> pd.DataFrame:
+def sampled(path: Path, columns: Sequence[str], *, key: Sequence[str], share: float) -> pd.DataFrame:
     """Read the rows whose keys fall into a share of all keys: the same keys of every file.
 
     Memory holds those and one batch. All rows if ``share`` is 1 or more.
@@ -81,19 +70,19 @@ def thinned(path: Path, columns: Sequence[str], *, key: Sequence[str], share: fl
     names = [name for name in columns if name in pq.read_schema(path).names]
     if share >= 1:
         return pd.read_parquet(path, columns=names)
-    read = batches(path, BATCH_ROWS, columns=[*names, *key])
-    parts = [in_share(batch, key, share).select(names).to_pandas() for batch in read]
-    found: pd.DataFrame = pd.concat(parts or [pd.DataFrame(columns=names)], ignore_index=True)
-    return found
+    key_batches = batches(path, BATCH_ROWS, columns=[*names, *key])
+    parts = [in_sample(batch, key, share).select(names).to_pandas() for batch in key_batches]
+    frame: pd.DataFrame = pd.concat(parts or [pd.DataFrame(columns=names)], ignore_index=True)
+    return frame
 
 
-def share_within(files: Iterable[Path], rows: int) -> float:
-    """Give the share of keys with which `thinned` reads about ``rows`` rows of some files; 1 or more if all fit."""
+def sampling_share(files: Iterable[Path], rows: int) -> float:
+    """Return the share of keys with which `sampled` reads about ``rows`` rows of some files; 1 or more if all fit."""
     return rows / max(sum(map(count_rows, files)), 1)
 
 
-def in_share(batch: pa.Table, key: Sequence[str], share: float) -> pa.Table:
-    """Keep the rows whose keys fall into a share of all keys; all of them if it is 1 or more."""
+def in_sample(batch: pa.Table, key: Sequence[str], share: float) -> pa.Table:
+    """Return the rows whose keys fall into a share of all keys; all of them if it is 1 or more."""
     if share >= 1:
         return batch
     return batch.filter(pa.array(hashes(batch.select(list(key)).to_pandas(), key) < np.uint64(share * 2**64)))
@@ -108,27 +97,27 @@ def count_day(path: Path, categorical: Mapping[str, bool]) -> dict[str, DayColum
         The columns to count, and whether each is counted by category.
     """
     rows = count_rows(path)
-    found: dict[str, DayColumn] = {}
+    counts: dict[str, DayColumn] = {}
     for batch in batches(path, BATCH_ROWS, columns=list(categorical)):
         frame = batch.to_pandas()
         for column in frame:
             counted = count(frame[column], categorical=categorical[column])
-            found[column] = found[column].and_also(counted) if column in found else counted
-    return {column: found.get(column, DayColumn(rows, rows)) for column in categorical}
+            counts[column] = counts[column].and_also(counted) if column in counts else counted
+    return {column: counts.get(column, DayColumn(rows, rows)) for column in categorical}
 
 
 def count_rows(path: Path) -> int:
-    """Give the number of rows, from the footer."""
+    """Return the number of rows, from the footer."""
     return int(pq.read_metadata(path).num_rows)
 
 
 def null_counts(path: Path) -> dict[str, int]:
     """Count the nulls of each column, from the footer; a column whose statistics are absent is read."""
     with pq.ParquetFile(path, pre_buffer=False) as file:
-        return {name: _nulls(file, name, number) for number, name in enumerate(file.metadata.schema.names)}
+        return {name: _count_nulls(file, name, number) for number, name in enumerate(file.metadata.schema.names)}
 
 
-def _nulls(file: pq.ParquetFile, column: str, number: int) -> int:
+def _count_nulls(file: pq.ParquetFile, column: str, number: int) -> int:
     groups = [file.metadata.row_group(g).column(number).statistics for g in range(file.metadata.num_row_groups)]
     if all(s is not None and s.has_null_count for s in groups):
         return sum(int(s.null_count) for s in groups)
@@ -136,12 +125,12 @@ def _nulls(file: pq.ParquetFile, column: str, number: int) -> int:
 
 
 def types_of(path: Path) -> pa.Schema:
-    """Give the columns of a file as plain types: a text is a string, however the file encodes it."""
-    fields = [pa.field(field.name, _plain(field.type)) for field in pq.read_schema(path)]
+    """Return the columns of a file as plain types: a text is a string, however the file encodes it."""
+    fields = [pa.field(field.name, _decode_type(field.type)) for field in pq.read_schema(path)]
     return pa.schema(fields)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def _decode_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
@@ -157,7 +146,7 @@ def as_floats(table: pa.Table, columns: Sequence[str]) -> pa.Table:
 
 
 def exact_frame(table: pa.Table, key: Sequence[str]) -> pd.DataFrame:
-    """Give a table as a frame whose whole-number keys are exact: nullable integers where pandas would make floats."""
+    """Return a table as a frame whose whole-number keys are exact: nullable integers where pandas would make floats."""
     frame: pd.DataFrame = table.to_pandas()
     for name in key:
         if name in table.schema.names and pa.types.is_integer(table.schema.field(name).type) and table[name].null_count:
@@ -165,8 +154,13 @@ def exact_frame(table: pa.Table, key: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
+def read_exact(path: Path, key: Sequence[str]) -> pd.DataFrame:
+    """Read a file as `exact_frame` gives it."""
+    return exact_frame(pq.read_table(path), key)
+
+
 def as_nullable(column: pa.ChunkedArray) -> pd.Series:
-    """Give whole numbers, nulls among them, as pandas' nullable integers of the same width."""
+    """Return whole numbers, nulls among them, as pandas' nullable integers of the same width."""
     name = str(column.type)
     dtype = pd.api.types.pandas_dtype(name.replace("uint", "UInt") if name.startswith("u") else name.capitalize())
     values: pd.Series = column.to_pandas(types_mapper=lambda _: dtype)
@@ -260,20 +254,20 @@ class RowGroups:
 def ahead(items: Iterator[T]) -> Iterator[T]:
     """Fetch each item while the one before it is worked on."""
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
+        future = pool.submit(next, items, None)
+        while (item := future.result()) is not None:
+            future = pool.submit(next, items, None)
             yield item
 
 
 def sha256(path: Path) -> str:
-    """Give the digest of a file's bytes, without holding them."""
+    """Return the digest of a file's bytes, without holding them."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def join_files(paths: Sequence[Path], target: Path) -> None:
-    """Put files of one schema one behind the other, row group by row group.
+    """Join files of one schema one after the other, row group by row group.
 
     The bytes are those that one `RowGroups` would have written of all of them.
     """
@@ -285,91 +279,18 @@ def join_files(paths: Sequence[Path], target: Path) -> None:
 
 
 def same_values(path: Path, other: Path, columns: Sequence[str], *, part: Rows) -> bool:
-    """Say whether a file's columns are those of some rows of another, value by value."""
+    """Return whether a file's columns are those of some rows of another, value by value."""
     if count_rows(path) != part.count:
         return False
     schema = pa.schema([types_of(other).field(name) for name in columns])
     pairs = zip(
         batches(path, BATCH_ROWS, columns=columns), batches(other, BATCH_ROWS, columns=columns, part=part), strict=True
     )
-    return all(one.select(columns).cast(schema).equals(two.select(columns).cast(schema)) for one, two in pairs)
-
-
-def labelled(inputs: Path, labels: Path, *, task: Task, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Join a day's labels with some columns of its inputs; of a large day, one part of the keys after the other.
-
-    Memory holds `JOINED_ROWS` labels and as many inputs, whatever the size of the day.
-
-    Yields
-    ------
-    DataFrame of shape (n_some, n_key + n_columns + 1)
-        As `ml.core.features.join_labels` gives them.
-    """
-    key, target, positive = task.key, task.target, task.positive
-    sides = ((inputs, list(dict.fromkeys([*key, *columns]))), (labels, [*key, target]))
-    parts = max(1, -(-max(count_rows(path) for path, _ in sides) // JOINED_ROWS))
-    if parts == 1:
-        both = (pd.read_parquet(path, columns=wanted) for path, wanted in sides)
-        yield join_labels(*both, key=key, target=target, positive=positive)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        shared = [
-            share_out(path, key, parts, Path(folder) / str(number), columns=wanted)
-            for number, (path, wanted) in enumerate(sides)
-        ]
-        for pair in zip(*shared, strict=True):
-            both = (pd.read_parquet(path, columns=wanted) for path, (_, wanted) in zip(pair, sides, strict=True))
-            yield join_labels(*both, key=key, target=target, positive=positive)
-
-
-def share_out(
-    path: Path, key: Sequence[str], parts: int, folder: Path, *, columns: Sequence[str] | None = None
-) -> list[Path]:
-    """Copy a file's rows into ``parts`` files by their key: equal keys come into the same one, in their order.
-
-    Memory holds one batch, whatever the size of the file.
-
-    Parameters
-    ----------
-    key
-        The columns to share out by; those that the file lacks are left out.
-    columns
-        Those to copy; None means all.
-
-    Returns
-    -------
-    list of Path
-        Each with one more column, the last: the row's number in the file.
-    """
-    folder.mkdir(parents=True)
-    whole = types_of(path)
-    names = list(whole.names if columns is None else columns)
-    position = free_name(POSITION, names)
-    schema = pa.schema([whole.field(name) for name in names]).append(pa.field(position, pa.int64()))
-    by = [name for name in key if name in names]
-    files = [folder / f"{number}.parquet" for number in range(parts)]
-    first = 0
-    with ExitStack() as stack:
-        writers = [stack.enter_context(pq.ParquetWriter(file, schema, compression="lz4")) for file in files]
-        for batch in batches(path, BATCH_ROWS, columns=names):
-            positions = np.arange(first, first + batch.num_rows)
-            first += batch.num_rows
-            share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
-            numbered = batch.select(names).append_column(position, pa.array(positions)).cast(schema)
-            for number in np.unique(share):
-                writers[number].write_table(numbered.filter(pa.array(share == number)))
-    return files
-
-
-def free_name(name: str, taken: Sequence[str]) -> str:
-    """Give a name that no column has: the wanted one, or that with underscores behind it."""
-    while name in taken:
-        name += "_"
-    return name
+    return all(left.select(columns).cast(schema).equals(right.select(columns).cast(schema)) for left, right in pairs)
 
 
 def hashes(rows: pd.DataFrame, key: Sequence[str]) -> np.ndarray:
-    """Give 64 bits for each row's key: equal keys have equal ones, whether a number is held as integer or float."""
+    """Return 64 bits for each row's key: equal keys have equal ones, whether a number is held as integer or float."""
     keys = comparable(rows[list(key)])
     numbers = keys.select_dtypes(include="number").columns
     alike = keys.assign(**{name: keys[name].astype("float64") + 0.0 for name in numbers})  # -0.0 becomes 0.0

@@ -1,4 +1,4 @@
-"""The types that a model file may hold, beside the public estimators of scikit-learn, which skops trusts itself.
+"""The types that a model file may hold, other than the public estimators of scikit-learn, which skops trusts itself.
 
 Each name was reviewed: a class that only holds numbers and other trusted values, or a function that only returns an
 array. No module is trusted as a whole, so nothing that calls, opens or imports comes in with it. Left out on purpose:
@@ -26,6 +26,8 @@ ARRAYS = (
     "scipy.interpolate._bsplines._BSpline",  # since SciPy 1.18
     "sklearn.utils.validation.check_array",
 )
+VALUES = ("datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta")
+"""What a category may be, other than texts and numbers."""
 TREES = (
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -46,5 +48,18 @@ PARTS = (
     "sklearn.multiclass._ConstantPredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
 )
-TRUSTED_TYPES = [*ARRAYS, *TREES, *NEIGHBOURS, *PARTS]
+BOOSTING = (
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRFClassifier",
+    "xgboost.sklearn.XGBRFRegressor",
+    "xgboost.sklearn.XGBRegressor",
+)
+"""Their boosters keep trees as bytes or text, which their own parsers read: nothing in them is called or imported."""
+TRUSTED_TYPES = [*ARRAYS, *VALUES, *TREES, *NEIGHBOURS, *PARTS, *BOOSTING]

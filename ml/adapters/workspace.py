@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.adapters.objects import Objects
+from ml.adapters.storage import Objects
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,21 @@ class Workspace:
     prefix: str = ""
 
     def name(self, name: str) -> str:
-        """Give the name in the store."""
+        """Return the name in the store."""
         return f"{self.prefix}/{name}" if self.prefix else name
 
     def uri(self, name: str = "") -> str:
-        """Give where a name is."""
+        """Return where a name is."""
         return self.objects.uri(self.name(name).rstrip("/")) if name or self.prefix else self.objects.root
 
     def has(self, name: str) -> bool:
-        """Say whether it was written."""
+        """Return whether it was written."""
         return self.objects.exists(self.name(name))
 
     def names(self, prefix: str = "") -> list[str]:
         """List the names below ``prefix``, sorted, relative to this workspace."""
-        found = self.objects.list(self.name(prefix))
-        return [name.removeprefix(f"{self.prefix}/") for name in found] if self.prefix else found
+        names = self.objects.list(self.name(prefix))
+        return [name.removeprefix(f"{self.prefix}/") for name in names] if self.prefix else names
 
     def write_table(self, name: str, frame: pd.DataFrame) -> str:
         """Write a table and return its URI."""
@@ -72,7 +72,7 @@ class Workspace:
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """Give a local copy of a file, for as long as the context lasts."""
+        """Yield a local copy of a file, for as long as the context lasts."""
         with tempfile.TemporaryDirectory() as folder:
             yield self.objects.get_file(self.name(name), Path(folder) / Path(name).name)
 

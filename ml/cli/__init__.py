@@ -1,1 +1,1 @@
-"""The one command, ``evergreen``: what a person types, led to the functions that the Dags call."""
+"""The one command, ``evergreen``: what a person types, led to the functions that the pipelines call."""

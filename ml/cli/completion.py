@@ -6,7 +6,7 @@ import sys
 
 from argcomplete.shell_integration import shellcode
 
-from ml.steps.command import parser
+from ml.command_line import parser
 
 
 def main(argv: list[str] | None = None) -> int:

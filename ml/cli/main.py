@@ -12,9 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
+from ml import command_line
 from ml.cli.commands import Command, every
 from ml.errors import EvergreenError
-from ml.steps import command
 
 STACK = "embedded.running"
 """The module that knows the stack of this machine; ``ml`` works without it."""
@@ -26,14 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         commands = every()
     except EvergreenError as err:
-        sys.stderr.write(f"error: {err}\n")
+        sys.stderr.write(f"error: {command_line.worded(str(err))}\n")
         return err.exit_code
     if "_ARGCOMPLETE" in os.environ:
         words = _completed(commands)
     if words and words[0] in commands:
         return _dispatch(commands[words[0]], words[1:])
     _parser(commands).parse_args(words or ["--help"])
-    return command.MISUSE
+    return command_line.MISUSE
 
 
 def _dispatch(chosen: Command, words: list[str]) -> int:
@@ -42,13 +42,13 @@ def _dispatch(chosen: Command, words: list[str]) -> int:
             os.environ.update(_stack_environment())
         run = chosen.load()
     except EvergreenError as err:
-        sys.stderr.write(f"error: {err}\n")
+        sys.stderr.write(f"error: {command_line.worded(str(err))}\n")
         return err.exit_code
     before, sys.argv[0] = sys.argv[0], f"evergreen {chosen.name}"  # what usage and errors call the program
     try:
         if chosen.name == "run":  # the words belong to another program
             return run(words)
-        with command.printing("json" if "--json" in words else "table"):
+        with command_line.printing("json" if "--json" in words else "table"):
             return run([*chosen.arguments, *(word for word in words if word != "--json")])
     finally:
         sys.argv[0] = before
@@ -67,7 +67,7 @@ def _stack_environment() -> Mapping[str, str]:
 def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     width = max(map(len, commands))
     lines = "\n".join(f"  {name:<{width}}  {chosen.summary}" for name, chosen in commands.items())
-    arguments = command.Parser(
+    arguments = command_line.Parser(
         prog="evergreen",
         usage="evergreen COMMAND [OPTION ...]",
         description=f"{(__doc__ or '').strip()}\n\ncommands:\n{lines}\n\nevergreen COMMAND --help says more.",

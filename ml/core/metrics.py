@@ -1,103 +1,143 @@
-"""Loss and ranking metrics of predictions, per row, per day and over all."""
+"""Measure predictions, per row, per day and over all, by the metrics of `ml.core.built_in_metrics` and of packages."""
 
 from __future__ import annotations
 
-from typing import Literal
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn import metrics
 
-Kind = Literal["classification", "regression"]
-SMALLEST = 1e-15
-CALIBRATION_BINS = 10
+from ml.core.built_in_metrics import BUILT_IN, CALIBRATION_BINS
+from ml.core.metric import Kind, Mean, Metric, against_the_rest
+from ml.core.predictions import array
+from ml.errors import SettingsError
+from ml.settings import METRICS
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
-def greater_is_better(name: str) -> bool:
-    """Say in which direction a metric of `measure` improves."""
-    return name in {"roc_auc", "average_precision", "r2"}
+def find(name: str) -> Metric:
+    """Return the metric of a name; raises a SettingsError that lists all if there is none."""
+    metric: Any = METRICS.load(name)
+    return cast("Metric", metric)
 
 
-def row_loss(target: ArrayLike, prediction: ArrayLike, metric: str) -> np.ndarray:
-    """Give each row's share of a mean loss, so that losses can be paired row by row.
+def measured_of(kind: Kind) -> tuple[Metric, ...]:
+    """Return the metrics that a kind of task is measured by.
 
-    Parameters
-    ----------
-    target : array of shape (n_rows,)
-        0 or 1 for ``log_loss`` and ``brier``; any finite number for ``rmse`` and ``mae``.
-    prediction : array of shape (n_rows,)
-        Probability of 1, or the predicted value.
-    metric
-        ``log_loss`` (nats), ``brier``, ``rmse`` (its square: the mean of it is the mean squared
-        error) or ``mae``.
+    Those of other packages are among them, but for the broken ones: these are named in the log, and stop whoever names
+    them in ``params.yaml``.
+    """
+    metrics: Any = METRICS.usable()
+    return tuple(metric for metric in metrics if kind in metric.kinds)
+
+
+def label(name: str) -> str:
+    """Return a metric's name as people read it; of one that nobody knows any more, its own."""
+    definition = _definition(name)
+    return definition.label if definition else name.replace("_", " ")
+
+
+def short_label(name: str) -> str:
+    """Return the label of a metric for the head of a narrow table."""
+    definition = _definition(name)
+    return (definition.short or definition.label) if definition else name.replace("_", " ")
+
+
+def direction(name: str) -> str:
+    """Return in which direction a metric improves: ``higher``, ``lower``, ``nearer 0``; empty if neither is known."""
+    definition = _definition(name)
+    return definition.direction if definition else ""
+
+
+def _definition(name: str) -> Metric | None:
+    try:
+        return find(name)
+    except SettingsError:  # recorded by a package that is gone since
+        return None
+
+
+def loss_of(metric: str) -> Metric:
+    """Return a metric that is a mean of row losses.
 
     Raises
     ------
     ValueError
         If ``metric`` is not a mean of row losses.
     """
-    y, p = np.asarray(target, dtype=float), np.asarray(prediction, dtype=float)
-    if metric == "log_loss":
-        p = np.clip(p, SMALLEST, 1 - SMALLEST)
-        return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
-    if metric in {"brier", "rmse"}:
-        return np.asarray((p - y) ** 2)
-    if metric == "mae":
-        return np.asarray(np.abs(p - y))
-    raise ValueError(f"{metric!r} is not a mean of row losses")
+    definition = find(metric)
+    if not definition.is_loss:
+        raise ValueError(f"{metric!r} is not a mean of row losses")
+    return definition
+
+
+def row_loss(target: ArrayLike, prediction: ArrayLike, metric: str) -> np.ndarray:
+    """Return each row's share of a mean loss, so that losses can be paired row by row.
+
+    Parameters
+    ----------
+    target : array of shape (n_rows,)
+        0 or 1 of a classification; the number of the class of ``multiclass``; any finite number of a regression.
+    prediction : array of shape (n_rows,), or a column of vectors
+        As `ml.core.predictions` says.
+    metric
+        ``log_loss`` (nats), ``brier``, ``rmse`` (its square: the mean of it is the mean squared
+        error), ``mae``, or a loss of another package.
+
+    Raises
+    ------
+    ValueError
+        If ``metric`` is not a mean of row losses.
+    """
+    form = loss_of(metric).resampling
+    assert isinstance(form, Mean)
+    return form.rows(np.asarray(target, dtype=float), array(prediction))
 
 
 def mean_loss(metric: str) -> str:
-    """Name the mean of `row_loss`, which has the unit of the metric but for ``rmse``: a mean of squares has no root.
+    """Return the name of the mean of `row_loss`, in the unit of the metric but for a root: a mean of squares has none.
 
     Examples
     --------
     >>> mean_loss("rmse"), mean_loss("log_loss")
     ('mean squared error', 'log_loss')
     """
-    return {"rmse": "mean squared error", "mae": "mean absolute error"}.get(metric, metric)
+    return find(metric).mean_label
 
 
 def measure(target: ArrayLike, prediction: ArrayLike, kind: Kind) -> dict[str, float]:
     """Measure predictions; what cannot be computed is left out, never guessed.
 
-    A single-class target has no ``roc_auc`` and no ``average_precision``: they are absent.
+    A single-class target has no ``roc_auc`` and no ``average_precision``: they are absent. So is a metric of another
+    package that fails on these rows; the log names it.
 
     Returns
     -------
     dict
-        Classification: ``log_loss``, ``brier``, ``roc_auc``, ``average_precision``,
-        ``calibration_error`` (expected calibration error over ten equally filled bins; Naeini et
-        al. 2015, doi:10.1609/aaai.v29i1.9602), ``calibration_gap`` (mean prediction minus
-        observed rate), ``prevalence``. Regression: ``rmse``, ``mae``, ``r2``, ``bias``.
+        The value of each metric of `measured_of` by name.
     """
-    y, p = np.asarray(target, dtype=float), np.asarray(prediction, dtype=float)
+    y, p = np.asarray(target, dtype=float), array(prediction)
     if len(y) == 0 or not np.isfinite(p).all() or not np.isfinite(y).all():
         return {}
-    if kind == "regression":
-        found = {
-            "rmse": float(np.sqrt(row_loss(y, p, "rmse").mean())),
-            "mae": float(row_loss(y, p, "mae").mean()),
-            "bias": float((p - y).mean()),
-        }
-        return found | ({"r2": float(metrics.r2_score(y, p))} if len(y) > 1 and np.ptp(y) > 0 else {})
-    found = {
-        "log_loss": float(row_loss(y, p, "log_loss").mean()),
-        "brier": float(row_loss(y, p, "brier").mean()),
-        "calibration_error": _calibration_error(y, p),
-        "calibration_gap": float(p.mean() - y.mean()),
-        "prevalence": float(y.mean()),
-    }
-    if len(np.unique(y)) == 2:
-        found["roc_auc"] = float(metrics.roc_auc_score(y, p))
-        found["average_precision"] = float(metrics.average_precision_score(y, p))
-    return found
+    values = {metric.name: attempt(metric, partial(metric.compute, y, p)) for metric in measured_of(kind)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def base_prediction(train_target: ArrayLike) -> float:
-    """Give the constant that knows no feature: the training prevalence, or the mean."""
-    return float(np.mean(np.asarray(train_target)))
+def attempt(metric: Metric, compute: Callable[[], T]) -> T | None:
+    """Return what is computed of a metric; None, named in the log, where one of another package fails."""
+    try:
+        return compute()
+    except Exception:
+        if BUILT_IN.get(metric.name) is metric:
+            raise
+        logger.warning("metrics: %s could not be computed and is left out", metric.name, exc_info=True)
+        return None
 
 
 def by_day(days: pd.Series, target: ArrayLike, prediction: ArrayLike, metric: str) -> pd.DataFrame:
@@ -114,11 +154,14 @@ def by_day(days: pd.Series, target: ArrayLike, prediction: ArrayLike, metric: st
 
 
 def curves(target: ArrayLike, prediction: ArrayLike) -> dict[str, pd.DataFrame]:
-    """Give the points of the ROC, precision–recall and calibration curves, thinned to 200 each.
+    """Return the points of the ROC, precision–recall and calibration curves, thinned to 200 each.
 
-    Empty for a single-class target, for which none of them exists.
+    Empty for a single-class target, for which none of them exists. Of several classes there is the calibration
+    curve alone, of all of them together.
     """
-    y, p = np.asarray(target, dtype=float), np.asarray(prediction, dtype=float)
+    y, p = np.asarray(target, dtype=float), array(prediction)
+    if p.ndim > 1:
+        return {"calibration": calibration(*pooled(y, p))}
     if len(np.unique(y)) < 2:
         return {}
     false_positive, true_positive, _ = metrics.roc_curve(y, p)
@@ -128,6 +171,12 @@ def curves(target: ArrayLike, prediction: ArrayLike) -> dict[str, pd.DataFrame]:
         "precision_recall": _thin(pd.DataFrame({"recall": recall, "precision": precision})),
         "calibration": calibration(y, p),
     }
+
+
+def pooled(target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return every class against the rest, one class's rows after the other's: both of shape (n_rows × n_classes,)."""
+    sides = list(against_the_rest(target, prediction))
+    return np.concatenate([side[0] for side in sides]), np.concatenate([side[1] for side in sides])
 
 
 def calibration(target: ArrayLike, prediction: ArrayLike) -> pd.DataFrame:
@@ -144,12 +193,6 @@ def calibration(target: ArrayLike, prediction: ArrayLike) -> pd.DataFrame:
     filled = np.ceil(table["predicted"].rank(method="average") / len(table) * CALIBRATION_BINS)
     grouped = table.groupby(filled, sort=True)
     return grouped.mean().assign(rows=grouped.size()).reset_index(drop=True)
-
-
-def _calibration_error(y: np.ndarray, p: np.ndarray) -> float:
-    table = calibration(y, p)
-    weight = table["rows"] / table["rows"].sum()
-    return float((weight * (table["predicted"] - table["observed"]).abs()).sum())
 
 
 def _thin(curve: pd.DataFrame, points: int = 200) -> pd.DataFrame:

@@ -28,7 +28,7 @@ LONGEST_HOURS = 168
 
 
 def needs_person(judgement: Judgement, gate: Gate) -> bool:
-    """Say whether a verdict waits for a person: only one to promote does, and only if ``gate.approval`` says so."""
+    """Return whether a verdict waits for a person: only one to promote does, and only if ``gate.approval`` says so."""
     if judgement.verdict.decision != "promote" or judgement.version is None:
         return False
     if gate.approval == "required_if_champion_exists":
@@ -36,7 +36,7 @@ def needs_person(judgement: Judgement, gate: Gate) -> bool:
     return gate.approval == "required"
 
 
-def question(window: Window, judgement: Judgement, services: Services, *, asked_by: str) -> dict[str, Any]:
+def question(window: Window, judgement: Judgement, services: Services, *, requested_by: str) -> dict[str, Any]:
     """Put the question in words: what Airflow shows and what the mail says.
 
     Returns
@@ -47,12 +47,12 @@ def question(window: Window, judgement: Judgement, services: Services, *, asked_
     """
     gate = services.settings.gate
     facts: dict[str, Any] = {
-        "subject": f"{services.settings.task.name}: may version {judgement.version} serve?",
+        "subject": f"{services.identity}: may version {judgement.version} serve?",
         "hours": gate.approval_hours,
         "claim": claim(judgement),
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
-            f"data version {window.data_version[:12]}, asked for by {asked_by}."
+            f"data version {window.data_version[:12]}, requested by {requested_by}."
         ),
         "rulings": [ruling_row(ruling) for ruling in judgement.verdict.rulings],
         "links": model_links(judgement, services),
@@ -61,39 +61,36 @@ def question(window: Window, judgement: Judgement, services: Services, *, asked_
 
 
 def claim(judgement: Judgement) -> str:
-    """Say who wants whose place."""
+    """Return who wants whose place."""
     judged, version = judgement.judged_version, judgement.version
     refit = judged is not None and judged != version
     own = f"Version {version}, which is version {judged} fitted again on the whole window," if refit else (
         f"Version {version}"
     )  # fmt: skip
-    place = f"take the place of version {judgement.champion_version}" if judgement.champion_version else "serve"
+    request = f"take the place of version {judgement.champion_version}" if judgement.champion_version else "serve"
     nobody = "" if judgement.champion_version else " Nobody serves yet."
-    return f"{own} passed every rule of the gate and asks to {place}.{nobody}"
+    return f"{own} passed every rule of the gate and asks to {request}.{nobody}"
 
 
 def ruling_row(ruling: Ruling) -> dict[str, str]:
-    """Give one row of the table of evidence."""
-    said = {True: "yes", False: "no", None: "unknown"}[ruling.passed]
-    return {"rule": ruling.rule, "passed": said, "reason": ruling.reason}
+    """Return one row of the table of evidence."""
+    passed = {True: "yes", False: "no", None: "unknown"}[ruling.passed]
+    return {"rule": ruling.rule, "passed": passed, "reason": ruling.reason}
 
 
 def model_links(judgement: Judgement, services: Services) -> list[tuple[str, str]]:
-    """Give the pages of MLflow that show the contestants; none where MLflow has no web page."""
+    """Return the pages of MLflow that show the contestants; none where MLflow has no web page."""
     judged = judgement.judged_version if judgement.judged_version != judgement.version else None
     roles = {"Challenger": judgement.version, "Judged model": judged, "Champion": judgement.champion_version}
     return [link for role, version in roles.items() for link in version_link(role, version, services)]
 
 
 def version_link(role: str, version: int | None, services: Services) -> list[tuple[str, str]]:
-    """Give the page of a model version, named by its role; empty where there is none."""
-    from evergreen.links import mlflow_url
+    """Return the page of a model version, named by its role; empty where there is none."""
+    from evergreen.link_builder import LinkBuilder, mlflow_url
 
-    uri = mlflow_url(services)
-    if version is None or not uri:
-        return []
-    page = f"{uri}/#/models/{services.settings.task.name}/versions/{version}"
-    return [(f"{role}: version {version} in MLflow", page)]
+    page = LinkBuilder("", mlflow_url(services), "", services.identity).version(version)
+    return [(f"{role}: version {version} in MLflow", page)] if page else []
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
@@ -148,7 +145,7 @@ class Approve(ApprovalOperator):
         return super().execute_complete(context, event)
 
     def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the facts of an `ml.records.Approval`."""
+        """Return the facts of an `ml.records.Approval`."""
         timed_out = bool(event.get("timedout"))
         return {
             "approved": event["chosen_options"] == [self.APPROVE],

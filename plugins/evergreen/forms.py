@@ -15,19 +15,19 @@ _WHICH = "Which training"
 _BY_MONITOR = "Filled in by monitor"
 
 
-def _why(description: str, *default: str) -> Param:
+def _reason(description: str, *default: str) -> Param:
     return Param(*default, type="string", minLength=3, pattern=SENTENCE, title="Why", description=description)
 
 
-def _asked_by() -> Param:
+def _requested_by() -> Param:
     return Param(
-        A_PERSON, type="string", minLength=1, title="Asked for by", section=_WHO,
+        A_PERSON, type="string", minLength=1, title="Requested by", section=_WHO,
         description="Left as it is: the Airflow user who triggers this. Kept with the decision.",
     )  # fmt: skip
 
 
 RETRAIN = {
-    "why": _why("In a sentence, for those who read the decision later: it is kept with it.", "asked for by hand"),
+    "reason": _reason("In a sentence, for those who read the decision later: it is kept with it.", "requested by hand"),
     "days": Param(
         None, type=["null", "integer"], minimum=2, title="Window in days", section=_WHICH,
         description="How many labelled days to train and judge on. Empty: as in params.yaml (by default all of them). "
@@ -42,20 +42,20 @@ RETRAIN = {
         description="The same data, parameters and code give the same model: without this the run ends at once and "
         "names the decision.",
     ),
-    "asked_by": _asked_by(),
+    "requested_by": _requested_by(),
 }  # fmt: skip
 """Nothing here can let a loser serve: the gate of params.yaml judges, whoever asks."""
 
 ROLLBACK = {
-    "why": _why("In a sentence: it is kept with the decision, and mailed."),
+    "reason": _reason("In a sentence: it is kept with the decision, and mailed."),
     "to_version": Param(
         None, type=["null", "integer"], minimum=1, title="Back to version",
         # Who was champion is in MLflow, which no Dag file may ask when it is parsed: hence a number, not a list.
         description="Empty: the one that served before. Only a version that was champion can come back; any other is "
         "refused, and the refusal lists those that were. They are on the Evergreen page under Models and Decisions, "
-        "and 'evergreen history' lists them.",
+        "and 'evergreen history --model NAME' lists them.",
     ),
-    "asked_by": _asked_by(),
+    "requested_by": _requested_by(),
     "from_version": Param(
         None, type=["null", "integer"], minimum=1, title="Away from version", section=_BY_MONITOR,
         description="If given, nothing is done unless this version still serves.",

@@ -1,8 +1,8 @@
-"""Say in words, as the note of a Dag run, what came of it.
+"""Return in words, as the note of a Dag run, what came of it.
 
 Tasks may not write to Airflow's database: a step leaves its sentence as an XCom (`leave`), and the listener
 below makes the run's newest sentence its note when the run ends. It runs inside the scheduler, so it reads
-one small query, imports nothing, and keeps its own errors to itself. What a person has noted stays.
+one small query, imports nothing heavy, and keeps its own errors to itself. What a person has noted stays.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
+
+from evergreen.next_moves import worded
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -29,7 +31,6 @@ NOTE = "note"
 AUTHOR = "evergreen"
 """Whose notes may be written over: a person's are theirs."""
 
-DAG_IDS = ("ingest", "monitor", "retrain", "rollback", "score")
 LONGEST = 900
 """Airflow's column holds a thousand characters."""
 
@@ -67,9 +68,11 @@ def write(dag_run: DagRun, *, failed: bool) -> None:
     to fail too, which ends the scheduler. And not beside it: that would wait for this very transaction.
     A run that belongs to no session, as that of ``dag.test()``, has been committed.
     """
-    if dag_run.dag_id not in DAG_IDS:
-        return
     try:
+        from evergreen.models import verb_of
+
+        if not verb_of(dag_run.dag_id):
+            return
         from airflow.utils.session import create_session
         from sqlalchemy import event
         from sqlalchemy.orm import object_session
@@ -100,17 +103,17 @@ def _write(ended: Ended, connection: Connection) -> None:
     from airflow.models.dagrun import DagRunNote
     from sqlalchemy import insert, select, update
 
-    said, notes = _said(ended, connection), DagRunNote.__table__
+    message, notes = _message(ended, connection), DagRunNote.__table__
     of_run = notes.c.dag_run_id == ended.id
-    kept = connection.execute(select(notes.c.user_id, notes.c.content).where(of_run)).one_or_none()
-    if not said or (kept is not None and kept.user_id != AUTHOR and kept.content):
+    note = connection.execute(select(notes.c.user_id, notes.c.content).where(of_run)).one_or_none()
+    if not message or (note is not None and note.user_id != AUTHOR and note.content):
         return
-    change = insert(notes).values(dag_run_id=ended.id) if kept is None else update(notes).where(of_run)
-    connection.execute(change.values(content=said, user_id=AUTHOR))
+    change = insert(notes).values(dag_run_id=ended.id) if note is None else update(notes).where(of_run)
+    connection.execute(change.values(content=message, user_id=AUTHOR))
 
 
-def _said(ended: Ended, connection: Connection) -> str:
-    """Give the newest sentence that a task of the run left; of a failed run, with the tasks that failed."""
+def _message(ended: Ended, connection: Connection) -> str:
+    """Return the newest sentence that a task of the run left; of a failed run, with the tasks that failed."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
@@ -118,28 +121,28 @@ def _said(ended: Ended, connection: Connection) -> str:
     query = select(XComModel.value).where(
         XComModel.dag_id == ended.dag_id, XComModel.run_id == ended.run_id, XComModel.key == NOTE
     )
-    said = _text(connection.scalar(query.order_by(XComModel.timestamp.desc()).limit(1)))
+    message = _text(connection.scalar(query.order_by(XComModel.timestamp.desc()).limit(1)))
     if ended.failed:
         at = select(TaskInstance.task_id).where(
             TaskInstance.dag_id == ended.dag_id, TaskInstance.run_id == ended.run_id, TaskInstance.state == "failed"
         )
         names = ", ".join(sorted(set(connection.scalars(at))))
-        said = f"Failed at {names or 'the time limit of the run'}. {said}".strip()
-    return short(said)
+        message = f"Failed at {names or 'the time limit of the run'}. {message}".strip()
+    return short(message)
 
 
 def _text(value: Any) -> str:
     """Read a sentence out of an XCom, which Airflow keeps as JSON, without making objects of it."""
     try:
-        found = json.loads(value) if isinstance(value, str) else value
+        decoded = json.loads(value) if isinstance(value, str) else value
     except ValueError:
-        found = value
-    return found if isinstance(found, str) else ""
+        decoded = value
+    return decoded if isinstance(decoded, str) else ""
 
 
-def short(said: str) -> str:
+def short(sentence: str) -> str:
     """Fit a sentence into Airflow's column: one line, no control characters."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in sentence).split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
@@ -147,21 +150,21 @@ def leave(instance: Any, record: BaseModel, services: Services, workspace: str |
     """Leave what a step's record says to people, if it says anything about the run as a whole."""
     give = WORDS.get(type(record).__name__)
     contest = _contest(services, workspace) if workspace and type(record).__name__ in JUDGED else ""
-    if said := give(record, contest) if give is not None else "":
-        instance.xcom_push(NOTE, short(said))
+    if message := give(record, contest) if give is not None else "":
+        instance.xcom_push(NOTE, short(worded(message)))
 
 
-def leave_failure(instance: Any, error: Exception) -> None:
+def write_failure_note(instance: Any, error: Exception) -> None:
     """Leave what went wrong, as it was written for people."""
     from ml.urls import redact
 
-    instance.xcom_push(NOTE, short(redact(str(error))))
+    instance.xcom_push(NOTE, short(redact(worded(str(error)))))
 
 
 def _contest(services: Services, workspace: str) -> str:
     """Put the numbers of a judgement into words: both sides on the holdout, and the interval of the gain."""
-    place, metric = services.workspace(workspace), services.settings.gate.metric
-    evaluation, verdict = place.read_json("evaluation/evaluation.json"), place.read_json("verdict.json")
+    folder, metric = services.workspace(workspace), services.settings.gate.metric
+    evaluation, verdict = folder.read_json("evaluation/evaluation.json"), folder.read_json("verdict.json")
     own, other = evaluation["challenger"].get(metric), (evaluation.get("champion") or {}).get(metric)
     if own is None:
         return ""
@@ -169,10 +172,9 @@ def _contest(services: Services, workspace: str) -> str:
         f"champion {other:.3f}" if other is not None else f"base rate {evaluation['base_rate'].get(metric, 0):.3f}"
     )
     for ruling in verdict["rulings"]:
-        low, high = ruling["evidence"].get("low"), ruling["evidence"].get("high")
-        if "resolution" in ruling["evidence"] and low is not None and high is not None:
+        if gain := ruling.get("comparison"):
             sure = f"{services.settings.gate.confidence:.0%} interval".replace("%", " %")
-            words += f" ({sure} of the gain {_signed(low)} to {_signed(high)})"
+            words += f" ({sure} of the gain {_signed(gain['low'])} to {_signed(gain['high'])})"
     missed = [ruling["rule"] for ruling in verdict["rulings"] if ruling["passed"] is not True]
     return words + (f"; not passed: {', '.join(missed)}" if missed else "")
 
@@ -183,24 +185,24 @@ def _signed(value: float) -> str:
 
 def _ingested(record: Any, _: str) -> str:
     news = f"Ingested {record.day}" if record.changed else f"Nothing new for {record.day}"
-    aside = f", {record.quarantined_rows:,} set aside" if record.quarantined_rows else ""
-    rows = f"{record.rows:,} rows and {record.labelled_rows:,} labels{aside}"
-    said = f"{news}: {rows}; data version {record.data_version[:12]}"
+    quarantined = f", {record.quarantined_rows:,} in quarantine" if record.quarantined_rows else ""
+    rows = f"{record.rows:,} rows and {record.labelled_rows:,} labels{quarantined}"
+    message = f"{news}: {rows}; data version {record.data_version[:12]}"
     if record.rest:
         came = f"; {record.labelled_rows:,} labels came" if record.labelled_rows else ""
-        said = f"{record.rest[:1].upper()}{record.rest[1:]}{came}"
-    return "; ".join([said, *_outstanding(record)])
+        message = f"{record.rest[:1].upper()}{record.rest[1:]}{came}"
+    return "; ".join([message, *_outstanding(record)])
 
 
 def _outstanding(record: Any) -> list[str]:
-    """Say what of a partition is not in the registry."""
+    """Return what of a partition is not in the registry."""
     labels = [
-        f"labels of {each.day} rejected, as reported with {each.partition}"
-        if each.partition != record.day
-        else f"labels of {each.day} rejected"
-        for each in record.rejected
+        f"labels of {entry.day} rejected, as reported with {entry.partition}"
+        if entry.partition != record.day
+        else f"labels of {entry.day} rejected"
+        for entry in record.rejected
     ]
-    unread = [f"labels of {each.day} could not be read" for each in record.unread]
+    unread = [f"labels of {entry.day} could not be read" for entry in record.unread]
     lost = [f"labels of {day} never came and are asked for no more" for day in record.lost_label_days]
     return [*labels, *unread, *lost]
 
@@ -224,8 +226,8 @@ def _scoring(record: Any, _: str) -> str:
 
 def _monitored(record: Any, _: str) -> str:
     state = STATES[record.state]
-    asked = "nothing asked for" if record.action == "nothing" else f"a {ASKED[record.action]} is asked for"
-    return f"{state}; {asked}: {'; '.join(record.reasons)}".rstrip(": ")
+    request = "nothing asked for" if record.action == "nothing" else f"a {ASKED[record.action]} is asked for"
+    return f"{state}; {request}: {'; '.join(record.reasons)}".rstrip(": ")
 
 
 def _judgement(record: Any, contest: str) -> str:
@@ -234,8 +236,8 @@ def _judgement(record: Any, contest: str) -> str:
 
 def _promotion(record: Any, contest: str) -> str:
     if record.promoted:
-        place = f" instead of version {record.previous_version}" if record.previous_version is not None else ""
-        return f"Promoted version {record.version}{place}: {contest or record.reason}"
+        replaced = f" instead of version {record.previous_version}" if record.previous_version is not None else ""
+        return f"Promoted version {record.version}{replaced}: {contest or record.reason}"
     lost = contest and "not passed:" in contest
     return f"Held: {contest if lost else record.reason}"
 

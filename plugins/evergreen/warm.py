@@ -131,7 +131,7 @@ def import_all(modules: Iterable[str]) -> Warmth:
 
 
 def running_threads() -> dict[int, str]:
-    """Give every thread of this process by its id, those of native libraries too.
+    """Return every thread of this process by its id, those of native libraries too.
 
     Where there is no ``/proc`` only Python's own threads can be seen.
     """

@@ -11,16 +11,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from ml.adapters.registry import DataRegistry
+from ml.adapters.data_registry import DataRegistry
 
 START_SECONDS = 60
 BUCKET = "evergreen"
+Write = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +88,35 @@ def registry(tmp_path: Path) -> DataRegistry:
     )
     made.create()
     return made
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a small file for a commit."""
+
+    def write(content: str) -> Path:
+        folder = tmp_path / "landed"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{len(list(folder.iterdir()))}.parquet"
+        path.write_text(content)
+        return path
+
+    return write
+
+
+def run_stock(folder: Path, program: str, *args: str) -> str:
+    """Run Git or DVC as anybody would, without this project; return what it prints."""
+    own = Path(sys.executable).parent / program
+    done = subprocess.run(
+        [str(own) if own.exists() else program, *args],
+        cwd=folder,
+        env={**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder.parent / ".site-cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout + done.stderr
 
 
 def _free_ports(count: int) -> list[int]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.adapters.registry import DataRegistry
-from ml.adapters.registry.arrivals import months_between, parse_arrivals
+from ml.adapters.data_registry import DataRegistry
+from ml.adapters.data_registry.arrivals import months_between, parse_arrivals
 from ml.errors import EvergreenError
 
 DAY = date(2013, 4, 30)

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from ml.adapters.card import Cell, Facts, Page, Picture, Points, Prose, Section, Table, render
-from ml.adapters.card_sections import number
+from ml.views.card.render import Cell, Facts, Page, Picture, Points, Prose, Section, Table, render
+from ml.views.card.sections import number
 
 HOSTILE = '<script>alert("x")</script>|`*a*`_[l](javascript:1)'
 PNG = b"\x89PNG\r\n\x1a\nrest"

@@ -32,6 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ml" / "core" / "gate.py").write_text("x = 1\n")
     (tmp_path / "requirements.txt").write_text("pandas==3.0.0\n")
     monkeypatch.setattr(code, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(code, "CODE_ROOT", tmp_path)
     return tmp_path
 
 

@@ -72,6 +72,29 @@ def test_another_kind_is_rejected_with_column_both_types_row_and_next_move(
     assert "evergreen schema --accept inputs.x=" in said
 
 
+@pytest.mark.parametrize(
+    ("values", "expected", "options", "move"),
+    [
+        (pa.array([b"a"]), "int64", {}, "is right, give the column another name"),
+        (pa.array([1], pa.int32()), "bool", {}, "--accept inputs.x=int64"),
+        (pa.array([1, 2**64 - 1], pa.uint64()), "int64", {}, "--accept inputs.x=string"),
+        (pa.array([date(2013, 1, 1)]), "int64", {}, "--accept inputs.x=date"),
+        (pa.array([0], pa.timestamp("ms")), "int64", {}, "--accept inputs.x=timestamp"),
+        (pa.array([0], pa.timestamp("us", tz="UTC")), "timestamp[us]", {}, "is right, give the column another name"),
+        (pa.array([Decimal("1.5")]), "string", {}, "--accept inputs.x=float64"),
+        (pa.array(["a"]), "int64", {"declared": ("x",)}, "is right, correct types.inputs in params.yaml"),
+        (pa.array(["a"]), "float64", {"numbers": ("x",)}, "is right, no longer name it under features.numeric"),
+        (pa.array([1]), "bool", {"numbers": ("x",)}, "--accept inputs.x=int64"),
+    ],
+)
+def test_the_next_move_is_one_that_can_be_made(
+    tmp_path: Path, values: pa.Array, expected: str, options: Any, move: str
+) -> None:
+    with pytest.raises(AssertionError) as rejected:
+        conformed(tmp_path, values, expected, **options)
+    assert move in str(rejected.value)
+
+
 def test_a_file_of_the_expected_types_is_left_as_it_is(tmp_path: Path) -> None:
     file = written(tmp_path, x=[1, 2], y=["a", None])
     before = file.read_bytes()
@@ -104,6 +127,19 @@ def test_decimals_become_numbers(tmp_path: Path, options: Any, expected: str | N
 def test_decimals_of_an_identifier_stay_exact(tmp_path: Path) -> None:
     ids = pa.array([Decimal(2**60 + 1), Decimal(2**60 + 2)], pa.decimal128(20, 0))
     assert conformed(tmp_path, ids, None, identities=("x",)).to_pylist() == [2**60 + 1, 2**60 + 2]
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(0, None), (0, "int64"), (2, "int64")])
+def test_whole_decimals_of_any_width_are_the_identifiers_that_they_spell(
+    tmp_path: Path, scale: int, expected: str | None
+) -> None:
+    ids = pa.array([Decimal(1000), Decimal(1001), None], pa.decimal128(6, scale))
+    assert conformed(tmp_path, ids, expected, identities=("x",)).to_pylist() == [1000, 1001, None]
+
+
+def test_a_fraction_among_decimals_of_identifiers_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"row 1 has Decimal\('2\.50'\)"):
+        conformed(tmp_path, pa.array([Decimal("1.00"), Decimal("2.50")]), "int64", identities=("x",))
 
 
 @pytest.mark.parametrize("text", [["01067", "1"], ["1", "x"], ["1", "2.5x"]])

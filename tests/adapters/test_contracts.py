@@ -17,7 +17,7 @@ import pytest
 
 from ml.adapters.contracts import Contracts, Screened, profile
 from ml.adapters.sources.demo import DemoSource
-from ml.core.contracts import DayProfile
+from ml.core.data.contracts import DayProfile
 from ml.errors import DataRejected, SettingsError
 from ml.settings import PROJECT_ROOT, Screen
 
@@ -80,7 +80,7 @@ class TestInputs:
     def test_a_real_day_is_accepted_unchanged(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         before = inputs.copy(deep=True)
         screened = screen_inputs(inputs)
-        assert (screened.refused, screened.reason, screened.failures) == (False, "", ())
+        assert (screened.rejected, screened.reason, screened.failures) == (False, "", ())
         pd.testing.assert_frame_equal(screened.accepted, before.reset_index(drop=True))
         pd.testing.assert_frame_equal(inputs, before)
         assert screened.quarantined.empty
@@ -124,7 +124,7 @@ class TestInputs:
 
     def test_an_empty_day_refuses_with_one_sentence(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         screened = screen_inputs(inputs.iloc[:0])
-        assert screened.refused
+        assert screened.rejected
         assert screened.reason == "the table has no rows"
 
     def test_half_a_day_refuses(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
@@ -133,7 +133,7 @@ class TestInputs:
 
     def test_a_day_that_came_twice_refuses(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         screened = screen_inputs(pd.concat([inputs, inputs]))
-        assert screened.refused
+        assert screened.rejected
         assert "an exact copy of an earlier row" in screened.reason
 
     def test_an_exact_copy_is_quarantined_and_the_first_goes_on(
@@ -147,7 +147,7 @@ class TestInputs:
         self, screen_inputs: Judge, inputs: pd.DataFrame
     ) -> None:
         screened = screen_inputs(pd.concat([inputs, inputs.iloc[[4]].assign(distance=99.0)]))
-        assert not screened.refused
+        assert not screened.rejected
         assert len(screened.accepted) == len(inputs) - 1
         assert set(screened.quarantined["reasons"]) == {"day, carrier, flight, origin must be unique together"}
         assert screened.failures[0].examples[0].startswith("2013-04-03 ")
@@ -155,7 +155,7 @@ class TestInputs:
     def test_a_category_never_seen_before_is_accepted(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         new = set_first(set_first(inputs, "carrier", "ZZ", rows=3), "dest", "QQQ", rows=5)
         screened = screen_inputs(new)
-        assert (screened.refused, len(screened.quarantined)) == (False, 0)
+        assert (screened.rejected, len(screened.quarantined)) == (False, 0)
 
     def test_a_malformed_category_is_quarantined(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         screened = screen_inputs(set_first(inputs, "origin", "<b>XX</b>"))
@@ -169,8 +169,8 @@ class TestInputs:
         self, contracts: Contracts, inputs: pd.DataFrame
     ) -> None:
         parameters = contracts.baselines("inputs", [], day=DAY)
-        assert not contracts.screen("inputs", inputs, parameters=parameters).refused
-        assert contracts.screen("inputs", inputs.assign(temp=np.nan), parameters=parameters).refused
+        assert not contracts.screen("inputs", inputs, parameters=parameters).rejected
+        assert contracts.screen("inputs", inputs.assign(temp=np.nan), parameters=parameters).rejected
 
     @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e9])
     @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class TestInputs:
         self, screen_inputs: Judge, inputs: pd.DataFrame, column: str, value: float
     ) -> None:
         screened = screen_inputs(set_first(inputs, column, value))
-        assert not screened.refused
+        assert not screened.rejected
         assert [r.split(" must be between")[0] for r in screened.quarantined["reasons"]] == [column]
 
     def test_another_days_rows_are_quarantined_and_a_wrong_day_refuses(
@@ -189,7 +189,7 @@ class TestInputs:
         few = screen_inputs(set_first(inputs, "day", "2013-04-02", rows=2))
         assert few.quarantined["reasons"].tolist() == ["day must be the partition's own"] * 2
         every = screen_inputs(inputs.assign(day="2013-04-02"))
-        assert every.refused
+        assert every.rejected
         assert f"{len(inputs)} of {len(inputs)} rows (100.0%)" in every.reason
 
     def test_a_few_bad_rows_are_quarantined_with_every_reason_and_the_rest_go_on(
@@ -197,7 +197,7 @@ class TestInputs:
     ) -> None:
         broken = set_first(set_first(inputs, "temp", 500.0, rows=10), "carrier", None)
         screened = screen_inputs(broken.set_index(np.arange(len(broken))[::-1]))
-        assert not screened.refused
+        assert not screened.rejected
         assert len(screened.accepted) == len(inputs) - 10
         assert screened.quarantined["reasons"].iloc[0] == ("carrier must not be null; temp must be between -20 and 110")
         assert list(screened.quarantined) == [*inputs, "reasons"]
@@ -207,18 +207,19 @@ class TestInputs:
         self, screen_inputs: Judge, inputs: pd.DataFrame
     ) -> None:
         screened = screen_inputs(set_first(inputs, "temp", 500.0, rows=60))
+        assert 'class="verdict bad"' in screened.html and "<strong>Next:</strong>" in screened.html
         with pytest.raises(DataRejected) as caught:
-            screened.raise_if_refused("file:///reports/x.html", "inputs of 2013-04-03")
+            screened.raise_if_rejected("file:///reports/x.html", "inputs of 2013-04-03")
         said = str(caught.value)
-        assert said.startswith("inputs of 2013-04-03 refused: 60 of ")
+        assert said.startswith("inputs of 2013-04-03 rejected: 60 of ")
         assert "temp must be between -20 and 110 (60 rows, such as 500)" in said
         assert "file:///reports/x.html" in said
-        assert "mend the source and clear this run" in said
+        assert "fix the source and run this again" in said
         assert caught.value.report_uri == "file:///reports/x.html"
         assert caught.value.failures[0]["unexpected_rows"] == 60
 
     def test_what_is_accepted_is_not_raised(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
-        screen_inputs(inputs).raise_if_refused("file:///x", "inputs")
+        screen_inputs(inputs).raise_if_rejected("file:///x", "inputs")
 
     def test_the_report_escapes_what_the_data_say_and_fetches_nothing(
         self, screen_inputs: Judge, inputs: pd.DataFrame
@@ -241,7 +242,7 @@ class TestLabels:
 
     def test_labels_of_unknown_keys_are_quarantined(self, screen_labels: Judge, labels: pd.DataFrame) -> None:
         screened = screen_labels(set_first(labels, "flight", 9998, rows=1))
-        assert not screened.refused
+        assert not screened.rejected
         assert screened.quarantined["reasons"].tolist() == ["the key must be among that day's inputs"]
         assert screened.failures[0].examples[0].split()[2] == "9998"
 
@@ -378,7 +379,7 @@ class TestSuiteFiles:
     def test_an_expectation_that_raises_inside_refuses(self, tmp_path: Path) -> None:
         contracts = self.write(tmp_path, self.GOOD)
         screened = contracts.screen("things", pd.DataFrame({"x": ["a", "b"]}), parameters={})
-        assert screened.refused
+        assert screened.rejected
         assert "could not be evaluated" in screened.reason
 
     def test_the_suite_of_another_data_set_needs_nothing_but_its_file(self, tmp_path: Path) -> None:
@@ -446,8 +447,8 @@ def test_the_day_whose_weather_never_came_is_refused_in_one_readable_sentence(co
 class TestColumnsWithoutAnyValue:
     """Parquet's null type asks no expectation for its type by itself."""
 
-    @pytest.mark.parametrize(("kind", "refused"), [("int64", True), ("float64", False), ("str", False)])
-    def test_it_is_judged_as_nulls_of_its_type_are(self, tmp_path: Path, kind: str, refused: bool) -> None:
+    @pytest.mark.parametrize(("kind", "rejected"), [("int64", True), ("float64", False), ("str", False)])
+    def test_it_is_judged_as_nulls_of_its_type_are(self, tmp_path: Path, kind: str, rejected: bool) -> None:
         expectation = {
             "type": "expect_column_values_to_be_of_type",
             "kwargs": {"column": "n", "type_": kind},
@@ -456,6 +457,6 @@ class TestColumnsWithoutAnyValue:
         (tmp_path / "inputs.json").write_text(json.dumps({"name": "inputs", "expectations": [expectation]}))
         frame = pa.table({"id": [1, 2], "n": pa.nulls(2)}).to_pandas()
         screened = Contracts(tmp_path).screen("inputs", frame, parameters={})
-        assert screened.refused is refused
-        if refused:
+        assert screened.rejected is rejected
+        if rejected:
             assert "float64, as integers become when one of them is null" in screened.reason

@@ -160,3 +160,28 @@ def test_a_ragged_row_names_its_line_and_column() -> None:
 def test_a_packed_file_is_rejected_with_its_next_move() -> None:
     with pytest.raises(DataRejected, match="packed by gzip; deliver it unpacked"):
         read_table(b"\x1f\x8b\x08\x00" + b"\0" * 20, "csv", origin="x.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04rest", r"a ZIP archive \(.zip, .xlsx\); deliver the CSV that is in it"),
+        (b"BZh91AY", "packed by bzip2; deliver it unpacked"),
+        (b"\xfd7zXZ\x00", "packed by xz; deliver it unpacked"),
+        (b"\x28\xb5\x2f\xfd\x00", "packed by zstd; deliver it unpacked"),
+        (b"PAR1\x15\x04", "a Parquet file; name it .parquet"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an Excel file; export it as CSV"),
+        (b'{"day": "2025-01-01", "id": 1}\n{"day": "2025-01-01", "id": 2}\n', "JSON, not CSV; write CSV"),
+        (b'[\n  {"day": "2025-01-01"}]', "JSON, not CSV; write CSV"),
+        (b"<html>\n<body>Please log in</body></html>", r"a page \(HTML or XML\), not CSV"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', r"a page \(HTML or XML\), not CSV"),
+    ],
+)
+def test_what_is_another_format_is_named(content: bytes, said: str) -> None:
+    with pytest.raises(DataRejected, match=f"f.csv is {said}"):
+        read_table(content, "csv", origin="f.csv")
+
+
+def test_a_mark_that_is_open_in_the_header_is_named_by_the_first_line_of_the_column() -> None:
+    with pytest.raises(DataRejected, match="open in line 1, column 'a,note': it is not closed"):
+        read_table(b'day,"a,note\n2025-01-01,1\n', "csv", origin="f.csv")

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.drift import HELLINGER, JENSEN_SHANNON, WASSERSTEIN, distance
+from ml.core.monitoring.drift import distance
+from ml.core.monitoring.drift_methods import HELLINGER, JENSEN_SHANNON, WASSERSTEIN
 from ml.errors import EvergreenError
 from ml.records import Limit
 from ml.settings import Methods
+from tests.installed import install
 
 measure = pytest.importorskip("ml.adapters.drift").measure
 OTHERS = Methods(numeric=JENSEN_SHANNON, categorical=HELLINGER)
 
 
 def limits(*columns: str, limit: float = 0.1) -> dict[str, Limit]:
-    return {column: Limit(limit=limit, no_change=0.07, blocks=9) for column in columns}
+    return {column: Limit(limit=limit, baseline_range=0.07, blocks=9) for column in columns}
 
 
 def sides(seed: int, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -97,7 +100,7 @@ def test_the_page_judges_by_our_limits_and_shows_them_beside_the_no_change_range
     assert "FAIL" in str(tests["normal"]["status"])
     assert "SUCCESS" in str(tests["code"]["status"])
     assert "WARNING" in str(tests["count"]["status"])
-    said = f"{found.scores['normal']:.2f}; no-change range up to 0.07, limit 0.01"
+    said = f"{found.scores['normal']:.2f}; baseline range up to 0.07, limit 0.01"
     assert said in tests["normal"]["description"] and said in found.html
     assert "normal (structural) is within its limit 0.01" in found.html
     metrics = {entry["config"]["column"]: entry["config"]["threshold"] for entry in found.result["metrics"]}
@@ -166,3 +169,22 @@ def test_a_page_that_is_built_in_another_way_is_refused() -> None:
 
     with pytest.raises(EvergreenError, match="not built as expected"):
         escape_data("<html><head><script>var a = {};</script></head></html>")
+
+
+def test_a_method_of_another_package_is_measured_by_evidently_as_by_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import numpy as np
+from ml.core.monitoring.drift_method import DriftMethod
+VARIATION = DriftMethod("total_variation", ("categorical",), lambda points, p, q: np.abs(p - q).sum(axis=-1) / 2)
+"""
+    points = "[evergreen.drift_methods]\ntotal_variation = variation:VARIATION\n"
+    install(tmp_path, monkeypatch, code={"variation": code}, entry_points=points)
+    reference, current = sides(0, 400)
+    chosen = Methods(categorical="total_variation")
+    found = measure(reference, current, limits(*reference.columns), methods=chosen)
+    named = [column for column, name in found.methods.items() if name == "total_variation"]
+    assert named
+    for column in named:
+        assert found.scores[column] == pytest.approx(distance(reference[column], current[column], chosen))

@@ -11,13 +11,13 @@ from evidently import DataDefinition, Dataset, Report
 from evidently.metrics import ValueDrift
 
 from bench.evidently_defaults import DISTANCE, LEVEL, moved, significant
-from ml.core.blocks import daily_counts
+from ml.core.monitoring.day_blocks import daily_counts
 from ml.settings import Methods
 from tests.builders import day, rows
 
 
 def evidently(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:
-    """Give what Evidently says of each column when it is told no method."""
+    """Give what Evidently says of each column when no method is chosen for it."""
     definition = DataDefinition(numerical_columns=["number"], categorical_columns=["carrier"])
     sides = [
         Dataset.from_pandas(side[["number", "carrier"]].astype({"carrier": object}), data_definition=definition)

@@ -14,10 +14,10 @@ from bench.fuzz_days import MUTATIONS, Mutated, healthy_day
 
 @pytest.mark.timeout(300)
 def test_no_damaged_day_file_is_taken_wrongly_or_ends_in_a_raw_error(tmp_path: Path) -> None:
-    tally = fuzz.run(150, seed=1, home=tmp_path, seconds=60)
-    assert tally.faults == []
-    assert sum(tally.outcomes.values()) == 150
-    assert tally.outcomes["accepted"] > 20 and tally.outcomes["rejected by name"] > 20
+    result = fuzz.run(150, seed=1, home=tmp_path, seconds=60)
+    assert result.faults == []
+    assert sum(result.outcomes.values()) == 150
+    assert result.outcomes["accepted"] > 20 and result.outcomes["rejected by name"] > 20
 
 
 @pytest.mark.timeout(300)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ml.adapters.sources.demo import DemoSource
-from ml.core.leakage import Leakage, look
+from ml.core.gate.leakage import Leakage, look
 
 KEY = ["day", "carrier", "flight", "origin"]
 HONEST = [
@@ -58,7 +58,7 @@ def test_honest_features_pass_in_pairs(flights: pd.DataFrame) -> None:
 )
 def test_the_actual_departure_in_two_columns_is_found(flights: pd.DataFrame, leak: list[str], pair: set[str]) -> None:
     found = looked(flights, *leak)
-    assert all(found.strengths[name] < 0.8 for name in leak), "alone, none of them is told"
+    assert all(found.strengths[name] < 0.8 for name in leak), "alone, none of them is noticed"
     best, value = next(iter(found.pairs.items()))
     assert set(best.split(" with ")) == pair
     assert value.together > 0.8 and value.together - value.alone > 0.1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from ml.adapters import models
-from ml.core.estimators import build
+from ml.core.training.estimators import build
+from ml.core.training.features import matrix
 from ml.errors import MissingArtifact, SettingsError
 from ml.settings import Features, Fit, Task
 
@@ -62,6 +65,34 @@ def test_a_pipeline_comes_back_the_same(
 
 def shout(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
+
+
+@pytest.mark.parametrize("encoding", ["onehot", "ordinal"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [date(2025, 1, 1), date(2025, 1, 2), None],
+        pd.to_datetime(["2025-01-01", "2025-01-02", None]),
+        pd.to_datetime(["2025-01-01", "2025-01-02", None]).tz_localize("Europe/Berlin"),
+        [time(6), time(18), None],
+        [True, False, None],
+        [b"a", b"\xff", None],
+    ],
+    ids=["date", "timestamp", "instant", "time", "bool", "bytes"],
+)
+def test_categories_of_any_type_that_lands_can_be_trained_on_and_come_back(
+    values: Any, encoding: Any, tmp_path: Path
+) -> None:
+    features = Features(categorical=("when",), numeric=("weight",), min_category_rows=2)
+    frame = pd.concat([pd.DataFrame({"when": values})] * 20, ignore_index=True).assign(weight=0.5)
+    target = (frame.index % 3 == 0).astype("int64")
+    task = Task(name="orders", kind="classification", target="paid", key=("day",), label_delay_days=1)
+    made = build(task, features, Fit(estimator="sklearn.linear_model.LogisticRegression", encoding=encoding))
+    pipeline = made.fit(matrix(frame, features), target)
+    models.save(pipeline, tmp_path / "pipeline.skops")
+    found = models.load(tmp_path / "pipeline.skops").predict_proba(matrix(frame, features))
+    assert (found == pipeline.predict_proba(matrix(frame, features))).all()
+    assert encoding == "ordinal" or found[0, 1] > 0.5 > found[1, 1], "only the first is ever paid"
 
 
 def test_types_that_nobody_reviewed_are_refused_when_saved_and_when_loaded(tmp_path: Path) -> None:

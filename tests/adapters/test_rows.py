@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 
-from ml.adapters import rows, tallies
+from ml.adapters import aggregates, partitions, rows
 from ml.adapters.workspace import write_parquet
-from ml.core.findings import count
-from ml.core.shards import Rows
+from ml.core.monitoring.day_columns import count
+from ml.core.scoring.shards import Rows
 from ml.settings import PROJECT_ROOT, Settings, Task, load
 
 FIRST = date(2013, 1, 1)
@@ -87,16 +87,16 @@ def test_no_file_gives_no_row(files: dict[date, Path]) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.7])
 def test_a_share_of_keys_is_the_same_keys_of_every_file(day: tuple[Path, Path], share: float) -> None:
     key = ["day", "flight"]
-    inputs, labels = (rows.thinned(path, key, key=key, share=share) for path in day)
+    inputs, labels = (rows.sampled(path, key, key=key, share=share) for path in day)
     assert abs(len(inputs) - 5000 * share) < 150
     held = pd.read_parquet(day[1])["flight"]
     assert set(labels["flight"]) == set(inputs["flight"]) & set(held)
-    again = rows.thinned(day[0], [*key, "x", "nowhere"], key=key, share=share)
+    again = rows.sampled(day[0], [*key, "x", "nowhere"], key=key, share=share)
     assert list(again) == [*key, "x"] and list(again["flight"]) == list(inputs["flight"])
 
 
 def test_the_whole_of_keys_is_the_file(day: tuple[Path, Path]) -> None:
-    whole = rows.thinned(day[0], ["flight", "x"], key=["day", "flight"], share=1.0)
+    whole = rows.sampled(day[0], ["flight", "x"], key=["day", "flight"], share=1.0)
     assert_frame_equal(whole, pd.read_parquet(day[0], columns=["flight", "x"]))
 
 
@@ -216,9 +216,9 @@ def test_a_large_day_is_joined_in_parts_to_the_same_rows(
     day: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: Any = {"task": TASK, "columns": ["carrier"]}
-    (whole,) = rows.labelled(*day, **asked)
-    monkeypatch.setattr(rows, "JOINED_ROWS", 700)
-    parts = list(rows.labelled(*day, **asked))
+    (whole,) = partitions.labelled(*day, **asked)
+    monkeypatch.setattr(partitions, "JOINED_ROWS", 700)
+    parts = list(partitions.labelled(*day, **asked))
     assert len(parts) == 8 and max(map(len, parts)) < 900
     together = pd.concat(parts).sort_values("flight", ignore_index=True)
     assert_frame_equal(together, whole.sort_values("flight", ignore_index=True))
@@ -226,9 +226,9 @@ def test_a_large_day_is_joined_in_parts_to_the_same_rows(
 
 
 def test_a_large_day_without_labels_has_no_rows(day: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "JOINED_ROWS", 700)
+    monkeypatch.setattr(partitions, "JOINED_ROWS", 700)
     pd.read_parquet(day[1]).head(0).to_parquet(day[1], index=False)
-    assert sum(map(len, rows.labelled(*day, task=TASK, columns=["carrier"]))) == 0
+    assert sum(map(len, partitions.labelled(*day, task=TASK, columns=["carrier"]))) == 0
 
 
 def test_the_sums_of_a_day_are_the_same_in_parts(
@@ -237,11 +237,11 @@ def test_the_sums_of_a_day_are_the_same_in_parts(
     task = project_settings.task.model_copy(update={"key": ("day", "flight")})
     own = project_settings.model_copy(update={"task": task})
     wanted = [(), ("carrier",)]
-    whole = tallies.summed(*day, own, wanted).to_pandas()
-    monkeypatch.setattr(rows, "JOINED_ROWS", 700)
-    parts = tallies.summed(*day, own, wanted).to_pandas()
-    order = [tallies.GROUPING, "carrier"]
+    whole = aggregates.sum_up(*day, own, wanted).to_pandas()
+    monkeypatch.setattr(partitions, "JOINED_ROWS", 700)
+    parts = aggregates.sum_up(*day, own, wanted).to_pandas()
+    order = [aggregates.GROUPING, "carrier"]
     assert_frame_equal(
         parts.sort_values(order, ignore_index=True), whole.sort_values(order, ignore_index=True), check_like=True
     )
-    assert whole.groupby(tallies.GROUPING)["__count"].sum().nunique() == 1
+    assert whole.groupby(aggregates.GROUPING)["__count"].sum().nunique() == 1

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import boto3
@@ -25,9 +26,12 @@ from pyarrow import parquet
 from ml import settings
 from ml.adapters.sources import Source
 from ml.adapters.sources.files import DatedFiles
+from ml.adapters.sources.kinds.files import FilesSource
 from ml.adapters.sources.tables import read_table
 from ml.adapters.workspace import write_parquet
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.steps.ingest.deliveries import stat_of
+from ml.wiring import Services
 
 DAY = date(2013, 4, 1)
 INPUTS = pd.DataFrame({"day": ["2013-04-01"] * 2, "carrier": ["NA", "UA"], "flight": [7, 8], "temp": [1.5, None]})
@@ -77,7 +81,7 @@ def test_a_relative_pattern_starts_at_the_project_wherever_the_process_runs(
 
 
 def test_settings_make_a_source_that_cannot_be_changed() -> None:
-    section = settings.FilesSource(kind="files", inputs="/data/i-{day}.csv", labels="s3://bucket/l/{day}.parquet")
+    section = FilesSource(kind="files", inputs="/data/i-{day}.csv", labels="s3://bucket/l/{day}.parquet")
     source = DatedFiles.from_settings(section)
     assert (source.inputs_pattern, source.labels_pattern) == (section.inputs, section.labels)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -375,6 +379,25 @@ def test_a_missing_bucket_is_told_apart() -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("s3_root")
+def test_a_misspelt_bucket_of_labels_never_looks_like_labels_that_are_late() -> None:
+    source = DatedFiles("inputs-{day}.csv", "s3://nobucket/{day}.csv")
+    with pytest.raises(SettingsError, match=r"source.labels: s3://nobucket/2013-04-01.csv: there is no such bucket"):
+        source.labels(DAY)
+    with pytest.raises(SettingsError, match=r"source.labels: s3://nobucket/2013-04-01.csv: there is no such bucket"):
+        source.stat("labels", DAY)
+
+
+@pytest.mark.timeout(120)
+def test_an_object_that_has_not_arrived_has_no_description(s3_root: str) -> None:
+    pattern = f"{s3_root}/none/{{day}}.csv"
+    source = DatedFiles(pattern, pattern)
+    with pytest.raises(MissingArtifact, match="no such object"):
+        source.stat("labels", DAY)
+    assert stat_of("labels", DAY, cast(Services, SimpleNamespace(source=source))) is None
+
+
+@pytest.mark.timeout(120)
 def test_a_misspelt_prefix_is_a_wrong_address_until_its_folder_is_created(
     s3_root: str, put: Callable[[str, bytes], str]
 ) -> None:
@@ -407,6 +430,10 @@ def test_s3_is_reached_as_the_variables_of_the_storage_say(
     with pytest.raises(SettingsError, match="EVERGREEN_S3_ADDRESSING is 'sideways'"):
         DatedFiles(pattern, pattern).inputs(DAY)
     monkeypatch.setenv("EVERGREEN_S3_ADDRESSING", "path")
+    monkeypatch.setenv("EVERGREEN_S3_TIMEOUT", "soon")
+    with pytest.raises(SettingsError, match="EVERGREEN_S3_TIMEOUT is 'soon'"):
+        DatedFiles(pattern, pattern).inputs(DAY)
+    monkeypatch.setenv("EVERGREEN_S3_TIMEOUT", "30")
     assert len(DatedFiles(pattern, pattern).inputs(DAY)) == 1
 
 
@@ -425,7 +452,7 @@ def test_wrong_credentials_are_an_error_that_says_what_to_check_and_shows_none(
 ) -> None:
     pattern = put("guarded/2013-04-01.csv", b"a,b\n1,2\n").replace("2013-04-01", "{day}")
     monkeypatch.setenv(name, "hunter2hunter2")
-    with pytest.raises(EvergreenError, match=r"guarded/2013-04-01.csv may not be read .*s3:GetObject") as refused:
+    with pytest.raises(EvergreenError, match=r"guarded/2013-04-01.csv: access denied .*s3:GetObject") as refused:
         DatedFiles(pattern, pattern).inputs(DAY)
     assert not refused.value.retryable
     assert "hunter2" not in str(refused.value)

@@ -22,10 +22,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ml import settings
-from ml.adapters.sources import Source
-from ml.adapters.sources import http as http_source
+from ml.adapters.sources import Source, download
 from ml.adapters.sources.http import DatedUrls, without_secrets
+from ml.adapters.sources.kinds.http import HttpSource
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 
 DAY = date(2013, 4, 1)
@@ -151,7 +150,7 @@ def test_a_packed_body_is_unpacked(server: Script, chunked: bool) -> None:
 
 
 def test_settings_make_a_source_with_their_limits() -> None:
-    section = settings.HttpSource(
+    section = HttpSource(
         kind="http",
         inputs="https://example.com/i/{day}",
         labels="https://example.com/l/{day}",
@@ -410,7 +409,7 @@ def test_a_bomb_does_not_go_off(server: Script) -> None:
 SECRETS = ("hunter2", "tok3n", "annabel")
 
 
-def _told(raised: BaseException, caplog: pytest.LogCaptureFixture) -> str:
+def _messages(raised: BaseException, caplog: pytest.LogCaptureFixture) -> str:
     return "".join(traceback.format_exception(raised)) + caplog.text + "".join(str(r.args) for r in caplog.records)
 
 
@@ -440,10 +439,10 @@ def test_no_message_traceback_or_log_line_tells_a_secret_of_the_url(
     url = server.url("/in?date={day}&key=tok3n").replace("://", "://annabel:hunter2@")
     with caplog.at_level(logging.INFO), pytest.raises(EvergreenError) as raised:
         _source(url, timeout_seconds=0.2).inputs(DAY)
-    told = _told(raised.value, caplog)
-    assert f"{server.base}/in?..." in told
+    messages = _messages(raised.value, caplog)
+    assert f"{server.base}/in?..." in messages
     for secret in SECRETS:
-        assert secret not in told
+        assert secret not in messages
 
 
 def test_a_connection_that_fails_tells_no_secret_either(caplog: pytest.LogCaptureFixture) -> None:
@@ -451,7 +450,7 @@ def test_a_connection_that_fails_tells_no_secret_either(caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO), pytest.raises(SettingsError) as raised:
         source.inputs(DAY)
     for secret in SECRETS:
-        assert secret not in _told(raised.value, caplog)
+        assert secret not in _messages(raised.value, caplog)
 
 
 def test_a_wrong_pattern_tells_no_secret_either() -> None:
@@ -489,7 +488,7 @@ def test_credentials_come_from_the_file_that_netrc_names(
 
 def test_every_failed_attempt_leaves_one_line_in_the_log(server: Script, caplog: pytest.LogCaptureFixture) -> None:
     server.answers = [Answer(status=503), Answer(body=TABLE)]
-    with caplog.at_level(logging.INFO, logger=http_source.__name__):
+    with caplog.at_level(logging.INFO, logger=download.__name__):
         _source(server.url()).inputs(DAY)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1

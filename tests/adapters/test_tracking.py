@@ -16,7 +16,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ml.adapters import models
-from ml.adapters.tracking import PREFIX, TAG_CHARACTERS, Tracking
+from ml.adapters.tracking import Tracking
+from ml.adapters.tracking.decision_tags import PREFIX, TAG_CHARACTERS
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 
 FINGERPRINT = "f" * 64
@@ -84,8 +85,8 @@ def test_a_training_is_one_finished_run_with_all_that_explains_it(tracking: Trac
     (logged,) = run.outputs.model_outputs
     model = tracking.client.get_logged_model(logged.model_id)
     folder = Path(model.artifact_location.removeprefix("file://"))
-    told = (folder / "MLmodel").read_text()
-    assert "signature:" in told and "model.skops" in told and "serialization_format: skops" in told
+    model_file = (folder / "MLmodel").read_text()
+    assert "signature:" in model_file and "model.skops" in model_file and "serialization_format: skops" in model_file
     assert (folder / "input_example.json").exists()
     assert not list(folder.rglob("*.pkl"))
 

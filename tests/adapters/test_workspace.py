@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.adapters.objects import open_objects
+from ml.adapters.storage import open_objects
 from ml.adapters.workspace import Workspace, table_bytes
 from ml.errors import MissingArtifact
 

@@ -17,24 +17,42 @@ PROJECT = Path(__file__).resolve().parents[2]
 STEPS = PROJECT / "ml" / "steps"
 SHARED = {
     "__init__",
-    "column_types",
-    "command",
+    "day_screening",
     "deliveries",
-    "stage",
-    "succession",
+    "expected_types",
+    "judgements",
+    "labelled_history",
     "out_of_fold",
-    "promotion_record",
-    "unrecorded",
-    "withdraw_champion",
-    "recorded_models",
+    "own_features",
+    "past_refreshes",
+    "compared_models",
+    "pipelines",
+    "scorer",
+    "search_result",
+    "source_day",
+    "stage",
 }
 """What steps have in common, and is none itself."""
 
-ONLY_DRAWN = {"act", "alert", "ask", "tell", "trigger_retrain", "trigger_rollback"}
+ONLY_DRAWN = {"act", "alert", "ask", "trigger_retrain", "trigger_rollback"}
 """Tasks that are Airflow's business: branching, mail, triggering."""
 
-ONLY_IN_AIRFLOW = {"register", "refit", "describe", "ask", "approve", "approved", "promote", "tell"}
-"""``dvc repro`` registers nothing, asks and tells nobody, and lets nothing serve."""
+ONLY_IN_AIRFLOW = {"register", "refit", "describe", "ask", "approve", "approved", "promote", "alert"}
+"""``dvc repro`` registers nothing, asks and alerts nobody, and lets nothing serve."""
+
+WIDE = {
+    "ml/errors.py",
+    "ml/names.py",
+    "ml/records/__init__.py",
+    "ml/settings/__init__.py",
+    "ml/urls.py",
+    "ml/wiring.py",
+    "ml/adapters/layout.py",
+    "ml/command_line.py",
+    "ml/steps/retrain/stage.py",
+}
+"""What every step imports: settings are followed by their values, records by what is in the workspace, and
+names of files, which never change."""
 
 ONLY_REGISTERED = ("evaluate", "check")
 """Airflow checks the registered model, and registers what was evaluated; ``dvc repro`` checks what was fitted."""
@@ -47,7 +65,12 @@ def stages() -> dict[str, Any]:
 
 
 def steps() -> list[str]:
-    return sorted(path.stem for path in STEPS.glob("*.py") if path.stem not in SHARED)
+    return sorted(path.stem for path in STEPS.rglob("*.py") if path.stem not in SHARED)
+
+
+def module_of(step: str) -> Path:
+    [path] = STEPS.rglob(f"{step}.py")
+    return path
 
 
 def functions(module: Path) -> dict[str, ast.FunctionDef]:
@@ -96,7 +119,7 @@ def stage_graph() -> set[tuple[str, str]]:
 def retrain_graph() -> set[tuple[str, str]]:
     from airflow.dag_processing.dagbag import DagBag
 
-    dag = DagBag(str(PROJECT / "dags")).dags["retrain"]
+    dag = DagBag(str(PROJECT / "dags")).dags["flight-delay.retrain"]
     return {(task.task_id, after) for task in dag.tasks for after in task.downstream_task_ids}
 
 
@@ -107,9 +130,9 @@ def test_dvc_and_airflow_draw_the_same_graph() -> None:
 @pytest.mark.parametrize("stage", sorted(stages()))
 def test_a_stage_runs_the_module_of_its_name(stage: str) -> None:
     facts = stages()[stage]
-    assert facts["cmd"] == f"python -m ml.steps.{stage}"
-    assert f"ml/steps/{stage}.py" in facts["deps"]
-    assert "main" in functions(STEPS / f"{stage}.py")
+    assert facts["cmd"] == f"python -m ml.steps.retrain.{stage}"
+    assert f"ml/steps/retrain/{stage}.py" in facts["deps"]
+    assert "main" in functions(STEPS / "retrain" / f"{stage}.py")
 
 
 @pytest.mark.parametrize("stage", sorted(stages()))
@@ -124,29 +147,110 @@ def test_what_a_stage_depends_on_is_there(stage: str) -> None:
             section = section[part]
 
 
+def imported(module: str) -> set[str]:
+    """Return the files of ``ml`` that a file imports, wherever in it."""
+    tree = ast.parse((PROJECT / module).read_text(encoding="utf-8"))
+    paths = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("ml"):
+            continue
+        for name in node.names:
+            base = (node.module or "").replace(".", "/")
+            candidates = (
+                f"{base}/{name.name}.py",
+                f"{base}/{name.name}/__init__.py",
+                f"{base}.py",
+                f"{base}/__init__.py",
+            )
+            paths |= {next(path for path in candidates if (PROJECT / path).exists())}
+    return paths
+
+
+def depended_on(step: str) -> set[str]:
+    """Return a step's module, what it imports itself, and all of ``ml.core`` that these decisions rest on."""
+    paths = {f"ml/steps/retrain/{step}.py"} | (imported(f"ml/steps/retrain/{step}.py") - WIDE)
+    pending = [path for path in paths if path.startswith("ml/core/")]
+    while pending:
+        further = {path for path in imported(pending.pop()) if path.startswith("ml/core/")} - paths
+        paths |= further
+        pending += further
+    return paths
+
+
+@pytest.mark.parametrize("stage", sorted(stages()))
+def test_a_change_of_the_code_that_a_stage_runs_runs_it_again(stage: str) -> None:
+    missing = depended_on(stage) - set(stages()[stage]["deps"])
+    assert not missing, f"name under stages.{stage}.deps of dvc.yaml: {', '.join(sorted(missing))}"
+
+
+def test_a_change_of_a_gate_rule_judges_again() -> None:
+    """Rules are found by their kind and not imported by name."""
+    assert "ml/core/gate/rules" in stages()["gate"]["deps"]
+
+
 @pytest.mark.parametrize("task", sorted(dag_tasks()))
 def test_a_task_calls_the_step_of_its_name(task: str) -> None:
     verb = task.split(".")[1]
     if verb in ONLY_DRAWN:
         return
     said = ast.unparse(dag_tasks()[task])
-    direct = re.search(rf"from ml\.steps import (\w+, )*{verb}(, \w+)*$", said, re.MULTILINE)
+    direct = re.search(rf"from ml\.steps(\.\w+)? import (\w+, )*{verb}(, \w+)*$", said, re.MULTILINE)
     assert (direct and f"step({verb}.run" in said) or f"_on_window('{verb}'" in said
     assert verb in steps()
 
 
 @pytest.mark.parametrize("step", steps())
 def test_a_step_has_run(step: str) -> None:
-    run = functions(STEPS / f"{step}.py")["run"]
+    run = functions(module_of(step))["run"]
     assert "services" in {argument.arg for argument in run.args.kwonlyargs}
     assert ast.get_docstring(run)
 
 
+@pytest.mark.parametrize("room", ["bench", "dags", "deploy", "embedded", "ml", "plugins"])
+def test_a_step_is_imported_for_run_and_main_only(room: str) -> None:
+    """What two steps need is no step's: it is in a module of its own, or in another room."""
+    verbs = {".".join(module_of(step).relative_to(PROJECT).with_suffix("").parts) for step in steps()}
+    wrong = []
+    for path in sorted((PROJECT / room).rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules = {}
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            for name in node.names:
+                if node.module in verbs and name.name not in ("run", "main"):
+                    wrong.append(f"{path.relative_to(PROJECT)}: {node.module}.{name.name}")
+                if f"{node.module}.{name.name}" in verbs:
+                    modules[name.asname or name.name] = f"{node.module}.{name.name}"
+        public = {module: names_of(module) - {"run", "main"} for module in modules.values()}
+        wrong += [
+            f"{path.relative_to(PROJECT)}: {modules[node.value.id]}.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in modules
+            and node.attr in public[modules[node.value.id]]
+        ]
+    assert wrong == []
+
+
+def names_of(module: str) -> set[str]:
+    """Return what a module defines at its top level."""
+    tree = ast.parse((PROJECT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
 def test_what_people_are_told_to_run_can_be_run() -> None:
-    called = {step for text in texts_for_people() for step in re.findall(r"-m ml\.steps\.(\w+)", text)}
-    assert called >= set(stages())
-    for step in sorted(called):
-        assert "main" in functions(STEPS / f"{step}.py"), f"no python -m ml.steps.{step}"
+    called = {module for text in texts_for_people() for module in re.findall(r"-m (ml\.\w+\.[\w.]*\w)", text)}
+    assert called >= {f"ml.steps.retrain.{stage}" for stage in stages()}
+    for module in sorted(called):
+        assert "main" in functions(PROJECT / f"{module.replace('.', '/')}.py"), f"no python -m {module}"
 
 
 def test_commands_that_people_are_pointed_to_exist() -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from embedded import running
 from embedded.config import PROJECT, Stack
-from ml.cli.commands import BUILT_IN, every
+from ml import command_line
+from ml.cli.commands import BUILT_IN, Command, every
 from ml.cli.main import main
 from ml.errors import SettingsError
-from ml.steps import command
 
 
 @pytest.fixture(autouse=True)
@@ -40,23 +40,41 @@ def test_help_lists_every_command_with_a_line_about_it(capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("chosen", BUILT_IN, ids=lambda chosen: chosen.name)
 def test_every_command_can_be_loaded_and_refuses_what_it_does_not_know(
-    chosen: command.Any, capsys: pytest.CaptureFixture[str]
+    chosen: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if chosen.name == "run":
-        assert main(["run"]) == command.MISUSE
+        assert main(["run"]) == command_line.MISUSE
         return
     try:
         code = main([chosen.name, "--no-such-option"])
     except SystemExit as ended:
         code = int(str(ended.code))
-    assert code == command.MISUSE
+    assert code == command_line.MISUSE
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("chosen", BUILT_IN, ids=lambda chosen: chosen.name)
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_every_command_prints_its_help_and_does_nothing(
+    chosen: Command, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    (home / "airflow").mkdir(parents=True)
+    (home / "airflow" / "keys.json").touch()
+    try:
+        code = main([chosen.name, word])
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    shown = capsys.readouterr()
+    assert (code, shown.err) == (0, "")
+    assert shown.out.startswith(f"usage: evergreen {chosen.name}")
+    assert [path.name for path in home.iterdir()] == ["airflow"]
 
 
 def test_an_unknown_command_is_misuse_and_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["serve-coffee"])
-    assert ended.value.code == command.MISUSE
+    assert ended.value.code == command_line.MISUSE
     assert "'rollback'" in capsys.readouterr().err
 
 
@@ -144,7 +162,7 @@ def test_run_becomes_a_command_in_the_environment_of_the_stack(tmp_path: Path) -
     [
         ("evergreen ", {"up", "history", "rollback"}),
         ("evergreen hi", {"history"}),
-        ("evergreen history --a", {"--as-of"}),
+        ("evergreen history --a", {"--all", "--as-of"}),
     ],
 )
 def test_the_shell_completes_commands_and_their_options(line: str, offered: set[str], tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         with pytest.MonkeyPatch.context() as environment:
             made.open(environment, server.port)
             made.deliver(FIRST, FIRST + timedelta(days=SEEDED - 1))
-            assert made.seed(FIRST, FIRST + timedelta(days=SEEDED - 1))["refused"] == []
+            assert made.seed(FIRST, FIRST + timedelta(days=SEEDED - 1))["rejected"] == []
             yield made
     finally:
         server.stop()
@@ -58,7 +58,7 @@ def settings(world: World, *, approval: str, hours: float = 24.0, c: float = 0.0
 @pytest.fixture(scope="module")
 def timed_out(world: World) -> Ran:
     with settings(world, approval="required", hours=0.0005):
-        return world.run("retrain", conf={"why": "the first one"}, user="carla", meanwhile=world.let_time_pass)
+        return world.run("retrain", conf={"reason": "the first one"}, user="carla", meanwhile=world.let_time_pass)
 
 
 def test_no_answer_in_time_is_a_no(timed_out: Ran, world: World) -> None:
@@ -75,12 +75,12 @@ def test_no_answer_in_time_is_a_no(timed_out: Ran, world: World) -> None:
 
 def test_who_pressed_the_button_asked(timed_out: Ran, world: World) -> None:
     workspace = world.services.workspace(timed_out.records["pull"]["workspace"])
-    assert workspace.read_json("request.json")["asked_by"] == "carla"
+    assert workspace.read_json("request.json")["requested_by"] == "carla"
 
 
 def test_a_rejection_is_a_judgement_like_any_other(timed_out: Ran, world: World) -> None:
     with settings(world, approval="required", hours=0.0005):
-        repeated = world.run("retrain", conf={"why": "the very same again"})
+        repeated = world.run("retrain", conf={"reason": "the very same again"})
     assert repeated.state == "success"
     assert set(repeated.states.values()) == {"skipped"}
     assert len(approvals(world)) == 1
@@ -99,7 +99,9 @@ def approved(world: World, timed_out: Ran) -> tuple[Ran, dict[str, Any]]:
             world.answer(run_id, "Approve")
 
     with settings(world, approval="required", c=0.002):
-        return world.run("retrain", conf={"why": "a better idea", "asked_by": "the team"}, meanwhile=approve), asked
+        return world.run(
+            "retrain", conf={"reason": "a better idea", "requested_by": "the team"}, meanwhile=approve
+        ), asked
 
 
 def test_nothing_is_promoted_before_the_answer(approved: tuple[Ran, dict[str, Any]]) -> None:
@@ -113,21 +115,21 @@ def test_the_question_shows_the_evidence(approved: tuple[Ran, dict[str, Any]]) -
     _, asked = approved
     assert asked["subject"] == "flight-delay: may version 2 serve?"
     assert "| base rate | yes |" in asked["body"]
-    assert "asked for by the team" in asked["body"]
+    assert "requested by the team" in asked["body"]
     assert "No answer within 24 hours means no" in asked["body"]
 
 
 def test_the_approvers_are_mailed_once(approved: tuple[Ran, dict[str, Any]], world: World) -> None:
     ran, asked = approved
     mail, outcome = ran.mails
-    assert outcome["Subject"] == "Version 2 was promoted"
+    assert outcome["Subject"] == "flight-delay: Version 2 was promoted"
     assert mail["Subject"] == asked["subject"]
     assert mail["To"] == ", ".join(APPROVERS)
     for kind in ("html", "plain"):
         said = mail.get_body((kind,)).get_content()
         assert "base rate" in said
         assert "/tasks/approve/required_actions" in said
-        assert "http://airflow.test:8080/dags/retrain/runs/" in said
+        assert "http://airflow.test:8080/dags/flight-delay.retrain/runs/" in said
 
 
 def test_who_approved_and_when_is_in_the_decision(approved: tuple[Ran, dict[str, Any]], world: World) -> None:
@@ -149,7 +151,7 @@ def test_who_approved_and_when_is_in_the_decision(approved: tuple[Ran, dict[str,
 def rejected(world: World, approved: tuple[Ran, dict[str, Any]]) -> Ran:
     with settings(world, approval="required_if_champion_exists", c=0.003):
         return world.run(
-            "retrain", conf={"why": "another idea"}, meanwhile=lambda run_id: world.answer(run_id, "Reject")
+            "retrain", conf={"reason": "another idea"}, meanwhile=lambda run_id: world.answer(run_id, "Reject")
         )
 
 
@@ -168,7 +170,7 @@ def test_a_no_keeps_the_champion_and_the_run_is_green(rejected: Ran, world: Worl
 @pytest.fixture(scope="module")
 def unasked(world: World, rejected: Ran) -> Ran:
     with settings(world, approval="none", c=0.004):
-        return world.run("retrain", conf={"why": "trusted"})
+        return world.run("retrain", conf={"reason": "trusted"})
 
 
 def test_without_approval_it_goes_straight_to_promote(unasked: Ran, world: World) -> None:
@@ -176,19 +178,19 @@ def test_without_approval_it_goes_straight_to_promote(unasked: Ran, world: World
     assert unasked.states["approve"] == unasked.states["approved"] == "skipped"
     assert unasked.states["promote"] == "success"
     (outcome,) = unasked.mails
-    assert outcome["Subject"] == "Version 4 was promoted, instead of version 2"
+    assert outcome["Subject"] == "flight-delay: Version 4 was promoted, instead of version 2"
     assert world.services.tracking.alias("champion") == 4
     assert world.decisions("promotion")[-1].get("approval") is None
 
 
 @pytest.fixture(scope="module")
 def rolled_back(world: World, unasked: Ran) -> Ran:
-    return world.run("rollback", conf={"why": "it misjudges Sundays"}, user="carla")
+    return world.run("rollback", conf={"reason": "it misjudges Sundays"}, user="carla")
 
 
 def test_an_empty_form_brings_back_the_version_that_served_before(rolled_back: Ran, world: World) -> None:
     assert rolled_back.state == "success"
-    assert rolled_back.states == {"rollback": "success", "tell": "success"}
+    assert rolled_back.states == {"rollback": "success", "alert": "success"}
     assert world.services.tracking.alias("champion") == 2
     (decision,) = world.decisions("rollback")
     assert "carla" in str(decision)
@@ -197,12 +199,12 @@ def test_an_empty_form_brings_back_the_version_that_served_before(rolled_back: R
 
 def test_people_are_mailed_what_was_rolled_back(rolled_back: Ran, world: World) -> None:
     (mail,) = rolled_back.mails
-    assert mail["Subject"] == "Rolled back: version 2 serves again instead of version 4"
+    assert mail["Subject"].strip() == "flight-delay: Rolled back: version 2 serves again instead of version 4"
     for kind in ("html", "plain"):
         said = mail.get_body((kind,)).get_content()
         assert "it misjudges Sundays" in said
         assert "carla" in said
-        assert "http://airflow.test:8080/dags/rollback/runs/" in said
+        assert "http://airflow.test:8080/dags/flight-delay.rollback/runs/" in said
         assert "None" not in said
 
 
@@ -216,9 +218,9 @@ def test_clearing_a_rollback_moves_and_mails_nothing_more(rolled_back: Ran, worl
 
 
 def test_a_version_that_never_served_cannot_come_back(rolled_back: Ran, world: World) -> None:
-    refused = world.run("rollback", conf={"why": "a try", "to_version": 3})
+    refused = world.run("rollback", conf={"reason": "a try", "to_version": 3})
     assert refused.state == "failed"
-    assert refused.states == {"rollback": "failed", "tell": "upstream_failed"}
+    assert refused.states == {"rollback": "failed", "alert": "upstream_failed"}
     assert world.services.tracking.alias("champion") == 2
 
 

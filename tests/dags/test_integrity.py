@@ -13,28 +13,48 @@ from typing import Any
 import pendulum
 import pytest
 import yaml
-from evergreen import defaults
 
+from embedded.airflow_api import OF_SETTINGS
+from ml import yaml_file
 from tests.dags.airflow_home import PROJECT
+from tests.dags.world import MODEL
 
-FILES = sorted((PROJECT / "dags").glob("*.py"))
-DAG_IDS = ["ingest", "monitor", "retrain", "rollback", "score"]
+REPORT = "wrong_settings.py"
+FILES = sorted(path for path in (PROJECT / "dags").glob("*.py") if path.name != REPORT)
+VERBS = ["ingest", "monitor", "retrain", "rollback", "score"]
 MOST_LINES = {"retrain": 180, "monitor": 140}  # sixteen boxes, and ten
 ASKS = {("retrain", "approve")}
 """Waits for a person: the time limit is the question's own, and a second try would ask twice."""
 
-HEAVY = {"boto3", "dvc", "evidently", "great_expectations", "matplotlib", "ml", "mlflow", "pandas", "pyarrow"}
-HEAVY |= {"scipy", "skops", "sklearn"}
+HEAVY = {"boto3", "dvc", "evidently", "great_expectations", "matplotlib", "mlflow", "pandas", "pyarrow"}
+HEAVY |= {"scipy", "skops", "sklearn", "ml.backtest", "ml.cli", "ml.steps", "ml.views", "ml.wiring"}
+"""Settings are read to draw a model's Dags; nothing is that its work needs."""
 
 PARSE = """
 import json, sys
 import airflow.providers.standard.operators.hitl, airflow.providers.standard.operators.trigger_dagrun, airflow.sdk
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.encoders import coerce_to_core_timetable
 DagBag("/nowhere")
 before = set(sys.modules)
 bag = DagBag(sys.argv[1])
-new = {name.split(".")[0] for name in set(sys.modules) - before}
-print(json.dumps({"dags": sorted(bag.dags), "errors": bag.import_errors, "new": sorted(new)}))
+new = {".".join(name.split(".")[:depth]) for name in set(sys.modules) - before for depth in (1, 2)}
+def scheduled(core):
+    assets = getattr(core, "asset_condition", None)
+    return core.summary + str(assets.as_expression() if assets else "")
+drawn = {
+    dag.dag_id: {
+        "tags": sorted(dag.tags),
+        "name": dag.dag_display_name,
+        "start": str(dag.start_date),
+        "timetable": scheduled(coerce_to_core_timetable(dag.timetable)),
+        "outlets": [(asset.name, asset.uri) for task in dag.tasks for asset in task.outlets],
+        "work": [dag.tasks[0].owner, dag.tasks[0].retries, dag.tasks[0].pool, dag.tasks[0].priority_weight],
+        "triggers": [task.trigger_dag_id for task in dag.tasks if hasattr(task, "trigger_dag_id")],
+    }
+    for dag in bag.dags.values()
+}
+print(json.dumps({"dags": sorted(bag.dags), "errors": bag.import_errors, "new": sorted(new), "drawn": drawn}))
 """
 SECRETS = """
 from airflow.secrets import BaseSecretsBackend
@@ -49,34 +69,35 @@ class Trap(BaseSecretsBackend):
 
 def test_all_parse_and_bear_their_files_names(bag: Any) -> None:
     assert bag.import_errors == {}
-    assert sorted(bag.dags) == [file.stem for file in FILES] == DAG_IDS
+    assert sorted(bag.dags) == [f"{MODEL}.{file.stem}" for file in FILES] == [f"{MODEL}.{verb}" for verb in VERBS]
     for dag_id, dag in bag.dags.items():
-        assert Path(dag.fileloc).stem == dag_id
+        assert f"{MODEL}.{Path(dag.fileloc).stem}" == dag_id
 
 
-@pytest.mark.parametrize("dag_id", DAG_IDS)
-def test_the_arrow_line_is_the_real_graph(bag: Any, dag_id: str) -> None:
-    dag = bag.dags[dag_id]
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_arrow_line_is_the_real_graph(bag: Any, verb: str) -> None:
+    dag = bag.dags[f"{MODEL}.{verb}"]
     assert layers({task.task_id: set(task.upstream_task_ids) for task in dag.tasks}) == arrow_line(dag.doc_md)
 
 
-@pytest.mark.parametrize("dag_id", DAG_IDS)
-def test_the_first_line_is_a_sentence_of_intent(bag: Any, dag_id: str) -> None:
-    first, blank, *_ = bag.dags[dag_id].doc_md.strip().splitlines()
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_first_line_is_a_sentence_of_intent(bag: Any, verb: str) -> None:
+    first, blank, *_ = bag.dags[f"{MODEL}.{verb}"].doc_md.strip().splitlines()
     assert first.endswith(".")
     assert blank == ""
 
 
-@pytest.mark.parametrize("dag_id", DAG_IDS)
-def test_every_task_has_owner_retries_limits_and_mail(bag: Any, dag_id: str) -> None:
-    dag = bag.dags[dag_id]
-    assert {"evergreen"} < set(dag.tags)
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_task_has_owner_retries_limits_and_mail(bag: Any, verb: str) -> None:
+    dag = bag.dags[f"{MODEL}.{verb}"]
+    assert {"evergreen", MODEL} < set(dag.tags)
+    assert dag.dag_display_name.startswith(f"{MODEL}: ")
     assert dag.dagrun_timeout > timedelta()
     assert dag.catchup is False
     for task in dag.tasks:
         assert task.owner == "evergreen"
-        assert [callback.__name__ for callback in task.on_failure_callback] == ["mail_failure"]
-        if (dag_id, task.task_id) in ASKS:
+        assert [callback.__name__ for callback in task.on_failure_callback] == ["alert_failure"]
+        if (verb, task.task_id) in ASKS:
             assert task.retries == 0
             assert task.execution_timeout is None
             continue
@@ -94,9 +115,8 @@ def test_a_dag_file_stays_a_drawing(file: Path) -> None:
 
 def test_ingest_is_due_when_params_say_so(bag: Any) -> None:
     params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    assert params["task"]["timezone"] == defaults.TIMEZONE
-    assert f"0 {params['land']['due_hour']} * * *" == defaults.INGEST_CRON
-    timetable = core_timetable(bag.dags["ingest"])
+    assert (params["task"]["timezone"], params["land"]["due_hour"]) == ("America/New_York", 5)
+    timetable = core_timetable(bag.dags[f"{MODEL}.ingest"])
     # Noon in New York, in winter and in summer: the newest run is that very day's, since five.
     for noon, due in (
         (pendulum.datetime(2013, 1, 20, 17), pendulum.datetime(2013, 1, 20, 10)),
@@ -108,16 +128,70 @@ def test_ingest_is_due_when_params_say_so(bag: Any) -> None:
 
 
 def test_score_and_monitor_follow_the_inputs_day_by_day(bag: Any) -> None:
-    for dag_id in ("score", "monitor"):
-        assert "evergreen_inputs" in str(core_timetable(bag.dags[dag_id]).asset_condition.as_expression())
+    for verb in ("score", "monitor"):
+        assert f"{MODEL}.inputs" in str(core_timetable(bag.dags[f"{MODEL}.{verb}"]).asset_condition.as_expression())
 
 
 def test_parsing_imports_nothing_heavy_and_fetches_no_secret(tmp_path: Path) -> None:
     parsed = parse(PROJECT / "dags", tmp_path)
     assert parsed["errors"] == {}
-    assert parsed["dags"] == DAG_IDS
+    assert parsed["dags"] == [f"{MODEL}.{verb}" for verb in VERBS]
     assert set(parsed["new"]) & HEAVY == set()
     assert "evergreen" in parsed["new"]
+
+
+@pytest.fixture
+def churn(tmp_path: Path) -> Path:
+    """Write the settings of two models, and return those of the one that is not at the top."""
+    params = yaml_file.parse((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "params.yaml").write_text(yaml_file.dump(params), encoding="utf-8")
+    params["task"] |= {"name": "churn", "timezone": "Asia/Tokyo"}
+    work = {"owner": "growth", "retries": 4, "pool": "heavy", "priority": 7, "timeout_minutes": 90}
+    params["schedule"] = work | {"cron": "30 6 * * 1-5"}
+    file = tmp_path / "models" / "churn" / "params.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml_file.dump(params), encoding="utf-8")
+    return file
+
+
+def test_each_model_has_dags_of_its_own_drawn_by_its_own_settings(churn: Path, tmp_path: Path) -> None:
+    parsed = parse(PROJECT / "dags", tmp_path)
+    assert parsed["errors"] == {}
+    assert parsed["dags"] == [f"{model}.{verb}" for model in ("churn", MODEL) for verb in VERBS]
+    drawn = parsed["drawn"]
+    for model, work in (("churn", ["growth", 4, "heavy", 7]), (MODEL, ["evergreen", 2, "default_pool", 1])):
+        for verb in VERBS:
+            dag = drawn[f"{model}.{verb}"]
+            assert dag["work"] == work
+            assert {"evergreen", model} < set(dag["tags"])
+            assert dag["name"].startswith(f"{model}: ")
+        assert drawn[f"{model}.ingest"]["outlets"] == [[f"{model}.inputs", f"evergreen://{model}/inputs"]]
+        assert drawn[f"{model}.score"]["outlets"] == [[f"{model}.predictions", f"evergreen://{model}/predictions"]]
+        assert drawn[f"{model}.monitor"]["triggers"] == [f"{model}.retrain", f"{model}.rollback"]
+        for verb in ("score", "monitor"):
+            assert f"{model}.inputs" in drawn[f"{model}.{verb}"]["timetable"]
+    for model, cron, midnight in (
+        ("churn", "30 6 * * 1-5", "1969-12-31 15:00"),
+        (MODEL, "0 5 * * *", "1970-01-01 05:00"),
+    ):
+        assert cron in drawn[f"{model}.ingest"]["timetable"]
+        assert drawn[f"{model}.ingest"]["start"].startswith(midnight), "of the model's own time zone"
+
+
+def test_wrong_settings_take_the_dags_of_their_own_model_only_and_one_file_reports_them(
+    churn: Path, tmp_path: Path
+) -> None:
+    params = yaml_file.parse(churn.read_text(encoding="utf-8"))
+    params["fit"]["seed"] = "none"
+    churn.write_text(yaml_file.dump(params), encoding="utf-8")
+    (tmp_path / "models" / "empty").mkdir()
+    parsed = parse(PROJECT / "dags", tmp_path)
+    assert parsed["dags"] == [f"{MODEL}.{verb}" for verb in VERBS]
+    ((file, error),) = parsed["errors"].items()
+    assert Path(file).name == REPORT, "which draws no Dag: Airflow would let none of that file run"
+    for part in ("model churn has no Dags: ", "models/churn/params.yaml", "fit.seed", "model empty has no Dags: "):
+        assert part in error
+    assert OF_SETTINGS in error
 
 
 @pytest.mark.parametrize(
@@ -127,7 +201,7 @@ def test_parsing_imports_nothing_heavy_and_fetches_no_secret(tmp_path: Path) -> 
 def test_the_traps_of_the_test_before_catch(tmp_path: Path, line: str, seen: str) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()
-    (dags / "bad.py").write_text(f"from airflow.sdk import DAG\nimport evergreen.defaults\n{line}\n")
+    (dags / "bad.py").write_text(f"from airflow.sdk import DAG\nimport evergreen.models\n{line}\n")
     assert seen in json.dumps(parse(dags, tmp_path))
 
 
@@ -135,11 +209,16 @@ def parse(dags: Path, tmp_path: Path) -> dict[str, Any]:
     """Parse a folder of Dags in a process of its own, where fetching a secret is an error."""
     (tmp_path / "trap.py").write_text(SECRETS)
     path = [str(PROJECT / "plugins"), str(PROJECT), str(tmp_path)]
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(path),
-        "AIRFLOW__SECRETS__BACKEND": "trap.Trap",
-        "AIRFLOW__WORKERS__SECRETS_BACKEND": "trap.Trap",
-    }
+    own = {"EVERGREEN_PARAMS": str(tmp_path / "params.yaml")} if (tmp_path / "params.yaml").exists() else {}
+    env = (
+        {name: value for name, value in os.environ.items() if not name.startswith("EVERGREEN_")}
+        | own
+        | {
+            "PYTHONPATH": os.pathsep.join(path),
+            "AIRFLOW__SECRETS__BACKEND": "trap.Trap",
+            "AIRFLOW__WORKERS__SECRETS_BACKEND": "trap.Trap",
+        }
+    )
     ended = subprocess.run(
         [sys.executable, "-c", PARSE, str(dags)], env=env, capture_output=True, text=True, timeout=120, check=False
     )

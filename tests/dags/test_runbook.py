@@ -6,6 +6,7 @@ import re
 from typing import Any, get_args
 
 import pytest
+from evergreen.models import verb_of
 
 from ml.settings import MailKind
 from tests.dags.airflow_home import PROJECT
@@ -14,7 +15,7 @@ RUNBOOK = (PROJECT / "docs" / "runbook.md").read_text(encoding="utf-8")
 MAILS = {
     "drift": "Drift since",
     "decay": "Decay since",
-    "data_refused": "Data refused",
+    "data_rejected": "Data rejected",
     "task_failed": "Task failed",
     "promoted": "was promoted",
     "held": "was held",
@@ -22,6 +23,8 @@ MAILS = {
     "approval": "Approve?",
 }
 DOES_NOTHING = {"retrain.approved"}
+DRAWN_IF_ASKED_FOR = {"score.export"}
+"""Tasks that the model at the top has not, as it is delivered."""
 
 
 def section(title: str) -> str:
@@ -31,8 +34,8 @@ def section(title: str) -> str:
 def test_each_task_that_can_be_red_has_a_row(bag: Any) -> None:
     rows = [line.split("|")[1] for line in section("Red tasks").splitlines() if line.startswith("| `")]
     told = {name for row in rows for name in re.findall(r"`(\w+\.\w+)`", row)}
-    tasks = {f"{dag.dag_id}.{task_id}" for dag in bag.dags.values() for task_id in dag.task_ids}
-    assert told == tasks - DOES_NOTHING
+    tasks = {f"{verb_of(dag.dag_id)}.{task_id}" for dag in bag.dags.values() for task_id in dag.task_ids}
+    assert told == (tasks - DOES_NOTHING) | DRAWN_IF_ASKED_FOR
 
 
 @pytest.mark.parametrize("kind", get_args(MailKind))

@@ -48,7 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         with pytest.MonkeyPatch.context() as environment:
             made.open(environment, server.port)
             made.deliver(day(1), day(NEXT))
-            assert made.seed(day(1), day(SEEDED))["refused"] == []
+            assert made.seed(day(1), day(SEEDED))["rejected"] == []
             yield made
     finally:
         server.stop()
@@ -75,7 +75,7 @@ def test_without_champion_one_is_asked_for_and_nobody_is_alarmed(unserved: dict[
     assert monitored.states["trigger_retrain"] == "success"
     assert monitored.states["alert"] == "success"
     assert monitored.mails == []
-    assert "no champion" in world.queued("retrain")[f"monitor__{day(SEEDED)}"]["why"]
+    assert "no champion" in world.queued("retrain")[f"monitor__{day(SEEDED)}"]["reason"]
 
 
 # --- chapter 2: the first challenger ----------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_without_champion_one_is_asked_for_and_nobody_is_alarmed(unserved: dict[
 
 @pytest.fixture(scope="module")
 def trained(world: World, unserved: dict[str, Ran]) -> Ran:
-    return world.run("retrain", conf={"why": "the first one", "asked_by": "a test"})
+    return world.run("retrain", conf={"reason": "the first one", "requested_by": "a test"})
 
 
 UNASKED = {"approve": "skipped", "approved": "skipped"}
@@ -102,14 +102,14 @@ def test_a_challenger_that_passes_every_rule_serves(trained: Ran, world: World) 
 
 def test_people_are_mailed_who_serves_now(trained: Ran) -> None:
     (mail,) = trained.mails
-    assert mail["Subject"] == f"Version {REFIT} was promoted"
+    assert mail["Subject"] == f"flight-delay: Version {REFIT} was promoted"
     said = mail.get_body(("plain",)).get_content()
     assert f"version {REFIT} was promoted" in said.lower()
     assert all(rule in said for rule in ("discrimination", "base rate", "package"))
 
 
 def test_the_same_training_is_not_done_twice(trained: Ran, world: World) -> None:
-    repeated = world.run("retrain", conf={"why": "the very same again"})
+    repeated = world.run("retrain", conf={"reason": "the very same again"})
     assert repeated.state == "success"
     assert set(repeated.states.values()) == {"skipped"}
     assert repeated.mails == []
@@ -142,7 +142,7 @@ def test_a_day_enters_the_registry_and_is_announced(ingested: Ran, world: World)
     assert day(NEXT) in world.services.registry.days("inputs")
     assert day(SEEDED) in world.services.registry.days("labels")
     assert day(NEXT) not in world.services.registry.days("labels")
-    assert ("evergreen_inputs", day(NEXT).isoformat()) in world.events()
+    assert ("flight-delay.inputs", day(NEXT).isoformat()) in world.events()
     assert ingested.mails == []
 
 
@@ -167,7 +167,7 @@ def test_predictions_are_published_and_announced(scored: Ran, world: World) -> N
     published = scored.records["publish"]
     assert published["published"]
     assert sha256(published["uri"]) == published["sha256"]
-    assert ("evergreen_predictions", day(NEXT).isoformat()) in world.events()
+    assert ("flight-delay.predictions", day(NEXT).isoformat()) in world.events()
 
 
 def test_scoring_a_day_again_gives_the_same_bytes(scored: Ran, world: World) -> None:
@@ -190,7 +190,8 @@ def test_a_larger_day_is_scored_by_several_tasks_and_says_the_same(scored: Ran, 
     assert len(json.loads(Path(uri).with_suffix(".json").read_text())["shards"]) == shards
     pd.testing.assert_frame_equal(pd.read_parquet(uri), before, check_exact=False, rtol=0, atol=1e-12)
     left = mapped(cleared, "predict", "_link_model_in_evergreen")
-    page = f"http://airflow.test:8080/plugin/evergreen/evergreen/#models/{scored.records['publish']['version']}"
+    version = scored.records["publish"]["version"]
+    page = f"http://airflow.test:8080/plugin/evergreen/evergreen/#flight-delay/versions/{version}"
     assert left == dict.fromkeys(range(shards), page)
     fewer = world.run("score", day=day(NEXT), again=scored)
     assert fewer.state == "success"
@@ -230,7 +231,7 @@ def poor_settings(world: World) -> AbstractContextManager[None]:
 @pytest.fixture(scope="module")
 def held(world: World, calm: Ran) -> Ran:
     with poor_settings(world):
-        return world.run("retrain", conf={"why": "a poor idea"})
+        return world.run("retrain", conf={"reason": "a poor idea"})
 
 
 def test_a_challenger_that_loses_is_held_and_the_run_is_green(held: Ran, world: World) -> None:
@@ -269,7 +270,7 @@ def alarmed(world: World, held: Ran) -> Ran:
         day(DRIFTED),
         lambda rows: rows.assign(distance=rows["distance"] * 1.6, sched_dep_minute=rows["sched_dep_minute"] // 2),
     )
-    assert world.seed(day(NEXT + 1), day(DRIFTED))["refused"] == []
+    assert world.seed(day(NEXT + 1), day(DRIFTED))["rejected"] == []
     before = world.run("monitor", day=day(DRIFTED - 1))
     assert (before.mails, before.states["trigger_retrain"]) == ([], "skipped"), "it is not the newest day"
     return world.run("monitor", day=day(DRIFTED))
@@ -278,7 +279,7 @@ def alarmed(world: World, held: Ran) -> Ran:
 def test_drift_is_mailed_once_in_html_and_in_plain_text(alarmed: Ran, world: World) -> None:
     assert alarmed.state == "success"
     (mail,) = alarmed.mails
-    assert mail["Subject"].startswith("Drift since ")
+    assert mail["Subject"].startswith("flight-delay: Drift since ")
     assert mail["To"] == "ml-team@example.com"
     assert world.postbox.recipients[-1] == ["ml-team@example.com"]
     for kind in ("html", "plain"):
@@ -287,15 +288,15 @@ def test_drift_is_mailed_once_in_html_and_in_plain_text(alarmed: Ran, world: Wor
         said = body.get_content()
         assert "distance" in said
         assert "sched_dep_minute" in said
-        assert "http://airflow.test:8080/dags/monitor/runs/" in said
+        assert "http://airflow.test:8080/dags/flight-delay.monitor/runs/" in said
         assert "None" not in said
 
 
 def test_drift_asks_for_a_challenger_in_the_days_own_name(alarmed: Ran, world: World) -> None:
     assert alarmed.states["trigger_retrain"] == "success"
     asked = world.queued("retrain")[f"monitor__{day(DRIFTED)}"]
-    assert "distance" in asked["why"]
-    assert asked["asked_by"] == f"monitor of {day(DRIFTED)}"
+    assert "distance" in asked["reason"]
+    assert asked["requested_by"] == f"monitor of {day(DRIFTED)}"
     (request,) = [found for found in world.decisions("retrain_request") if "drift" in found["reasons"][0]]
     assert request["version"] == REFIT
 
@@ -331,21 +332,21 @@ def test_a_broken_day_turns_ingest_red_at_the_first_try(refused: tuple[Ran, str]
     assert ran.tries["commit"] == 1
     assert day(BROKEN) not in world.services.registry.days("inputs")
     assert day(BROKEN - 1) in world.services.registry.days("labels"), "labels do not wait for broken inputs"
-    assert ("evergreen_inputs", day(BROKEN).isoformat()) not in world.events()
+    assert ("flight-delay.inputs", day(BROKEN).isoformat()) not in world.events()
 
 
 def test_one_mail_says_what_broke_where_and_how_often(refused: tuple[Ran, str]) -> None:
     (mail,) = refused[0].mails
-    assert mail["Subject"] == f"Data refused: inputs of {day(BROKEN)}"
+    assert mail["Subject"] == f"flight-delay: Data rejected: inputs of {day(BROKEN)}"
     rows = refused[0].records["land"] and len(read(refused[0], "inputs"))
     for kind in ("html", "plain"):
         said = " ".join(mail.get_body((kind,)).get_content().split())
         assert "distance must be between 1 and 10000" in said
         assert f"{rows}" in said
         assert "-1" in said
-        assert "Next: mend the source and clear this run" in said
+        assert "Next: fix the source and clear this run" in said
         assert "report.html" in said
-        assert "http://airflow.test:8080/dags/ingest/runs/" in said
+        assert "http://airflow.test:8080/dags/flight-delay.ingest/runs/" in said
         assert "None" not in said
 
 
@@ -384,17 +385,17 @@ def test_bad_labels_turn_one_run_red_and_the_day_is_announced_all_the_same(
     first, second = bad_labels[AFTER], bad_labels[AFTER + 1]
     assert first.states == {"land": "success", "screen": "success", "commit": "success", "report_rejected": "failed"}
     assert set(second.states.values()) == {"success"}
-    announced = {partition for name, partition in world.events() if name == "evergreen_inputs"}
+    announced = {partition for name, partition in world.events() if name == "flight-delay.inputs"}
     assert {day(AFTER).isoformat(), day(AFTER + 1).isoformat()} <= announced
     assert day(AFTER) in world.services.registry.days("labels")
-    assert note(first).startswith(f"Failed at report_rejected. labels of {day(BROKEN)} refused: ")
+    assert note(first).startswith(f"Failed at report_rejected. labels of {day(BROKEN)} rejected: ")
     assert note(second).endswith(f"; labels of {day(BROKEN)} rejected, as reported with {day(AFTER)}")
 
 
 def test_bad_labels_are_mailed_once_however_often_they_are_asked_for(bad_labels: dict[int, Ran], world: World) -> None:
     first, second = bad_labels[AFTER], bad_labels[AFTER + 1]
     (mail,) = first.mails
-    assert mail["Subject"] == f"Data refused: labels of {day(BROKEN)}"
+    assert mail["Subject"] == f"flight-delay: Data rejected: labels of {day(BROKEN)}"
     said = " ".join(mail.get_body(("plain",)).get_content().split())
     assert "the key must be among that day's inputs" in said
     assert "Inputs did not wait for this: they are committed and scored" in said
@@ -413,7 +414,7 @@ def test_a_day_without_data_is_skipped_with_its_reason(bad_labels: dict[int, Ran
     assert ran.state == "success"
     assert (ran.states["commit"], ran.states["report_rejected"]) == ("skipped", "success")
     assert ran.mails == []
-    assert ("evergreen_inputs", closed) not in world.events()
+    assert ("flight-delay.inputs", closed) not in world.events()
     assert f"No data are expected on {day(number):%A} {closed}: land.closed names it" in note(ran)
     assert day(number - 1) in world.services.registry.days("labels"), "labels come on that day too"
     for follower in (scored, monitored):
@@ -429,10 +430,10 @@ def test_labels_that_never_came_are_mailed_once(bad_labels: dict[int, Ran], worl
         ran = world.run("ingest", day=day(number))
     assert ran.state == "success"
     (mail,) = ran.mails
-    assert mail["Subject"] == f"Labels missing: {day(BROKEN)}"
+    assert mail["Subject"] == f"flight-delay: Labels missing: {day(BROKEN)}"
     said = " ".join(mail.get_body(("plain",)).get_content().split())
     assert f"no labels of {day(BROKEN)} came in time (when they were due, and land.catch_up_days: 1 after it)" in said
-    assert f"clear the run of ingest of {day(BROKEN)}" in said
+    assert f"clear the run of Ingest of {day(BROKEN)}" in said
     assert "None" not in said
 
 
@@ -450,8 +451,9 @@ def test_a_run_without_a_day_says_how_to_give_it_one(world: World, refused: tupl
     ran = world.run("score")
     assert ran.state == "failed"
     (mail,) = ran.mails
-    assert mail["Subject"] == "Task failed: score.resolve"
-    assert "airflow backfill create --dag-id" in " ".join(mail.get_body(("plain",)).get_content().split())
+    assert mail["Subject"] == "flight-delay: Task failed: score.resolve"
+    said = " ".join(mail.get_body(("plain",)).get_content().split())
+    assert "airflow backfill create --dag-id flight-delay.ingest " in said
 
 
 def mapped(ran: Ran, task_id: str, key: str) -> dict[int, Any]:

@@ -7,6 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from evergreen import models
+
+from embedded import config
+from tests.dags.world import MODEL
 
 GRAPHS = {
     "ingest": {
@@ -19,7 +23,7 @@ GRAPHS = {
     "retrain": {
         # Each box reads the window that pull pinned.
         "pull": [
-            *["ask", "check", "describe", "evaluate", "fit", "gate", "promote", "refit", "register", "split", "tell"],
+            *["alert", "ask", "check", "describe", "evaluate", "fit", "gate", "promote", "refit", "register", "split"],
             *["tune", "validate"],
         ],
         "validate": ["split"],
@@ -30,18 +34,18 @@ GRAPHS = {
         "register": ["check", "gate"],
         "check": ["gate"],
         "gate": ["refit"],
-        "refit": ["ask", "describe", "promote", "tell"],
+        "refit": ["alert", "ask", "describe", "promote"],
         "describe": [],
         "ask": ["approve", "promote"],
         # Never promote itself: a rejection skips what comes right behind it.
         "approve": ["approved"],
         "approved": ["promote"],
-        "promote": ["tell"],
-        "tell": [],
+        "promote": ["alert"],
+        "alert": [],
     },
     "rollback": {
-        "rollback": ["tell"],
-        "tell": [],
+        "rollback": ["alert"],
+        "alert": [],
     },
     "score": {
         "resolve": ["predict", "publish", "shadow"],
@@ -50,10 +54,10 @@ GRAPHS = {
         "shadow": [],
     },
     "monitor": {
-        "resolve": ["decide", "measure_drift", "measure_performance", "measure_rivalry"],
+        "resolve": ["compare_with_previous", "decide", "measure_drift", "measure_performance"],
         "measure_drift": ["alert", "decide"],
         "measure_performance": ["alert", "decide"],
-        "measure_rivalry": ["decide"],
+        "compare_with_previous": ["decide"],
         "decide": ["act", "alert"],
         "act": ["trigger_retrain", "trigger_rollback"],
         "trigger_retrain": [],
@@ -61,24 +65,27 @@ GRAPHS = {
         "alert": [],
     },
 }
-OUTLETS = {("ingest", "commit"): ["evergreen_inputs"], ("score", "publish"): ["evergreen_predictions"]}
-FORM = {"why": "asked for by hand", "days": None, "last_day": None, "force": False, "asked_by": "a person"}
+OUTLETS = {
+    (f"{MODEL}.ingest", "commit"): [f"{MODEL}.inputs"],
+    (f"{MODEL}.score", "publish"): [f"{MODEL}.predictions"],
+}
+FORM = {"reason": "requested by hand", "days": None, "last_day": None, "force": False, "requested_by": "a person"}
 
 
 GROUPS = {
     "prepare": ["pull", "split", "validate"],
     "train": ["evaluate", "fit", "tune"],
     "judge": ["check", "describe", "gate", "refit", "register"],
-    "settle": ["approve", "approved", "ask", "promote", "tell"],
+    "decide": ["alert", "approve", "approved", "ask", "promote"],
 }
-PRODUCE_NOTHING = {"act", "alert", "approve", "approved", "ask", "tell"}
+PRODUCE_NOTHING = {"act", "alert", "approve", "approved", "ask"}
 """They choose, wait or mail; what triggers a Dag leads to it by Airflow's own link."""
 
 
-@pytest.mark.parametrize("dag_id", GRAPHS)
-def test_the_graph(bag: Any, dag_id: str) -> None:
-    found = {task.task_id: sorted(task.downstream_task_ids) for task in bag.dags[dag_id].tasks}
-    assert found == GRAPHS[dag_id]
+@pytest.mark.parametrize("verb", GRAPHS)
+def test_the_graph(bag: Any, verb: str) -> None:
+    found = {task.task_id: sorted(task.downstream_task_ids) for task in bag.dags[f"{MODEL}.{verb}"].tasks}
+    assert found == GRAPHS[verb]
 
 
 def test_who_announces_which_asset(bag: Any) -> None:
@@ -92,7 +99,7 @@ def test_who_announces_which_asset(bag: Any) -> None:
 
 
 def test_the_boxes_of_retrain_hold_every_task_under_its_own_name(bag: Any) -> None:
-    groups = bag.dags["retrain"].task_group.children
+    groups = bag.dags[f"{MODEL}.retrain"].task_group.children
     assert {name: sorted(group.children) for name, group in groups.items()} == GROUPS
 
 
@@ -110,24 +117,27 @@ def test_each_task_leads_to_what_it_produces(bag: Any) -> None:
 
 
 def test_every_dag_gets_notes(bag: Any) -> None:
-    from evergreen import notes
+    assert {models.verb_of(dag_id) for dag_id in bag.dags} == set(models.DAGS) == set(GRAPHS)
+    assert models.verb_of("somebody_elses") == models.verb_of("etl.load") == models.verb_of(".score") == ""
 
-    assert set(notes.DAG_IDS) == set(bag.dags)
+
+def test_the_launcher_names_the_same_dags() -> None:
+    assert (config.DAGS, config.dag_id(MODEL, "score")) == (models.DAGS, models.dag_id(MODEL, "score"))
 
 
-@pytest.mark.parametrize("dag_id", ["retrain", "rollback"])
-def test_who_serves_is_changed_by_one_run_at_a_time(bag: Any, dag_id: str) -> None:
-    assert bag.dags[dag_id].max_active_runs == 1
+@pytest.mark.parametrize("verb", ["retrain", "rollback"])
+def test_who_serves_is_changed_by_one_run_at_a_time(bag: Any, verb: str) -> None:
+    assert bag.dags[f"{MODEL}.{verb}"].max_active_runs == 1
 
 
 def test_the_form_of_retrain(bag: Any) -> None:
-    params = bag.dags["retrain"].params
+    params = bag.dags[f"{MODEL}.retrain"].params
     assert {name: params[name] for name in params} == FORM
 
 
 def test_monitor_asks_for_one_retrain_a_day(bag: Any) -> None:
-    trigger = bag.dags["monitor"].get_task("trigger_retrain")
-    assert trigger.trigger_dag_id == "retrain"
+    trigger = bag.dags[f"{MODEL}.monitor"].get_task("trigger_retrain")
+    assert trigger.trigger_dag_id == f"{MODEL}.retrain"
     assert trigger.trigger_run_id == "monitor__{{ partition_key }}"
     assert trigger.skip_when_already_exists
 
@@ -135,30 +145,32 @@ def test_monitor_asks_for_one_retrain_a_day(bag: Any) -> None:
 def test_only_promote_its_mail_and_the_report_of_labels_run_though_something_before_them_was_skipped(bag: Any) -> None:
     rules = {(dag.dag_id, task.task_id): task.trigger_rule.value for dag in bag.dags.values() for task in dag.tasks}
     unusual = {name: rule for name, rule in rules.items() if rule != "all_success"}
-    expected = {("retrain", name): "none_failed_min_one_success" for name in ("promote", "tell")}
-    assert unusual == expected | {("ingest", "report_rejected"): "none_failed"}
+    expected = {(f"{MODEL}.retrain", name): "none_failed_min_one_success" for name in ("promote", "alert")}
+    assert unusual == expected | {(f"{MODEL}.ingest", "report_rejected"): "none_failed"}
 
 
 def test_the_form_of_rollback(bag: Any) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
-    params = {name: bag.dags["rollback"].params.get_param(name) for name in bag.dags["rollback"].params}
-    assert {name: param.resolve() for name, param in params.items() if name != "why"} == {
-        "to_version": None, "asked_by": "a person", "from_version": None, "evidence": None,
+    params = {
+        name: bag.dags[f"{MODEL}.rollback"].params.get_param(name) for name in bag.dags[f"{MODEL}.rollback"].params
+    }
+    assert {name: param.resolve() for name, param in params.items() if name != "reason"} == {
+        "to_version": None, "requested_by": "a person", "from_version": None, "evidence": None,
     }  # fmt: skip
     with pytest.raises(ParamValidationError):
-        params["why"].resolve()
+        params["reason"].resolve()
     for name, value in (
-        ("why", None),
-        ("why", ""),
-        ("why", "?"),
-        ("why", "    "),
+        ("reason", None),
+        ("reason", ""),
+        ("reason", "?"),
+        ("reason", "    "),
         ("to_version", 0),
         ("to_version", "the last one"),
     ):
         with pytest.raises(ParamValidationError):
             copy(params[name]).resolve(value)
-    for name, value in (("why", "worse on weekends"), ("to_version", 3), ("evidence", {"gain": 0.01})):
+    for name, value in (("reason", "worse on weekends"), ("to_version", 3), ("evidence", {"gain": 0.01})):
         assert copy(params[name]).resolve(value) == value
 
 
@@ -170,4 +182,4 @@ def test_no_time_limit_of_a_run_cuts_the_wait_for_a_person_short(bag: Any) -> No
 
     (longest,) = [bound.le for bound in Gate.model_fields["approval_hours"].metadata if isinstance(bound, Le)]
     assert longest == LONGEST_HOURS
-    assert bag.dags["retrain"].dagrun_timeout >= timedelta(hours=LONGEST_HOURS + 6)
+    assert bag.dags[f"{MODEL}.retrain"].dagrun_timeout >= timedelta(hours=LONGEST_HOURS + 6)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from fastapi.testclient import TestClient
 
+MODEL = "flight-delay"
+"""The model at the top of the project, whose settings `World.open` copies."""
+
 Change = Callable[["pd.DataFrame"], "pd.DataFrame"]
 
 
@@ -103,7 +106,7 @@ class World:
 
     def seed(self, first: date, last: date) -> dict[str, Any]:
         """Bring days into the registry the quick way: one data version."""
-        from ml.steps import seed
+        from ml.steps.ingest import seed
 
         services = self.services
         return seed.run(first, last, settings=services.settings, services=services)
@@ -126,7 +129,7 @@ class World:
 
     def run(
         self,
-        dag_id: str,
+        verb: str,
         *,
         day: date | None = None,
         conf: dict[str, Any] | None = None,
@@ -134,17 +137,17 @@ class World:
         user: str | None = None,
         meanwhile: Callable[[str], None] | None = None,
     ) -> Ran:
-        """Run a Dag to its end with ``dag.test()``, for a partition; ``again`` clears that run and runs it anew.
+        """Run one of the model's Dags to its end with ``dag.test()``, for a partition.
 
-        ``user`` is who triggered it; ``meanwhile`` is called with the run's id, again and again, while the
-        run waits for a person.
+        ``again`` is a run that is cleared and run anew. ``user`` is who triggered it; ``meanwhile`` is called
+        with the run's id, again and again, while the run waits for a person.
 
         ``dag.test()`` of Airflow 3.3.2 takes no partition key, so the Dag run itself is created here, as the
         scheduler creates one: with the key and without a logical date.
         """
         from airflow.models import dagrun
 
-        before = len(self.postbox.messages)
+        before, dag_id = len(self.postbox.messages), f"{MODEL}.{verb}"
         started = datetime.now(UTC)
         run_id = again.run_id if again else f"test__{started.isoformat()}"
 
@@ -172,7 +175,7 @@ class World:
 
         def wait(seconds: float) -> None:
             # dag.test() looks once a second whether an answer has come, and Airflow sleeps elsewhere too.
-            if sys._getframe(1).f_globals["__name__"] == "airflow.sdk.definitions.dag" and self._waits(run_id):
+            if sys._getframe(1).f_globals["__name__"] == "airflow.sdk.definitions.dag" and self._wait_reasons(run_id):
                 assert meanwhile is not None, f"{dag_id} waits for a person who never comes"
                 meanwhile(run_id)
             sleep(min(seconds, 0.2))
@@ -196,7 +199,7 @@ class World:
 
     def question(self, run_id: str) -> tuple[str, dict[str, Any]]:
         """Read what a retrain asks, and where an answer goes."""
-        where = f"/api/v2/dags/retrain/dagRuns/{quote(run_id, safe='')}/taskInstances/approve/-1/hitlDetails"
+        where = f"/api/v2/dags/{MODEL}.retrain/dagRuns/{quote(run_id, safe='')}/taskInstances/approve/-1/hitlDetails"
         found = self.api.get(where)
         assert found.status_code == 200, found.text
         return where, found.json()
@@ -216,7 +219,7 @@ class World:
         del run_id
         SchedulerJobRunner(Job()).check_awaiting_input_timeouts()
 
-    def _waits(self, run_id: str) -> bool:
+    def _wait_reasons(self, run_id: str) -> bool:
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.session import create_session
 
@@ -242,13 +245,13 @@ class World:
                 mails=self.postbox.messages[mails_before:],
             )
 
-    def queued(self, dag_id: str) -> dict[str, dict[str, Any]]:
-        """Give the Dag runs that wait for a scheduler, with what they were asked with."""
+    def queued(self, verb: str) -> dict[str, dict[str, Any]]:
+        """Give the runs of one of the model's Dags that wait for a scheduler, with what they were asked with."""
         from airflow.models.dagrun import DagRun
         from airflow.utils.session import create_session
 
         with create_session() as session:
-            found = session.query(DagRun).filter_by(dag_id=dag_id, state="queued").all()
+            found = session.query(DagRun).filter_by(dag_id=f"{MODEL}.{verb}", state="queued").all()
             return {run.run_id: run.conf for run in found}
 
     def events(self) -> list[tuple[str, str | None]]:

@@ -62,7 +62,7 @@ class Recording:
 
     def once(self, *arguments: str, **_: object) -> None:
         self.asked.append(" ".join(arguments))
-        if self.doctor_fails and "ml.steps.doctor" in arguments:
+        if self.doctor_fails and "ml.cli.doctor" in arguments:
             raise compose.Failure("it ended with 3")
 
     def capture(self, *arguments: str) -> str:
@@ -104,15 +104,15 @@ def test_a_restore_ends_with_the_doctor_who_repairs_once_everything_is_up(
     _, folder = _save(tmp_path, monkeypatch)
     stack = Recording()
     backup.restore(stack, folder, replace=False)  # type: ignore[arg-type]
-    assert stack.asked[-2:] == ["wait", "python -m ml.steps.doctor --repair"]
-    assert _at(stack.asked, "deploy.objects load") < _at(stack.asked, "ml.steps.doctor")
+    assert stack.asked[-2:] == ["wait", "python -m ml.cli.doctor --all --repair"]
+    assert _at(stack.asked, "deploy.objects load") < _at(stack.asked, "ml.cli.doctor")
 
 
 def test_a_doctor_who_finds_no_way_out_fails_the_restore_and_the_next_move_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, folder = _save(tmp_path, monkeypatch)
-    with pytest.raises(compose.Failure, match=r"restored and is up, but .* ml\.steps\.doctor --repair' again"):
+    with pytest.raises(compose.Failure, match=r"restored and is up, but .* ml\.cli\.doctor --all --repair' again"):
         backup.restore(Recording(doctor_fails=True), folder, replace=True)  # type: ignore[arg-type]
 
 

@@ -15,9 +15,9 @@ from deploy import compose, env
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILE = PROJECT / "docker-compose.yaml"
-STANDIN = PROJECT / "deploy" / "standin" / "docker-compose.standin.yaml"
-PAGES = {"mailpit": "8025", "mlflow": "5000", "airflow-apiserver": "8080", "flower": "5555"}
-"""Services with a page for people, and its port."""
+STANDIN = PROJECT / "tests" / "deploy" / "standin" / "docker-compose.standin.yaml"
+PAGES = {"mailpit": "8025", "mlflow": "5000", "airflow-apiserver": "8080", "flower": "5555", "serving": "8088"}
+"""Services with a page for people or an API for programs, and its port."""
 
 TEXT = FILE.read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
@@ -115,8 +115,9 @@ needs_compose = pytest.mark.skipif(
 def test_compose_reads_it_with_keys_and_says_which_are_missing_without(tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "deploy", tmp_path / "deploy")
     shutil.copy(FILE, tmp_path)
+    shutil.copy(STANDIN, tmp_path)
     command = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-    command += ["-f", "docker-compose.yaml", "-f", "deploy/standin/docker-compose.standin.yaml", "config", "--quiet"]
+    command += ["-f", "docker-compose.yaml", "-f", STANDIN.name, "config", "--quiet"]
 
     def config() -> subprocess.CompletedProcess[str]:
         bare = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""What Kubernetes is told agrees with docker-compose.yaml, which is run, and with the page that says how."""
+"""What Kubernetes gets agrees with docker-compose.yaml, which is run, and with the page that says how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "deploy" / "kubernetes"
 VALUES: dict[str, Any] = yaml.safe_load((FOLDER / "airflow-values.yaml").read_text(encoding="utf-8"))
 MANIFESTS = [
-    one for name in ("mlflow.yaml", "job-init.yaml") for one in yaml.safe_load_all((FOLDER / name).read_text("utf-8"))
+    one
+    for name in ("mlflow.yaml", "serving.yaml", "job-init.yaml")
+    for one in yaml.safe_load_all((FOLDER / name).read_text("utf-8"))
 ]
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
 
@@ -24,8 +26,8 @@ def pods() -> list[dict[str, Any]]:
 
 def test_what_makes_the_stack_outlive_its_parts_is_set_alike() -> None:
     worker = COMPOSE["airflow-worker"]["environment"]
-    told = {one["name"]: one["value"] for one in VALUES["env"] if one["name"].startswith("AIRFLOW__")}
-    shared = {name: value for name, value in told.items() if name != "AIRFLOW__API__BASE_URL"}
+    values = {one["name"]: one["value"] for one in VALUES["env"] if one["name"].startswith("AIRFLOW__")}
+    shared = {name: value for name, value in values.items() if name != "AIRFLOW__API__BASE_URL"}
     assert {name: worker.get(name) for name in shared} == shared
     warm = {one["name"]: one["value"] for one in VALUES["workers"]["celery"]["env"]}
     assert warm == {"EVERGREEN_WARM_TASKS": "1", "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "False"}
@@ -34,11 +36,13 @@ def test_what_makes_the_stack_outlive_its_parts_is_set_alike() -> None:
 def test_every_secret_that_is_named_is_made_on_the_page_and_none_is_held() -> None:
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     files = "".join(
-        (FOLDER / name).read_text("utf-8") for name in ("airflow-values.yaml", "mlflow.yaml", "job-init.yaml")
+        (FOLDER / name).read_text("utf-8")
+        for name in ("airflow-values.yaml", "mlflow.yaml", "serving.yaml", "job-init.yaml")
     )
     named = set(
         re.findall(
-            r"\b(evergreen-(?:airflow-\w+|mlflow-\w+|broker|fernet|api|jwt|users|outside|registry-key))\b", files
+            r"\b(evergreen-(?:airflow-\w+|mlflow-\w+|broker|fernet|api|jwt|users|outside|serving|registry-key))\b",
+            files,
         )
     )
     made = set(re.findall(r"kubectl create secret generic (\S+)", page))

@@ -54,14 +54,14 @@ def handler(port: int, prefix: str) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def proxied(running: Running, prefix: str) -> Iterator[str]:
-    """Start a second API server that is told its public address, and a proxy there; give that address."""
+    """Start a second API server that knows its public address, and a proxy there; give that address."""
     port, public = free_ports(2)
     url = f"http://127.0.0.1:{public}{prefix}"
     server = running.stack.server("api-server", running.environ)
-    told = {"AIRFLOW__API__BASE_URL": url, "AIRFLOW__API__PORT": str(port)}
+    variables = {"AIRFLOW__API__BASE_URL": url, "AIRFLOW__API__PORT": str(port)}
     log = running.stack.logs / "api-server-behind-proxy.log"
     running.supervisor.start(
-        replace(server, name="api-server-behind-proxy", env=server.env | told, log=log), cwd=running.stack.home
+        replace(server, name="api-server-behind-proxy", env=server.env | variables, log=log), cwd=running.stack.home
     )
     proxy = ThreadingHTTPServer(("127.0.0.1", public), handler(port, prefix))
     thread = threading.Thread(target=proxy.serve_forever, daemon=True)

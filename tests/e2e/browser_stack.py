@@ -22,7 +22,7 @@ import requests
 import yaml
 
 from embedded.airflow_api import AirflowApi, Run
-from embedded.config import AIRFLOW, DAGS, STORES, Stack
+from embedded.config import AIRFLOW, DAGS, STORES, Stack, dag_id
 from embedded.prepare import prepare
 from embedded.supervise import Supervisor
 from ml import settings
@@ -36,6 +36,14 @@ SERVED_DAYS = TOUR_DAYS or 4
 """So many days have a champion: half of them the first, half of them the second."""
 
 HISTORY_DAYS = 90 if TOUR_DAYS else 45
+
+
+MODEL = "flight-delay"
+
+
+def dag(verb: str) -> str:
+    """Give the id of one of the model's Dags."""
+    return f"{MODEL}.{verb}"
 
 
 @dataclass
@@ -103,38 +111,38 @@ class Running:
         """
         keys = {(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)}
         # Airflow takes one backfill of a Dag at a time, and looks every half minute whether one is over.
-        self.wait(lambda: not self.backfilling("ingest"), "the end of the backfill before", 120)
+        self.wait(lambda: not self.backfilling(dag("ingest")), "the end of the backfill before", 120)
         self.command(
-            f"days-until-{last}", "-m", "airflow", "backfill", "create", "--dag-id", "ingest",
+            f"days-until-{last}", "-m", "airflow", "backfill", "create", "--dag-id", dag("ingest"),
             "--from-date", str(first), "--to-date", str(last + timedelta(days=1)), "--max-active-runs", "1",
         )  # fmt: skip
 
         def over() -> bool:
             runs = [run for run in self.api.runs(limit=100) if run.partition_key in keys and run.finished]
-            return all({run.partition_key for run in runs if run.dag_id == dag} == keys for dag in DAILY)
+            return all({run.partition_key for run in runs if run.dag_id == dag_id} == keys for dag_id in DAILY)
 
         self.wait(over, f"the days {first} to {last}", 120 + 90 * len(keys))
 
 
-DAILY = ("ingest", "score", "monitor")
+DAILY = tuple(map(dag, ("ingest", "score", "monitor")))
 
 
 def copy_of_project(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """Copy what belongs to the project as it lies here, change its settings, and commit all of it."""
-    told = subprocess.run(
+    listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=PROJECT_ROOT, check=True, capture_output=True
     )
-    for name in filter(None, told.stdout.decode().split("\0")):
+    for name in filter(None, listed.stdout.decode().split("\0")):
         if (source := PROJECT_ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name)
     set_params(folder, change)
     # Switched on, Ingest would bring today in at once, before the days that come first here.
-    later, dag = datetime.now(UTC) + timedelta(days=2), folder / "dags" / "ingest.py"
-    begins = dag.read_text(encoding="utf-8")
-    assert "pendulum.datetime(2013, 1, 1," in begins
-    starts_later = begins.replace("pendulum.datetime(2013, 1, 1,", f"pendulum.datetime({later:%Y, %-m, %-d},")
-    dag.write_text(starts_later, encoding="utf-8")
+    later, drawn = datetime.now(UTC) + timedelta(days=2), folder / "plugins" / "evergreen" / "models.py"
+    begins = drawn.read_text(encoding="utf-8")
+    assert "pendulum.datetime(1970, 1, 1," in begins
+    starts_later = begins.replace("pendulum.datetime(1970, 1, 1,", f"pendulum.datetime({later:%Y, %-m, %-d},")
+    drawn.write_text(starts_later, encoding="utf-8")
     who = ("-c", "user.name=A test", "-c", "user.email=test@example.com")
     for command in (("init", "--quiet"), ("add", "--all"), (*who, "commit", "--quiet", "-m", "As it is tested")):
         subprocess.run(["git", *command], cwd=folder, check=True, timeout=60)
@@ -206,7 +214,7 @@ def started(folder: Path, ports: Sequence[int], given: Mapping[str, str] | None 
         for name in AIRFLOW:
             supervisor.start(stack.server(name, environ), cwd=stack.home)
         first = last - timedelta(days=HISTORY_DAYS - 1)
-        running.command("seed", "-m", "ml.steps.seed", "--from-date", str(first), "--to-date", str(last))
+        running.command("seed", "-m", "ml.steps.ingest.seed", "--from-date", str(first), "--to-date", str(last))
         running.wait(lambda: is_up(running), "the start of the servers", 180)
         yield running
 
@@ -215,7 +223,8 @@ def is_up(running: Running) -> bool:
     if not requests.get(running.stack.mlflow_url + "/health", timeout=5).ok:
         return False
     requests.get(running.stack.airflow_url + "/execution/health", timeout=180).raise_for_status()
-    return "scheduler" in running.api.health() and set(DAGS) <= set(running.api.dags())
+    awaited = {dag_id("flight-delay", verb) for verb in DAGS}
+    return "scheduler" in running.api.health() and awaited <= set(running.api.dags())
 
 
 def chromium() -> str | None:

@@ -28,12 +28,13 @@ from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, exp
 
 from embedded.airflow_api import Run
 from tests.e2e.browser_proxy import proxied
-from tests.e2e.browser_stack import SERVED_DAYS, Running, chromium, plant, started
+from tests.e2e.browser_stack import MODEL, SERVED_DAYS, Running, chromium, dag, plant, started
 from tests.e2e.test_loop import free_ports, mails
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 PATIENCE = 60_000
+OF_MODEL = f"/api/models/{MODEL}"
 LARGEST_PICTURE = 190_000
 expect.set_options(timeout=PATIENCE)
 FIRST, SECOND, BACK = "the first model of this season", "newer flights", "the first one did better in the evenings"
@@ -97,14 +98,14 @@ class Person:
         expect(self.frame.locator("main [aria-busy]:visible, main .tall:visible")).to_have_count(0, timeout=PATIENCE)
         return self.frame
 
-    def form(self, dag_id: str) -> Any:
+    def form(self, verb: str) -> Any:
         """Open the form of a Dag as the page's button leads there."""
         self.open_page()
-        self.frame.get_by_role("link", name={"retrain": "Retrain", "rollback": "Roll back"}[dag_id]).click()
-        self.page.wait_for_url(f"**/dags/{dag_id}")
+        self.frame.get_by_role("link", name={"retrain": "Retrain", "rollback": "Roll back"}[verb]).click()
+        self.page.wait_for_url(f"**/dags/{dag(verb)}")
         self.page.get_by_role("button", name="Trigger").first.click()
         dialog = self.page.get_by_role("dialog")
-        dialog.locator("#element_why").wait_for()
+        dialog.locator("#element_reason").wait_for()
         return dialog
 
     def send(self, dialog: Any) -> str:
@@ -122,7 +123,7 @@ class Person:
         self.leave()
 
         def asked() -> bool:
-            run = next((one for one in running.api.runs("retrain") if one.run_id == run_id), None)
+            run = next((one for one in running.api.runs(dag("retrain")) if one.run_id == run_id), None)
             assert run is None or not run.finished, f"{run_id} ended without asking anybody"
             return run is not None and running.api.tasks(run)["approve"] in {"deferred", "awaiting_input"}
 
@@ -162,9 +163,9 @@ def person(browser: Browser, running: Running, shots: Path) -> Iterator[Person]:
 @pytest.fixture(scope="module")
 def asked(person: Person) -> str:
     """Ask for a first challenger through the form, and let it come to the question."""
-    person.running.api.unpause("retrain")  # as `make up` does
+    person.running.api.unpause(dag("retrain"))  # as `make up` does
     dialog = person.form("retrain")
-    dialog.locator("#element_why").fill(FIRST)
+    dialog.locator("#element_reason").fill(FIRST)
     person.shoot("form")
     run_id = person.send(dialog)
     person.await_question(run_id)
@@ -175,7 +176,7 @@ def asked(person: Person) -> str:
 def first(person: Person, asked: str) -> Run:
     """Let it serve."""
     person.answer("Approve")
-    return person.running.ended("retrain", asked)
+    return person.running.ended(dag("retrain"), asked)
 
 
 def days(running: Running) -> tuple[date, date, date]:
@@ -188,8 +189,8 @@ def days(running: Running) -> tuple[date, date, date]:
 def served(person: Person, first: Run) -> None:
     """Let half of the days come to pass."""
     begin, middle, _ = days(person.running)
-    for dag_id in ("rollback", "score", "monitor", "ingest"):
-        person.running.api.unpause(dag_id)
+    for verb in ("rollback", "score", "monitor", "ingest"):
+        person.running.api.unpause(dag(verb))
     person.running.live(begin, middle)
 
 
@@ -197,7 +198,7 @@ def served(person: Person, first: Run) -> None:
 def second(person: Person, served: None) -> Run:
     """Train on what came since, forced, and let it serve."""
     dialog = person.form("retrain")
-    dialog.locator("#element_why").fill(SECOND)
+    dialog.locator("#element_reason").fill(SECOND)
     dialog.get_by_role("button", name="Which training").click()
     dialog.get_by_text("Train even if this very training was judged before").wait_for()
     # The switch follows its section: Airflow draws a checkbox that only its label shows.
@@ -210,7 +211,7 @@ def second(person: Person, served: None) -> Run:
     expect(person.frame.locator("#approve")).to_have_text("Approve (1)")
     person.shoot("waiting")
     person.answer("Approve")
-    return person.running.ended("retrain", run_id)
+    return person.running.ended(dag("retrain"), run_id)
 
 
 @pytest.fixture(scope="module")
@@ -229,9 +230,9 @@ def alarmed(person: Person, second: Run, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def rolled_back(person: Person, alarmed: date) -> Run:
     dialog = person.form("rollback")
-    dialog.locator("#element_why").fill(BACK)
+    dialog.locator("#element_reason").fill(BACK)
     person.shoot("rollback-form")
-    return person.running.ended("rollback", person.send(dialog))
+    return person.running.ended(dag("rollback"), person.send(dialog))
 
 
 def champion(running: Running) -> int:
@@ -258,7 +259,7 @@ def test_who_was_approved_serves_and_the_page_says_why(person: Person, first: Ru
     expect(frame.locator("#approve")).to_have_text("Approve")
     card = frame.locator(".card", has=frame.get_by_role("heading", name="Champion"))
     expect(card).to_contain_text(f"version {version}")
-    expect(card).to_contain_text("asked for by admin, approved by admin")
+    expect(card).to_contain_text("requested by admin, approved by admin")
     card.get_by_role("link", name="decision").click()
     expect(frame.get_by_role("heading", name="Rule by rule")).to_be_visible()
     rules = frame.get_by_role("region", name="The gate, rule by rule").locator("tbody tr")
@@ -270,17 +271,17 @@ def test_who_was_approved_serves_and_the_page_says_why(person: Person, first: Ru
 
 
 def test_the_address_outside_names_what_is_shown_inside(person: Person, first: Run) -> None:
-    frame = person.open_page("#decisions")
+    frame = person.open_page(f"#{MODEL}/decisions")
     frame.get_by_role("region", name="Decisions").locator("tbody a").first.click()
     frame.get_by_role("heading", name="Rule by rule").wait_for()
     shown = urlsplit(person.page.url)
-    assert re.fullmatch(r"decisions/[0-9a-f]{32}", shown.fragment)
+    assert re.fullmatch(rf"{MODEL}/decisions/[0-9a-f]{{32}}", shown.fragment)
     person.page.reload()
     expect(person.settled().get_by_role("heading", name="Rule by rule")).to_be_visible()
 
 
 def test_a_run_has_a_note_in_words(person: Person, first: Run) -> None:
-    person.page.goto(f"{person.running.url}/dags/retrain/runs/{quote(first.run_id)}")
+    person.page.goto(f"{person.running.url}/dags/{dag('retrain')}/runs/{quote(first.run_id)}")
     note = person.page.get_by_text(re.compile(rf"Promoted version {champion(person.running)}: challenger \d\.\d+ vs"))
     expect(note.first).to_be_visible()
     person.shoot("run")
@@ -304,12 +305,12 @@ def links_of(person: Person, run: Run) -> Iterator[tuple[str, str, str]]:
 
 
 def test_each_link_of_each_task_leads_to_what_it_names(person: Person, second: Run) -> None:
-    newest = {run.dag_id: run for run in reversed(person.running.api.runs(limit=100)) if run.state == "success"}
+    newest = {run.verb: run for run in reversed(person.running.api.runs(limit=100)) if run.state == "success"}
     followed: dict[str, set[str]] = {}
-    for run in (newest[dag_id] for dag_id in ("ingest", "score", "monitor", "retrain")):
-        for task_id, name, address in links_of(person, run):
-            follow(person, f"{run.dag_id}.{task_id}: {name}", address)
-            followed.setdefault(run.dag_id, set()).add(name)
+    for verb in ("ingest", "score", "monitor", "retrain"):
+        for task_id, name, address in links_of(person, newest[verb]):
+            follow(person, f"{verb}.{task_id}: {name}", address)
+            followed.setdefault(verb, set()).add(name)
     assert followed["retrain"] >= {
         "Window", "Validation report", "Split", "MLflow run", "MLflow model version", "Model in Evergreen",
         "Package check", "Verdict", "Model card", "Decision",
@@ -328,9 +329,11 @@ def follow(person: Person, what: str, address: str) -> None:
         login_header = {"Authorization": f"Basic {basic}"}
         assert person.page.request.get(address).status == 401, what
         assert person.page.request.get(address, headers=login_header).ok, what
-        kind, *names = parts.fragment.strip("/").split("/")
+        route, _, view = parts.fragment.partition("?")
+        assert view == "workflowType=machine_learning", what
+        kind, *names = route.strip("/").split("/")
         ask = {
-            "runs": f"runs/get?run_id={names[0]}",
+            "experiments": f"runs/get?run_id={names[-1]}",
             "models": f"model-versions/get?name={names[0]}&version={names[-1]}",
         }[kind]
         answer = person.page.request.get(f"{running.stack.mlflow_url}/api/2.0/mlflow/{ask}", headers=login_header)
@@ -339,8 +342,10 @@ def follow(person: Person, what: str, address: str) -> None:
     assert address.startswith(running.url), f"{what} leads elsewhere: {address}"
     if "/plugin/" in parts.path:
         frame = person.open_page(f"#{parts.fragment}")
-        named = {"decisions": "Decision", "models": f"Version {parts.fragment.rpartition('/')[2]}", "data": "Data"}
-        expect(frame.get_by_role("heading", name=named[parts.fragment.partition("/")[0]], exact=True)).to_be_visible()
+        model, part, *names = parts.fragment.split("/")
+        assert model == MODEL, what
+        named = {"decisions": "Decision", "versions": f"Version {names[-1] if names else ''}", "data": "Data"}
+        expect(frame.get_by_role("heading", name=named[part], exact=True)).to_be_visible()
         expect(frame.locator(".problem")).to_have_count(0)
         return
     answer = person.page.request.get(address)
@@ -353,11 +358,11 @@ def follow(person: Person, what: str, address: str) -> None:
 def test_a_tasks_own_page_shows_its_links_as_buttons(person: Person, second: Run) -> None:
     for task_id, names in {"promote": ["Decision", "MLflow model version"], "validate": ["Validation report"]}.items():
         person.page.goto(
-            f"{person.running.url}/dags/retrain/runs/{quote(second.run_id)}/tasks/{task_id}/details"
+            f"{person.running.url}/dags/{dag('retrain')}/runs/{quote(second.run_id)}/tasks/{task_id}/details"
         )  # fmt: skip
         for name in names:
             expect(person.page.get_by_role("link", name=name, exact=True)).to_be_visible()
-    person.page.goto(f"{person.running.url}/dags/retrain/runs/{quote(second.run_id)}/tasks/promote/details")
+    person.page.goto(f"{person.running.url}/dags/{dag('retrain')}/runs/{quote(second.run_id)}/tasks/promote/details")
     person.page.get_by_role("link", name="Decision", exact=True).wait_for()
     person.shoot("links")
     person.page.get_by_role("link", name="Decision", exact=True).click()
@@ -366,7 +371,7 @@ def test_a_tasks_own_page_shows_its_links_as_buttons(person: Person, second: Run
 
 def test_a_report_that_is_opened_shows_itself(person: Person, second: Run) -> None:
     """Evidently's report draws by scripts, which the policy lets run as nobody's."""
-    monitored = next(run for run in person.running.api.runs("monitor") if run.state == "success")
+    monitored = next(run for run in person.running.api.runs(dag("monitor")) if run.state == "success")
     reports = {name: address for _, name, address in links_of(person, monitored)}
     report = person.page.context.new_page()
     report.goto(reports["Evidently report"])
@@ -379,13 +384,13 @@ def test_a_report_that_is_opened_shows_itself(person: Person, second: Run) -> No
 def test_the_second_champion_took_the_place_of_the_first(person: Person, first: Run, second: Run) -> None:
     assert (first.state, second.state) == ("success", "success")
     promotions = person.running.services.tracking.decisions(kinds=("promotion",))
-    assert [entry.payload["asked_because"] for entry in promotions] == [[FIRST], [SECOND]]
-    frame = person.open_page("#decisions")
+    assert [entry.payload["requested_because"] for entry in promotions] == [[FIRST], [SECOND]]
+    frame = person.open_page(f"#{MODEL}/decisions")
     table = frame.get_by_role("region", name="Decisions")
     expect(table.locator("tbody tr")).to_have_count(len(promotions))
     expect(table.locator("tbody tr").first).to_contain_text("promotion")
     former, present = (entry.payload["version"] for entry in promotions)
-    frame = person.open_page(f"#models/{present}/{former}")
+    frame = person.open_page(f"#{MODEL}/versions/{present}/{former}")
     expect(frame.locator("#view h2")).to_have_text(f"Version {present} beside version {former}")
     person.shoot("compare")
 
@@ -399,8 +404,8 @@ def test_an_alarm_is_told_with_what_moved(person: Person, alarmed: date) -> None
     card = frame.locator(".card", has=frame.get_by_role("heading", name="Monitoring"))
     expect(card).to_contain_text("dest")
     person.shoot("alarm")
-    frame = person.open_page("#drift")
-    expect(frame.locator("#drift .told")).to_contain_text(str(alarmed))
+    frame = person.open_page(f"#{MODEL}/drift")
+    expect(frame.locator("#drift .day-summary")).to_contain_text(str(alarmed))
 
 
 def test_the_alarms_mail_reads_as_it_was_meant(browser: Browser, person: Person, alarmed: date) -> None:
@@ -414,7 +419,7 @@ def test_the_alarms_mail_reads_as_it_was_meant(browser: Browser, person: Person,
     page = context.new_page()
     page.set_content(html)
     expect(page.get_by_role("link", name="This Airflow run")).to_have_attribute(
-        "href", re.compile("/dags/monitor/runs/")
+        "href", re.compile(re.escape(f"/dags/{dag('monitor')}/runs/"))
     )
     expect(page.locator("body")).to_contain_text("dest")
     person.shoot("mail", page)
@@ -422,7 +427,7 @@ def test_the_alarms_mail_reads_as_it_was_meant(browser: Browser, person: Person,
 
 
 def test_a_days_validation_report_says_what_was_held_against_what(person: Person, alarmed: date) -> None:
-    frame = person.open_page("#data")
+    frame = person.open_page(f"#{MODEL}/data")
     href = frame.get_by_role("region", name="Days").get_by_role("link", name="inputs").first.evaluate("a => a.href")
     report = person.page.context.new_page()
     report.goto(str(href))
@@ -431,10 +436,10 @@ def test_a_days_validation_report_says_what_was_held_against_what(person: Person
     report.close()
 
 
-@pytest.mark.parametrize("part", ["now", "timeline", "drift", "decisions", "data", "models"])
+@pytest.mark.parametrize("part", ["now", "timeline", "drift", "decisions", "data", "versions"])
 def test_each_part_opens_cold_and_has_something_to_show(person: Person, alarmed: date, part: str) -> None:
-    frame = person.open_page(f"#{part}")
-    expect(frame.locator(f"#sections a[href='#{part}']")).to_have_attribute("aria-current", "page")
+    frame = person.open_page(f"#{MODEL}/{part}")
+    expect(frame.locator(f"#sections a[href='#{MODEL}/{part}']")).to_have_attribute("aria-current", "page")
     place = frame.locator(f"#{part}" if part in {"now", "timeline", "drift"} else "#view")
     expect(place.locator(".problem[role=alert], .hint")).to_have_count(0)
     expect(
@@ -451,16 +456,16 @@ def test_the_way_back_is_one_form_and_the_page_tells_it(person: Person, second: 
     frame = person.open_page()
     card = frame.locator(".card", has=frame.get_by_role("heading", name="Champion"))
     expect(card).to_contain_text(f"version {former}")
-    expect(card).to_contain_text("asked for by admin")
+    expect(card).to_contain_text("requested by admin")
     expect(card).to_contain_text("serves from")
     expect(card).not_to_contain_text("shadowed by")
-    frame = person.open_page("#decisions")
+    frame = person.open_page(f"#{MODEL}/decisions")
     newest = frame.get_by_role("region", name="Decisions").locator("tbody tr").first
     expect(newest).to_contain_text("rollback")
     newest.locator("a").first.click()
     expect(frame.locator("#view")).to_contain_text(BACK)
     person.shoot("rollback")
-    frame = person.open_page("#models")
+    frame = person.open_page(f"#{MODEL}/versions")
     gone = frame.locator("tbody tr", has=frame.get_by_role("link", name=f"version {present}", exact=True))
     expect(gone).to_contain_text("rolled back")
 
@@ -478,12 +483,12 @@ def routes(running: Running, rolled_back: Run) -> list[str]:
     version = champion(running)
     names = {
         "/static/{name:path}": "/static/page.css",
-        "/files/{name:path}": f"/files/monitor/day={running.newest_day}/decision.json",
-        "/api/decisions/{decision_id}": f"/api/decisions/{decisions[-1].decision_id}",
-        "/api/models/{version}": f"/api/models/{version}",
-        "/api/compare": f"/api/compare?a={version}&b={version}",
+        "/files/{model}/{name:path}": f"/files/{MODEL}/monitor/day={running.newest_day}/decision.json",
+        "/api/models/{model}/decisions/{decision_id}": f"{OF_MODEL}/decisions/{decisions[-1].decision_id}",
+        "/api/models/{model}/versions/{version}": f"{OF_MODEL}/versions/{version}",
+        "/api/models/{model}/compare": f"{OF_MODEL}/compare?a={version}&b={version}",
     }
-    found = [names.get(path, path) for path in listed]
+    found = [names.get(path, path.replace("{model}", MODEL)) for path in listed]
     assert [path for path in found if "{" in path] == [], "a new route: give it a name that leads to something"
     return found
 
@@ -506,7 +511,7 @@ def token(running: Running) -> str:
 
 
 def test_no_route_gives_a_stranger_anything(running: Running, routes: list[str], token: str) -> None:
-    assert {"/", "/api/now", "/api/places", "/static/page.css"} <= set(routes)
+    assert {"/", "/api/names", "/api/models", f"{OF_MODEL}/now", "/static/page.css"} <= set(routes)
     assert {path: raw(running, f"/evergreen{path}", token)[0] for path in routes} == dict.fromkeys(routes, 200)
     strangers = {path: raw(running, f"/evergreen{path}") for path in routes}
     assert {path: status for path, (status, _) in strangers.items()} == dict.fromkeys(routes, 401)
@@ -515,12 +520,15 @@ def test_no_route_gives_a_stranger_anything(running: Running, routes: list[str],
 
 def test_long_answers_travel_compressed(running: Running, rolled_back: Run, token: str) -> None:
     asked = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
-    answer = requests.get(f"{running.url}/evergreen/api/drift?days=90", headers=asked, timeout=60)
+    answer = requests.get(f"{running.url}/evergreen{OF_MODEL}/drift?days=90", headers=asked, timeout=60)
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.json()["columns"]
 
 
-@pytest.mark.parametrize("root", ["/evergreen/files/", "/evergreen/files/monitor/", "/evergreen/static/"])
+@pytest.mark.parametrize(
+    "root",
+    ["/evergreen/files/", f"/evergreen/files/{MODEL}/", f"/evergreen/files/{MODEL}/monitor/", "/evergreen/static/"],
+)
 @pytest.mark.parametrize("climb", ["../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%252e%252e%252f"])
 def test_no_path_climbs_out(running: Running, rolled_back: Run, token: str, root: str, climb: str) -> None:
     for steps in (1, 2, 3, 6):
@@ -539,8 +547,8 @@ def parts(running: Running, rolled_back: Run) -> list[str]:
     """Give every part of the page."""
     decisions, version = running.services.tracking.decisions(), champion(running)
     of_gate = next(entry for entry in decisions if entry.payload.get("verdict"))
-    chosen = [f"decisions/{of_gate.decision_id}", f"models/{version}", f"models/{version}/1"]
-    return ["now", "decisions", "data", "models", *chosen]
+    chosen = [f"decisions/{of_gate.decision_id}", f"versions/{version}", f"versions/{version}/1"]
+    return ["now", "decisions", "data", "versions", *chosen]
 
 
 def bare(browser: Browser, person: Person, theme: str, viewport: dict[str, int], **options: Any) -> BrowserContext:
@@ -554,7 +562,7 @@ def bare(browser: Browser, person: Person, theme: str, viewport: dict[str, int],
 
 def go(page: Page, running: Running, part: str) -> None:
     page.goto("about:blank")
-    page.goto(f"{running.url}/evergreen/#{part}")
+    page.goto(f"{running.url}/evergreen/#{MODEL}/{part}")
     expect(page.locator("main")).to_be_visible()
     expect(page.locator("main [aria-busy]:visible, main .tall:visible")).to_have_count(0)
     for fold in page.locator("details:visible").all():
@@ -586,9 +594,9 @@ def test_nothing_stands_in_the_way_of_anybody(
             go(page, person.running, part)
             assert page.evaluate("document.documentElement.dataset.theme") == theme
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{part} is too wide"
-            told = serious(page)
-            if told:
-                found[part] = told
+            violations = serious(page)
+            if violations:
+                found[part] = violations
             if part == "now":
                 name = "phone" if viewport is PHONE else "page"
                 page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = false })")
@@ -597,7 +605,7 @@ def test_nothing_stands_in_the_way_of_anybody(
         assert found == {}
 
 
-@pytest.mark.parametrize("part", ["now", "decisions", "data", "models"])
+@pytest.mark.parametrize("part", ["now", "decisions", "data", "versions"])
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(
     browser: Browser, person: Person, parts: list[str], part: str
 ) -> None:
@@ -638,14 +646,14 @@ def test_the_keyboard_reads_a_chart_day_by_day(browser: Browser, person: Person,
             slider.focus()
             assert str(newest) in str(slider.get_attribute("aria-valuetext"))
             slider.press("ArrowLeft")
-            expect(page.locator(f"#{chart} .told strong")).to_contain_text(str(newest - timedelta(days=1)))
+            expect(page.locator(f"#{chart} .day-summary strong")).to_contain_text(str(newest - timedelta(days=1)))
 
 
 # --- behind a proxy ---------------------------------------------------------------------------------------
 
 
 def test_it_works_below_a_prefix(browser: Browser, person: Person, rolled_back: Run) -> None:
-    """A second API server that is told its public address, behind a real reverse proxy."""
+    """A second API server that knows its public address, behind a real reverse proxy."""
     running = person.running
     with proxied(running, "/team/airflow") as url:
         context = browser.new_context(viewport=LAPTOP)
@@ -667,8 +675,8 @@ def test_it_works_below_a_prefix(browser: Browser, person: Person, rolled_back: 
         report = frame.get_by_role("link", name="Evidently report").first.evaluate("link => link.href")
         assert page.request.get(report).ok
         frame.get_by_role("link", name="Retrain").click()
-        page.wait_for_url(f"{url}/dags/retrain")
-        page.goto(f"{url}/plugin/evergreen{urlsplit(url).path}/evergreen/#decisions")  # as the tasks' links are
+        page.wait_for_url(f"{url}/dags/{dag('retrain')}")
+        page.goto(f"{url}/plugin/evergreen{urlsplit(url).path}/evergreen/#{MODEL}/decisions")  # as the tasks' links are
         expect(frame.get_by_role("region", name="Decisions").locator("tbody tr").first).to_be_visible()
         assert [one for one in outside if not one.startswith(("data:", "blob:", "about:"))] == []
         context.close()

@@ -4,7 +4,8 @@ Needs Docker with compose, and half an hour; not a part of ``make test`` or ``ma
 
     make compose-test
 
-Where images cannot be pulled, deploy/standin/build.sh makes stand-ins first, and ``COMPOSE_FILE`` names their override.
+Where images cannot be pulled, tests/deploy/standin/build.sh makes stand-ins first, and ``COMPOSE_FILE`` names their
+override.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import requests
 from deploy import compose, env
 from embedded.airflow_api import AirflowApi, Refused, Run
 from ml.adapters.tracking import Tracking
-from ml.core.history import JUDGED
+from ml.core.champions.tenures import JUDGED
 from ml.errors import EvergreenError
 from tests.e2e.test_loop import free_ports
 
@@ -58,7 +59,7 @@ class FullStack:
     folder: Path
     environ: dict[str, str]
     window: int = 70
-    said: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
 
     def make(self, *arguments: str) -> str:
         """Call make as a person would; what it said, if it ended well."""
@@ -98,8 +99,8 @@ class FullStack:
 
     def objects(self, prefix: str) -> dict[str, str]:
         """Give the SHA-256 of every object under a prefix of the storage."""
-        told = self.compose("exec", "-T", "airflow-triggerer", "python", "-c", READ_OBJECTS, prefix)
-        found: dict[str, str] = json.loads(told.strip().splitlines()[-1])
+        output = self.compose("exec", "-T", "airflow-triggerer", "python", "-c", READ_OBJECTS, prefix)
+        found: dict[str, str] = json.loads(output.strip().splitlines()[-1])
         return found
 
     def predictions(self) -> dict[str, str]:
@@ -116,17 +117,19 @@ class FullStack:
 
     def unhealthy(self) -> list[str]:
         ids = self.compose("ps", "-q").split()
-        told = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
-        services = [one for one in told if one["Config"]["Labels"]["com.docker.compose.service"] != compose.BUILT]
+        containers = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
+        services = [one for one in containers if one["Config"]["Labels"]["com.docker.compose.service"] != compose.BUILT]
         return [one["Name"] for one in services if one["State"].get("Health", {}).get("Status") != "healthy"]
 
-    def request(self, why: str) -> Run:
+    def request(self, reason: str) -> Run:
         """Ask for a training that none was before: each has a window of its own."""
         self.window -= 1
         run_id = f"test-{self.window}"
-        conf = {"why": why, "asked_by": "a test", "days": self.window}
-        patiently(lambda: self.api().trigger("retrain", run_id=run_id, conf=conf), "the trigger of a training")
-        return Run("retrain", run_id, "queued")
+        conf = {"reason": reason, "requested_by": "a test", "days": self.window}
+        patiently(
+            lambda: self.api().trigger("flight-delay.retrain", run_id=run_id, conf=conf), "the trigger of a training"
+        )
+        return Run("flight-delay.retrain", run_id, "queued")
 
     def state(self, run: Run) -> Run | None:
         return next((one for one in self.api().runs(run.dag_id) if one.run_id == run.run_id), None)
@@ -221,8 +224,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullStack]:
     made = FullStack(folder, environ)
     try:
         made.make("compose-env")
-        made.said.append(made.make("compose-up"))
-        made.said.append(made.make("compose-demo"))
+        made.outputs.append(made.make("compose-up"))
+        made.outputs.append(made.make("compose-demo"))
         yield made
     finally:
         subprocess.run(
@@ -234,7 +237,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullStack]:
 
 
 def test_one_whole_loop_closes(stack: FullStack) -> None:
-    assert "the loop is whole" in stack.said[-1]
+    assert "the loop is whole" in stack.outputs[-1]
     assert stack.unhealthy() == []
     assert stack.tracking.alias("champion") == 2  # the refit of the first version that was judged
     assert len(stack.predictions()) == 1
@@ -242,10 +245,10 @@ def test_one_whole_loop_closes(stack: FullStack) -> None:
 
 def test_only_pages_are_published_and_on_this_machine_only(stack: FullStack) -> None:
     ids = stack.compose("ps", "-q").split()
-    told = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
+    containers = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
     published = {
         (one["Config"]["Labels"]["com.docker.compose.service"], inside, host["HostIp"])
-        for one in told
+        for one in containers
         for inside, hosts in (one["NetworkSettings"]["Ports"] or {}).items()
         for host in hosts or ()
     }
@@ -263,10 +266,10 @@ def test_the_first_start_again_changes_nothing(stack: FullStack) -> None:
 
 
 def test_what_a_task_wrote_can_be_read_in_the_web_ui(stack: FullStack) -> None:
-    (run,) = [one for one in stack.api().runs("score") if one.state == "success"]
+    (run,) = [one for one in stack.api().runs("flight-delay.score") if one.state == "success"]
     api = stack.api()
     api.dags()
-    path = f"/api/v2/dags/score/dagRuns/{run.run_id}/taskInstances/publish/logs/1"
+    path = f"/api/v2/dags/flight-delay.score/dagRuns/{run.run_id}/taskInstances/publish/logs/1"
     answer = api._session.get(api.url + path, params={"full_content": "true"}, timeout=60)
     answer.raise_for_status()
     assert "publish" in answer.text
@@ -274,13 +277,13 @@ def test_what_a_task_wrote_can_be_read_in_the_web_ui(stack: FullStack) -> None:
 
 
 def test_a_viewer_looks_and_an_operator_may_trigger(stack: FullStack) -> None:
-    conf = {"why": "a test of who may", "to_version": stack.tracking.alias("champion")}
+    conf = {"reason": "a test of who may", "to_version": stack.tracking.alias("champion")}
     viewer, operator = stack.api("viewer"), stack.api("operator")
-    assert "retrain" in viewer.dags()
+    assert "flight-delay.retrain" in viewer.dags()
     with pytest.raises(Refused, match="403"):
-        viewer.trigger("rollback", run_id="by-viewer", conf=conf)
-    operator.trigger("rollback", run_id="by-operator", conf=conf)
-    assert stack.wait_end(Run("rollback", "by-operator", "queued")).state == "success"
+        viewer.trigger("flight-delay.rollback", run_id="by-viewer", conf=conf)
+    operator.trigger("flight-delay.rollback", run_id="by-operator", conf=conf)
+    assert stack.wait_end(Run("flight-delay.rollback", "by-operator", "queued")).state == "success"
 
 
 def test_three_workers_take_turns(stack: FullStack) -> None:
@@ -324,7 +327,7 @@ def test_a_worker_killed_in_the_middle_of_a_training_costs_time_only(stack: Full
 
 def test_a_worker_killed_in_the_middle_of_a_scoring_leaves_the_same_bytes(stack: FullStack) -> None:
     before = stack.predictions()
-    (run,) = [one for one in stack.api().runs("score") if one.state == "success"]
+    (run,) = [one for one in stack.api().runs("flight-delay.score") if one.state == "success"]
     tries = max(one["try_number"] for one in stack.instances(run, "predict"))
     with slow_workers(stack):
         stack.clear(run)
@@ -356,7 +359,7 @@ def test_services_restarted_in_the_middle_of_a_training_lose_nothing(
 
 def test_a_scoring_after_all_that_gives_the_same_bytes(stack: FullStack) -> None:
     before = stack.predictions()
-    (run,) = [one for one in stack.api().runs("score") if one.state == "success"]
+    (run,) = [one for one in stack.api().runs("flight-delay.score") if one.state == "success"]
     stack.clear(run)
     assert stack.wait_end(run).state == "success"
     assert stack.predictions() == before

@@ -154,15 +154,17 @@ def test_a_drifted_day_mails_an_alarm_and_asks_for_a_retrain(
     day = max(path.name for path in (clone / "var/storage/predictions").glob("day=*")).removeprefix("day=")
     plant(clone, date.fromisoformat(day), tmp_path)
     airflow = Airflow(f"http://127.0.0.1:{environment['EVERGREEN_AIRFLOW_PORT']}", clone)
-    airflow.clear("ingest", day)
+    airflow.clear("flight-delay.ingest", day)
 
     mail = wait_for(lambda: next(iter(mails(clone, f"Drift since {day}")), None), "the alarm's mail")
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "dest" in text
     assert "dest" in html
-    assert "/dags/monitor/runs/" in html
-    asked = wait_for(lambda: airflow.finished("retrain", f"monitor__{day}"), "the retrain that drift asked for")
+    assert "/dags/flight-delay.monitor/runs/" in html
+    asked = wait_for(
+        lambda: airflow.finished("flight-delay.retrain", f"monitor__{day}"), "the retrain that drift asked for"
+    )
     assert asked == "success"
     assert len(mails(clone, "Drift since")) == 1
     artefacts = PROJECT / "build" / "mails"

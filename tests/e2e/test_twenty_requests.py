@@ -19,11 +19,11 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from embedded.airflow_api import AirflowApi, Run
-from embedded.config import AIRFLOW, DAGS, STORES, Stack
+from embedded.config import AIRFLOW, DAGS, STORES, Stack, dag_id
 from embedded.prepare import prepare
 from embedded.supervise import Supervisor
 from ml import settings
-from ml.core.history import JUDGED
+from ml.core.champions.tenures import JUDGED
 from ml.errors import EvergreenError
 from ml.settings import PROJECT_ROOT, Environment
 from ml.wiring import Services
@@ -76,7 +76,7 @@ def twenty(environ: dict[str, str]) -> Iterator[Twenty]:
         for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):  # the test asks MLflow itself, too
             patch.setenv(name, env[name])
         for name, arguments in {
-            "seed": ("-m", "ml.steps.seed", *HISTORY),
+            "seed": ("-m", "ml.steps.ingest.seed", *HISTORY),
             "migrate": ("-m", "airflow", "db", "migrate"),
         }.items():
             supervisor.run(
@@ -91,10 +91,12 @@ def twenty(environ: dict[str, str]) -> Iterator[Twenty]:
         supervisor.wait_until(lambda: is_up(api, stack), seconds=180, what="the start of the servers")
         # Airflow's API writes its log on the event loop, which on SQLite waits for other requests: one by one.
         for run_id in REQUESTS:
-            api.trigger("retrain", run_id=run_id, conf={"why": f"this is {run_id}", "asked_by": "a test"})
-        api.unpause("retrain")
+            api.trigger(
+                "flight-delay.retrain", run_id=run_id, conf={"reason": f"this is {run_id}", "requested_by": "a test"}
+            )
+        api.unpause("flight-delay.retrain")
         supervisor.wait_until(lambda: all_ended(api), seconds=600, what="the end of twenty retrains")
-        runs = api.runs("retrain")
+        runs = api.runs("flight-delay.retrain")
         yield Twenty(
             runs=runs,
             tasks={run.run_id: api.tasks(run) for run in runs},
@@ -108,14 +110,14 @@ def is_up(api: AirflowApi, stack: Stack) -> bool:
         if not requests.get(stack.mlflow_url + "/health", timeout=5).ok:
             return False
         requests.get(stack.airflow_url + "/execution/health", timeout=180).raise_for_status()
-        return "scheduler" in api.health() and set(DAGS) <= set(api.dags())
+        return "scheduler" in api.health() and {dag_id("flight-delay", verb) for verb in DAGS} <= set(api.dags())
     except (EvergreenError, requests.RequestException):
         return False
 
 
 def all_ended(api: AirflowApi) -> bool:
     try:
-        runs = api.runs("retrain")
+        runs = api.runs("flight-delay.retrain")
     except EvergreenError:
         return False
     return len(runs) == len(REQUESTS) and all(run.finished for run in runs)
@@ -145,5 +147,5 @@ def test_there_is_one_decision_and_it_is_what_serves(twenty: Twenty) -> None:
     tracking = twenty.services.tracking
     (decision,) = tracking.decisions(kinds=JUDGED)
     assert decision.kind == "promotion"
-    assert decision.payload["asked_because"] == [f"this is {twenty.did('promote')[0]}"]
+    assert decision.payload["requested_because"] == [f"this is {twenty.did('promote')[0]}"]
     assert tracking.alias("champion") == decision.payload["version"]

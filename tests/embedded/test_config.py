@@ -1,4 +1,4 @@
-"""Where the embedded stack is, and what its servers are told."""
+"""Where the embedded stack is, and how its servers are started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.config import DAGS, PROJECT, SERVERS, Stack
+from embedded.config import DAGS, PROJECT, SERVERS, SERVING, Stack
 from embedded.prepare import PortTaken, prepare, require_free_ports
 from ml.errors import SettingsError
 
@@ -24,7 +24,8 @@ def stack(tmp_path: Path) -> Stack:
 def test_the_defaults_are_var_and_the_usual_ports() -> None:
     stack = Stack.load({})
     assert stack.home == PROJECT / "var"
-    assert [port for _, _, port in stack.ports] == [8080, 5000, 1025]
+    assert [port for _, _, port in stack.ports] == [8080, 5000, 1025, 8088]
+    assert [port for _, _, port in Stack.load({"EVERGREEN_SERVING": "0"}).ports] == [8080, 5000, 1025]
     assert stack.warm_tasks
 
 
@@ -74,6 +75,17 @@ def test_prepare_keeps_what_it_drew_once_and_shows_it_to_nobody(stack: Stack) ->
     for name in ("keys.json", "passwords.json", "airflow.cfg"):
         assert stat.S_IMODE((stack.airflow_home / name).stat().st_mode) == 0o600
     assert stack.password() in first["passwords.json"]
+
+
+def test_the_scoring_service_gets_its_token_from_a_file_that_nobody_else_reads(stack: Stack) -> None:
+    prepare(stack)
+    token, server = stack.serving_token(), stack.server(SERVING, {})
+    assert len(token) > 40 and server.env["EVERGREEN_SERVING_TOKEN"] == token
+    assert token not in " ".join(server.argv)
+    assert "EVERGREEN_SERVING_TOKEN" not in stack.server("scheduler", {}).env
+    assert stat.S_IMODE(stack.serving_token_file.stat().st_mode) == 0o600
+    prepare(stack)
+    assert stack.serving_token() == token
 
 
 def test_airflow_reads_its_configuration_whatever_the_path(tmp_path: Path) -> None:

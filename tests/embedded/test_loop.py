@@ -13,12 +13,12 @@ from embedded.airflow_api import AirflowApi, Dag, Run
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = "2026-11-21"
-READY = loop.Seen(champion=1, runs=(), ingest_paused=False, next_ingest_at=NOW + timedelta(hours=9))
+READY = loop.Seen(model="churn", champion=1, runs=(), ingest_paused=False, next_ingest_at=NOW + timedelta(hours=9))
 NOBODY = replace(READY, champion=None)
 
 
-def run(dag_id: str, state: str, *, key: str | None = DAY, run_id: str = "r") -> Run:
-    return Run(dag_id, run_id, state, key)
+def run(verb: str, state: str, *, key: str | None = DAY, run_id: str = "r") -> Run:
+    return Run(f"churn.{verb}", run_id, state, key)
 
 
 def training(state: str, run_id: str = "first-champion") -> Run:
@@ -66,7 +66,7 @@ def test_what_failed_is_named(dag_id: str) -> None:
     move = loop.next_move(replace(READY, runs=tuple(runs)), NOW)
     assert isinstance(move, loop.Failed)
     assert move.run is not None
-    assert move.run.dag_id == dag_id
+    assert move.run.dag_id == f"churn.{dag_id}"
 
 
 def test_consumers_of_another_day_do_not_count() -> None:
@@ -94,9 +94,14 @@ def test_rejected_labels_do_not_keep_a_day_from_being_scored_and_told_so() -> No
 @pytest.mark.parametrize(("state", "asked"), [("success", 1), ("failed", 1), ("running", 0)])
 def test_the_task_that_commits_is_looked_at_once_the_newest_ingest_has_ended(state: str, asked: int) -> None:
     api = mock.create_autospec(AirflowApi, instance=True)
-    api.dags.return_value = {"ingest": Dag("ingest", paused=False)}
+    api.dags.return_value = {
+        "churn.ingest": Dag("churn.ingest", paused=False),
+        "other.ingest": Dag("other.ingest", paused=True),
+    }
     api.runs.return_value = (run("ingest", "success", key="2026-11-20"), run("ingest", state), run("score", "success"))
     api.tasks.return_value = {"land": "success", "commit": "skipped"}
-    seen = loop.look(api, champion=1, following=None)
+    seen = loop.look(api, "churn", champion=1, following=None)
+    assert (seen.model, seen.ingest_paused) == ("churn", False)
+    api.runs.assert_called_once_with(model="churn")
     assert seen.committed == ("skipped" if asked else None)
     assert api.tasks.call_args_list == [mock.call(run("ingest", state))] * asked

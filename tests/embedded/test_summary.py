@@ -31,7 +31,7 @@ def whole(tmp_path: Path) -> Evidence:
     predictions = tmp_path / "predictions.parquet"
     predictions.write_bytes(b"rows")
     return Evidence(
-        runs=tuple(Run(dag_id, "r", "success", str(DAY)) for dag_id in ("ingest", "score", "monitor")),
+        runs=tuple(Run(f"churn.{verb}", "r", "success", str(DAY)) for verb in ("ingest", "score", "monitor")),
         champion=CHAMPION,
         scoring=Scoring(day=DAY, version=1, rows=921, mean_prediction=0.2, uri=str(predictions), sha256=""),
         decision=Decision(day=DAY, action="nothing", reasons=("calm",), alarm=False),
@@ -42,16 +42,16 @@ def whole(tmp_path: Path) -> Evidence:
 
 def test_a_whole_loop_lacks_nothing_and_its_table_tells_all(whole: Evidence) -> None:
     assert missing(whole) == ()
-    told = table(whole, metric="log_loss", parts={"servers": 21.0}, unit="flights")
+    text = table(whole, metric="log_loss", parts={"servers": 21.0}, unit="flights")
     for part in ("ingest", "0.490 vs 0.560", "921 flights", "no drift", "a.html", "mails sent", "servers"):
-        assert part in told
-    assert "\x1b" not in told
+        assert part in text
+    assert "\x1b" not in text
 
 
-def test_a_refit_is_told_with_what_its_original_was_judged_by() -> None:
+def test_a_refit_is_shown_with_what_its_original_was_judged_by() -> None:
     answer = {"version": 2, "judged_version": 1, "metrics": {"log_loss": 0.49, "base_rate_log_loss": 0.56}}
-    told = Champion.read(answer).sentence("log_loss")
-    assert told == "champion v2: log loss 0.490 vs 0.560 for the base rate, judged as version 1, refitted as 2"
+    text = Champion.read(answer).sentence("log_loss")
+    assert text == "champion v2: log loss 0.490 vs 0.560 for the base rate, judged as version 1, refitted as 2"
     unmeasured = Champion.read(answer | {"metrics": {}}).sentence("log_loss")
     assert unmeasured == "champion v2, judged as version 1, refitted as 2"
 
@@ -83,7 +83,7 @@ def test_staged_predictions_are_none() -> None:
     api = create_autospec(AirflowApi, instance=True)
     api.tasks.side_effect = lambda _: dict.fromkeys(returned, "success")
     api.returned.side_effect = lambda _, task: returned[task]
-    run = Run("score", "r", "success", str(DAY))
+    run = Run("churn.score", "r", "success", str(DAY))
     assert served_predictions(api, run) is None
     returned["publish"] = {**staged, "uri": "/served", "published": True}
     served = served_predictions(api, run)

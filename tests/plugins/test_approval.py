@@ -48,7 +48,7 @@ def test_the_claim_says_whose_place_and_what_was_judged() -> None:
 
 
 def test_no_value_breaks_out_of_its_cell() -> None:
-    evil = Ruling(rule="a|b", passed=None, evidence={}, reason="x | y\n| z <b>\\|")
+    evil = Ruling(rule="a|b", kind="bound", passed=None, evidence={}, reason="x | y\n| z <b>\\|")
     facts = {
         "claim": "c", "trained": "t", "hours": 24.0, "links": [], "rulings": [approval.ruling_row(evil)],
     }  # fmt: skip

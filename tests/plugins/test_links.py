@@ -9,15 +9,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from evergreen import links
+from evergreen import link_builder, links
 
 from ml import records
 
 DAY = date(2013, 4, 1)
-PLACES = links.Places("https://air.test/a", "https://mlflow.test", "s3://bucket/prefix", "flight delays")
+PLACES = link_builder.LinkBuilder(
+    "https://air.test/a", "https://mlflow.test", "s3://bucket/prefix", "flight delays", lambda: "7"
+)
 HOME = "s3://bucket/prefix/runs/abc"
-FILES = "https://air.test/a/evergreen/files"
-PAGE = "https://air.test/a/plugin/evergreen/a/evergreen/#"
+FILES = "https://air.test/a/evergreen/files/flight%20delays"
+PAGE = "https://air.test/a/plugin/evergreen/a/evergreen/#flight%20delays/"
 VERDICT = records.Verdict(decision="hold", reasons=(), rulings=())
 
 
@@ -39,15 +41,15 @@ def test_predictions_lead_to_their_file_their_report_and_their_version() -> None
     assert links.addresses(scoring(published=True), PLACES) == {
         "Predictions": f"{FILES}/predictions/day=2013-04-01/version=3.parquet",
         "Validation report": f"{FILES}/validation/predictions/day=2013-04-01/version=3.html",
-        "Model in Evergreen": f"{PAGE}models/3",
+        "Model in Evergreen": f"{PAGE}versions/3",
     }
-    assert links.addresses(scoring(published=False), PLACES) == {"Model in Evergreen": f"{PAGE}models/3"}
+    assert links.addresses(scoring(published=False), PLACES) == {"Model in Evergreen": f"{PAGE}versions/3"}
 
 
 def test_a_judgement_leads_to_its_decision_and_its_evidence() -> None:
     assert links.addresses(judgement(), PLACES, HOME) == {
         "Decision": f"{PAGE}decisions/d/1",
-        "Model in Evergreen": f"{PAGE}models/3",
+        "Model in Evergreen": f"{PAGE}versions/3",
         "Verdict": f"{FILES}/runs/abc/verdict.json",
     }
     assert links.addresses(judgement(version=None, decision_id=None), PLACES) == {}
@@ -56,12 +58,12 @@ def test_a_judgement_leads_to_its_decision_and_its_evidence() -> None:
 def test_a_registered_version_leads_to_mlflow_where_mlflow_has_a_page() -> None:
     challenger = records.Challenger(fingerprint="abc", run_id="r1", version=3)
     assert links.addresses(challenger, PLACES) == {
-        "MLflow run": "https://mlflow.test/#/runs/r1",
-        "MLflow model version": "https://mlflow.test/#/models/flight%20delays/versions/3",
-        "Model in Evergreen": f"{PAGE}models/3",
+        "MLflow run": "https://mlflow.test/#/experiments/7/runs/r1?workflowType=machine_learning",
+        "MLflow model version": "https://mlflow.test/#/models/flight%20delays/versions/3?workflowType=machine_learning",
+        "Model in Evergreen": f"{PAGE}versions/3",
     }
-    nowhere = links.Places("https://air.test/a", "", PLACES.storage, PLACES.model)
-    assert links.addresses(challenger, nowhere) == {"Model in Evergreen": f"{PAGE}models/3"}
+    nowhere = link_builder.LinkBuilder("https://air.test/a", "", PLACES.storage, PLACES.model)
+    assert links.addresses(challenger, nowhere) == {"Model in Evergreen": f"{PAGE}versions/3"}
 
 
 def test_rows_set_aside_are_a_link_only_where_there_are_some() -> None:
@@ -83,20 +85,20 @@ def test_what_is_not_in_storage_has_no_address(uri: str | None) -> None:
 
 
 def test_a_name_cannot_leave_its_place_in_an_address() -> None:
-    assert PLACES.kept("monitor/day=1/<a> ?#.html") == f"{FILES}/monitor/day=1/%3Ca%3E%20%3F%23.html"
+    assert PLACES.stored("monitor/day=1/<a> ?#.html") == f"{FILES}/monitor/day=1/%3Ca%3E%20%3F%23.html"
 
 
 def test_what_the_page_is_sent_to_it_also_serves() -> None:
-    from ml.steps.overview.files import KEPT
+    from ml.views.page.files import SERVED
 
     for name in ("data/window.json", "validation/report.html", *(kept for _, kept in links.IN_WORKSPACE.values())):
-        assert KEPT.fullmatch(f"runs/abc/{name}"), name
+        assert SERVED.fullmatch(f"runs/abc/{name}"), name
     for name in ("settings.json", "request.json", "data/rows.parquet", "model/pipeline.skops"):
-        assert not KEPT.fullmatch(f"runs/abc/{name}"), name
+        assert not SERVED.fullmatch(f"runs/abc/{name}"), name
 
 
 def test_each_kind_of_record_is_one_that_steps_give() -> None:
-    for name in (*links.GIVEN, *links.IN_WORKSPACE):
+    for name in (*links.ADDRESSES_OF, *links.IN_WORKSPACE):
         assert issubclass(getattr(records, name), records.Record), name
 
 
@@ -110,24 +112,24 @@ def test_what_is_left_is_what_a_link_finds(monkeypatch: pytest.MonkeyPatch) -> N
     )
     found = [links.Produced(name) for name in links.NAMES["publish"]]
     assert [link.get_link(None, ti_key=instance) for link in found] == ["", "", ""]
-    monkeypatch.setattr(links.Places, "of", classmethod(lambda cls, services: PLACES))
-    links.leave(instance, scoring(published=True), SimpleNamespace())
+    monkeypatch.setattr(link_builder.LinkBuilder, "of", classmethod(lambda cls, services: PLACES))
+    links.push_links(instance, scoring(published=True), SimpleNamespace())
     assert [link.get_link(None, ti_key=instance) for link in found] == [
         f"{FILES}/predictions/day=2013-04-01/version=3.parquet",
         f"{FILES}/validation/predictions/day=2013-04-01/version=3.html",
-        f"{PAGE}models/3",
+        f"{PAGE}versions/3",
     ]
-    links.leave_report(instance, "s3://bucket/prefix/validation/inputs/day=1/report.html", SimpleNamespace())
+    links.push_report_link(instance, "s3://bucket/prefix/validation/inputs/day=1/report.html", SimpleNamespace())
     assert found[1].get_link(None, ti_key=instance) == f"{FILES}/validation/inputs/day=1/report.html"
 
 
 def test_mlflow_is_where_a_browser_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
     inside = SimpleNamespace(environment=SimpleNamespace(tracking="http://mlflow:5000/"))
     local = SimpleNamespace(environment=SimpleNamespace(tracking="sqlite:///mlflow.db"))
-    assert links.mlflow_url(inside) == "http://mlflow:5000"
-    assert links.mlflow_url(local) == ""
-    monkeypatch.setenv(links.MLFLOW_URL, "https://mlflow.test/ui/")
-    assert links.mlflow_url(inside) == links.mlflow_url(local) == "https://mlflow.test/ui"
+    assert link_builder.mlflow_url(inside) == "http://mlflow:5000"
+    assert link_builder.mlflow_url(local) == ""
+    monkeypatch.setenv(link_builder.MLFLOW_URL, "https://mlflow.test/ui/")
+    assert link_builder.mlflow_url(inside) == link_builder.mlflow_url(local) == "https://mlflow.test/ui"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -143,19 +145,32 @@ def test_airflow_shows_the_links_that_have_an_address(tmp_path: Path, monkeypatc
 
     @task
     def predict(shard: int) -> None:
-        links.leave(get_current_context()["ti"], scoring(published=False, version=shard), SimpleNamespace())
+        links.push_links(get_current_context()["ti"], scoring(published=False, version=shard), SimpleNamespace())
 
-    monkeypatch.setattr(links.Places, "of", classmethod(lambda cls, services: PLACES))
+    monkeypatch.setattr(link_builder.LinkBuilder, "of", classmethod(lambda cls, services: PLACES))
     initdb()
-    with DAG("score", schedule=None) as dag:
+    with DAG("flight-delay.score", schedule=None) as dag:
         predict.expand(shard=[3, 4]) >> publish()
     done = links.with_links(dag).test(logical_date=datetime.now(UTC))
-    tasks, api = f"/api/v2/dags/score/dagRuns/{quote(done.run_id, safe='')}/taskInstances", World(tmp_path).api
+    tasks, api = (
+        f"/api/v2/dags/flight-delay.score/dagRuns/{quote(done.run_id, safe='')}/taskInstances",
+        World(tmp_path).api,
+    )
     for index, shard in enumerate((3, 4)):
         of_shard = api.get(f"{tasks}/predict/links", params={"map_index": index}).json()
-        assert of_shard["extra_links"] == {links.MODEL: f"{PAGE}models/{shard}"}
+        assert of_shard["extra_links"] == {links.MODEL: f"{PAGE}versions/{shard}"}
     assert api.get(f"{tasks}/publish/links").json()["extra_links"] == {
         "Predictions": "https://air.test/a/p.parquet",
         "Validation report": None,
         "Model in Evergreen": None,
     }
+
+
+def test_each_address_in_mlflow_opens_its_view_of_machine_learning() -> None:
+    """Without it, MLflow shows what belongs to GenAI applications: no metrics, no models."""
+    script = (Path(links.__file__).parent / "page" / "static" / "airflow.js").read_text(encoding="utf-8")
+    assert f'const ML_VIEW = "{link_builder.ML_VIEW}";' in script
+    lines = [line for line in script.splitlines() if "/#/" in line]
+    assert len(lines) == 2
+    assert all("${ML_VIEW}`" in line for line in lines)
+    assert PLACES.run("r1").endswith(link_builder.ML_VIEW) and PLACES.version(3).endswith(link_builder.ML_VIEW)

@@ -14,15 +14,15 @@ from ml import records
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DAY = date(2013, 4, 1)
-EVIDENCE = {"gain": -0.002, "low": -0.004, "high": 0.001, "resolution": 0.002}
-LOST = {"rule": "champion", "passed": False, "evidence": EVIDENCE, "reason": "too little"}
+GAIN = {"gain": -0.002, "low": -0.004, "high": 0.001, "resolution": 0.002}
+LOST = {"rule": "mine", "kind": "champion", "passed": False, "evidence": {}, "comparison": GAIN, "reason": "too little"}
 KEPT = {
     "evaluation/evaluation.json": {
         "challenger": {"log_loss": 0.497}, "champion": {"log_loss": 0.495}, "base_rate": {"log_loss": 0.52},
     },
     "verdict.json": {"decision": "hold", "reasons": ["too little"], "rulings": [LOST]},
 }  # fmt: skip
-HELD = "Held: challenger 0.497 vs champion 0.495 (95 % interval of the gain −0.004 to 0.001); not passed: champion"
+HELD = "Held: challenger 0.497 vs champion 0.495 (95 % interval of the gain −0.004 to 0.001); not passed: mine"
 
 
 def said(record: records.Record, kept: dict[str, Any] | None = None) -> str | None:
@@ -90,7 +90,7 @@ def test_the_first_challenger_is_held_against_the_base_rate() -> None:
             records.Ingested(
                 day=DAY, data_version="a" * 40, changed=True, rows=900, labelled_rows=880, quarantined_rows=3
             ),
-            "Ingested 2013-04-01: 900 rows and 880 labels, 3 set aside; data version aaaaaaaaaaaa",
+            "Ingested 2013-04-01: 900 rows and 880 labels, 3 in quarantine; data version aaaaaaaaaaaa",
         ),
     ],
 )  # fmt: skip
@@ -102,7 +102,7 @@ def test_a_note_fits_into_one_line_of_airflows_column() -> None:
     assert notes.short("a\nb\x00 c") == "a b c"
     assert len(notes.short("x" * 5000)) == notes.LONGEST
     left: dict[str, str] = {}
-    notes.leave_failure(SimpleNamespace(xcom_push=left.__setitem__), ValueError("bad\nthing"))
+    notes.write_failure_note(SimpleNamespace(xcom_push=left.__setitem__), ValueError("bad\nthing"))
     assert left == {notes.NOTE: "bad thing"}
 
 
@@ -133,16 +133,16 @@ def ended(database: None) -> Callable[..., str | None]:
                 instance.xcom_push(notes.NOTE, words)
             if last and by_hand:
                 with create_session() as session:
-                    found = session.query(DagRun).filter_by(dag_id="score", run_id=instance.run_id).one()
+                    found = session.query(DagRun).filter_by(dag_id="flight-delay.score", run_id=instance.run_id).one()
                     found.note = (by_hand, "anna")
             if last and fails:
                 raise RuntimeError("broken")
 
-        with DAG("score", schedule=None) as dag:
+        with DAG("flight-delay.score", schedule=None) as dag:
             say.override(task_id="first")(first, False) >> say.override(task_id="second")(second, True)
         done = dag.test(logical_date=datetime.now(UTC))
         with create_session() as session:
-            return session.query(DagRun).filter_by(dag_id="score", run_id=done.run_id).one().note
+            return session.query(DagRun).filter_by(dag_id="flight-delay.score", run_id=done.run_id).one().note
 
     return run
 
@@ -186,7 +186,7 @@ def test_what_airflow_has_written_outlives_a_note_that_could_not_be(
         raise ValueError("broken")
 
     ended(None, "once")
-    monkeypatch.setattr(notes, "_said", fail)
+    monkeypatch.setattr(notes, "_message", fail)
     with create_session() as session:
         run = session.query(DagRun).order_by(DagRun.id.desc()).first()
         run.conf = {"ours": 1}
@@ -215,8 +215,8 @@ def test_what_a_person_noted_stays(ended: Callable[..., str | None]) -> None:
 
 
 def test_a_broken_note_is_logged_and_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    notes.on_dag_run_success(SimpleNamespace(dag_id="score", run_id="r"))
-    assert "no note could be written for r of score" in caplog.text
+    notes.on_dag_run_success(SimpleNamespace(dag_id="flight-delay.score", run_id="r"))
+    assert "no note could be written for r of flight-delay.score" in caplog.text
 
 
 def test_runs_of_other_dags_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,11 +16,14 @@ from typing import Any
 import httpx
 import pytest
 from evergreen import page
+from evergreen.page import answers
 
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.settings import PROJECT_ROOT
 
 FACTS = json.loads((Path(__file__).parent / "fixtures" / "overview.json").read_text(encoding="utf-8"))
+OF_MODEL = "/api/models/flight-delay"
+FILES = "/files/flight-delay"
 Get = Callable[..., httpx.Response]
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")  # Airflow's, on import
 
@@ -63,7 +66,7 @@ def token(app: Any) -> str:
 @pytest.fixture
 def get(app: Any, token: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Get:
     """Ask as a logged-in user, with the facts of the fixture behind the page."""
-    from ml.steps import overview
+    from ml.views import page as overview
 
     given = {name: (lambda *_, name=name, **__: FACTS[name]) for name in FACTS if name != "drift"}
     facts = SimpleNamespace(**given, drift_map=lambda *_, **__: FACTS["drift"], file=overview.file)
@@ -79,7 +82,7 @@ def failing(get: Get, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], 
             raise err
 
         monkeypatch.setattr(page, "_overview", lambda: SimpleNamespace(models=fail))
-        return get("/api/models")
+        return get(f"{OF_MODEL}/versions")
 
     return ask
 
@@ -87,12 +90,13 @@ def failing(get: Get, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], 
 def addresses(app: Any) -> Iterator[str]:
     """Give an address of each route that the application has."""
     for route in app.routes:
-        yield re.sub(r"{(\w+)(:path)?}", lambda name: "1" if name[1] == "version" else "page.css", route.path)
+        names = {"version": "1", "model": "flight-delay"}
+        yield re.sub(r"{(\w+)(:path)?}", lambda name, names=names: names.get(name[1], "page.css"), route.path)
 
 
 def test_no_route_answers_somebody_who_is_not_logged_in(app: Any) -> None:
     asked = list(addresses(app))
-    assert {"/", "/static/page.css", "/files/page.css", "/api/now"} <= set(asked)
+    assert {"/", "/static/page.css", "/files/flight-delay/page.css", "/api/models", f"{OF_MODEL}/now"} <= set(asked)
     assert {path: getter(app)(path).status_code for path in asked} == dict.fromkeys(asked, 401)
 
 
@@ -114,7 +118,10 @@ def test_a_session_and_a_token_open_the_page(app: Any, token: str, how: str) -> 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
-@pytest.mark.parametrize("path", ["/", "/api/now", "/api/models/x", "/nowhere", "/files/../x", "/static/nothing.js"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api/models/x/now", "/api/models/flight-delay/versions/x", "/nowhere", "/files/../x", "/static/nothing.js"],
+)
 def test_every_answer_lets_in_no_foreign_code_and_no_foreign_frame(get: Get, app: Any, path: str) -> None:
     for answer in (get(path), getter(app)(path)):
         policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
@@ -126,16 +133,16 @@ def test_every_answer_lets_in_no_foreign_code_and_no_foreign_frame(get: Get, app
 
 @pytest.mark.parametrize("name", sorted(set(FACTS) - {"decision", "model", "compare"}))
 def test_the_facts_come_as_they_were_gathered(get: Get, name: str) -> None:
-    answer = get(f"/api/{name}")
+    answer = get(f"{OF_MODEL}/{'versions' if name == 'models' else name}")
     assert answer.json() == FACTS[name]
     assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
-    ("path", "name"), [("decisions/x", "decision"), ("models/3", "model"), ("compare?a=3&b=2", "compare")]
+    ("path", "name"), [("decisions/x", "decision"), ("versions/3", "model"), ("compare?a=3&b=2", "compare")]
 )
 def test_one_thing_has_its_own_address(get: Get, path: str, name: str) -> None:
-    assert get(f"/api/{path}").json() == FACTS[name]
+    assert get(f"{OF_MODEL}/{path}").json() == FACTS[name]
 
 
 @pytest.mark.parametrize(("asked", "given"), [(-5, 1), (30, 30), (10**9, page.MOST_DAYS)])
@@ -143,7 +150,7 @@ def test_as_many_days_are_read_as_are_sensible(
     get: Get, monkeypatch: pytest.MonkeyPatch, asked: int, given: int
 ) -> None:
     monkeypatch.setattr(page, "_overview", lambda: SimpleNamespace(timeline=lambda _, *, days: {"days": days}))
-    assert get(f"/api/timeline?days={asked}").json() == {"days": given}
+    assert get(f"{OF_MODEL}/timeline?days={asked}").json() == {"days": given}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +159,7 @@ def test_as_many_days_are_read_as_are_sensible(
 )
 def test_a_failure_says_its_own_sentence(failing: Any, err: Exception, status: int) -> None:
     answer = failing(err)
-    assert (answer.status_code, answer.json()) == (status, {"said": str(err)})
+    assert (answer.status_code, answer.json()) == (status, {"message": str(err)})
 
 
 def test_a_failure_of_another_kind_gives_nothing_away_but_is_logged(
@@ -161,7 +168,7 @@ def test_a_failure_of_another_kind_gives_nothing_away_but_is_logged(
     answer = failing(RuntimeError("password=hunter2"))
     assert answer.status_code == 500
     assert "hunter2" not in answer.text
-    assert "log" in answer.json()["said"]
+    assert "log" in answer.json()["message"]
     assert "hunter2" in caplog.text
 
 
@@ -169,27 +176,108 @@ def test_a_number_that_json_does_not_know_is_a_failure_and_no_page_of_the_server
     get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "_overview", lambda: SimpleNamespace(models=lambda _: {"x": float("nan")}))
-    answer = get("/api/models")
+    answer = get(f"{OF_MODEL}/versions")
     assert answer.status_code == 500
-    assert "said" in answer.json()
+    assert "message" in answer.json()
 
 
 def test_who_keeps_silent_is_not_waited_for_for_ever(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(page, "ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr(page, "_overview", lambda: SimpleNamespace(models=lambda _: over.wait()))
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(page, "_overview", lambda: SimpleNamespace(models=lambda *_, **__: over.wait()))
     try:
-        answer = get("/api/models")
+        answer = get(f"{OF_MODEL}/versions")
     finally:
         over.set()
     assert answer.status_code == 503
-    assert "reload" in answer.json()["said"]
+    assert "reload" in answer.json()["message"]
+
+
+@pytest.fixture
+def with_wrong_settings(get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Get:
+    """Configure two models beside the project's own: ``churn``, and ``fraud``, whose settings are wrong."""
+    params = (PROJECT_ROOT / "params.yaml").read_text(encoding="utf-8")
+    for name, changed in {"churn": params, "fraud": params.replace("due_hour:", "due_hours:")}.items():
+        (tmp_path / "models" / name).mkdir(parents=True)
+        text = changed.replace("name: flight-delay", f"name: {name}")
+        (tmp_path / "models" / name / "params.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
+    return get
+
+
+def test_the_models_are_named_the_one_at_the_top_first(with_wrong_settings: Get) -> None:
+    assert with_wrong_settings("/api/names").json() == {"models": ["flight-delay", "churn", "fraud"]}
+
+
+def test_the_list_of_models_comes_as_it_was_gathered(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {"models": [{"name": "churn", "state": "calm"}], "reading": False}
+    monkeypatch.setattr(page, "_overview", lambda: SimpleNamespace(list_models=lambda *, today: listed))
+    assert get("/api/models").json() == listed
+
+
+@pytest.mark.parametrize("path", [*(path for path in page.ROUTES if "{model}" in path)])
+def test_a_model_that_nobody_configured_is_not_there(with_wrong_settings: Get, path: str) -> None:
+    named = {"{model}": "nobody", "{version}": "1", "{decision_id}": "x", "{name:path}": "monitor/x.json"}
+    for placeholder, value in named.items():
+        path = path.replace(placeholder, value)
+    answer = with_wrong_settings(f"{path}?a=1&b=2")
+    assert answer.status_code == 404
+    message = answer.json()["message"]
+    assert "no model 'nobody'; there are: flight-delay, churn, fraud" in message
+    assert "add the folder models/nobody" in message
+
+
+def test_a_model_with_wrong_settings_says_so_and_no_other_does(with_wrong_settings: Get) -> None:
+    answer = with_wrong_settings("/api/models/fraud/now")
+    assert answer.status_code == 500
+    assert "land.due_hours: unknown key; did you mean 'due_hour'?" in answer.json()["message"]
+    assert "models/fraud/params.yaml" in answer.json()["message"]
+    for model in ("flight-delay", "churn"):
+        assert with_wrong_settings(f"/api/models/{model}/now").json() == FACTS["now"]
+
+
+def test_a_model_is_asked_about_with_its_own_services(
+    with_wrong_settings: Get, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    told = SimpleNamespace(data=lambda services: {"home": str(services.environment.home)})
+    monkeypatch.setattr(page, "_overview", lambda: told)
+    assert with_wrong_settings("/api/models/churn/data").json() == {"home": str(home / "models" / "churn")}
+    assert with_wrong_settings("/api/models/flight-delay/data").json() == {"home": str(home)}
+
+
+def test_a_silent_model_uses_up_no_other_models_threads(
+    with_wrong_settings: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def data(services: Any) -> dict[str, str]:
+        if services.settings.task.name == "churn":
+            over.wait(60)
+        return {"name": services.settings.task.name}
+
+    monkeypatch.setattr(page, "_overview", lambda: SimpleNamespace(data=data))
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.05)
+    try:
+        silent = {with_wrong_settings("/api/models/churn/data").status_code for _ in range(answers.READERS + 2)}
+        monkeypatch.setattr(answers, "ANSWER_SECONDS", 30)
+        answer = with_wrong_settings("/api/models/flight-delay/data")
+    finally:
+        over.set()
+    assert silent == {503}
+    assert answer.json() == {"name": "flight-delay"}
+
+
+def test_places_name_the_model_as_mlflow_does(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evergreen.link_builder.training_experiment", lambda services: "7")
+    monkeypatch.setenv("EVERGREEN_ENV", "")
+    places = get(f"{OF_MODEL}/places").json()
+    assert places == {"mlflow": "http://mlflow.test:5000", "experiment": "7", "registered_model": "flight-delay"}
 
 
 def test_a_report_runs_as_nobody(get: Get, services: Any) -> None:
     html = "<script>parent.document</script>"
-    services.shelf("monitor/day=2013-06-01/version=1").write_text("drift.html", html)
-    answer = get("/files/monitor/day%3D2013-06-01/version%3D1/drift.html")
+    services.storage_folder("monitor/day=2013-06-01/version=1").write_text("drift.html", html)
+    answer = get(f"{FILES}/monitor/day%3D2013-06-01/version%3D1/drift.html")
     policy = answer.headers["content-security-policy"]
     assert (answer.status_code, answer.text) == (200, html)
     assert policy.startswith("sandbox allow-scripts;")
@@ -200,7 +288,7 @@ def test_a_report_runs_as_nobody(get: Get, services: Any) -> None:
 
 def test_a_table_is_handed_out_to_be_kept_not_shown(get: Get, services: Any) -> None:
     services.storage.put_bytes("predictions/day=2013-06-01/a b.parquet", b"PAR1")
-    answer = get("/files/predictions/day%3D2013-06-01/a%20b.parquet")
+    answer = get(f"{FILES}/predictions/day%3D2013-06-01/a%20b.parquet")
     assert answer.headers["content-disposition"] == 'attachment; filename="a_b.parquet"'
 
 
@@ -222,9 +310,9 @@ def test_no_name_leads_out_of_what_is_shown(get: Get, services: Any, home: Path,
     (home / "secret.json").write_text("{}", encoding="utf-8")
     for kept in ("outbox/letter.json", "runs/x/settings.json", "monitor/secret"):
         services.storage.put_bytes(kept, b"{}")
-    answer = get(f"/files/{name}")
+    answer = get(f"{FILES}/{name}")
     assert answer.status_code in {400, 404}
-    assert "said" in answer.json()
+    assert "message" in answer.json()
 
 
 @pytest.mark.parametrize("name", ["../page.py", "%2e%2e/page.py", "%2e%2e%2fpage.py", "x/page.css", ".", "nothing.js"])

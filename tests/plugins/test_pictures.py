@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evergreen import notifications
 
 from ml.wiring import Services
 from tests.dags.postbox import Postbox
-from tests.plugins.test_notifications import held_facts, logged, rollback_facts, verdict_facts
+from tests.plugins.test_notifications import enqueue, held_facts, logged, rollback_facts, verdict_facts
 from tests.plugins.test_watch import CALM, DAY, FAR, Story, live, moved, report
 
 CHROMIUM = shutil.which("chromium")
@@ -67,13 +66,18 @@ def mails(story: Story, postbox: Postbox, services: Services) -> dict[str, Email
     ]
     for number in (11, 12, 13):
         story.tell(report(number, *CALM), live(number))
-    notifications.post("rolled_back", "rolled_back/1", "rollback", "Rolled back", rollback_facts(), services)
-    notifications.post("promoted", "promoted/1", "verdict", "Promoted", verdict_facts(), services)
-    notifications.post("held", "held/1", "verdict", "Held", held_facts(), services)
+    enqueue("rolled_back", "rolled_back/1", "rollback", "Rolled back", rollback_facts(), services)
+    enqueue("promoted", "promoted/1", "verdict", "Promoted", verdict_facts(), services)
+    enqueue("held", "held/1", "verdict", "Held", held_facts(), services)
     by_name = {"rolled-back": "Rolled back", "promoted": "Promoted", "held": "Held"}
-    found = {name: mail for name, subject in by_name.items() for mail in postbox.messages if mail["Subject"] == subject}
+    found = {
+        name: mail
+        for name, title in by_name.items()
+        for mail in postbox.messages
+        if mail["Subject"] == f"flight-delay: {title}"
+    }
     drift = [mail for mail in postbox.messages if "Drift" in mail["Subject"]]
-    (decay_mail, *_) = [mail for mail in postbox.messages if mail["Subject"].startswith("Decay")]
+    (decay_mail, *_) = [mail for mail in postbox.messages if mail["Subject"].startswith("flight-delay: Decay")]
     return found | {"alarm": drift[0], "escalated": drift[1], "resolved": drift[-1], "decay": decay_mail}
 
 
@@ -83,7 +87,7 @@ def decay() -> Any:
     said = (
         "mean prediction minus observed rate is 0.19 (0.15 to 0.23) over 14 days, more than 0.10 over the promised 0.00"
     )
-    return Finding(kind="decay", severity="alarm", said=said, at_once=True)
+    return Finding(kind="decay", severity="alarm", message=said, at_once=True)
 
 
 def test_mails_are_readable_on_a_desk_on_a_phone_and_in_the_dark(

@@ -10,9 +10,18 @@ from typing import Any
 
 import pytest
 from evergreen import stepping
+from pydantic import ValidationError
 
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Champion
+
+DAG = SimpleNamespace(dag_id="flight-delay.score")
+
+
+@pytest.fixture(autouse=True)
+def of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process believe that a Dag of the model runs in it."""
+    monkeypatch.setattr("evergreen.models.get_current_context", lambda: {"dag": DAG})
 
 
 @pytest.fixture
@@ -20,7 +29,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Set the partition key of the run that this process believes to be in."""
 
     def use(value: object) -> None:
-        monkeypatch.setattr(stepping, "get_current_context", lambda: {"partition_key": value})
+        monkeypatch.setattr(stepping, "get_current_context", lambda: {"partition_key": value, "dag": DAG})
 
     return use
 
@@ -34,13 +43,17 @@ class Settings(SimpleNamespace):
     def __str__(self) -> str:
         return "settings"
 
+    def connections(self) -> tuple[str, ...]:
+        return ()
+
 
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """Give steps a stand-in for the services; note which workspace's settings were asked for."""
     asked: list[str | None] = []
 
-    def open_services(*, run: str | None = None) -> Any:
+    def open_services(*, run: str | None = None, model: str | None = None) -> Any:
+        assert model == "flight-delay"
         asked.append(run)
         return SimpleNamespace(settings=Settings(source=Plain()), environment=Plain())
 
@@ -58,7 +71,7 @@ def test_a_key_that_is_no_day_fails_at_once_and_says_what_to_do(key: Any, value:
     from airflow.sdk.exceptions import AirflowFailException
 
     key(value)
-    with pytest.raises(AirflowFailException, match="airflow backfill create") as failed:
+    with pytest.raises(AirflowFailException, match="airflow backfill create --dag-id flight-delay.ingest") as failed:
         stepping.partition_day()
     assert repr(value) in str(failed.value)
 
@@ -80,16 +93,27 @@ def test_who_asks_is_the_user_unless_the_form_names_another(
 ) -> None:
     run = SimpleNamespace(triggering_user_name=user)
     monkeypatch.setattr(stepping, "get_current_context", lambda: {"dag_run": run})
-    assert stepping.asker({"asked_by": said}) == named
+    assert stepping.requester({"requested_by": said}) == named
 
 
 def test_a_record_is_handed_on_as_plain_facts(services: list[str | None]) -> None:
-    def run(day: date, *, settings: str, services: Any, loud: bool = False) -> Champion:
+    def run(day: date, *, settings: Any, services: Any, loud: bool = False) -> Champion:
         return Champion(day=day, version=None, reason=f"{settings} {loud}")
 
     found = stepping.step(run, date(2013, 4, 1), workspace="/runs/1", loud=True)
     assert found == {"day": "2013-04-01", "version": None, "reason": "settings True", "data_version": None}
     assert services == ["/runs/1"]
+
+
+def test_what_travelled_as_json_is_read_as_the_type_that_the_step_declares(services: list[str | None]) -> None:
+    def run(champion: Champion, *, settings: Any, services: Any) -> Champion:
+        assert champion.day == date(2013, 4, 1)
+        return champion
+
+    facts = {"day": "2013-04-01", "version": 3, "reason": "promoted", "data_version": None}
+    assert stepping.step(run, facts) == facts
+    with pytest.raises(ValidationError, match="versoin"):
+        stepping.step(run, facts | {"versoin": 4})
 
 
 @pytest.mark.parametrize("kind", [DataRejected, MissingArtifact, SettingsError, EvergreenError])
@@ -126,9 +150,9 @@ def test_settings_that_cannot_be_read_fail_for_good(monkeypatch: pytest.MonkeyPa
 def test_a_refusal_is_logged_without_the_code_that_it_came_through(services: list[str | None]) -> None:
     from airflow.sdk.exceptions import AirflowException
 
-    with pytest.raises(AirflowException) as refused:
+    with pytest.raises(AirflowException) as rejected:
         stepping.step(raising(DataRejected("carrier is empty")))
-    shown = "".join(traceback.format_exception(refused.value))
+    shown = "".join(traceback.format_exception(rejected.value))
     assert "carrier is empty" in shown
     assert "in run" not in shown
     with pytest.raises(AirflowException) as failed:
@@ -149,7 +173,9 @@ def test_what_went_wrong_and_its_report_are_left_for_the_reader(
         stepping.step(raising(error))
     assert left["note"] == "said so"
     reports = list(left.get("produced", {}).values())
-    assert [report.rpartition("/evergreen/")[2] for report in reports] == (["files/r.html"] * (kind is DataRejected))
+    assert [report.rpartition("/evergreen/")[2] for report in reports] == (
+        ["files/flight-delay/r.html"] * (kind is DataRejected)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from evergreen import outbox, wording
-from evergreen.watch import Watch
+from evergreen.alerts import outbox, wording
+from evergreen.alerts.kinds.monitoring import Watch
 
 from ml.records import (
     ColumnDrift,
@@ -31,19 +31,22 @@ LINKS = (
     ("This Airflow run", "http://airflow.test:8080/dags/monitor/runs/x"),
     ("The retrain", ""),
     ("Evidently report", "s3://evergreen/monitor/day=2013-04-02/version=3/drift.html"),
-    ("Champion: version 3 in MLflow", "http://mlflow.test:5000/#/models/flight-delay/versions/3"),
+    (
+        "Champion: version 3 in MLflow",
+        "http://mlflow.test:5000/#/models/flight-delay/versions/3?workflowType=machine_learning",
+    ),
 )
 WAITING = "waiting until 2013-04-05: a challenger was judged on 2013-03-29, cooldown is 7 days"
 
 
 def column(name: str, score: float | None, limit: float | None = 0.11, **facts: Any) -> ColumnDrift:
     moved = score is not None and limit is not None and score > limit
-    given = {"role": "structural", "method": "wasserstein", "drifted": moved, "no_change": 0.09, "matters": True}
+    given = {"role": "structural", "method": "wasserstein", "drifted": moved, "baseline_range": 0.09, "matters": True}
     return ColumnDrift(column=name, score=score, limit=limit, **(given | facts))
 
 
 def moved(name: str, **facts: Any) -> Finding:
-    return Finding(kind="drift", severity="alarm", said=f"{name} moved", column=name, **facts)
+    return Finding(kind="drift", severity="alarm", message=f"{name} moved", column=name, **facts)
 
 
 def report(number: int, *columns: ColumnDrift, status: Any = None, **facts: Any) -> DriftReport:
@@ -76,7 +79,7 @@ def live(number: int, gap: float = 0.01, status: Any = "fine") -> LivePerformanc
             "gap": Interval(value=gap, low=gap - 0.04, high=gap + 0.04),
             "skill": Interval(value=0.011, low=-0.002, high=0.024),
         },
-        promised={"gap": 0.002, "skill": 0.039},
+        expected={"gap": 0.002, "skill": 0.039},
     )
 
 
@@ -105,10 +108,10 @@ class Story:
         decision = Decision(
             day=drift.day, findings=findings, state=state, champion_version=version, **(given | decided)
         )
-        shelf = self.services.shelf(f"monitor/day={drift.day}")
-        shelf.write_json("decision.json", decision.model_dump(mode="json"))
-        shelf.write_json("performance.json", performance.model_dump(mode="json"))
-        shelf.write_json(
+        stored = self.services.storage_folder(f"monitor/day={drift.day}")
+        stored.write_json("decision.json", decision.model_dump(mode="json"))
+        stored.write_json("performance.json", performance.model_dump(mode="json"))
+        stored.write_json(
             f"version={drift.champion_version}/drift.json", drift.model_dump(mode="json") | {"evidently": {}}
         )
         self.again(drift, performance, decision)
@@ -116,8 +119,8 @@ class Story:
 
     def again(self, drift: DriftReport, performance: LivePerformance, decision: Decision) -> None:
         watch = Watch(drift, performance, decision, self.services, LINKS)
-        vars(watch)["log_of_decisions"] = self.decisions
-        watch.tell()
+        vars(watch)["decided_during"] = lambda _: self.decisions
+        watch.alert()
 
     def calm(self, number: int) -> None:
         self.tell(report(number, *CALM), live(number))
@@ -140,7 +143,7 @@ def both(mail: EmailMessage) -> tuple[str, str]:
 def test_a_month_of_drift_is_three_mails_in_one_thread(story: Story, postbox: Postbox) -> None:
     story.calm(0)
     story.drifted(1, alarm=False)
-    asked = RetrainRequest(asked_by="monitor", reasons=("drift",))
+    asked = RetrainRequest(requested_by="monitor", reasons=("drift",))
     for number in range(2, 9):
         story.drifted(number)
     story.drifted(9, action="retrain", request=asked)
@@ -149,7 +152,7 @@ def test_a_month_of_drift_is_three_mails_in_one_thread(story: Story, postbox: Po
     story.calm(30)
     story.calm(31)
     opened, escalated, resolved = postbox.messages
-    subject = "Drift since 2013-04-02: distance, dest"
+    subject = "flight-delay: Drift since 2013-04-02: distance, dest"
     assert [mail["Subject"] for mail in postbox.messages] == [subject, f"Re: {subject}", f"Re: {subject}"]
     assert escalated["In-Reply-To"] == resolved["References"] == opened["Message-ID"]
     assert all("6 repeats were kept from you" in said for said in both(escalated))
@@ -163,7 +166,7 @@ def test_an_alarm_says_first_what_happened_and_what_was_done_then_what_moved(sto
     story.drifted(1)
     (mail,) = postbox.messages
     for said in both(mail):
-        assert said.index("2 of 7 structural columns moved") < said.index("No challenger was asked for: waiting until")
+        assert said.index("2 of 7 structural columns moved") < said.index("No challenger was requested: waiting until")
         assert said.index("waiting until") < said.index("0.83") < said.index("0.31") < said.index("4.2")
         assert "JFK's share 33 % → 0 %".replace("'", "&#39;") in said or "JFK's share 33 % → 0 %" in said
         assert "0.09" in said
@@ -183,12 +186,12 @@ def test_an_alarm_says_first_what_happened_and_what_was_done_then_what_moved(sto
 
 def test_decay_is_told_with_the_promise_and_the_intervals(story: Story, postbox: Postbox) -> None:
     decayed = Finding(
-        kind="decay", severity="alarm", said="the gap is 0.19 (0.15 to 0.23), promised 0.00", at_once=True
+        kind="decay", severity="alarm", message="the gap is 0.19 (0.15 to 0.23), promised 0.00", at_once=True
     )
     story.calm(0)
     story.tell(report(1, *CALM), live(1, 0.19, "decay"), decayed, reasons=("decay",), action="retrain")
     (mail,) = postbox.messages
-    assert mail["Subject"] == "Decay since 2013-04-02: decay"
+    assert mail["Subject"] == "flight-delay: Decay since 2013-04-02: decay"
     for said in both(mail):
         assert "the gap is 0.19" in said
         assert "A challenger has been asked for" in said
@@ -198,9 +201,9 @@ def test_decay_is_told_with_the_promise_and_the_intervals(story: Story, postbox:
 
 
 def test_drift_and_decay_are_threads_of_their_own(story: Story, postbox: Postbox) -> None:
-    decayed = Finding(kind="decay", severity="alarm", said="the gap is 0.19", at_once=True)
+    decayed = Finding(kind="decay", severity="alarm", message="the gap is 0.19", at_once=True)
     story.tell(report(1, *FAR), live(1, 0.19, "decay"), moved("distance", at_once=True), decayed)
-    assert sorted(mail["Subject"].partition(" ")[0] for mail in postbox.messages) == ["Decay", "Drift"]
+    assert sorted(mail["Subject"].split(" ")[1] for mail in postbox.messages) == ["Decay", "Drift"]
     assert all(mail["In-Reply-To"] is None for mail in postbox.messages)
 
 
@@ -220,7 +223,7 @@ def test_killed_after_the_mail_and_before_the_ledger_nothing_is_told_twice(
         raise SystemExit
 
     with monkeypatch.context() as killed:
-        killed.setattr(Watch, "keep", kill)
+        killed.setattr(Watch, "record", kill)
         with pytest.raises(SystemExit):
             story.drifted(1)
     story.drifted(1)
@@ -235,7 +238,7 @@ def test_what_the_server_did_not_take_is_sent_by_a_later_monitor_in_order(
     story.drifted(1)
     story.calm(2)
     story.calm(3)
-    assert len(outbox.waiting(services.storage)) == 2
+    assert len(outbox.waiting("email", services.storage)) == 2
     caught = Postbox()
     server = smtp_server(caught, dead_server)
     server.start()
@@ -244,7 +247,7 @@ def test_what_the_server_did_not_take_is_sent_by_a_later_monitor_in_order(
     finally:
         server.stop()
     assert sorted(bool(mail["In-Reply-To"]) for mail in caught.messages) == [False, True]
-    assert outbox.waiting(services.storage) == []
+    assert outbox.waiting("email", services.storage) == []
 
 
 def test_the_end_says_why_how_long_and_what_was_done(story: Story, postbox: Postbox) -> None:
@@ -270,30 +273,30 @@ def test_the_end_says_why_how_long_and_what_was_done(story: Story, postbox: Post
     for said in both(end):
         assert "version 4 serves instead of version 3" in said
         assert "It lasted 3 days, from 2013-04-01 to 2013-04-04" in said
-        assert said.index("2013-04-02: a challenger was asked for") < said.index("2013-04-03: version 4 was promoted")
+        assert said.index("2013-04-02: a challenger was requested") < said.index("2013-04-03: version 4 was promoted")
         assert "version 2" not in said
 
 
 def test_an_alarm_without_any_finding_is_told_by_its_verdict(story: Story, postbox: Postbox) -> None:
     story.tell(report(1, *FAR), live(1), alarm=True)
     (mail,) = postbox.messages
-    assert mail["Subject"].startswith("Drift since 2013-04-02")
+    assert mail["Subject"].startswith("flight-delay: Drift since 2013-04-02")
 
 
 def test_broken_data_are_called_so(story: Story, postbox: Postbox) -> None:
     null = Finding(
-        kind="null_share", severity="alarm", said="visib is null on 100 % of rows", column="visib", at_once=True
+        kind="null_share", severity="alarm", message="visib is null on 100 % of rows", column="visib", at_once=True
     )
     story.tell(report(1, *CALM), live(1), null)
     (mail,) = postbox.messages
-    assert mail["Subject"] == "Broken data since 2013-04-02: visib"
+    assert mail["Subject"] == "flight-delay: Broken data since 2013-04-02: visib"
     assert all("visib is null on 100 % of rows." in said for said in both(mail))
 
 
 def test_a_chart_that_cannot_be_drawn_keeps_no_mail_back(
     story: Story, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ml.adapters import plots
+    from ml.views import plots
 
     monkeypatch.setattr(plots, "distances_png", lambda *_: 1 / 0)
     story.drifted(0, alarm=False)
@@ -304,8 +307,8 @@ def test_a_chart_that_cannot_be_drawn_keeps_no_mail_back(
 
 def test_values_of_the_data_are_never_markup(story: Story, postbox: Postbox) -> None:
     evil = column(EVIL, 0.5, changed=EVIL)
-    finding = Finding(kind="drift", severity="alarm", said=EVIL, column=EVIL, at_once=True)
-    warning = Finding(kind="constant", severity="warning", said=EVIL)
+    finding = Finding(kind="drift", severity="alarm", message=EVIL, column=EVIL, at_once=True)
+    warning = Finding(kind="constant", severity="warning", message=EVIL)
     story.tell(report(0, *CALM), live(0))
     story.tell(report(1, evil), live(1), finding, warning, reasons=("waiting " + EVIL,))
     (mail,) = postbox.messages
@@ -340,13 +343,13 @@ def test_structural_columns_come_first_and_the_farthest_over_their_limit() -> No
 
 
 def test_what_is_unknown_is_called_so() -> None:
-    row = wording.column_row(column("visib", None, None, no_change=None), frozenset({"visib"}))
-    assert (row["distance"], row["limit"], row["no_change"]) == ("unknown", "unknown", None)
+    row = wording.column_row(column("visib", None, None, baseline_range=None), frozenset({"visib"}))
+    assert (row["distance"], row["limit"], row["baseline_range"]) == ("unknown", "unknown", None)
 
 
 def test_an_action_is_put_in_a_sentence() -> None:
-    back = RollbackRequest(asked_by="monitor", why="version 4 did better", to_version=4, from_version=5)
+    back = RollbackRequest(requested_by="monitor", reason="version 4 did better", to_version=4, from_version=5)
     decision = Decision(day=DAY, action="rollback", reasons=("drift",), alarm=True, rollback=back)
     assert wording.sentence_of_action(decision) == "Version 4 comes back: version 4 did better"
     waits = Decision(day=DAY, action="nothing", reasons=("drift: 2 of 7", WAITING), alarm=True)
-    assert wording.sentence_of_action(waits) == f"No challenger was asked for: {WAITING}."
+    assert wording.sentence_of_action(waits) == f"No challenger was requested: {WAITING}."

@@ -44,7 +44,7 @@ BAD_MODEL: dict[str, dict[str, Any]] = {
     "fit": {"estimator": "sklearn.naive_bayes.GaussianNB", "args": {}},
     "gate": {"rules": {"ranks": {"kind": "bound", "metric": "roc_auc", "at_least": 0.3}}},
 }
-REQUEST = RetrainRequest(asked_by="a test", reasons=("to see",))
+REQUEST = RetrainRequest(requested_by="a test", reasons=("to see",))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class World:
         params = deepcopy(self.params)
         for name, section in sections.items():
             other_kind = name == "source" and section.get("kind", params[name]["kind"]) != params[name]["kind"]
-            params[name] = dict(section) if other_kind else {**params[name], **section}
+            params[name] = dict(section) if other_kind else {**params.get(name, {}), **section}
         return World(self.home, params)
 
     def run(self, step: Any, *records: Any, **options: Any) -> Any:
@@ -87,7 +87,7 @@ class World:
     # -- the Dags, as a person would say them ----------------------------------------------------
 
     def train(self, request: RetrainRequest = REQUEST) -> tuple[Window, Evaluation]:
-        from ml.steps import evaluate, fit, pull, split, validate
+        from ml.steps.retrain import evaluate, fit, pull, split, validate
 
         window = self.run(pull, request)
         for step in (validate, split, fit):
@@ -95,7 +95,7 @@ class World:
         return window, self.run(evaluate, window, meet_champion=True)
 
     def judge(self, request: RetrainRequest = REQUEST) -> tuple[Window, Judgement]:
-        from ml.steps import check, gate, register
+        from ml.steps.retrain import check, gate, register
 
         window, evaluation = self.train(request)
         challenger = self.run(register, window, evaluation)
@@ -103,24 +103,24 @@ class World:
         return window, self.run(gate, window, challenger=challenger)
 
     def retrain(self, request: RetrainRequest = REQUEST) -> Promotion:
-        from ml.steps import promote
+        from ml.steps.retrain import promote
 
         return self.run(promote, *self.judge(request))
 
     def ingest(self, day: date, *, now: datetime = MUCH_LATER) -> Ingested:
-        from ml.steps import commit, land, screen
+        from ml.steps.ingest import commit, land, screen
 
         return self.run(commit, self.run(screen, self.run(land, day, now=now)))
 
     def score(self, day: date) -> tuple[Champion, Scoring]:
-        from ml.steps import plan, predict, publish, resolve
+        from ml.steps.score import plan, predict, publish, resolve
 
         champion = self.run(resolve, day)
         shards = self.run(plan, champion)
         return champion, self.run(publish, shards, [self.run(predict, shard) for shard in shards.shards])
 
     def run_champion(self) -> dict[str, Any]:
-        from ml.steps import champion
+        from ml.cli import champion
 
         return champion.run(services=self.services)
 
@@ -188,13 +188,13 @@ def project_params() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def seeded_once(tmp_path_factory: pytest.TempPathFactory, project_params: dict[str, Any]) -> World:
-    from ml.steps import seed
+    from ml.steps.ingest import seed
 
     world = World(tmp_path_factory.mktemp("seeded") / "home", project_params)
     world.home.mkdir()
     world.services.tracking.alias("champion")  # makes MLflow's database, which takes longer than a copy of it
     landed = seed.run(FIRST_DAY, LAST_DAY, settings=world.settings, services=world.services)
-    assert landed["refused"] == []
+    assert landed["rejected"] == []
     return world
 
 

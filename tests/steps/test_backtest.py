@@ -14,13 +14,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from ml.core.features import days_between
+from ml.backtest import backtest, policies, runs
+from ml.backtest.policies import BUILT_IN, Policy
+from ml.core.data.days import days_between
 from ml.core.metrics import measure, row_loss
 from ml.errors import SettingsError
-from ml.settings import Environment, parse
-from ml.steps import backtest
-from ml.steps.replay import policies, runs
-from ml.steps.replay.policies import BUILT_IN, Policy
+from ml.settings import Environment, parse, read
 from ml.wiring import Services
 
 FIRST, BEGIN, LAST = date(2024, 1, 1), date(2024, 2, 5), date(2024, 2, 29)
@@ -111,7 +110,7 @@ class Shop:
 
     def replay(self, *names: str, number: int = 1, logged: bool = False, **own: Any) -> dict[str, Any]:
         faults = tuple(own.pop("faults", ()))
-        asked = backtest.Asked(BEGIN, LAST, self.policies(*names, **own), faults=faults)
+        asked = backtest.BacktestRequest(BEGIN, LAST, self.policies(*names, **own), faults=faults)
         return backtest.run(asked, services=self.services, folder=self.home / "kept", number=number, logged=logged)
 
     @property
@@ -150,10 +149,10 @@ def row(facts: dict[str, Any], policy: str) -> dict[str, Any]:
 
 def course(shop: Shop, policy: str, *, faults: tuple[str, ...] = ()) -> Any:
     """Read back what is kept of a course."""
-    base = runs.ground(shop.services, shop.home / "kept")
+    base = runs.open_context(shop.services, shop.home / "kept")
     span = runs.Span(FIRST, BEGIN, LAST, "source", faults)
     chosen = shop.policies(policy)[0]
-    return runs.read(base, runs.name_of(base, runs.world_of(base, span), chosen, span))
+    return runs.read(base, runs.name_of(base, runs.dataset_of(base, span), chosen, span))
 
 
 # --- the table ----------------------------------------------------------------------------------------
@@ -190,7 +189,7 @@ def test_whoever_retrains_gains_where_the_world_turned(facts: dict[str, Any]) ->
 def test_every_day_is_in_the_csv_once_for_each_policy(shop: Shop) -> None:
     table = shop.by_day
     assert len(table) == 2 * len(days_between(BEGIN, LAST))
-    assert not table.duplicated(["world", "policy", "day"]).any()
+    assert not table.duplicated(["dataset", "policy", "day"]).any()
     promoted = table.loc[table["event"].fillna("").str.startswith("promoted")]
     for policy, day in promoted[["policy", "day"]].itertuples(index=False):
         own = table.loc[table["policy"] == policy].set_index("day")["version"]
@@ -215,7 +214,7 @@ def test_a_schedule_promotes_every_fit_and_nobody_is_alarmed(shop: Shop) -> None
 
 def test_nobody_is_alarmed_without_a_monitor_even_if_a_day_is_refused(shop: Shop) -> None:
     facts = shop.replay("weekly", "never", faults=["size null from 2024-02-12 to 2024-02-12"])
-    assert row(facts, "weekly")["days_refused"] == row(facts, "never")["days_refused"] == 1
+    assert row(facts, "weekly")["days_rejected"] == row(facts, "never")["days_rejected"] == 1
     assert (row(facts, "weekly")["alarms"], row(facts, "weekly")["false_alarms"]) == (None, None)
     assert row(facts, "never")["alarms"] is not None
 
@@ -284,11 +283,11 @@ def test_killed_half_way_it_goes_on_and_comes_to_the_same(
 
 
 def test_what_is_kept_is_not_computed_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml.steps.replay import course as courses
-    from ml.steps.replay import fits
+    from ml.backtest import fits
+    from ml.backtest import simulation as courses
 
     monkeypatch.setattr(fits, "fit_pipeline", lambda *_: pytest.fail("a kept model was fitted again"))
-    monkeypatch.setattr(courses.Course, "run", lambda *_: pytest.fail("a kept course was lived again"))
+    monkeypatch.setattr(courses.Simulation, "run", lambda *_: pytest.fail("a kept course was lived again"))
     shop.replay("never", "evergreen")
 
 
@@ -323,14 +322,45 @@ def test_a_fault_in_the_inputs_is_found_and_its_cost_is_told(shop: Shop) -> None
 
 def test_a_day_that_breaks_its_contract_is_not_scored(shop: Shop) -> None:
     facts = shop.replay("never", faults=["size null from 2024-02-12 to 2024-02-13"])
-    assert row(facts, "never")["days_refused"] == 2
+    assert row(facts, "never")["days_rejected"] == 2
     assert (facts["faults"][0]["by"], facts["faults"][0]["found_on"]) == ("contract", "2024-02-12")
     assert facts["faults"][0]["unscored_rows"] == 2 * PER_DAY
     table = shop.by_day
-    faulty = table.loc[(table["world"] == "with faults") & table["day"].isin(["2024-02-12", "2024-02-13"])]
+    faulty = table.loc[(table["dataset"] == "with faults") & table["day"].isin(["2024-02-12", "2024-02-13"])]
     assert (faulty["rows"] == 0).all()
-    assert faulty["refused"].str.contains("size").all()
+    assert faulty["rejected"].str.contains("size").all()
     assert faulty["event"].isna().all()
+
+
+def test_a_file_that_cannot_be_read_is_refused_and_the_others_go_on(shop: Shop) -> None:
+    (shop.home / "data" / "inputs" / "2024-02-12.parquet").write_bytes(b"no table")
+    (shop.home / "data" / "labels" / "2024-02-14.parquet").write_bytes(b"no table")
+    assert row(shop.replay("never"), "never")["days_rejected"] == 1
+    table = shop.by_day.set_index("day")
+    assert table["rejected"]["2024-02-12"].startswith("inputs of 2024-02-12: ")
+    assert table["rows"]["2024-02-13"] == PER_DAY
+    assert pd.isna(table["labelled_rows"]["2024-02-14"]) and table["labelled_rows"]["2024-02-15"] == PER_DAY
+
+
+def test_a_column_of_another_type_than_before_is_refused(shop: Shop) -> None:
+    path = shop.home / "data" / "inputs" / "2024-02-12.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(size=frame["size"].map("about {:.1f}".format)).to_parquet(path)
+    shop.replay("never")
+    rejected = shop.by_day.set_index("day")["rejected"]["2024-02-12"]
+    assert (
+        "column 'size' is string, but params.yaml asks for a number" in rejected
+        or "the data registry holds" in rejected
+    )
+
+
+def test_a_window_of_a_single_class_is_not_judged(shop: Shop) -> None:
+    for path in (shop.home / "data" / "labels").glob("2024-02-*.parquet"):
+        pd.read_parquet(path).assign(late=1.0).to_parquet(path)
+    shop.replay("evergreen")
+    events = shop.by_day["event"].dropna()
+    assert len(events) and events.str.contains("holds a single class of 'late'").any()
+    assert not events.str.startswith(("promoted", "held")).any()
 
 
 # --- what is asked for --------------------------------------------------------------------------------
@@ -350,14 +380,14 @@ def test_a_fragment_that_is_wrong_names_the_key_and_the_file(shop: Shop, fragmen
     path = shop.home / "mine.yaml"
     path.write_text(yaml.safe_dump(fragment))
     with pytest.raises(SettingsError, match=named) as err:
-        policies.choose(["never"], [path], shop.home / "params.yaml")
+        policies.choose(["never"], [path], read(shop.home / "params.yaml"))
     assert "mine.yaml" in str(err.value)
 
 
 def test_a_fragment_is_laid_over_params_key_by_key(shop: Shop) -> None:
     path = shop.home / "mine.yaml"
     path.write_text("retrain: {max_age_days: 3}\ngate: {rules: {champion: {kind: champion, max_loss: 0.5}}}\n")
-    mine = policies.choose([], [path], shop.home / "params.yaml")[0]
+    mine = policies.choose([], [path], read(shop.home / "params.yaml"))[0]
     assert mine.name == "mine"
     assert mine.settings.retrain.max_age_days == 3
     assert mine.settings.retrain.cooldown_days == PARAMS["retrain"]["cooldown_days"]
@@ -366,11 +396,11 @@ def test_a_fragment_is_laid_over_params_key_by_key(shop: Shop) -> None:
 
 def test_an_unknown_policy_lists_those_there_are(shop: Shop) -> None:
     with pytest.raises(SettingsError, match=r"fortnightly.*never, weekly"):
-        policies.choose(["fortnightly"], [], shop.home / "params.yaml")
+        policies.choose(["fortnightly"], [], read(shop.home / "params.yaml"))
 
 
 def test_too_short_a_history_is_refused_before_anything_runs(shop: Shop) -> None:
-    asked = backtest.Asked(FIRST + timedelta(days=3), LAST, shop.policies("never"), history=FIRST)
+    asked = backtest.BacktestRequest(FIRST + timedelta(days=3), LAST, shop.policies("never"), history=FIRST)
     with pytest.raises(SettingsError, match="--history-from"):
         backtest.run(asked, services=shop.services, folder=shop.home / "kept", number=1, logged=False)
 

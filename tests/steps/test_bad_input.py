@@ -14,7 +14,8 @@ import pytest
 from ml.adapters.sources.demo import DemoSource
 from ml.errors import DataRejected, EvergreenError, MissingArtifact
 from ml.records import Ingested, RetrainRequest
-from ml.steps import commit, land, pull, report_rejected, screen, split, validate
+from ml.steps.ingest import commit, land, report_rejected, screen
+from ml.steps.retrain import pull, split, validate
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
 
 DEMO = DemoSource(replay=False)
@@ -119,7 +120,7 @@ def test_a_day_is_refused_for(name: str, rows_at_once: int, delivery: Delivery) 
         delivery.ingest_and_report(NEXT_DAY)
     message = str(caught.value)
     assert f"{asset} of {day}" in message and said in message
-    assert "Next: mend the source and clear this run" in message
+    assert "Next: fix the source and run this again" in message
     assert caught.value.about == f"{asset} of {day}"
     assert caught.value.failures and caught.value.failures[0]["message"]
     assert Path(str(caught.value.report_uri)).read_text().startswith("<!")
@@ -129,8 +130,8 @@ def test_a_day_is_refused_for(name: str, rows_at_once: int, delivery: Delivery) 
         asset != "labels",
     ), "what is right of the partition is in, and only that"
     assert delivery.quarantined(asset, day) in (
-        ["partition.parquet", "report.html"],
-        ["partition.parquet", "report.html", "rows.parquet"],
+        ["partition.parquet", "report.html", "result.json"],
+        ["partition.parquet", "report.html", "result.json", "rows.parquet"],
     )
 
     head = delivery.heads()
@@ -295,7 +296,7 @@ def test_a_partition_that_was_killed_between_its_steps_ends_the_same(delivery: D
 
 
 def test_a_window_larger_than_the_history_says_how_much_there_is(seeded: World) -> None:
-    request = RetrainRequest(asked_by="a test", reasons=("to see",), days=400)
+    request = RetrainRequest(requested_by="a test", reasons=("to see",), days=400)
     with pytest.raises(MissingArtifact, match="first labelled day is 2013-05-01; ask for at most 44 days"):
         seeded.run(pull, request)
     few = seeded.having(pull={"min_days": 60})
@@ -319,7 +320,7 @@ def test_a_window_in_which_a_single_class_is_all_there_is_breaks_its_contract(se
     days = [day for day in seeded.services.registry.days("labels")]
     seeded.put({("labels", day): seeded.held("labels", day).assign(late=1.0) for day in days})
     window = seeded.run(pull, REQUEST)
-    with pytest.raises(DataRejected, match=r"the window of 2013-05-01 to 2013-06-13 refused: .*late") as caught:
+    with pytest.raises(DataRejected, match=r"the window of 2013-05-01 to 2013-06-13 rejected: .*late") as caught:
         seeded.run(validate, window)
     assert Path(str(caught.value.report_uri)).exists()
 

@@ -10,31 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from ml.core.features import matrix
+from ml.core.training.features import matrix
 from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Evaluation, RetrainRequest
 from ml.settings import parse
-from ml.steps import (
+from ml.steps.ingest import commit, land, screen
+from ml.steps.monitor import decide, measure_drift, measure_performance
+from ml.steps.retrain import (
     check,
-    commit,
-    decide,
+    compared_models,
     evaluate,
     fit,
     gate,
-    land,
-    measure_drift,
-    measure_performance,
-    plan,
-    predict,
+    pipelines,
     promote,
-    publish,
     pull,
     register,
-    resolve,
-    screen,
     split,
     validate,
 )
+from ml.steps.score import plan, predict, publish, resolve
 from tests.steps.conftest import BAD_MODEL, FIRST_DAY, LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
 
 LAST_LABELLED_DAY = LAST_DAY - timedelta(days=1)
@@ -157,7 +152,7 @@ def test_the_same_training_is_never_done_twice_unless_forced(trained: World) -> 
     assert trained.having(gate={"confidence": 0.9}).run(pull, REQUEST).seen_before
     assert (trained.home / "storage").joinpath("runs", judged.fingerprint, "settings.json").read_bytes() == before
 
-    forced = [RetrainRequest(asked_by="a person", reasons=("why not",), force=True, request_id=i) for i in "ab"]
+    forced = [RetrainRequest(requested_by="a person", reasons=("why not",), force=True, request_id=i) for i in "ab"]
     windows = [trained.run(pull, request) for request in forced]
     assert {window.fingerprint for window in windows} == {judged.fingerprint}
     assert len({judged.workspace, *(window.workspace for window in windows)}) == 3
@@ -193,12 +188,12 @@ def test_asking_for_the_same_days_in_other_words_is_the_same_training(seeded: Wo
 
 def test_a_training_that_was_never_judged_takes_the_settings_of_whoever_asks_next(seeded: World) -> None:
     first = seeded.run(pull, REQUEST)
-    other = REQUEST.model_copy(update={"asked_by": "somebody else"})
+    other = REQUEST.model_copy(update={"requested_by": "somebody else"})
     window = seeded.having(gate={"confidence": 0.9}).run(pull, other)
     assert window == first
     place = seeded.services.workspace(window.workspace)
     assert place.read_json("settings.json")["gate"]["confidence"] == 0.9
-    assert place.read_json("request.json")["asked_by"] == "somebody else"
+    assert place.read_json("request.json")["requested_by"] == "somebody else"
 
 
 def test_a_pull_that_was_killed_half_way_is_completed(seeded: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +237,8 @@ def test_a_challenger_on_more_data_meets_the_champion_on_the_same_rows_and_a_hol
     assert holdout[["challenger", "champion", "base_rate"]].notna().all(axis=None)
     rules = {ruling.rule: ruling for ruling in judgement.verdict.rulings}
     assert rules["champion"].passed is False
-    assert {"gain", "low", "high", "days", "rows"} <= set(rules["champion"].evidence)
+    assert rules["champion"].comparison is not None
+    assert {"gain", "low", "high", "days", "rows"} <= set(rules["champion"].comparison.model_dump())
 
     promotion = trained.run(promote, window, judgement)
     assert not promotion.promoted and promotion.decision_id == judgement.decision_id
@@ -268,14 +264,15 @@ def test_the_champion_is_scored_with_its_own_features_and_its_own_history(traine
     assert scored["champion"].to_numpy() == pytest.approx(known["challenger"].to_numpy(), abs=1e-12)
 
 
-def test_days_that_the_champion_was_trained_on_are_no_evidence_against_it(trained: World) -> None:
-    """A window that ends earlier puts the champion's own training days into the holdout."""
+def test_days_that_the_champion_was_trained_on_are_judged_by_its_recipe_fitted_up_to_them(trained: World) -> None:
+    """A window that ends earlier puts the champion's own training days into the holdout: it would flatter itself."""
     window, judgement = trained.judge(REQUEST.model_copy(update={"last_day": date(2013, 6, 2)}))
     holdout = trained.services.workspace(window.workspace).read_table("evaluation/holdout.parquet")
-    assert holdout["champion_had_seen"].all()
+    assert not holdout["champion_had_seen"].any()
     assert judgement.verdict.decision == "hold"
     (rule,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "champion"]
-    assert rule.passed is None and "could not be compared" in rule.reason
+    assert rule.passed is False and "the champion's recipe (fitted again up to the holdout" in rule.reason
+    assert rule.comparison is not None and rule.comparison.gain == 0  # the same recipe on the same days is a tie
 
 
 def test_a_champion_that_cannot_score_the_holdout_is_missing_evidence_and_holds(
@@ -284,7 +281,7 @@ def test_a_champion_that_cannot_score_the_holdout_is_missing_evidence_and_holds(
     def refuse(*args: object, **options: object) -> None:
         raise DataRejected("columns dest are declared under features but are not in inputs")
 
-    monkeypatch.setattr(evaluate, "_champion_scores", refuse)
+    monkeypatch.setattr(compared_models.Contest, "_scores", refuse)
     trained.ingest(NEXT_DAY)
     _, judgement = trained.judge()
     assert judgement.verdict.decision == "hold"
@@ -297,7 +294,7 @@ def test_a_truly_better_challenger_takes_over_and_the_old_champion_is_remembered
     world = contest.world
     rules = {ruling.rule: ruling for ruling in contest.judgement.verdict.rulings}
     assert contest.judgement.verdict.decision == "promote"
-    assert rules["champion"].evidence["low"] > 0
+    assert rules["champion"].comparison.low > 0
     promotion = twice(world, promote, contest.window, contest.judgement)
     assert (promotion.version, promotion.previous_version) == (2, 1)
     tracking = world.services.tracking
@@ -338,7 +335,7 @@ def test_register_names_a_drift_column_that_the_data_do_not_have(trained: World)
 
 
 def test_seeding_again_changes_nothing_and_a_longer_history_adds_only_what_is_missing(seeded: World) -> None:
-    from ml.steps import seed
+    from ml.steps.ingest import seed
 
     services = seeded.services
     head = services.registry.head()
@@ -353,7 +350,7 @@ def test_seeding_goes_on_past_a_day_that_the_source_does_not_have(
     seeded: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ml.adapters.sources.demo import DemoSource
-    from ml.steps import seed
+    from ml.steps.ingest import seed
 
     real = DemoSource.inputs
 
@@ -364,7 +361,7 @@ def test_seeding_goes_on_past_a_day_that_the_source_does_not_have(
 
     monkeypatch.setattr(DemoSource, "inputs", gap)
     landed = seed.run(NEXT_DAY, NEXT_DAY + timedelta(days=1), settings=seeded.settings, services=seeded.services)
-    assert landed["refused"] == [f"inputs of {NEXT_DAY}"]
+    assert landed["rejected"] == [f"inputs of {NEXT_DAY}"]
     assert landed["days"] == 46
     assert f"inputs of {NEXT_DAY} left out: nothing for {NEXT_DAY}" in capsys.readouterr().err
 
@@ -381,7 +378,7 @@ def test_a_version_carries_all_that_explains_it_and_can_be_rebuilt(trained: Worl
     assert tags["lock_sha256"] == code.lock_sha256()
     assert (tags["window_first_day"], tags["window_last_day"]) == ("2013-05-01", "2013-06-13")
     assert tags["train_last_day"] == "2013-06-03"
-    assert tags["asked_by"] == "a test"
+    assert tags["requested_by"] == "a test"
     recipe = tracking.read_file(1, "lineage/lineage.json", lambda path: json.loads(path.read_text()))
     assert parse(recipe["settings"]).features == trained.settings.features
     manifest = trained.services.registry.days("inputs", window.data_version)
@@ -390,7 +387,7 @@ def test_a_version_carries_all_that_explains_it_and_can_be_rebuilt(trained: Worl
         tags["data_md5s"] == hashlib.sha256(json.dumps(recipe["window"]["files"], sort_keys=True).encode()).hexdigest()
     )
 
-    again = fit.fit_pipeline(
+    again = pipelines.fit_pipeline(
         trained.services.workspace(window.workspace).read_table("parts/train.parquet"), trained.settings
     )
     sample = trained.services.workspace(window.workspace).read_table("parts/holdout.parquet").head(50)

@@ -13,7 +13,8 @@ import pytest
 from embedded.summary import Champion
 from ml.records import Evaluation, Judgement, RollbackRequest, Window
 from ml.settings import PROJECT_ROOT
-from ml.steps import promote, refit, rollback
+from ml.steps import rollback
+from ml.steps.retrain import promote, refit
 from tests.steps.conftest import World
 
 
@@ -61,9 +62,9 @@ def test_a_refit_is_told_with_the_metrics_of_the_version_that_was_judged(
 
 def test_a_refit_that_serves_again_after_a_rollback_is_told_the_same(refitted: World) -> None:
     before = refitted.run_champion()
-    refitted.run(rollback, RollbackRequest(asked_by="ada", why="a try", to_version=1))
+    refitted.run(rollback, RollbackRequest(requested_by="ada", reason="a try", to_version=1))
     assert (refitted.run_champion()["version"], refitted.run_champion()["judged_version"]) == (1, 1)
-    refitted.run(rollback, RollbackRequest(asked_by="ada", why="it was better", to_version=3))
+    refitted.run(rollback, RollbackRequest(requested_by="ada", reason="it was better", to_version=3))
     assert refitted.run_champion() == before
 
 
@@ -75,7 +76,7 @@ def test_who_serves_is_told_although_the_judged_version_was_removed(refitted: Wo
 
 def test_the_command_prints_what_the_launcher_reads(refitted_once: World) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "ml.steps.champion", "--json"],
+        [sys.executable, "-m", "ml.cli.champion", "--json"],
         check=False,
         env={**os.environ, **refitted_once.environ},
         cwd=PROJECT_ROOT,

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 
 from ml.adapters import package
-from ml.core.estimators import PREDICTED
+from ml.core.training.estimators import PREDICTED
 from ml.records import PackageCheck
+from tests.builders import settings
 from tests.steps.conftest import World
 
-KIND = "classification"
+TASK = settings().task
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def packaged(trained_once: World, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_sound_package_predicts_as_it_did_in_training(packaged: tuple[Path, Path]) -> None:
-    found = package.check(*packaged, KIND)
+    found = package.check(*packaged, TASK)
     assert found.problem is None
     assert (found.identical, found.refuses_bad_input, found.rows) == (True, True, 1000)
     assert found.megabytes is not None and 0.01 < found.megabytes < 50
@@ -44,7 +45,7 @@ def test_one_prediction_off_by_the_last_bit_is_not_identical(packaged: tuple[Pat
     kept = pd.read_parquet(sample)
     kept.loc[7, PREDICTED] = np.nextafter(kept.loc[7, PREDICTED], 1.0)
     kept.to_parquet(sample)
-    assert not package.check(model, sample, KIND).identical
+    assert not package.check(model, sample, TASK).identical
 
 
 def test_a_model_without_its_signature_is_a_problem(packaged: tuple[Path, Path]) -> None:
@@ -53,7 +54,7 @@ def test_a_model_without_its_signature_is_a_problem(packaged: tuple[Path, Path])
     rest = lines[1].split("\n")
     after = [line for line in rest[1:] if not line.startswith("  ")]
     (model / "MLmodel").write_text(lines[0] + "\n".join(after))
-    found = package.check(model, sample, KIND)
+    found = package.check(model, sample, TASK)
     assert found.problem is not None and "no signature" in found.problem
 
 
@@ -71,7 +72,7 @@ def test_a_model_that_cannot_be_loaded_is_a_problem(damage: str, packaged: tuple
         from sklearn.preprocessing import FunctionTransformer
 
         sio.dump(make_pipeline(FunctionTransformer(shutil.rmtree)), file)
-    found = package.check(model, sample, KIND)
+    found = package.check(model, sample, TASK)
     assert isinstance(found, PackageCheck)
     assert found.problem and not found.identical and found.ms_per_1000_rows is None
     if damage == "foreign":
@@ -79,10 +80,10 @@ def test_a_model_that_cannot_be_loaded_is_a_problem(damage: str, packaged: tuple
 
 
 def test_the_speed_is_the_processor_time_whatever_else_the_machine_does(packaged: tuple[Path, Path]) -> None:
-    calm = package.check(*packaged, KIND).ms_per_1000_rows
+    calm = package.check(*packaged, TASK).ms_per_1000_rows
     spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:
-        loaded = package.check(*packaged, KIND).ms_per_1000_rows
+        loaded = package.check(*packaged, TASK).ms_per_1000_rows
     finally:
         for one in spinning:
             one.kill()

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ml.cli import champion
 from ml.settings import PROJECT_ROOT
-from ml.steps import champion, check, evaluate, fit, gate, pull, seed, split, tune, validate
+from ml.steps.ingest import seed
+from ml.steps.retrain import check, evaluate, fit, gate, pull, split, tune, validate
 from tests.steps.conftest import LAST_DAY, World
 
 
@@ -124,7 +126,7 @@ def test_seed_lands_the_days_that_it_is_asked_for(seeded: World, stand_in, capsy
     days = ["--from-date", "2013-06-14", "--to-date", "2013-06-15"]
     assert seed.main(days) == 0
     landed = answer(capsys)
-    assert (landed["days"], landed["refused"]) == (46, [])
+    assert (landed["days"], landed["rejected"]) == (46, [])
     assert landed["data_version"] == seeded.services.registry.head()
 
 
@@ -140,7 +142,7 @@ def test_an_empty_registry_is_exit_code_1_and_says_what_to_do(
 def test_as_a_real_process_standard_output_is_one_json_line(trained_once: World) -> None:
     environ = {**os.environ, **trained_once.environ}
     ran = subprocess.run(
-        [sys.executable, "-m", "ml.steps.champion", "--json"],
+        [sys.executable, "-m", "ml.cli.champion", "--json"],
         check=False,
         env=environ,
         cwd=PROJECT_ROOT,
@@ -156,7 +158,7 @@ def test_as_a_real_process_standard_output_is_one_json_line(trained_once: World)
 def test_as_a_real_process_a_server_that_is_down_is_one_line_and_exit_code_1(seeded_once: World) -> None:
     environ = {**os.environ, **seeded_once.environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
     ran = subprocess.run(
-        [sys.executable, "-m", "ml.steps.champion"],
+        [sys.executable, "-m", "ml.cli.champion"],
         check=False,
         env=environ,
         cwd=PROJECT_ROOT,

@@ -11,15 +11,25 @@ import pandas as pd
 import pytest
 
 from ml.adapters.sources.demo import DemoSource
-from ml.core import history
+from ml.core.champions import tenures
 from ml.errors import DataRejected
-from ml.records import Champion, Decision, DriftReport, Finding, LivePerformance, Rivalry, RollbackRequest
-from ml.steps import decide, pull, rollback
+from ml.records import (
+    Champion,
+    Decision,
+    DriftReport,
+    Finding,
+    LivePerformance,
+    PreviousChampionComparison,
+    RollbackRequest,
+)
+from ml.steps import rollback
+from ml.steps.monitor import decide
+from ml.steps.retrain import pull
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, REQUEST, Contest, World, travelled
 
 DEMO = DemoSource(replay=False)
 DAY = NEXT_DAY + timedelta(days=7)  # the cooldown after the first champion is over
-MOVED = Finding(kind="drift", severity="alarm", said="distance moved", column="distance")
+MOVED = Finding(kind="drift", severity="alarm", message="distance moved", column="distance")
 
 
 def bring(world: World, last: date, *, without: tuple[date, ...] = (), labels: bool = True) -> None:
@@ -59,11 +69,14 @@ def keep(world: World, *measured: DriftReport | LivePerformance) -> None:
 
 
 def decided(
-    world: World, report: DriftReport, performance: LivePerformance | None = None, rivalry: Rivalry | None = None
+    world: World,
+    report: DriftReport,
+    performance: LivePerformance | None = None,
+    comparison: PreviousChampionComparison | None = None,
 ) -> Decision:
     """Decide, and hold what was returned against what was written down."""
     champion = Champion(day=report.day, version=report.champion_version, reason="nobody serves yet")
-    found = world.run(decide, champion, report, performance or live(report.day), rivalry)
+    found = world.run(decide, champion, report, performance or live(report.day), comparison)
     assert found == written(world, report.day)
     return found
 
@@ -102,7 +115,7 @@ class TestEarlierDays:
         (asked,) = requests(world)
         assert (asked.effective_day, asked.payload["version"]) == (DAY, 1)
         assert asked.payload["reasons"] == list(found.reasons)
-        assert asked.payload["asked_by"] == f"monitor of {DAY}"
+        assert asked.payload["requested_by"] == f"monitor of {DAY}"
 
     def test_decay_on_two_days_does_too(self, world: World) -> None:
         keep(world, live(THE_DAY_BEFORE, "decay"))
@@ -212,11 +225,11 @@ class TestWaiting:
         assert "this very training was judged before" in decided(old, drift(status="calm")).reasons[-1]
 
     def test_a_training_that_was_rolled_back_is_not_asked_for_again(self, contest: Contest) -> None:
-        from ml.steps import promote
+        from ml.steps.retrain import promote
 
         world = contest.world
         assert world.run(promote, contest.window, contest.judgement).promoted
-        back = {"asked_by": "a test", "why": "it was bad"}
+        back = {"requested_by": "a test", "reason": "it was bad"}
         assert world.run(rollback, RollbackRequest.model_validate(back)).version == 1
         bring(world, DAY, labels=False)
         found = decided(world.having(retrain={"max_age_days": 1}), drift(status="calm"))
@@ -259,7 +272,7 @@ class TestWaiting:
         assert f"data of {tomorrow} are refused or missing" in found.reasons[-1]
 
     def test_a_broken_feed_alarms_and_waits(self, world: World) -> None:
-        nulls = Finding(kind="null_share", severity="alarm", said="distance is null", at_once=True)
+        nulls = Finding(kind="null_share", severity="alarm", message="distance is null", at_once=True)
         keep(world, drift(YESTERDAY))
         found = decided(world, drift(findings=(MOVED, nulls)))
         assert (found.action, found.alarm, found.request) == ("nothing", True, None)
@@ -272,14 +285,22 @@ def test_nobody_serves_and_a_challenger_is_asked_for_once(seeded: World) -> None
     assert (found.action, found.alarm, found.reasons) == ("retrain", False, ("nobody serves yet",))
     assert seeded.retrain().promoted
     assert decided(seeded, report) == found
-    assert history.last_judged(seeded.services.tracking.decisions(), until=LAST_DAY) == LAST_DAY
+    assert tenures.last_judged(seeded.services.tracking.decisions(), until=LAST_DAY) == LAST_DAY
     assert len(requests(seeded)) == 1
 
 
 def test_a_version_before_that_did_better_is_asked_back(world: World) -> None:
-    rivalry = Rivalry(
-        day=DAY, champion_version=1, rival_version=2, days=6, rows=5400, gain=0.05, low=0.01, high=0.09, reason="better"
+    comparison = PreviousChampionComparison(
+        day=DAY,
+        champion_version=1,
+        previous_version=2,
+        days=6,
+        rows=5400,
+        gain=0.05,
+        low=0.01,
+        high=0.09,
+        reason="better",
     )
-    found = decided(world, travelled(drift(status="calm")), rivalry=rivalry)
+    found = decided(world, travelled(drift(status="calm")), comparison=comparison)
     assert (found.action, found.rollback and found.rollback.to_version) == ("rollback", 2)
     assert requests(world) == []

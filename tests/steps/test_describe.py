@@ -12,7 +12,7 @@ import pytest
 from mlflow.tracking._tracking_service import utils as mlflow_memory
 
 from ml.records import Judgement, RetrainRequest, Window
-from ml.steps import describe
+from ml.steps.retrain import describe
 from tests.steps.conftest import Contest, World
 
 NAMES = ("model_card.html", "model_card.md", "importance.json")
@@ -104,7 +104,7 @@ def test_a_refit_says_which_version_was_measured(contest: Contest) -> None:
 
 def test_a_first_model_has_a_card_without_a_champion(trained: World) -> None:
     judged: tuple[Window, Judgement] = trained.judge(
-        RetrainRequest(asked_by="a test", reasons=("<b>why|</b>",), force=True, request_id="again")
+        RetrainRequest(requested_by="a test", reasons=("<b>why|</b>",), force=True, request_id="again")
     )
     window, judgement = judged
     alone = judgement.model_copy(update={"champion_version": None})

@@ -13,11 +13,16 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from ml.adapters.tracking import PREFIX, Tracking
-from ml.core.history import champion_of
+from ml.adapters.tracking import Tracking
+from ml.adapters.tracking.decision_tags import PREFIX
+from ml.champions import promotion_protocol, recorded_models, serving_state
+from ml.cli import champion, doctor, history
+from ml.core.champions.tenures import champion_of
 from ml.errors import EvergreenError, UntrustedModel
 from ml.records import Champion, DriftReport, Judgement, LivePerformance
-from ml.steps import champion, decide, doctor, history, promote, recorded_models, rollback, succession
+from ml.steps import rollback
+from ml.steps.monitor import decide
+from ml.steps.retrain import promote
 from tests.steps.conftest import NEXT_DAY, Contest, World
 from tests.steps.test_forged_mlflow import forge
 from tests.steps.test_promotion_crash import BACK, OTHER, aliases, decision_runs, promoted
@@ -74,7 +79,7 @@ def remove_records_and_claims(world: World, tracking: Tracking) -> None:
 
 
 def damage_claim(world: World, tracking: Tracking) -> None:
-    after = succession.after(succession.look(world.services))
+    after = serving_state.after(serving_state.read_serving(world.services))
     world.services.storage.put_bytes(world.services.journal.slot(tracking.book(), after), b"half a cl")
 
 
@@ -116,7 +121,7 @@ DAMAGE: list[tuple[Callable[[World, Tracking], None], int | None]] = [
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every owner of a claim that is met for killed."""
-    monkeypatch.setattr(succession, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(promotion_protocol, "PATIENCE_SECONDS", 0.0)
 
 
 def challenge(contest: Contest, known: ModelVersion, *, against: int | None) -> Judgement:
@@ -139,10 +144,10 @@ def wins(contest: Contest, known: ModelVersion, *, against: int | None) -> None:
     assert world.run(promote, contest.window, challenger).promoted
     assert aliases(world)[0] == challenger.version
     decisions = world.services.tracking.decisions()
-    reign, _ = champion_of(NEXT_DAY, decisions)
-    assert reign is not None
-    assert reign.version == challenger.version
-    recorded_models.check_champion(reign.version, reign.effective_day, decisions, world.services)
+    tenure, _ = champion_of(NEXT_DAY, decisions)
+    assert tenure is not None
+    assert tenure.version == challenger.version
+    recorded_models.check_champion(tenure.version, tenure.effective_day, decisions, world.services)
     assert champion.run(services=world.services)["version"] == challenger.version
 
 
@@ -215,8 +220,8 @@ def test_a_version_that_a_person_vouches_for_serves_again(
     assert champion.run(services=world.services)["version"] == 2
     recorded_models.lineage_of(2, world.services)
     (adoption,) = tracking.decisions(kinds=("adoption",))
-    assert (adoption.payload["asked_by"], adoption.payload["version"]) == ("ada", 2)
-    assert tracking.servable(2).model_sha256 in adoption.payload["why"]
+    assert (adoption.payload["requested_by"], adoption.payload["version"]) == ("ada", 2)
+    assert tracking.servable(2).model_sha256 in adoption.payload["reason"]
     wins(contest, known, against=2)
 
 
@@ -258,7 +263,7 @@ def test_the_command_says_by_its_exit_code_whether_all_agrees(
 ) -> None:
     world = promoted(contest)
     delete_champion(world, world.services.tracking)
-    monkeypatch.setattr(doctor, "open_services", lambda: world.services)
+    monkeypatch.setattr(doctor, "open_services", lambda **_: world.services)
     assert doctor.main([]) == 3
     assert "with --repair: withdraw it" in capsys.readouterr().out
     assert doctor.main(["--repair", "--json"]) == 0

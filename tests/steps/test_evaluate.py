@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from mlflow.tracking._tracking_service import utils as mlflow_memory
 
+from ml.champions import recorded_settings
 from ml.errors import MissingArtifact
-from ml.steps import evaluate
+from ml.steps.retrain import compared_models, promote, refit
 from tests.steps.conftest import NEXT_DAY, REQUEST, World
 
 
@@ -66,7 +67,7 @@ def test_data_that_the_registry_has_lost_fail_and_hold_nothing(trained: World, m
     def lost(*args: object, **options: object) -> None:
         raise MissingArtifact("inputs of 2013-05-01 are not in the registry")
 
-    monkeypatch.setattr(evaluate, "labelled_before", lost)
+    monkeypatch.setattr(compared_models, "labelled_before", lost)
     trained.ingest(NEXT_DAY)
     with pytest.raises(MissingArtifact, match="not in the registry"):
         trained.judge()
@@ -75,4 +76,21 @@ def test_data_that_the_registry_has_lost_fail_and_hold_nothing(trained: World, m
 
 def test_settings_that_are_not_kept_name_the_next_move(without_lineage: World) -> None:
     with pytest.raises(MissingArtifact, match=r"version 1 has no lineage/lineage.json.*roll back to a version"):
-        evaluate.settings_of(1, without_lineage.services)
+        recorded_settings.settings_of(1, without_lineage.services)
+
+
+@pytest.mark.parametrize(("change", "same"), [({}, True), ({"args": {"C": 0.002, "max_iter": 500}}, False)], ids=str)
+def test_a_champion_that_has_seen_the_holdout_is_compared_by_its_twin(
+    seeded: World, change: dict[str, Any], same: bool
+) -> None:
+    window, judgement = seeded.judge()
+    judgement = seeded.run(refit, window, judgement)
+    assert seeded.run(promote, window, judgement).version == 2
+    seeded.ingest(NEXT_DAY)
+    world = seeded.having(fit=change)
+    window, judgement = world.judge()
+    evaluation = world.services.workspace(window.workspace).read_json("evaluation/evaluation.json")
+    assert (evaluation["champion_version"], evaluation["compared"], evaluation["is_refresh"]) == (2, "twin", same)
+    (rule,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "champion"]
+    assert rule.passed is not None and "the champion's twin" in rule.reason
+    assert rule.comparison is not None and rule.comparison.days >= 9

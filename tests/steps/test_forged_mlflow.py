@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from ml.cli import champion as champion_step
 from ml.errors import EvergreenError, UntrustedModel
 from ml.records import RollbackRequest
-from ml.steps import champion as champion_step
-from ml.steps import overview, plan, predict, promote, register, resolve, rollback, shadow
+from ml.steps import rollback
+from ml.steps.retrain import promote, register
+from ml.steps.score import plan, predict, resolve, shadow
+from ml.views import page
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, Contest, World
 from tests.steps.test_promotion_record import model_file
 
@@ -147,7 +150,7 @@ def test_a_moved_alias_changes_nothing_that_serves_and_people_are_told(contest: 
         world.run(shadow, champion)
     with pytest.raises(UntrustedModel, match=r"rollback --to 1"):
         champion_step.run(services=world.services)
-    request = RollbackRequest(asked_by="ada", why="moved by hand", to_version=1)
+    request = RollbackRequest(requested_by="ada", reason="moved by hand", to_version=1)
     assert world.run(rollback, request).moved
     assert world.run(shadow, champion).versions == ()
 
@@ -157,14 +160,14 @@ def test_nobody_can_return_to_a_version_whose_promotion_the_storage_does_not_rec
     assert world.run(promote, contest.window, contest.judgement).promoted
     shutil.rmtree(world.home / "storage" / "promoted" / "version=1")
     with pytest.raises(EvergreenError, match="version 1"):
-        world.run(rollback, RollbackRequest(asked_by="ada", why="a try", to_version=1))
+        world.run(rollback, RollbackRequest(requested_by="ada", reason="a try", to_version=1))
     assert world.services.tracking.alias("champion") == 2
 
 
 def test_the_page_says_that_the_champion_is_not_recorded(trained: World) -> None:
-    assert overview.now(trained.services, today=MUCH_LATER)["champion"]["warning"] is None
+    assert page.now(trained.services, today=MUCH_LATER)["champion"]["warning"] is None
     shutil.rmtree(trained.home / "storage" / "promoted" / "version=1")
-    assert "may not serve" in overview.now(trained.services, today=MUCH_LATER)["champion"]["warning"]
+    assert "may not serve" in page.now(trained.services, today=MUCH_LATER)["champion"]["warning"]
     with pytest.raises(UntrustedModel, match="version 1 .* may not serve: the storage records no promotion"):
         trained.run(resolve, LAST_DAY)
 
@@ -177,5 +180,5 @@ def test_a_model_file_replaced_between_fit_and_register_is_not_registered_as_our
         content = (folder / "model.skops").read_bytes()
     (path,) = (path for path in (world.home / "mlflow").rglob("model.skops") if path.read_bytes() == content)
     path.write_bytes(content + b"\0")
-    with pytest.raises(UntrustedModel, match="is not the one that was fitted .* trigger Retrain with force"):
+    with pytest.raises(UntrustedModel, match="is not the one that was fitted .* run Retrain with force"):
         world.run(register, window, evaluation)

@@ -12,12 +12,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ml.adapters.data_registry import recovery
 from ml.adapters.identity import NAME
-from ml.adapters.registry import recovery
+from ml.cli import history, recover, rename
 from ml.errors import SettingsError
 from ml.records import RetrainRequest
 from ml.settings import PROJECT_ROOT
-from ml.steps import history, land, pull, recover, rename, resolve, seed
+from ml.steps.ingest import land, seed
+from ml.steps.retrain import pull
+from ml.steps.score import resolve
 from tests.steps.conftest import MUCH_LATER, World
 
 DAY = date(2013, 6, 14)
@@ -34,7 +37,7 @@ def other(seeded: World) -> World:
     "work",
     [
         lambda world: world.run(land, DAY, now=MUCH_LATER),
-        lambda world: world.run(pull, RetrainRequest(asked_by="a test", reasons=("to see",))),
+        lambda world: world.run(pull, RetrainRequest(requested_by="a test", reasons=("to see",))),
         lambda world: world.run(resolve, DAY),
         lambda world: seed.run(DAY, DAY, settings=world.settings, services=world.services),
         lambda world: world.services.registry.commit({}, message="Nothing"),

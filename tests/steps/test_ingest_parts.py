@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ml.cli import withdraw
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, NoDataExpected, Unavailable
 from ml.records import Asset, Landing
-from ml.steps import commit, deliveries, land, measure_performance, pull, report_rejected, resolve, screen, withdraw
+from ml.steps.ingest import commit, deliveries, land, report_rejected, screen, source_day
+from ml.steps.monitor import measure_performance
+from ml.steps.retrain import pull
+from ml.steps.score import resolve
+from ml.views import page as overview
+from ml.views.page.cache import MEMORY
 from ml.wiring import Services
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
 from tests.steps.test_bad_input import DAY_AFTER, DEMO, Delivery, changed, delivery_to, of
@@ -41,7 +49,7 @@ def labelled(delivery: Delivery) -> set[date]:
 
 def test_bad_labels_of_one_day_stop_no_other_day_and_are_reported_by_one_partition(delivery: Delivery) -> None:
     delivery.deliver("labels", LAST_DAY, UNKNOWN_KEYS)
-    with pytest.raises(DataRejected, match=f"labels of {LAST_DAY} refused: .*Inputs did not wait for this"):
+    with pytest.raises(DataRejected, match=f"labels of {LAST_DAY} rejected: .*Inputs did not wait for this"):
         delivery.ingest_and_report(NEXT_DAY)
     with pytest.raises(DataRejected) as again:
         delivery.ingest_and_report(NEXT_DAY)  # cleared, and nothing has changed
@@ -147,7 +155,7 @@ def test_labels_that_have_not_changed_are_neither_judged_nor_committed_again(del
     landing = landed(delivery, NEXT_DAY)
     earlier = tuple(LAST_DAY - timedelta(days=n) for n in range(7, 0, -1))
     assert (landing.label_days, landing.unchanged_label_days) == ((LAST_DAY,), earlier)
-    assert delivery.world.services.shelf(f"landing/day={NEXT_DAY}").names("labels") == [
+    assert delivery.world.services.storage_folder(f"landing/day={NEXT_DAY}").names("labels") == [
         f"labels/day={LAST_DAY}.parquet"
     ]
     screening = delivery.world.run(screen, landing)
@@ -181,6 +189,18 @@ def test_clearing_the_run_of_a_day_reads_its_own_labels_again(delivery: Delivery
     assert arrivals[-1].partition == DAY_AFTER, "no day before the newest could see them"
 
 
+def test_clearing_the_run_of_a_day_whose_inputs_were_completed_lets_in_labels_that_spoke_of_missing_rows(
+    delivery: Delivery,
+) -> None:
+    delivery.deliver("inputs", NEXT_DAY, lambda frame: frame.iloc[:-8])
+    delivery.world.ingest(NEXT_DAY)
+    delivery.world.ingest(DAY_AFTER)
+    assert len(delivery.world.held("labels", NEXT_DAY)) == len(DEMO.labels(NEXT_DAY)) - 8
+    delivery.deliver("inputs", NEXT_DAY)
+    delivery.world.ingest(NEXT_DAY)
+    pd.testing.assert_frame_equal(delivery.world.held("labels", NEXT_DAY), DEMO.labels(NEXT_DAY))
+
+
 def test_labels_that_were_taken_out_stay_out_until_they_change_or_are_asked_for(delivery: Delivery) -> None:
     delivery.world.ingest(NEXT_DAY)
     delivery.world.run(withdraw, [LAST_DAY], assets=("labels",), reason="they are wrong")
@@ -201,7 +221,7 @@ def test_labels_that_never_come_are_named_once_when_nobody_asks_for_them_any_mor
     delivery.deliver("inputs", fourth)
     delivery.deliver("labels", THIRD_DAY)
     assert world.ingest(fourth).lost_label_days == ()
-    assert f"clear the run of ingest of {LAST_DAY}" in report_rejected.lost(LAST_DAY, world.settings)
+    assert f"run Ingest of {LAST_DAY} again" in deliveries.lost(LAST_DAY, world.settings)
     delivery.deliver("labels", LAST_DAY)
     delivery.deliver("inputs", LAST_DAY)
     world.ingest(LAST_DAY)
@@ -211,7 +231,7 @@ def test_labels_that_never_come_are_named_once_when_nobody_asks_for_them_any_mor
 def test_inputs_do_not_wait_for_a_source_of_labels_that_does_not_answer(
     delivery: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = land.fetch
+    real = source_day.fetch
 
     def silent(asset: Asset, day: date, path: Path, services: Services, **options: bool) -> None:
         if asset == "labels":
@@ -291,7 +311,7 @@ def test_an_expected_day_that_is_absent_is_an_error_that_says_how_to_declare_it(
 
 
 def test_history_without_week_ends_is_whole(seeded: World) -> None:
-    from ml.steps import seed
+    from ml.steps.ingest import seed
 
     delivery = delivery_to(seeded)
     first = THIRD_DAY
@@ -305,6 +325,108 @@ def test_history_without_week_ends_is_whole(seeded: World) -> None:
     seeded.services.registry.remove(weekends, message="Work from Monday to Friday")
     world = delivery.world
     found = seed.run(days[0], days[-1], settings=world.settings, services=world.services)
-    assert found["refused"] == [f"inputs of {days[9]}"]
+    assert found["rejected"] == [f"inputs of {days[9]}"]
     assert found["rest_days"] == [str(day) for day in days if day.weekday() >= 5]
     assert np.isin([day.weekday() for day in world.services.registry.days("inputs") if day >= first], range(5)).all()
+
+
+# --- what people see of it -----------------------------------------------------------------------------
+
+
+def page(delivery: Delivery, part: str, day: date = NEXT_DAY) -> dict[str, Any]:
+    MEMORY.forget()
+    services = delivery.world.services
+    found: dict[str, Any] = overview.now(services, today=day) if part == "now" else overview.data(services)
+    return json.loads(json.dumps(found, allow_nan=False))  # type: ignore[no-any-return]
+
+
+def test_rejected_labels_are_on_the_page_until_they_are_corrected(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, UNKNOWN_KEYS)
+    delivery.world.ingest(NEXT_DAY)
+    for part in ("now", "data"):
+        (rejected,) = page(delivery, part)["rejected"]
+        assert rejected["what"] == f"labels of {LAST_DAY}"
+        assert f"Next: fix the source and run Ingest of {NEXT_DAY} again" in rejected["message"]
+        assert rejected["next"].startswith("fix the source") and len(rejected["reasons"]) > 1
+        assert "Report:" not in rejected["message"] and not rejected["message"].startswith("labels of")
+        assert overview.file(delivery.world.services, rejected["report"]).media_type.startswith("text/html")
+    assert str(LAST_DAY) not in page(delivery, "data")["awaited_labels"], (
+        "they came, and it is said what became of them"
+    )
+
+    delivery.deliver("labels", LAST_DAY)
+    delivery.world.ingest(DAY_AFTER)
+    assert page(delivery, "now")["rejected"] == []
+    (entry,) = page(delivery, "data")["quarantine"]
+    assert entry["corrected"] is True
+    assert entry["rows"] > 0
+    assert any("among that day's inputs" in reason["message"] for reason in entry["reasons"])
+
+
+def test_a_rejected_correction_says_that_the_registry_keeps_the_content_before(delivery: Delivery) -> None:
+    delivery.world.ingest(NEXT_DAY)
+    delivery.deliver("labels", LAST_DAY, UNKNOWN_KEYS)
+    delivery.world.ingest(DAY_AFTER)
+    (rejected,) = page(delivery, "now", DAY_AFTER)["rejected"]
+    assert rejected["what"] == f"labels of {LAST_DAY}"
+    assert rejected["message"].endswith("The registry keeps the content before it")
+
+    delivery.deliver("labels", LAST_DAY)  # as it was at first: nothing to commit, and nothing to say any more
+    delivery.world.ingest(THIRD_DAY)
+    assert page(delivery, "now", THIRD_DAY)["rejected"] == []
+
+
+def test_inputs_that_cannot_even_be_read_are_a_rejected_day_and_not_a_missing_one(delivery: Delivery) -> None:
+    delivery.path("inputs", NEXT_DAY).write_bytes(b"PAR1 cut")
+    with pytest.raises(DataRejected):
+        delivery.world.ingest(NEXT_DAY)
+    (rejected,) = page(delivery, "now")["rejected"]
+    assert (rejected["asset"], rejected["day"], rejected["report"]) == ("inputs", str(NEXT_DAY), None)
+    found = page(delivery, "data")
+    assert (found["days"][0]["day"], found["days"][0]["state"]) == (str(NEXT_DAY), "rejected")
+    assert found["days"][0]["inputs"]["rejected"] and found["missing_days"] == []
+    assert page(delivery, "now")["data"]["rejected_days"] == [str(NEXT_DAY)]
+
+
+def test_a_withdrawn_day_is_called_so_with_its_reason_until_it_comes_back(delivery: Delivery) -> None:
+    for day in (NEXT_DAY, DAY_AFTER):
+        delivery.world.ingest(day)
+    services = delivery.world.services
+    withdraw.run(
+        [NEXT_DAY], assets=["inputs", "labels"], reason="a wrong feed", settings=services.settings, services=services
+    )
+    found = page(delivery, "data")
+    days = {entry["day"]: entry for entry in found["days"]}
+    assert (days[str(NEXT_DAY)]["state"], days[str(NEXT_DAY)]["reason"]) == ("withdrawn", "a wrong feed")
+    assert days[str(NEXT_DAY)]["inputs"]["withdrawn"] == "a wrong feed"
+    assert found["missing_days"] == [] and str(NEXT_DAY) not in found["awaited_labels"]
+    assert {(each["asset"], each["day"]) for each in found["withdrawn"]} == {
+        ("inputs", str(NEXT_DAY)), ("labels", str(NEXT_DAY)),
+    }  # fmt: skip
+    withdraw.run([DAY_AFTER], assets=["inputs"], reason="", settings=services.settings, services=services)
+    data = page(delivery, "now", DAY_AFTER)["data"]
+    assert data["status"] == "fresh" and f"withdrawn: {NEXT_DAY}, {DAY_AFTER}" in data["sentence"]
+
+    delivery.world.ingest(NEXT_DAY)
+    assert page(delivery, "data")["days"][1]["state"] == "held"
+
+
+def test_what_was_written_down_and_cannot_be_read_is_named(delivery: Delivery) -> None:
+    delivery.world.services.storage.put_bytes(f"rejected/labels/day={LAST_DAY}.json", b"{")
+    problems = page(delivery, "now")["problems"]
+    assert any(f"rejected/labels/day={LAST_DAY}.json cannot be read" in problem["message"] for problem in problems)
+
+
+def test_several_rejections_are_a_line_and_a_report_each(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, UNKNOWN_KEYS)
+    delivery.deliver("inputs", NEXT_DAY, lambda frame: frame.drop(columns="dest"))
+    with pytest.raises(DataRejected) as caught:
+        delivery.world.ingest(NEXT_DAY)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "2 deliveries rejected:"
+    assert [line[: line.index(" rejected")] for line in lines] == [
+        f"- inputs of {NEXT_DAY}", f"- labels of {LAST_DAY}",
+    ]  # fmt: skip
+    assert [about for about, _ in caught.value.reports] == [f"inputs of {NEXT_DAY}", f"labels of {LAST_DAY}"]
+    assert len(caught.value.reasons) == 2
+    assert {failure["about"] for failure in caught.value.failures} == {about for about, _ in caught.value.reports}

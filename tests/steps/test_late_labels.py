@@ -12,11 +12,12 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from ml.adapters.workspace import write_parquet
-from ml.core.features import days_between, history_names
+from ml.core.data.days import days_between
+from ml.core.training.lagged_means import history_names
 from ml.records import Window
-from ml.steps import pull, split
-from ml.steps.evaluate import labelled_before
-from ml.steps.predict import past_of
+from ml.steps.retrain import pull, split
+from ml.steps.retrain.labelled_history import labelled_before
+from ml.steps.score.scorer import aggregates_of
 from tests.steps.conftest import REQUEST, World
 
 FIRST, LAST = date(2025, 1, 1), date(2025, 2, 9)
@@ -84,7 +85,7 @@ class Run:
         """Compute the history features of a day as *predict* does, from what the registry holds now."""
         services, settings = self.world.services, self.world.settings
         inputs = table(day).drop(columns="cost")
-        return past_of(settings, day, day, services, rev=None).add_to(inputs).set_index("id")
+        return aggregates_of(settings, day, day, services, rev=None).add_to(inputs).set_index("id")
 
     def trained(self) -> tuple[Window, pd.DataFrame]:
         window = self.world.run(pull, REQUEST)
@@ -118,7 +119,7 @@ def test_a_day_that_is_scored_again_later_sees_what_it_saw_at_first(run: Run) ->
 
 
 def test_the_champion_is_asked_about_the_holdout_by_what_it_would_have_seen(run: Run) -> None:
-    from ml.core.features import add_history
+    from ml.core.training.lagged_means import add_history
 
     first, last = SCORED[-5], SCORED[-1]
     settings = run.world.settings
@@ -169,17 +170,17 @@ def test_where_the_corrected_labels_are_lost_the_present_ones_stand_in(
 
 
 def test_a_backtest_of_the_registry_knows_labels_from_the_partition_on_that_brought_them(run: Run) -> None:
-    from ml.steps.replay.fits import Fits, Training
-    from ml.steps.replay.screening import Kept
-    from ml.steps.replay.sources import open_source
-    from ml.steps.replay.world import build
+    from ml.backtest.fits import Fits, Training
+    from ml.backtest.landing import build
+    from ml.backtest.screening import Screened
+    from ml.backtest.sources import open_source
 
     class NoContracts:
-        def screen(self, asset: str, day: date, frame: pd.DataFrame, **_: Any) -> Kept:
-            return Kept(frame, 0, "", f"{asset} {day}")
+        def screen(self, asset: str, day: date, path: Path, **_: Any) -> Screened:
+            return Screened(pd.read_parquet(path), 0, "", f"{asset} {day}")
 
     services, settings = run.world.services, run.world.settings
-    world = build(open_source("registry", services), FIRST, LAST, settings=settings, screens=NoContracts())  # type: ignore[arg-type]
+    world = build(open_source("registry", services), FIRST, LAST, services=services, screens=NoContracts())  # type: ignore[arg-type]
     history = settings.features.history
     names = history_names(history)
     training = Training(tuple(day for day in SCORED if day in world.arrived), tuple(

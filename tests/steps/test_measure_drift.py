@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from ml.adapters.sources.demo import DemoSource
-from ml.core.estimators import predict
-from ml.core.features import matrix
+from ml.core.training.estimators import predict
+from ml.core.training.features import matrix
 from ml.records import DriftReport, Finding
-from ml.steps import measure_drift, resolve
+from ml.steps.monitor import measure_drift
+from ml.steps.score import resolve
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, Contest, World
 
 DEMO = DemoSource(replay=False)
@@ -76,7 +77,7 @@ class TestKeptWithAVersion:
         assert np.abs(inside - folded["prediction"].to_numpy()).mean() > 0.005  # the candidate has seen these days
 
     def test_a_refit_starts_from_the_predictions_of_the_version_that_was_judged(self, contest: Contest) -> None:
-        from ml.steps import refit
+        from ml.steps.retrain import refit
 
         world = contest.world.having(retrain={"refit": "after_gate", "refit_max_difference": 0.2})
         found = world.run(refit, contest.window, contest.judgement)
@@ -121,20 +122,6 @@ class TestWhatBroke:
         assert report.status == "drift" and "drift.min_rows is 100000" in report.reason
         assert report.columns == ()
 
-    def test_a_version_from_before_profiles_and_ranges_is_still_watched(self, trained: World) -> None:
-        folder = monitoring(trained)
-        old = {name: limit["limit"] for name, limit in json.loads((folder / "limits.json").read_text()).items()}
-        rewrite(folder / "limits.json", {name: old[name] for name in old if name not in ("prediction", "label")})
-        (folder / "profiles.json").unlink()
-        (folder / "predictions.parquet").unlink()
-        bring(trained, NEXT_DAY, lambda frame: frame[frame["origin"] != "JFK"])
-        report = watch(trained, NEXT_DAY)
-        assert [finding.column for finding in of_kind(report, "vanished_category")] == ["origin"]
-        assert {column.column: column.limit for column in report.columns} == pytest.approx(
-            {name: limit for name, limit in old.items() if name not in ("prediction", "label")}
-        )
-        assert all(column.no_change is None for column in report.columns)
-
 
 class TestEitherEnd:
     def ends(self, report: DriftReport) -> dict[str, Any]:
@@ -165,9 +152,9 @@ class TestEitherEnd:
         bring(trained, day)
         trained.score(NEXT_DAY)
         plain = self.ends(watch(trained, day))["prediction"].score
-        shelf, name = trained.services.shelf(f"predictions/day={NEXT_DAY}"), "version=1.parquet"
-        served = shelf.read_table(name)
-        shelf.write_table(name, served.assign(raw_prediction=served["prediction"], prediction=0.99))
+        stored, name = trained.services.storage_folder(f"predictions/day={NEXT_DAY}"), "version=1.parquet"
+        served = stored.read_table(name)
+        stored.write_table(name, served.assign(raw_prediction=served["prediction"], prediction=0.99))
         assert self.ends(watch(trained, day))["prediction"].score == plain
 
     def test_too_few_predictions_read_as_unknown_and_those_of_the_day_itself_are_not_read(self, trained: World) -> None:
@@ -186,8 +173,8 @@ class TestMissingPredictions:
         bring(trained, last)
         trained.score(NEXT_DAY)
         (found,) = of_kind(watch(trained, last), "missing_predictions")
-        assert str(NEXT_DAY + timedelta(days=1)) in found.said
-        assert str(NEXT_DAY) not in found.said and str(last) not in found.said
+        assert str(NEXT_DAY + timedelta(days=1)) in found.message
+        assert str(NEXT_DAY) not in found.message and str(last) not in found.message
         trained.score(NEXT_DAY + timedelta(days=1))
         assert of_kind(watch(trained, last), "missing_predictions") == []
 

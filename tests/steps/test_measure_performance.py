@@ -11,7 +11,8 @@ import pytest
 
 from ml.adapters.sources.demo import DemoSource
 from ml.records import LivePerformance
-from ml.steps import measure_performance, resolve
+from ml.steps.monitor import measure_performance
+from ml.steps.score import resolve
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
 
 DEMO = DemoSource(replay=False)
@@ -82,8 +83,8 @@ def test_before_any_label_has_arrived_nothing_is_measured_and_nothing_fails(serv
 def test_the_promise_is_what_the_gate_saw(served: World) -> None:
     found = measured(served)
     metrics = served.services.tracking.run_metrics(served.services.tracking.version_tags(1)["run_id"])
-    assert found.promised["log_loss"] == pytest.approx(metrics["log_loss"], abs=1e-6)
-    assert found.promised["skill"] == pytest.approx(metrics["base_rate_log_loss"] - metrics["log_loss"], abs=1e-6)
+    assert found.expected["log_loss"] == pytest.approx(metrics["log_loss"], abs=1e-6)
+    assert found.expected["skill"] == pytest.approx(metrics["base_rate_log_loss"] - metrics["log_loss"], abs=1e-6)
     assert found.status in {"fine", "decay"}
 
 
@@ -132,7 +133,7 @@ def test_a_version_of_which_less_was_kept_is_unknown_not_fine(served: World) -> 
         if "artifacts" in path.parts:
             path.unlink()
     found = measured(served)
-    assert (found.status, found.promised, found.estimated) == ("unknown", {}, None)
+    assert (found.status, found.expected, found.estimated) == ("unknown", {}, None)
     assert "what the gate saw of it is not kept" in found.reason
 
 
@@ -144,7 +145,7 @@ def test_what_never_came_is_named(served: World) -> None:
     later = [TODAY + timedelta(days=n) for n in range(1, 10)]
     served.put({("inputs", day): DEMO.inputs(day) for day in later})
     (finding,) = [each for each in measured(served, later[-1]).findings if each.kind == "missing_labels"]
-    assert finding.severity == "alarm" and f"no labels of {TODAY}, and 7 days of asking" in finding.said
+    assert finding.severity == "alarm" and f"no labels of {TODAY}, and 7 days of asking" in finding.message
 
 
 def test_without_a_champion_nothing_is_claimed(seeded: World) -> None:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from ml.adapters.sources.demo import DemoSource
 from ml.records import Champion, Decision, DriftReport
-from ml.steps import decide, measure_drift, measure_performance, resolve
+from ml.steps.monitor import decide, measure_drift, measure_performance
+from ml.steps.score import resolve
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
 
 DEMO = DemoSource(replay=False)
@@ -52,7 +53,7 @@ def test_a_fault_that_stays_asks_for_a_challenger_on_its_second_day_of_drift(tra
         assert decision.action == "nothing"
     moved = [found.column for found in drift.columns if found.drifted and found.role == "structural"]
     assert "sched_dep_minute" in moved
-    assert decision.request is not None and decision.request.asked_by == f"monitor of {day}"
+    assert decision.request is not None and decision.request.requested_by == f"monitor of {day}"
     assert decision.reasons[0].startswith("drift on 2 of the newest 3 days: ")
     assert "sched_dep_minute" in decision.reasons[0]
 

@@ -11,7 +11,8 @@ import pytest
 from ml.adapters.sources.demo import DemoSource
 from ml.errors import DataRejected
 from ml.records import Champion
-from ml.steps import measure_drift, measure_performance, pull
+from ml.steps.monitor import measure_drift, measure_performance
+from ml.steps.retrain import pull
 from tests.steps.conftest import FIRST_DAY, LAST_DAY, NEXT_DAY, REQUEST, World
 
 DEMO = DemoSource(replay=False)

@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from ml.adapters.objects import LocalObjects
-from ml.adapters.tracking import PREFIX, Tracking
-from ml.core.history import champion_of
+from ml.adapters.local_files import LocalObjects
+from ml.adapters.tracking import Tracking
+from ml.adapters.tracking.decision_tags import PREFIX
+from ml.champions import promotion_protocol, serving_state
+from ml.core.champions.tenures import champion_of
 from ml.errors import EvergreenError
 from ml.records import (
     Approval,
@@ -33,7 +35,9 @@ from ml.records import (
     Verdict,
 )
 from ml.settings import PROJECT_ROOT
-from ml.steps import decide, gate, promote, rollback, succession
+from ml.steps import rollback
+from ml.steps.monitor import decide
+from ml.steps.retrain import gate, promote
 from tests.steps.conftest import NEXT_DAY, Contest, World
 
 MOVES = ("open_decision", "move_alias", "drop_alias", "tag_version", "drop_other_decisions", "close_decision")
@@ -58,7 +62,7 @@ ROLLBACK = (
     "close_decision",
 )
 OTHER = "f" * 64
-BACK = RollbackRequest(asked_by="a test", why="it is worse")
+BACK = RollbackRequest(requested_by="a test", reason="it is worse")
 WHEN = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 
 
@@ -69,7 +73,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every owner of a claim that is met for killed."""
-    monkeypatch.setattr(succession, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(promotion_protocol, "PATIENCE_SECONDS", 0.0)
 
 
 def kill_at(patch: pytest.MonkeyPatch, wanted: str, *, after: bool) -> None:
@@ -104,10 +108,10 @@ def truth(world: World) -> dict[str, Any]:
     """Who serves, by alias and by history, and what was decided; instants and ids left out."""
     tracking = world.services.tracking
     decisions = tracking.decisions()
-    reign, _ = champion_of(NEXT_DAY, decisions)
+    tenure, _ = champion_of(NEXT_DAY, decisions)
     return {
         "aliases": aliases(world),
-        "champion of the next day": reign.version if reign else None,
+        "champion of the next day": tenure.version if tenure else None,
         "decisions": [(d.kind, d.fingerprint, d.effective_day, d.payload) for d in decisions],
         "runs": [run.info.status for run in decision_runs(tracking)],
     }
@@ -264,7 +268,7 @@ import os
 from pathlib import Path
 from ml.adapters.tracking import Tracking
 from ml.records import Judgement, Window
-from ml.steps import promote
+from ml.steps.retrain import promote
 from ml.wiring import open_services
 real = Tracking.move_alias
 def move(self, alias, version):
@@ -298,7 +302,7 @@ def test_the_owner_of_a_fresh_claim_is_left_to_carry_it_out(contest: Contest, mo
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_at(patch, "claim", after=True)
         contest.world.run(promote, contest.window, contest.judgement)
-    monkeypatch.setattr(succession, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(promotion_protocol, "PATIENCE_SECONDS", 60.0)
 
     class Waited(Exception):
         pass
@@ -306,7 +310,7 @@ def test_the_owner_of_a_fresh_claim_is_left_to_carry_it_out(contest: Contest, mo
     def wait(_: float) -> None:
         raise Waited
 
-    monkeypatch.setattr(succession.time, "sleep", wait)
+    monkeypatch.setattr(promotion_protocol.time, "sleep", wait)
     with pytest.raises(Waited):
         contest.world.run(promote, contest.window, contest.judgement)
     assert aliases(contest.world) == [1, None, 2]
@@ -374,9 +378,9 @@ def test_of_eight_challengers_at_once_exactly_one_moves(contest: Contest, monkey
     contenders += [other(contest, version=3 + n, fingerprint=f"{n:064d}") for n in range(7)]
 
     def lost(judgement: Judgement, *_: Any) -> Judgement:
-        seat = succession.look(world.services)
+        serving = serving_state.read_serving(world.services)
         verdict = Verdict(decision="hold", reasons=("no better",), rulings=())
-        return judgement.model_copy(update={"verdict": verdict, "champion_version": seat.version})
+        return judgement.model_copy(update={"verdict": verdict, "champion_version": serving.version})
 
     monkeypatch.setattr(promote, "_judge_again", lost)
     results: list[Promotion] = at_once(8, lambda n: world.run(promote, contest.window, contenders[n]))
@@ -429,7 +433,7 @@ def test_over_another_champion_than_the_one_it_was_judged_against_it_is_judged_a
     assert "gain over the champion" in promotion.reason
     (_, decision) = contest.world.services.tracking.decisions()
     assert decision.payload["judged_version"] == 2
-    assert decision.payload["asked_by"] == "a test"
+    assert decision.payload["requested_by"] == "a test"
 
 
 def test_an_approval_holds_for_the_champion_that_was_shown_only(contest: Contest) -> None:
@@ -437,7 +441,7 @@ def test_an_approval_holds_for_the_champion_that_was_shown_only(contest: Contest
     approval = Approval(approved=True, by="ada", at=datetime(2013, 6, 15, tzinfo=UTC))
     promotion = world.run(promote, contest.window, other(contest), approval=approval)
     assert not promotion.promoted
-    assert "version 2 serves by now; clear 'evaluate' and what follows, to judge and ask again" in promotion.reason
+    assert "version 2 serves by now; run 'evaluate' and what follows again, to judge and ask again" in promotion.reason
     assert told(world)[-1] == ("hold", 3)
     assert aliases(world)[0] == 2
 
@@ -468,9 +472,11 @@ def test_an_alias_moved_by_hand_stops_promotions_until_it_is_back(contest: Conte
     world = promoted(contest)
     third = other(contest, against=2)
     world.services.tracking.move_alias("champion", 1)
-    with pytest.raises(EvergreenError, match=r"points at version 1, but .* version 2 serves; .*rollback --to 2 --why"):
+    with pytest.raises(
+        EvergreenError, match=r"points at version 1, but .* version 2 serves; .*rollback --to 2 --reason"
+    ):
         world.run(promote, contest.window, third)
-    back = world.run(rollback, RollbackRequest(asked_by="ada", why="moved by hand", to_version=2))
+    back = world.run(rollback, RollbackRequest(requested_by="ada", reason="moved by hand", to_version=2))
     assert (back.moved, back.version, back.from_version) == (True, 2, 1)
     assert world.run(promote, contest.window, third).promoted
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ml.champions import promotion_protocol, promotion_record, serving_state
 from ml.errors import EvergreenError, MissingArtifact
-from ml.steps import promote, promotion_record, succession
+from ml.steps.retrain import promote
 from tests.steps.conftest import Contest
 from tests.steps.test_promotion_crash import aliases, promoted, told
 
@@ -39,7 +40,7 @@ def test_the_record_names_the_very_files_that_were_judged(contest: Contest) -> N
     assert found.fingerprint == contest.window.fingerprint
     (_, decision) = tracking.decisions()
     assert decision.payload["model"] == found.model_dump(mode="json")
-    move = succession.claimed(succession.Seat(tracking.decisions()[0], 1, ()), world.services)
+    move = promotion_protocol.claimed(serving_state.ServingState(tracking.decisions()[0], 1, ()), world.services)
     assert move is not None and move.model == found
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ml.cli import propose_roles
 from ml.errors import MissingArtifact
 from ml.settings import Drift
-from ml.steps import propose_roles
 from tests.steps.conftest import World
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ml.core.history import champion_of
+from ml.core.champions.tenures import champion_of
+from ml.core.gate.refit import agreement
+from ml.core.gate.rules.package import package_rulings
 from ml.records import PackageCheck
-from ml.steps import promote, refit
+from ml.steps.retrain import promote, refit
 from tests.builders import settings
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, Contest
 
@@ -33,8 +35,8 @@ def test_the_refit_knows_the_whole_window_and_is_what_is_promoted(contest: Conte
     decision = tracking.decisions()[-1]
     assert (decision.payload["version"], decision.payload["judged_version"]) == (3, 2)
     assert decision.fingerprint == contest.window.fingerprint
-    reign, _ = champion_of(NEXT_DAY, tracking.decisions())
-    assert reign is not None and (reign.version, reign.effective_day) == (3, NEXT_DAY)
+    tenure, _ = champion_of(NEXT_DAY, tracking.decisions())
+    assert tenure is not None and (tenure.version, tenure.effective_day) == (3, NEXT_DAY)
     assert contest.window.last_day < LAST_DAY
 
 
@@ -50,7 +52,7 @@ def test_a_refit_that_disagrees_is_held(contest: Contest) -> None:
 
 @pytest.mark.parametrize(("difference", "passed"), [(0.01, True), (0.0101, False), (float("nan"), None)])
 def test_what_agreement_is(difference: float, passed: bool | None) -> None:
-    assert refit.agreement(difference, 0.01).passed is passed
+    assert agreement(difference, 0.01).passed is passed
 
 
 SOUND = PackageCheck(identical=True, refuses_bad_input=True, rows=100, ms_per_1000_rows=50.0, megabytes=3.0)
@@ -70,13 +72,13 @@ OWN = {"mine": {"kind": "package", "max_ms_per_1000_rows": 10}, "base rate": {"k
 def test_a_refit_has_to_work_as_packaged_even_where_no_rule_says_so(
     facts: dict[str, object], passed: bool | None, said: str
 ) -> None:
-    (ruling,) = refit.package_rulings(SOUND.model_copy(update=facts), settings(gate={"rules": {}}).gate)
+    (ruling,) = package_rulings(SOUND.model_copy(update=facts), settings(gate={"rules": {}}).gate)
     assert (ruling.rule, ruling.passed) == ("refit's package", passed)
     assert said in ruling.reason
 
 
 def test_a_refit_is_held_to_the_declared_budgets() -> None:
-    (ruling,) = refit.package_rulings(SOUND, settings(gate={"rules": OWN}).gate)
+    (ruling,) = package_rulings(SOUND, settings(gate={"rules": OWN}).gate)
     assert (ruling.rule, ruling.passed) == ("refit's mine", False)
     assert ruling.reason == "of the refit: it takes 50 ms per 1,000 rows, at most 10"
     assert ruling.evidence["max_ms_per_1000_rows"] == 10

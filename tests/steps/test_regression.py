@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.steps import decide, measure_drift, measure_performance, resolve, seed
+from ml.steps.ingest import seed
+from ml.steps.monitor import decide, measure_drift, measure_performance
+from ml.steps.score import resolve
 from tests.steps.conftest import World
 
 FIRST = date(2024, 1, 1)
@@ -50,15 +52,19 @@ def expectations(folder: Path) -> None:
     suite("predictions", [*KEY, "prediction", "model_version"], count, known)
 
 
-@pytest.fixture
-def orders(tmp_path: Path) -> World:
+def deliver(folder: Path, day: date, frame: pd.DataFrame) -> None:
+    frame.drop(columns="amount").to_parquet(folder / f"inputs-{day}.parquet")
+    frame[[*KEY, "amount"]].to_parquet(folder / f"labels-{day}.parquet")
+
+
+def delivered(tmp_path: Path, *, every_days: int = 1, days: int = DAYS + 2) -> World:
+    """Deliver orders of so many days, one in ``every_days``, to a world that has not landed any of them."""
     home, folder = tmp_path / "home", tmp_path / "delivered"
     home.mkdir()
     folder.mkdir()
     expectations(home / "expectations")
-    for day in (FIRST + timedelta(days=n) for n in range(DAYS + 2)):
-        table(day).drop(columns="amount").to_parquet(folder / f"inputs-{day}.parquet")
-        table(day)[[*KEY, "amount"]].to_parquet(folder / f"labels-{day}.parquet")
+    for day in (FIRST + timedelta(days=n * every_days) for n in range(days)):
+        deliver(folder, day, table(day))
     params = {
         "task": {
             "name": "orders", "kind": "regression", "target": "amount", "key": KEY, "label_delay_days": 1,
@@ -89,7 +95,12 @@ def orders(tmp_path: Path) -> World:
         "drift": {"structural": ["shop", "weight"], "min_rows": 200, "min_distance": 0.2},
         "score": {"batch_rows": 50},
     }  # fmt: skip
-    world = World(home, params)
+    return World(home, params)
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> World:
+    world = delivered(tmp_path)
     services = world.services
     seed.run(FIRST, FIRST + timedelta(days=DAYS - 1), settings=world.settings, services=services)
     return world
@@ -101,7 +112,7 @@ def test_a_regression_goes_through_the_whole_loop(orders: World) -> None:
     assert judgement.verdict.decision == "promote"
     assert set(rules) == {"explains", "base rate", "champion", "slices", "leakage", "package", "holdout size"}
     assert rules["base rate"].evidence["rmse"] < rules["base rate"].evidence["base_rate"]
-    from ml.steps import promote
+    from ml.steps.retrain import promote
 
     assert orders.run(promote, window, judgement).version == 1
 
@@ -136,7 +147,41 @@ def test_a_challenger_of_a_regression_is_compared_by_squared_error(orders: World
     window, judgement = orders.judge()
     (rule,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "champion"]
     assert rule.passed and "mean squared error" in rule.reason
-    from ml.steps import promote
+    from ml.steps.retrain import promote
 
     promotion = orders.run(promote, window, judgement)
     assert (promotion.version, promotion.previous_version) == (2, 1)
+
+
+def test_boosted_trees_are_judged_served_watched_and_described(orders: World) -> None:
+    from ml.steps.retrain import describe, promote
+    from ml.steps.score import shadow
+
+    weak = orders.having(
+        features={"categorical": ["shop"], "numeric": [], "history": []},
+        fit={"estimator": "lightgbm.LGBMRegressor", "args": {"n_estimators": 20}},
+        gate={"rules": {"base rate": {"kind": "base_rate"}}},
+    )
+    assert weak.retrain().promoted
+    fit = {"estimator": "xgboost.XGBRegressor", "args": {"n_estimators": 40, "max_depth": 4}, "encoding": "ordinal"}
+    leakage = {"kind": "leakage", "max_single_feature": 0.99, "max_skill_gain": 1.0}
+    boosted = orders.having(fit=fit, gate={"rules": {**orders.params["gate"]["rules"], "leakage": leakage}})
+    window, judgement = boosted.judge()
+    assert judgement.verdict.decision == "promote", judgement.verdict.reasons
+    (packaged,) = [ruling for ruling in judgement.verdict.rulings if ruling.rule == "package"]
+    assert packaged.passed and packaged.evidence["ms_per_1000_rows"] > 0
+    promotion = boosted.run(promote, window, judgement)
+    assert promotion.version == 2
+    day = FIRST + timedelta(days=DAYS)
+    boosted.ingest(day, now=NOW)
+    champion, scoring = boosted.score(day)
+    again = boosted.score(day)[1]
+    assert scoring.sha256 == again.sha256
+    truth = table(day)["amount"].to_numpy()
+    assert np.sqrt(np.mean((pd.read_parquet(scoring.uri)["prediction"] - truth) ** 2)) < 3.0
+    assert boosted.run(shadow, champion).versions == (1,)
+    assert boosted.run(measure_drift, champion).status == "calm"
+    card = boosted.run(describe, window, judgement)
+    importance = boosted.services.workspace(window.workspace).read_json("card/importance.json")
+    assert (card.version, len(importance["features"])) == (2, 4)
+    assert importance["features"][0]["feature"] == "weight"

@@ -87,3 +87,15 @@ def test_sections_may_be_left_out_and_an_experiment_sets_a_number_as_dvc_writes_
     assert "Running stage 'split'" not in tried
     assert project.fitted_with() == {"C": 0.00001}
     assert load(project.folder / "params.yaml").fit.args == {"C": 0.00001}
+
+
+def test_an_added_model_has_stages_of_its_own_that_leave_the_top_ones_alone(project: Project) -> None:
+    project.run(sys.executable, "-m", "ml.cli.add_model", "later")
+    shutil.move(project.folder / "var", project.folder / "landed")
+    home = project.folder / "var" / "models" / "later"
+    home.parent.mkdir(parents=True)
+    shutil.move(project.folder / "landed", home)
+    project.run(sys.executable, "-m", "ml.cli.rename", "--model", "later", "--from", "flight-delay")
+    assert "Running stage 'models/later/dvc.yaml:split'" in project.dvc("repro", "models/later/dvc.yaml:split")
+    assert (home / "workspace" / "parts").is_dir() and not (project.folder / "var" / "workspace").exists()
+    assert (project.folder / "models" / "later" / "dvc.lock").exists()

@@ -18,10 +18,11 @@ import pandas as pd
 import pytest
 
 from ml.adapters import checkout, code
+from ml.cli import reproduce
 from ml.errors import MissingArtifact, SettingsError
 from ml.records import Reproduction
 from ml.settings import PROJECT_ROOT
-from ml.steps import pull, reproduce
+from ml.steps.retrain import pull
 from tests.steps.conftest import FIRST_DAY, REQUEST, World
 
 COPIED = (*checkout.NEEDED, "params.yaml", ".gitignore")
@@ -29,9 +30,9 @@ pytestmark = pytest.mark.timeout(900)  # every stage is a process of its own, th
 TRAIN = """
 import sys
 from ml.records import Challenger, Judgement, RetrainRequest
-from ml.steps import evaluate, fit, pull, register, split, tune
+from ml.steps.retrain import evaluate, fit, pull, register, split, tune
 from ml.wiring import open_services
-request = RetrainRequest(asked_by="a test", reasons=("to rebuild it",))
+request = RetrainRequest(requested_by="a test", reasons=("to rebuild it",))
 services = open_services()
 window = pull.run(request, settings=services.settings, services=services)
 given = {"settings": services.settings, "services": services}
@@ -43,7 +44,7 @@ challenger = register.run(window, evaluate.run(window, **given), **given)
 services.tracking.move_alias("champion", challenger.version)
 if sys.argv[1] == "--refit":
     from ml.records import Verdict
-    from ml.steps import refit
+    from ml.steps.retrain import refit
     verdict = Verdict(decision="promote", reasons=(), rulings=())
     asked = Judgement(fingerprint=window.fingerprint, version=challenger.version, champion_version=None,
                       verdict=verdict, decision_id=None)
@@ -133,7 +134,7 @@ def project(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -> Pro
     day = FIRST_DAY + timedelta(days=3)
     corrected = world.held("inputs", day)
     world.put({("inputs", day): corrected.assign(distance=corrected["distance"] + 500.0)})
-    replaced(folder / "ml" / "core" / "estimators.py", "n_knots=8", "n_knots=5")
+    replaced(folder / "ml" / "core" / "training" / "estimators.py", "n_knots=8", "n_knots=5")
     replaced(params, "{C: 1.0e-05,", "{C: 0.01,")
     replaced(params, "refit: never", "refit: after_gate")
     git(folder, "commit", "-qam", "newer")
@@ -144,7 +145,7 @@ def project(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -> Pro
     before = state_of(world.home)
 
     def rebuild(version: int) -> tuple[int, Reproduction]:
-        ran = python(folder, world, "-m", "ml.steps.reproduce", "--version", str(version), "--json", "--keep")
+        ran = python(folder, world, "-m", "ml.cli.reproduce", "--version", str(version), "--json", "--keep")
         assert ran.stdout, ran.stderr
         return ran.returncode, Reproduction.model_validate_json(ran.stdout)
 
@@ -186,7 +187,7 @@ def test_the_lineage_says_all_that_a_training_came_from(project: Project) -> Non
     found = tracking.read_file(2, "lineage/lineage.json", lambda path: json.loads(path.read_text()))
     assert (found["code_version"], found["code_state"]) == (project.commits[1], "clean")
     assert found["fingerprint"] == found["resolved_fingerprint"] == tracking.version_tags(2)["fingerprint"]
-    assert (found["asked_by"], found["reasons"]) == ("a test", ["to rebuild it"])
+    assert (found["requested_by"], found["reasons"]) == ("a test", ["to rebuild it"])
     assert found["seeds"] == {"fit": 20130101}
     files = project.world.services.registry.days("inputs", found["data_version"])
     assert found["window"]["files"]["inputs/day=2013-05-04"] == files[FIRST_DAY + timedelta(days=3)].md5
@@ -314,7 +315,7 @@ def test_a_damaged_day_is_found_and_what_a_killed_reproduction_left_is_removed(p
     stored.chmod(0o644)
     try:
         stored.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        ran = project.python("-m", "ml.steps.reproduce", "--version", "champion", "--json")
+        ran = project.python("-m", "ml.cli.reproduce", "--version", "champion", "--json")
     finally:
         stored.write_bytes(content)
     assert ran.returncode == 1, ran.stderr
@@ -327,18 +328,18 @@ def test_a_damaged_day_is_found_and_what_a_killed_reproduction_left_is_removed(p
 
 
 def test_code_that_no_commit_holds_is_not_registered_outside_development(project: Project) -> None:
-    module = project.folder / "ml" / "core" / "drift.py"
+    module = project.folder / "ml" / "core" / "monitoring" / "drift.py"
     own = module.read_text()
     module.write_text(own + "\n# tried out\n")
     only_pull = TRAIN.replace("for step in (split, tune, fit):", "sys.exit()\nfor step in (split, tune, fit):")
     try:
-        refused = project.python("-c", only_pull, "--judged")
-        assert refused.returncode != 0
-        assert "SettingsError: nobody could rebuild a model from this code" in refused.stderr
-        assert "-dirty" in refused.stderr and "EVERGREEN_DEVELOPMENT=1" in refused.stderr
+        rejected = project.python("-c", only_pull, "--judged")
+        assert rejected.returncode != 0
+        assert "SettingsError: nobody could rebuild a model from this code" in rejected.stderr
+        assert "-dirty" in rejected.stderr and "EVERGREEN_DEVELOPMENT=1" in rejected.stderr
         ran = project.python("-c", only_pull, "--judged", EVERGREEN_DEVELOPMENT="1")
         assert ran.returncode == 0, ran.stderr
-        ran = project.python("-m", "ml.steps.pull", "--workspace", str(project.folder / "var" / "workspace"))
+        ran = project.python("-m", "ml.steps.retrain.pull", "--workspace", str(project.folder / "var" / "workspace"))
         assert ran.returncode == 0, ran.stderr
     finally:
         module.write_text(own)
@@ -361,6 +362,7 @@ def test_code_is_taken_by_its_content_from_here_or_refused_with_what_to_do(
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.setattr(checkout, "PROJECT_ROOT", tmp_path)
     monkeypatch.setattr(code, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(code, "CODE_ROOT", tmp_path)
     content = code.hash_code(tmp_path)
     monkeypatch.setattr(code, "code_sha256", lambda: content)
     copy, source = checkout.lay_out("unknown", content, tmp_path / "a")

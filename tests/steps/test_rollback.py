@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
-from ml.core.history import barred, champion_of
+from ml.cli import history
+from ml.core.champions.tenures import blocked, champion_of
 from ml.errors import EvergreenError
 from ml.records import RetrainRequest, RollbackRequest
-from ml.steps import history, promote, rollback
+from ml.steps import rollback
+from ml.steps.retrain import promote
 from tests.steps.conftest import NEXT_DAY, Contest, World
 from tests.steps.test_promotion_crash import OTHER, aliases, other, promoted, told
 
-BACK = RollbackRequest(asked_by="ada", why="late flights are missed", evidence={"gain": 0.02})
+BACK = RollbackRequest(requested_by="ada", reason="late flights are missed", evidence={"gain": 0.02})
 
 
 @pytest.fixture
@@ -26,8 +28,8 @@ def rolled_back(contest: Contest) -> World:
     return world
 
 
-def to(version: int, *, why: str = "a person says so") -> RollbackRequest:
-    return RollbackRequest(asked_by="ada", why=why, to_version=version)
+def to(version: int, *, reason: str = "a person says so") -> RollbackRequest:
+    return RollbackRequest(requested_by="ada", reason=reason, to_version=version)
 
 
 def test_a_rollback_is_a_decision_with_all_that_explains_it(rolled_back: World) -> None:
@@ -41,16 +43,16 @@ def test_a_rollback_is_a_decision_with_all_that_explains_it(rolled_back: World) 
         "from_version": 2,
         "previous_version": 2,
         "window_last_day": first.payload["window_last_day"],
-        "barred_fingerprint": second.fingerprint,
+        "blocked_fingerprint": second.fingerprint,
         "judged_on": "2013-06-14",
-        "why": "late flights are missed",
-        "asked_by": "ada",
+        "reason": "late flights are missed",
+        "requested_by": "ada",
         "evidence": {"gain": 0.02},
     }
     assert aliases(rolled_back) == [1, None, None]
     assert tracking.version_tags(2)["rolled_back"] == "2013-06-15: late flights are missed"
-    reign, _ = champion_of(NEXT_DAY, tracking.decisions())
-    assert reign is not None and reign.version == 1
+    tenure, _ = champion_of(NEXT_DAY, tracking.decisions())
+    assert tenure is not None and tenure.version == 1
 
 
 def test_what_was_rolled_back_is_not_promoted_again_by_its_fingerprint(contest: Contest) -> None:
@@ -65,22 +67,22 @@ def test_what_was_rolled_back_is_not_promoted_again_by_its_fingerprint(contest: 
 
 
 def test_after_a_rollback_a_retrain_request_does_not_train_on_the_same_data_again(contest: Contest) -> None:
-    from ml.steps import pull
+    from ml.steps.retrain import pull
 
     world = promoted(contest)
     world.run(rollback, BACK)
-    window = world.run(pull, RetrainRequest(asked_by="a test", reasons=("to see",)))
+    window = world.run(pull, RetrainRequest(requested_by="a test", reasons=("to see",)))
     assert window.seen_before
-    assert window.fingerprint in barred(world.services.tracking.decisions())
+    assert window.fingerprint in blocked(world.services.tracking.decisions())
 
 
 def test_a_person_may_undo_a_rollback_and_the_version_is_barred_no_more(rolled_back: World) -> None:
     tracking = rolled_back.services.tracking
     bad = tracking.version_tags(2)["fingerprint"]
-    assert barred(tracking.decisions()) == {bad}
+    assert blocked(tracking.decisions()) == {bad}
     done = rolled_back.run(rollback, to(2))
     assert (done.moved, done.version, done.from_version) == (True, 2, 1)
-    assert bad not in barred(tracking.decisions())
+    assert bad not in blocked(tracking.decisions())
     assert "rolled_back" not in tracking.version_tags(2)
     assert told(rolled_back)[2:] == [("rollback", 1), ("rollback", 2)]
     assert rolled_back.run(rollback, to(1)).moved, "the same way again is another decision: another reign ends"
@@ -103,20 +105,22 @@ def test_a_second_rollback_goes_one_further_back_and_never_to_the_version_just_r
     world = promoted(contest)
     assert world.run(promote, contest.window, other(contest, against=2)).promoted
     assert world.run(rollback, BACK).version == 2
-    assert world.run(rollback, RollbackRequest(asked_by="ada", why="this one too")).version == 1
+    assert world.run(rollback, RollbackRequest(requested_by="ada", reason="this one too")).version == 1
     with pytest.raises(EvergreenError, match="no champion before version 1 is left to return to"):
-        world.run(rollback, RollbackRequest(asked_by="ada", why="and this one"))
+        world.run(rollback, RollbackRequest(requested_by="ada", reason="and this one"))
     assert aliases(world)[0] == 1
 
 
 def test_only_what_was_champion_can_serve_again(contest: Contest) -> None:
     with pytest.raises(EvergreenError, match=r"version 2 was never champion.* champions were: 1 \(from 2013-06-15\)"):
         contest.world.run(rollback, to(2))
+    with pytest.raises(EvergreenError, match="there is no earlier champion to return to; run Retrain:"):
+        contest.world.run(rollback, RollbackRequest(requested_by="ada", reason="it is bad"))
     assert told(contest.world) == [("promotion", 1)]
 
 
 def test_an_automatic_rollback_that_was_overtaken_moves_nothing(rolled_back: World) -> None:
-    late = RollbackRequest(asked_by="monitor", why="worse", to_version=1, from_version=2)
+    late = RollbackRequest(requested_by="monitor", reason="worse", to_version=1, from_version=2)
     done = rolled_back.run(rollback, late)
     assert (done.moved, done.version) == (False, 1)
     assert "version 2 serves no more" in done.reason
@@ -125,7 +129,7 @@ def test_an_automatic_rollback_that_was_overtaken_moves_nothing(rolled_back: Wor
 
 
 def test_nothing_can_be_rolled_back_where_nothing_was_promoted(seeded: World) -> None:
-    with pytest.raises(EvergreenError, match="run the retrain Dag first"):
+    with pytest.raises(EvergreenError, match="run Retrain first"):
         seeded.run(rollback, BACK)
 
 
@@ -136,9 +140,9 @@ def test_the_verbs_roll_back_and_tell_the_history(
     assert world.run(promote, contest.window, other(contest, against=2)).promoted
     for name, value in world.environ.items():
         monkeypatch.setenv(name, value)
-    assert rollback.main(["--why", "late flights are missed", "--by", "ada"]) == 0
+    assert rollback.main(["--reason", "late flights are missed", "--by", "ada"]) == 0
     assert json.loads(capsys.readouterr().out)["version"] == 2
-    assert rollback.main(["--to", "9", "--why", "a slip", "--by", "ada"]) == 1
+    assert rollback.main(["--to", "9", "--reason", "a slip", "--by", "ada"]) == 1
     assert "version 9 was never champion" in capsys.readouterr().err
 
     assert history.main(["--as-of", "2013-06-15"]) == 0
@@ -160,7 +164,7 @@ def test_the_verbs_roll_back_and_tell_the_history(
     world.services.tracking.move_alias("champion", 3)
     assert history.main(["--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [entry["asked_by"] for entry in found["decisions"]] == ["a test", "a test", "a test", "ada"]
+    assert [entry["requested_by"] for entry in found["decisions"]] == ["a test", "a test", "a test", "ada"]
     assert found["decisions"][1]["evidence"]["verdict"]["rulings"]
     assert found["champion"]["version"] == 2
     assert "points at version 3, but by the decisions version 2 serves" in found["warning"]
@@ -180,11 +184,40 @@ def test_the_champion_as_of_an_earlier_day_and_the_evidence_it_was_promoted_on_a
 
 def test_a_world_without_decisions_has_a_history_too(seeded: World) -> None:
     found = history.run(services=seeded.services)
-    assert history.show(found) == "no decision was made yet; run the retrain Dag\n\nchampion now: nobody"
+    assert history.show(found) == "no decision was made yet; run Retrain\n\nchampion now: nobody"
+
+
+def test_the_newest_decisions_are_listed_and_older_ones_on_request(
+    seeded: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = seeded.services.tracking
+    for number in range(1, 4):
+        held = tracking.open_decision(
+            "hold",
+            f"hold {number}",
+            fingerprint=None,
+            effective_day=None,
+            payload={"version": number, "requested_by": "ada"},
+            decided_at=datetime(2013, 6, number, tzinfo=UTC),
+        )
+        tracking.close_decision(held)
+    for name, value in seeded.environ.items():
+        monkeypatch.setenv(name, value)
+    shown = {}
+    for asked in ("--last 2", "--last 3", "--all"):
+        assert history.main(asked.split()) == 0
+        shown[asked] = capsys.readouterr().out
+    assert "2013-06-01" not in shown["--last 2"] and "2013-06-03" in shown["--last 2"]
+    assert "these are the newest 2; for older ones ask with --last 20, or --all" in shown["--last 2"]
+    assert shown["--last 3"] == shown["--all"]
+    assert "2013-06-01" in shown["--all"] and "older" not in shown["--all"]
+    with pytest.raises(SystemExit) as rejected:
+        history.main(["--last", "0"])
+    assert rejected.value.code == 2 and "is not a number of decisions" in capsys.readouterr().err
 
 
 def test_a_fingerprint_of_another_training_is_not_barred(contest: Contest) -> None:
     world = promoted(contest)
     world.run(rollback, BACK)
-    assert OTHER not in barred(world.services.tracking.decisions())
+    assert OTHER not in blocked(world.services.tracking.decisions())
     assert world.run(promote, contest.window, other(contest)).promoted

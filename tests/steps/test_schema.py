@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from ml.cli import schema
+from ml.cli.schema import TypeChange
 from ml.errors import DataRejected, MissingArtifact
 from ml.settings import PROJECT_ROOT, Environment, parse
-from ml.steps import schema
-from ml.steps.land import fetch
-from ml.steps.schema import TypeChange
+from ml.steps.ingest.source_day import fetch
 from ml.wiring import Services
 
 FIRST = date(2025, 1, 1)
@@ -94,7 +94,7 @@ def test_a_registry_without_a_schema_learns_it_from_its_newest_day_and_names_the
     shop, old = Shop(tmp_path), tmp_path / "old.parquet"
     pd.DataFrame({"day": str(FIRST), "customer": IDS, "zip": [10115, 1, 2, 3], "spend": 1.0}).to_parquet(old)
     with monkeypatch.context() as older:
-        older.setattr("ml.adapters.registry.schema_file", lambda *_: {})
+        older.setattr("ml.adapters.data_registry.writer.schema_file", lambda *_: {})
         shop.services.registry.commit({("inputs", FIRST): old}, message="as an older version did")
     assert shop.take(shop.deliver(1, ["10115", "80331"]))["zip"].type == pa.int64()
     assert shop.types["zip"] == "int64"
@@ -227,7 +227,7 @@ def test_a_change_that_would_lose_something_names_day_and_row_and_changes_nothin
 def test_the_command_of_the_message_works(tmp_path: Path) -> None:
     shop = Shop(tmp_path, "parquet")
     shop.take(shop.deliver(0, [10115]))
-    command = [sys.executable, "-m", "ml.steps.schema", "--accept", "inputs.zip=string"]
+    command = [sys.executable, "-m", "ml.cli.schema", "--accept", "inputs.zip=string"]
     done = subprocess.run(
         command, cwd=PROJECT_ROOT, env={**os.environ, **shop.environ}, capture_output=True, text=True, check=True
     )

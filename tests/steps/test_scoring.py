@@ -14,13 +14,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ml.adapters.objects import LocalObjects
+from ml.adapters import layout
+from ml.adapters.local_files import LocalObjects
 from ml.adapters.workspace import Workspace
-from ml.core.shards import Rows
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Champion, Plan, Scoring, Shard
 from ml.settings import PROJECT_ROOT, Environment
-from ml.steps import plan, predict, publish, resolve
+from ml.steps.score import plan, predict, publish, resolve, scorer
 from ml.wiring import Services
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
 
@@ -87,7 +87,7 @@ def test_a_day_without_any_champion_is_resolved_to_none_and_plan_refuses_it(seed
 
 
 def test_a_day_that_the_registry_does_not_hold_is_named(trained: World) -> None:
-    with pytest.raises(MissingArtifact, match=rf"no inputs of {NEXT_DAY}; run the ingest Dag"):
+    with pytest.raises(MissingArtifact, match=rf"no inputs of {NEXT_DAY}; run Ingest for {NEXT_DAY}"):
         trained.run(resolve, NEXT_DAY)
 
 
@@ -118,7 +118,7 @@ def test_predictions_that_break_their_contract_are_not_published_and_the_old_fil
     )
     (strict / "predictions.json").write_text(json.dumps(suite))
     shutil.copytree(strict, trained.home / "expectations")
-    with pytest.raises(DataRejected, match=rf"predictions of {LAST_DAY} by version 1 refused.*Report: ") as caught:
+    with pytest.raises(DataRejected, match=rf"predictions of {LAST_DAY} by version 1 rejected.*Report: ") as caught:
         trained.score(LAST_DAY)
     assert Path(str(caught.value.report_uri)).exists()
     assert served(trained).read_bytes() == before
@@ -129,7 +129,7 @@ def test_predictions_that_break_their_contract_are_not_published_and_the_old_fil
 def test_an_estimator_that_gives_no_number_is_caught_before_publishing(
     trained: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "predict", lambda pipeline, matrix, kind: np.full(len(matrix), np.nan))
+    monkeypatch.setattr(scorer, "predict", lambda pipeline, matrix, *_: np.full(len(matrix), np.nan))
     shards, scorings = cut_and_scored(trained)
     with pytest.raises(DataRejected, match="prediction"):
         trained.run(publish, shards, scorings)
@@ -166,7 +166,7 @@ def test_another_run_of_the_same_day_disturbs_nobody(trained: World) -> None:
 def test_a_staged_file_that_was_changed_is_not_published(trained: World) -> None:
     shards, scorings = cut_and_scored(trained)
     Path(scorings[0].uri).write_bytes(Path(scorings[0].uri).read_bytes()[:-1])
-    with pytest.raises(MissingArtifact, match="is not what was predicted; clear 'predict'"):
+    with pytest.raises(MissingArtifact, match="is not what was predicted; run 'predict' and what follows again"):
         trained.run(publish, shards, scorings)
     assert not served(trained).exists()
 
@@ -254,7 +254,7 @@ def test_killed_while_a_shard_is_written_nothing_of_it_is_there(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(LocalObjects, "put_file", killed)
         world.run(predict, shards.shards[1])
-    staging = world.services.shelf("staging")
+    staging = world.services.storage_folder("staging")
     assert len([name for name in staging.names() if name.endswith(".parquet")]) == 1
     scorings = [first, *(world.run(predict, shard) for shard in shards.shards[1:])]
     assert world.run(publish, shards, scorings) == sharded(trained, 1000).score(LAST_DAY)[1]
@@ -262,12 +262,14 @@ def test_killed_while_a_shard_is_written_nothing_of_it_is_there(
 
 def test_a_missing_shard_is_named_and_nothing_is_published(trained: World) -> None:
     shards, scorings = cut_and_scored(sharded(trained, 300))
-    with pytest.raises(MissingArtifact, match=r"shard 2 of 4 \(rows 300 to 599\) is missing; clear 'predict'"):
+    with pytest.raises(
+        MissingArtifact, match=r"shard 2 of 4 \(rows 300 to 599\) is missing; run 'predict' and what follows again"
+    ):
         trained.run(publish, shards, [scorings[0], *scorings[2:]])
     with pytest.raises(MissingArtifact, match=r"shard 1 of 4 \(rows 0 to 299\) came 2 times"):
         trained.run(publish, shards, [scorings[0], *scorings])
     Path(scorings[2].uri).unlink()
-    with pytest.raises(MissingArtifact, match="rows 600 to 899 of 2013-06-14: .*clear 'predict'"):
+    with pytest.raises(MissingArtifact, match="rows 600 to 899 of 2013-06-14: .*run 'predict' and what follows again"):
         trained.run(publish, shards, scorings)
     assert not served(trained).exists()
 
@@ -288,7 +290,7 @@ def test_shards_that_changed_places_are_refused_though_their_rows_are_as_many(tr
         scorings[number].model_copy(update={"first_row": scorings[1 - number].first_row}) for number in (0, 1)
     )
     for wrong, right in ((first, scorings[0]), (second, scorings[1])):
-        name = predict.staged_name(Rows(wrong.first_row, wrong.rows), wrong.sha256)
+        name = layout.staged_shard(wrong.first_row, wrong.first_row + wrong.rows, wrong.sha256)
         shutil.copy(right.uri, Path(right.uri).with_name(name))
     with pytest.raises(MissingArtifact, match="those of rows 0 to 299 are not of the day's own rows"):
         trained.run(publish, shards, [first, second, *scorings[2:]])
@@ -298,7 +300,7 @@ def test_a_key_that_comes_in_two_shards_is_refused(trained: World) -> None:
     inputs = trained.held("inputs", LAST_DAY)
     trained.put({("inputs", LAST_DAY): pd.concat([inputs, inputs.head(1)], ignore_index=True)})
     shards, scorings = cut_and_scored(sharded(trained, 300))
-    with pytest.raises(DataRejected, match=r"must be unique together, and 2013-06-14 .* is in several shards"):
+    with pytest.raises(DataRejected, match=r"must be unique together \(2 rows, such as 2013-06-14 "):
         trained.run(publish, shards, scorings)
     whole, scored = cut_and_scored(sharded(trained, 1000))
     with pytest.raises(DataRejected, match="must be unique together"):
@@ -310,8 +312,8 @@ def test_one_report_tells_of_all_shards(trained: World, monkeypatch: pytest.Monk
     _, scoring = world.score(LAST_DAY)
     said = Path(str(scoring.report_uri)).read_text()
     assert "predictions: accepted" in said and "989 rows came" in said
-    genuine = predict.predict
-    monkeypatch.setattr(predict, "predict", lambda *given: genuine(*given) * 10)
+    genuine = scorer.predict
+    monkeypatch.setattr(scorer, "predict", lambda *given: genuine(*given) * 10)
     shards, scorings = cut_and_scored(world)
     with pytest.raises(DataRejected, match=r"prediction must be between 0 and 1 \([5-9]\d\d rows, such as"):
         world.run(publish, shards, scorings)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from ml.command_line import execute
 from ml.errors import EvergreenError
 from ml.settings import Environment
-from ml.steps.command import execute
 from ml.wiring import Services
 from tests.steps.conftest import World
 

@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 
 from ml.adapters.sources.demo import DemoSource
-from ml.records import Champion, Decision, DriftReport, Rivalry, Shadows
-from ml.steps import decide, measure_performance, measure_rivalry, promote, resolve, rollback, shadow
+from ml.records import Champion, Decision, DriftReport, PreviousChampionComparison, Shadows
+from ml.steps import rollback
+from ml.steps.monitor import compare_with_previous, decide, measure_performance
+from ml.steps.retrain import promote
+from ml.steps.score import resolve, shadow
 from tests.steps.conftest import BAD_MODEL, LAST_DAY, NEXT_DAY, Contest, World
 
 DEMO = DemoSource(replay=False)
@@ -46,15 +49,15 @@ def in_shadow(world: World, day: date) -> tuple[Champion, Shadows]:
     return champion, world.run(shadow, champion)
 
 
-def rivalry_of(world: World, day: date = NEWEST) -> Rivalry:
-    return world.run(measure_rivalry, world.run(resolve, day))
+def rivalry_of(world: World, day: date = NEWEST) -> PreviousChampionComparison:
+    return world.run(compare_with_previous, world.run(resolve, day))
 
 
 def decided(world: World, day: date = NEWEST) -> Decision:
     champion = world.run(resolve, day)
     calm = DriftReport(day=day, status="calm", champion_version=champion.version, reason="calm")
     performance = world.run(measure_performance, champion)
-    return world.run(decide, champion, calm, performance, world.run(measure_rivalry, champion))
+    return world.run(decide, champion, calm, performance, world.run(compare_with_previous, champion))
 
 
 def kept(world: World, day: date, version: int = 1) -> Path:
@@ -107,10 +110,10 @@ class TestShadow:
 class TestRivalry:
     def test_the_better_version_before_is_found_on_the_labelled_days_and_asked_back(self, replaced: World) -> None:
         found = rivalry_of(replaced)
-        assert (found.champion_version, found.rival_version, found.days) == (2, 1, 6)
+        assert (found.champion_version, found.previous_version, found.days) == (2, 1, 6)
         assert found.low is not None and found.low > 0
-        written = json.loads((replaced.home / "storage" / "monitor" / f"day={NEWEST}" / "rivalry.json").read_text())
-        assert Rivalry.model_validate(written) == found
+        written = json.loads((replaced.home / "storage" / "monitor" / f"day={NEWEST}" / "comparison.json").read_text())
+        assert PreviousChampionComparison.model_validate(written) == found
 
         decision = decided(replaced)
         assert (decision.action, decision.alarm, decision.request) == ("rollback", False, None)

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 
 from ml.adapters import models
-from ml.adapters.tracking import PREFIX, Tracking
+from ml.adapters.tracking import Tracking
+from ml.adapters.tracking.decision_tags import PREFIX
 from ml.errors import DataRejected, MissingArtifact, SettingsError
 from ml.records import Tuned, Window
 from ml.settings import PROJECT_ROOT
-from ml.steps import fit, pull, split, tune
-from ml.steps.tune import TUNED, tuned_settings
+from ml.steps.retrain import fit, pipelines, pull, split, tune
+from ml.steps.retrain.search_result import TUNED, tuned_settings
 from tests.steps.conftest import REQUEST, World
 
 POOR = {"C": 1e-6, "max_iter": 500}
@@ -51,7 +52,7 @@ def runs(world: World) -> pd.DataFrame:
             "name": run.info.run_name,
             "status": run.info.status,
             "parent": run.data.tags.get("mlflow.parentRunId"),
-            "said": run.data.tags.get(PREFIX + "said", ""),
+            "message": run.data.tags.get(PREFIX + "message", ""),
             "fingerprint": run.data.tags.get(PREFIX + "fingerprint"),
             "params": run.data.params,
             "metrics": run.data.metrics,
@@ -65,7 +66,7 @@ def loss_of(world: World, window: Window, args: dict[str, Any]) -> float:
     """Score arguments by hand: the 24 + 10 training days of each fold, mean log loss of all scored rows."""
     from sklearn.metrics import log_loss
 
-    from ml.core.features import matrix
+    from ml.core.training.features import matrix
 
     settings = world.having(fit={"args": args}).settings
     train = world.services.workspace(window.workspace).read_table("parts/train.parquet")
@@ -73,7 +74,7 @@ def loss_of(world: World, window: Window, args: dict[str, Any]) -> float:
     total = rows = 0.0
     for first, end in ((-20, -10), (-10, None)):
         newer = train["day"].isin(days[first:end])
-        fitted = fit.fit_pipeline(train.loc[train["day"].isin(days[:first])], settings)
+        fitted = pipelines.fit_pipeline(train.loc[train["day"].isin(days[:first])], settings)
         prediction = fitted.predict_proba(matrix(train.loc[newer], settings.features))[:, 1]
         total += log_loss(train.loc[newer, "late"], prediction) * newer.sum()
         rows += newer.sum()
@@ -150,7 +151,8 @@ def test_a_trial_that_fails_is_borne(searching: World) -> None:
     failed = listed["status"].eq("FAILED")
     assert set(listed.loc[failed, "params"].map(lambda params: json.loads(params["C"]))) == {-1.0}
     assert all(
-        "SettingsError: fit.args do not suit" in said and "'C' parameter" in said for said in listed.loc[failed, "said"]
+        "SettingsError: fit.args do not suit" in said and "'C' parameter" in said
+        for said in listed.loc[failed, "message"]
     )
     assert (tuned.trials, tuned.args["C"]) == (6, 0.01)
     assert tuned.best_loss < tuned.default_loss
@@ -186,7 +188,7 @@ def test_an_argument_that_the_estimator_does_not_take_is_refused_before_any_tria
 
 def test_the_fit_uses_what_was_found_and_its_record_says_so(searching: World) -> None:
     window = cut(searching)
-    with pytest.raises(MissingArtifact, match="run the task 'tune' again"):
+    with pytest.raises(MissingArtifact, match="run 'tune' and what follows again"):
         searching.run(fit, window)
     tuned = searching.run(tune, window)
     candidate = searching.run(fit, window)
@@ -200,7 +202,7 @@ def test_the_fit_uses_what_was_found_and_its_record_says_so(searching: World) ->
     assert (recorded["fit"]["args"], recorded["tune"]["enabled"]) == (tuned.args, False)
 
     by_hand = searching.having(**{name: recorded[name] for name in ("fit", "tune")})
-    again = fit.fit_pipeline(place.read_table("parts/train.parquet"), by_hand.settings)
+    again = pipelines.fit_pipeline(place.read_table("parts/train.parquet"), by_hand.settings)
     with place.local("model/pipeline.skops") as path:
         assert (models.load(path).named_steps["estimator"].coef_ == again.named_steps["estimator"].coef_).all()
 
@@ -210,7 +212,7 @@ def test_turned_off_it_writes_down_the_arguments_and_imports_no_library_for_sear
     window = cut(world)
     code = (
         "import sys\n"
-        "from ml.steps import tune\n"
+        "from ml.steps.retrain import tune\n"
         "assert tune.main(['--workspace', sys.argv[1]]) == 0\n"
         "assert not {'optuna', 'sklearn', 'mlflow'} & set(sys.modules)\n"
     )

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import pytest
 
+from ml.cli import withdraw
 from ml.errors import MissingArtifact
 from ml.settings import PROJECT_ROOT
-from ml.steps import withdraw
 from tests.steps.conftest import LAST_DAY, World
 
 
@@ -49,7 +49,7 @@ def test_what_is_not_there_cannot_be_taken_out(seeded: World) -> None:
 
 def test_the_command_of_the_message_works(seeded: World) -> None:
     day = LAST_DAY - timedelta(days=3)
-    command = [sys.executable, "-m", "ml.steps.withdraw", str(day), "--reason", "infinite ratio"]
+    command = [sys.executable, "-m", "ml.cli.withdraw", str(day), "--reason", "infinite ratio"]
     done = subprocess.run(
         command, cwd=PROJECT_ROOT, env={**os.environ, **seeded.environ}, capture_output=True, text=True, check=True
     )

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from ml.core.arrivals import as_seen, contents_of, facts_of, not_as_present, read_facts
-from ml.core.features import add_history, history_names
-from ml.core.lineage import fingerprint
+from ml.core.data.arrivals import as_seen, contents_of, facts_of, not_as_present, read_facts
+from ml.core.training.lagged_means import add_history, history_names
+from ml.core.training.lineage import fingerprint
 from ml.records import Arrival, Content
 from ml.settings import HistoryFeature
 from tests.builders import FIRST_DAY, day, rows, settings

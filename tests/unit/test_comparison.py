@@ -10,10 +10,10 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
-from ml.core.comparison import PairedGain, expanded_tails, holm, loss_p_value, new_to_both, paired_gain
+from ml.core.gate.comparison import PairedGain, expanded_tails, holm, loss_p_value, new_to_both, paired_gain
 from tests.builders import holdout
 
-FOUND = PairedGain(gain=0.01, low=0.002, high=0.018, days=14, rows=9000, error=0.004, resolution=0.012)
+FOUND = PairedGain(gain=0.01, low=0.002, high=0.018, days=14, rows=9000, standard_error=0.004, resolution=0.012)
 BY_HAND = pd.DataFrame(
     {
         "day": ["A", "B", "B", "B"],
@@ -25,8 +25,8 @@ BY_HAND = pd.DataFrame(
 """Two days: one row that gains 3; three rows that gain 1 each on average."""
 
 
-def gain_of(frame: pd.DataFrame, *, seed: int = 1, rounds: int = 1000, confidence: float = 0.95) -> PairedGain:
-    found = paired_gain(frame, metric="mae", confidence=confidence, rounds=rounds, seed=seed)
+def gain_of(frame: pd.DataFrame, *, seed: int = 1, n_resamples: int = 1000, confidence: float = 0.95) -> PairedGain:
+    found = paired_gain(frame, metric="mae", confidence=confidence, n_resamples=n_resamples, seed=seed)
     assert found is not None
     return found
 
@@ -44,34 +44,37 @@ class TestPairedGain:
     def test_two_days_by_hand(self) -> None:
         """One degree of freedom: Student's t reaches 12.7 errors, beyond any resample of two days."""
         found = gain_of(BY_HAND)
-        assert (found.gain, found.days, found.rows, found.freedom) == (1.5, 2, 4, 1)
+        assert (found.gain, found.days, found.rows, found.degrees_of_freedom) == (1.5, 2, 4, 1)
         reach = stats.t.ppf(0.975, 1) * 0.75
         assert (found.low, found.high) == pytest.approx((1.5 - reach, 1.5 + reach))
 
     def test_luck_that_is_lopsided_makes_the_interval_lopsided(self) -> None:
         """One day in fourteen on which the challenger fails badly: resamples may hold it four times."""
-        found = gain_of(LOPSIDED, rounds=4000)
+        found = gain_of(LOPSIDED, n_resamples=4000)
         assert found.gain - found.low > 1.1 * (found.high - found.gain)
 
     def test_the_error_is_that_of_a_ratio_of_daily_sums(self) -> None:
         """Residual sums are 3 − 1.5 and 3 − 4.5: √(2/1 · (1.5² + 1.5²)) over 4 rows is 0.75."""
-        assert gain_of(BY_HAND).error == pytest.approx(0.75)
+        assert gain_of(BY_HAND).standard_error == pytest.approx(0.75)
 
     def test_the_error_of_days_that_alternate_is_the_standard_error_of_their_means(self) -> None:
         found = gain_of(series([1.0, -1.0] * 7))
-        assert (found.error, found.freedom) == (pytest.approx(np.std([1.0, -1.0] * 7, ddof=1) / np.sqrt(14)), 13)
+        assert (found.standard_error, found.degrees_of_freedom) == (
+            pytest.approx(np.std([1.0, -1.0] * 7, ddof=1) / np.sqrt(14)),
+            13,
+        )
 
     def test_days_that_come_in_runs_are_less_certain_than_the_same_days_mixed(self) -> None:
         mixed, runs = gain_of(series([1.0, -1.0] * 7)), gain_of(series([1.0] * 7 + [-1.0] * 7))
-        assert runs.error > 1.5 * mixed.error
-        assert runs.freedom == 4
+        assert runs.standard_error > 1.5 * mixed.standard_error
+        assert runs.degrees_of_freedom == 4
         assert runs.low < mixed.low < mixed.high < runs.high
 
     @pytest.mark.parametrize("values", [[1.0, -1.0] * 7, [1.0] * 7 + [-1.0] * 7])
     def test_the_resolution_is_the_gain_that_is_found_in_four_cases_of_five(self, values: list[float]) -> None:
         found = gain_of(series(values))
-        reach = stats.t.ppf(0.975, found.freedom) + stats.t.ppf(0.8, found.freedom)
-        assert found.resolution == pytest.approx(reach * found.error)
+        reach = stats.t.ppf(0.975, found.degrees_of_freedom) + stats.t.ppf(0.8, found.degrees_of_freedom)
+        assert found.resolution == pytest.approx(reach * found.standard_error)
 
     def test_busy_days_count_by_their_rows(self) -> None:
         frame = pd.concat([holdout(1.0, days=1, per_day=90), holdout(0.0, days=2, per_day=10).iloc[10:]])
@@ -87,7 +90,7 @@ class TestPairedGain:
         forth = gain_of(frame)
         turned = frame.rename(columns={"champion": "previous", "challenger": "serving"})
         back = paired_gain(
-            turned, metric="mae", confidence=0.95, rounds=1000, seed=1, challenger="previous", champion="serving"
+            turned, metric="mae", confidence=0.95, n_resamples=1000, seed=1, challenger="previous", champion="serving"
         )
         assert back is not None
         assert (back.gain, back.low, back.high) == pytest.approx((-forth.gain, -forth.high, -forth.low))
@@ -96,7 +99,7 @@ class TestPairedGain:
         """Ten times the rows of the same days make the interval no narrower."""
         few, many = (gain_of(holdout(days=14, per_day=n, day_sd=1.0)) for n in (50, 500))
         assert (many.high - many.low) > 0.9 * (few.high - few.low)
-        assert many.error > 0.9 * few.error
+        assert many.standard_error > 0.9 * few.standard_error
 
     def test_more_confidence_is_a_wider_interval(self) -> None:
         frame = holdout(day_sd=1.0)
@@ -105,23 +108,23 @@ class TestPairedGain:
 
     def test_the_same_seed_gives_the_same_interval(self) -> None:
         assert gain_of(LOPSIDED, seed=3) == gain_of(LOPSIDED, seed=3)
-        assert len({gain_of(LOPSIDED, seed=seed, rounds=200).low for seed in range(9)}) > 1
-        assert len({gain_of(LOPSIDED, seed=seed, rounds=200).gain for seed in range(9)}) == 1
+        assert len({gain_of(LOPSIDED, seed=seed, n_resamples=200).low for seed in range(9)}) > 1
+        assert len({gain_of(LOPSIDED, seed=seed, n_resamples=200).gain for seed in range(9)}) == 1
 
     def test_a_challenger_that_is_the_champion_gains_nothing(self) -> None:
         found = gain_of(holdout(day_sd=1.0).assign(challenger=10.0))
-        assert (found.gain, found.low, found.high, found.error, found.resolution) == (0.0, 0.0, 0.0, 0.0, 0.0)
+        assert (found.gain, found.low, found.high, found.standard_error, found.resolution) == (0.0, 0.0, 0.0, 0.0, 0.0)
 
     @pytest.mark.parametrize("days", [0, 1])
     def test_fewer_than_two_days_carry_no_interval(self, days: int) -> None:
         frame = holdout(days=2).iloc[: 80 * days]
-        assert paired_gain(frame, metric="mae", confidence=0.95, rounds=200, seed=1) is None
+        assert paired_gain(frame, metric="mae", confidence=0.95, n_resamples=200, seed=1) is None
 
     @pytest.mark.parametrize("model", ["challenger", "champion", "target"])
     def test_a_row_that_one_did_not_predict_is_no_tie_but_missing_evidence(self, model: str) -> None:
         frame = holdout(0.5)
         frame.loc[3, model] = np.nan
-        assert paired_gain(frame, metric="mae", confidence=0.95, rounds=200, seed=1) is None
+        assert paired_gain(frame, metric="mae", confidence=0.95, n_resamples=200, seed=1) is None
 
     def test_the_holdout_is_not_modified(self) -> None:
         frame = holdout()
@@ -133,7 +136,9 @@ class TestErrorRates:
     """What the interval promises, when the luck of a day (sd 1) is ten times that of a row."""
 
     def promoted(self, gain: float, *, days: int = 14, times: int = 400) -> float:
-        lows = [gain_of(holdout(gain, days=days, day_sd=1.0, per_day=5, seed=s), rounds=400).low for s in range(times)]
+        lows = [
+            gain_of(holdout(gain, days=days, day_sd=1.0, per_day=5, seed=s), n_resamples=400).low for s in range(times)
+        ]
         return float(np.mean(np.array(lows) > 0))
 
     @pytest.mark.parametrize("days", [5, 14])
@@ -150,7 +155,7 @@ class TestErrorRates:
             for step in steps:
                 luck.append(0.4 * luck[-1] + step)
             gains = luck[-days:]
-            fooled += gain_of(series(gains), rounds=400).low > 0
+            fooled += gain_of(series(gains), n_resamples=400).low > 0
             naive += stats.ttest_1samp(gains, 0, alternative="greater").pvalue < 0.025
         assert fooled / 500 <= 0.05 < naive / 500
 
@@ -163,7 +168,7 @@ class TestErrorRates:
         for seed in range(60):
             frame = holdout(0.0, day_sd=1.0, per_day=20, seed=seed)
             each = np.random.default_rng(seed).permutation(len(frame))
-            fooled += gain_of(frame.assign(day=each), rounds=200).low > 0
+            fooled += gain_of(frame.assign(day=each), n_resamples=200).low > 0
         assert fooled / 60 > 0.2
 
 
@@ -182,7 +187,7 @@ class TestLossPValue:
 
     @pytest.mark.parametrize(("gain", "p"), [(-0.03, 0.0), (-0.02, 1.0), (0.0, 1.0)])
     def test_days_that_do_not_differ_leave_no_doubt(self, gain: float, p: float) -> None:
-        assert loss_p_value(replace(FOUND, gain=gain, error=0.0), 0.02) == p
+        assert loss_p_value(replace(FOUND, gain=gain, standard_error=0.0), 0.02) == p
 
 
 class TestHolm:

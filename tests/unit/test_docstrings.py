@@ -10,7 +10,7 @@ import pytest
 
 import ml.core
 
-MODULES = sorted(f"ml.core.{found.name}" for found in pkgutil.iter_modules(ml.core.__path__))
+MODULES = sorted(found.name for found in pkgutil.walk_packages(ml.core.__path__, "ml.core."))
 
 
 @pytest.mark.parametrize("name", MODULES)

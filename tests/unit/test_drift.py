@@ -9,23 +9,20 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from ml.core.drift import (
-    HELLINGER,
-    JENSEN_SHANNON,
-    WASSERSTEIN,
+from ml.core.monitoring.drift import (
     distance,
     drift_findings,
     fewest_rows,
+    importance_share,
     judge,
-    leaning,
     method,
     never_measured,
-    read_limits,
     sample_days,
     too_few_rows,
     verdict,
     watched,
 )
+from ml.core.monitoring.drift_methods import HELLINGER, JENSEN_SHANNON, WASSERSTEIN
 from ml.records import Limit
 from ml.settings import Drift, Features, HistoryFeature, Methods
 from tests.builders import column, rows
@@ -35,7 +32,9 @@ DRIFT = Drift(window_days=7, structural=("number", "carrier"), environment=("ori
 
 def known(**limits: float | None) -> dict[str, Limit]:
     return {
-        name: Limit(limit=limit, no_change=limit * 0.9, blocks=4) for name, limit in limits.items() if limit is not None
+        name: Limit(limit=limit, baseline_range=limit * 0.9, blocks=4)
+        for name, limit in limits.items()
+        if limit is not None
     }
 
 
@@ -174,26 +173,28 @@ class TestJudge:
         ]
 
     def test_predictions_and_labels_are_judged_beside_the_columns_where_they_are_asked_for(self) -> None:
-        found = judge({"label": 0.3}, {}, known(label=0.2, prediction=0.5), DRIFT, also=("prediction", "label"))
+        found = judge(
+            {"label": 0.3},
+            {},
+            known(label=0.2, prediction=0.5),
+            DRIFT,
+            also={"prediction": ["prediction"], "label": ["label"]},
+        )
         assert [(c.column, c.role, c.drifted) for c in found[3:]] == [
             ("prediction", "prediction", False),
             ("label", "label", True),
         ]
 
     def test_each_column_carries_its_range_what_changed_and_what_it_is_worth(self) -> None:
-        leans = {"number": (0.02, True), "carrier": (0.0, False)}
-        found = judge({}, {}, known(number=0.1), DRIFT, leans=leans, changed={"number": "median 1 → 2"})
-        assert [(c.no_change, c.importance, c.matters, c.changed) for c in found] == [
+        importance_shares = {"number": (0.02, True), "carrier": (0.0, False)}
+        found = judge(
+            {}, {}, known(number=0.1), DRIFT, importance_shares=importance_shares, changed={"number": "median 1 → 2"}
+        )
+        assert [(c.baseline_range, c.importance, c.matters, c.changed) for c in found] == [
             (pytest.approx(0.09), 0.02, True, "median 1 → 2"),
             (None, 0.0, False, ""),
             (None, None, None, ""),
         ]
-
-
-def test_limits_of_older_versions_are_plain_numbers() -> None:
-    new = Limit(limit=0.3, no_change=0.2, blocks=4)
-    found = read_limits({"old": 0.2, "new": new.model_dump(mode="json")})
-    assert found == {"old": Limit(limit=0.2, no_change=None, blocks=0), "new": new}
 
 
 class TestLeaning:
@@ -203,18 +204,18 @@ class TestLeaning:
 
     def test_a_column_is_worth_what_it_is_in_features_of_its_own_and_in_history(self) -> None:
         importance = {"carrier": -0.1, "history_carrier_7d": 0.02, "history_carrier_28d": 0.03, "number": 0.95}
-        found = leaning(["carrier", "number"], self.FEATURES, importance)
+        found = importance_share(["carrier", "number"], self.FEATURES, importance)
         assert found == {"carrier": (pytest.approx(0.05), True), "number": (0.95, True)}
 
     def test_what_is_next_to_nothing_of_all_importance_does_not_matter(self) -> None:
-        found = leaning(["carrier", "origin"], self.FEATURES, {"number": 1.0, "carrier": 0.01, "origin": 0.03})
+        found = importance_share(["carrier", "origin"], self.FEATURES, {"number": 1.0, "carrier": 0.01, "origin": 0.03})
         assert found == {"carrier": (0.01, False), "origin": (0.03, True)}
 
     @pytest.mark.parametrize("importance", [None, {}, {"carrier": -0.1}])
     def test_without_importances_only_what_is_no_feature_is_known_not_to_matter(
         self, importance: dict[str, float] | None
     ) -> None:
-        assert leaning(["carrier", "temp"], self.FEATURES, importance) == {
+        assert importance_share(["carrier", "temp"], self.FEATURES, importance) == {
             "carrier": (None, None),
             "temp": (0.0, False),
         }
@@ -254,11 +255,11 @@ class TestFindings:
 
     def test_the_sentence_says_how_far_what_changed_and_whether_it_matters(self) -> None:
         moved = column("dest", 0.11, 0.1).model_copy(
-            update={"no_change": 0.09, "matters": False, "changed": "ORD's share 5 % → 9 %"}
+            update={"baseline_range": 0.09, "matters": False, "changed": "ORD's share 5 % → 9 %"}
         )
         (found,) = drift_findings([moved], DRIFT)
-        assert found.said == (
-            "dest 0.11 (no-change range up to 0.09, limit 0.10): ORD's share 5 % → 9 %; the champion does not need it"
+        assert found.message == (
+            "dest 0.11 (baseline range up to 0.09, limit 0.10): ORD's share 5 % → 9 %; the champion does not need it"
         )
         assert (found.score, found.limit, found.matters) == (0.11, 0.1, False)
 
@@ -328,6 +329,6 @@ class TestFewRows:
         assert never_measured(Drift(), (24,) * 90) == () == never_measured(Drift(min_rows=500), (900,) * 90)
         (finding,) = never_measured(Drift(min_rows=500), (24,) * 90)
         assert (finding.kind, finding.severity) == ("unmeasured_drift", "alarm")
-        assert finding.said.endswith("lower drift.min_rows to 84 or leave it out, or raise drift.window_days to 21")
+        assert finding.message.endswith("lower drift.min_rows to 84 or leave it out, or raise drift.window_days to 21")
         (finding,) = never_measured(Drift(), (2,) * 90)
-        assert finding.said.endswith("have 14 rows, and a window needs 30: raise drift.window_days to 15")
+        assert finding.message.endswith("have 14 rows, and a window needs 30: raise drift.window_days to 15")

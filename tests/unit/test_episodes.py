@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from ml.core.episodes import Day, Episode, Event, Family, follow
-from ml.core.signs import KINDS
+from ml.core.monitoring.alarm_conditions import KINDS
+from ml.core.monitoring.episodes import Day, Episode, Event, Family, follow
 from ml.records import Finding
 
 DAY = date(2013, 4, 1)
-MOVED = Finding(kind="drift", severity="alarm", said="distance moved", column="distance")
-OTHER = Finding(kind="drift", severity="alarm", said="origin moved", column="origin")
-NULLS = Finding(kind="null_share", severity="alarm", said="visib is null", column="visib", at_once=True)
-WARNING = Finding(kind="drift", severity="warning", said="it is warm", column="temp")
-DECAY = Finding(kind="decay", severity="alarm", said="the gap is 0.2")
+MOVED = Finding(kind="drift", severity="alarm", message="distance moved", column="distance")
+OTHER = Finding(kind="drift", severity="alarm", message="origin moved", column="origin")
+NULLS = Finding(kind="null_share", severity="alarm", message="visib is null", column="visib", at_once=True)
+WARNING = Finding(kind="drift", severity="warning", message="it is warm", column="temp")
+DECAY = Finding(kind="decay", severity="alarm", message="the gap is 0.2")
 UNKNOWN = "unknown"
 KofN = (2, 3)
 
@@ -72,7 +72,7 @@ def test_a_family_is_not_opened_by_the_alarm_of_the_other() -> None:
 
 
 def test_kinds_of_findings_count_by_themselves_as_the_policy_counts_them() -> None:
-    feed = Finding(kind="constant", severity="alarm", said="stuck", column="visib")
+    feed = Finding(kind="constant", severity="alarm", message="stuck", column="visib")
     days = [a_day(0, feed, alarm=False), a_day(1, MOVED, DECAY)]
     assert mailed(story(*days, a_day(2, MOVED), alarm_days=(2, 2))) == [[], ["opened"], []]  # nobody else explains it
     explained = [a_day(0, feed, DECAY, alarm=False), a_day(1, MOVED, DECAY)]
@@ -129,7 +129,7 @@ def test_one_quiet_day_is_no_end_two_are() -> None:
     told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2), a_day(3, MOVED), a_day(4), a_day(5))
     assert mailed(told) == [[], ["opened"], [], [], [], ["resolved"]]
     (end,) = told[-1]
-    assert "2 days" in end.why
+    assert "2 days" in end.reason
     assert end.repeats == 1
     assert not end.episode.open
 
@@ -155,7 +155,7 @@ def test_a_day_without_a_champion_changes_nothing() -> None:
 def test_a_new_champion_ends_the_episode_of_the_old_one() -> None:
     told = story(a_day(0, NULLS), a_day(1, version=4))
     assert mailed(told) == [["opened"], ["resolved"]]
-    assert told[-1][0].why == "version 4 serves instead of version 3"
+    assert told[-1][0].reason == "version 4 serves instead of version 3"
     assert told[-1][0].episode.champion_version == 3
 
 

@@ -10,8 +10,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from ml.core.estimators import as_trained, build, predict, refuse_other_kinds, trained_kinds
-from ml.core.features import matrix
+from ml.core.training.estimators import as_trained, build, predict, refuse_other_kinds, trained_kinds
+from ml.core.training.features import matrix
 from ml.errors import DataRejected, SettingsError
 from ml.settings import Features, Fit, Task
 from tests.builders import settings

@@ -8,8 +8,8 @@ import pytest
 
 from bench import false_alarms
 from bench.false_alarms import Line, Stretch, by_block_maximum, by_defaults, by_limits, shuffled, simulate, take
-from ml.core.blocks import count_all
-from ml.core.limits import QUARTER_DAYS
+from ml.core.monitoring.day_blocks import count_all
+from ml.core.monitoring.limits import QUARTER_DAYS
 from ml.settings import Drift
 from tests.builders import rows
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from ml.core import faults
-from ml.core.faults import CATALOGUE, on_inputs, on_labels, parse
+from ml.backtest import faults
+from ml.backtest.faults import CATALOGUE, on_inputs, on_labels, parse
 from ml.errors import SettingsError
 from tests.builders import day, rows
 

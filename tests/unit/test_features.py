@@ -10,15 +10,9 @@ import pytest
 from pandas.errors import MergeError
 from pandas.testing import assert_frame_equal
 
-from ml.core.features import (
-    add_history,
-    days_between,
-    feature_columns,
-    history_names,
-    join_labels,
-    lookback_days,
-    matrix,
-)
+from ml.core.data.days import days_between
+from ml.core.training.features import feature_columns, join_labels, matrix
+from ml.core.training.lagged_means import add_history, history_names, lookback_days
 from ml.errors import DataRejected
 from ml.settings import Features, HistoryFeature
 from tests.builders import day, rows

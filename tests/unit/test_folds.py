@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from ml.core.folds import time_ordered
+from ml.core.training.folds import time_ordered
 from ml.errors import DataRejected
 
 FIRST_DAY = date(2013, 5, 1)

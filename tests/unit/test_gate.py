@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from ml.core.comparison import PairedGain
-from ml.core.gate import Evidence, decide, package
-from ml.core.leakage import Leakage, Pair
-from ml.core.slices import Slice
-from ml.records import PackageCheck, Ruling, Verdict
+from ml.core.gate import Evidence, decide
+from ml.core.gate.comparison import PairedGain
+from ml.core.gate.leakage import Leakage, Pair
+from ml.core.gate.rules.package import judge_package
+from ml.core.gate.slices import Slice
+from ml.records import PackageCheck, Ruling, SliceEvidence, Verdict
 from ml.settings import Gate
 from tests.builders import settings
 
@@ -24,7 +25,7 @@ RULES: dict[str, Any] = {
     "leakage": {"kind": "leakage", "max_single_feature": 0.9},
     "package": {"kind": "package", "max_ms_per_1000_rows": 100, "max_megabytes": 10},
 }
-BETTER = PairedGain(gain=0.01, low=0.002, high=0.018, days=14, rows=9000, error=0.004, resolution=0.012)
+BETTER = PairedGain(gain=0.01, low=0.002, high=0.018, days=14, rows=9000, standard_error=0.004, resolution=0.012)
 METRICS = {"log_loss": 0.5, "roc_auc": 0.7, "calibration_error": 0.05, "calibration_gap": -0.02}
 PACKAGE = PackageCheck(identical=True, refuses_bad_input=True, rows=1000, ms_per_1000_rows=12.0, megabytes=0.3)
 CLEAN = Leakage(measure="AUC", strengths={"hour": 0.65, "carrier": 0.6}, shared_days=0, shared_keys=0)
@@ -77,6 +78,7 @@ class TestVerdict:
         assert found.decision == "hold"
         assert [rule.rule for rule in found.rulings] == [*RULES, "holdout size"]
         assert {rule.passed for rule in found.rulings} == {None, False}
+        assert [rule.kind for rule in found.rulings] == [*(rule["kind"] for rule in RULES.values()), "holdout_size"]
         assert len(found.reasons) == len(RULES) + 1
         thresholds = ["at_least", "min_gain", "max_loss", "max_gap", "max_error", "max_single_feature", "max_megabytes"]
         listed = {name for rule in found.rulings for name in rule.evidence}
@@ -101,7 +103,7 @@ class TestVerdict:
         assert ruling(found, "champion").passed is None
 
     def test_what_was_rolled_back_is_held_however_good_it_looks(self) -> None:
-        found = decide(gate(), evidence(barred=True))
+        found = decide(gate(), evidence(blocked=True))
         assert found.decision == "hold"
         assert "rolled back" in found.reasons[0]
 
@@ -202,7 +204,8 @@ class TestAgainstTheChampion:
     def test_what_the_holdout_can_tell_is_said(self) -> None:
         found = ruling(decide(gate(), evidence()), "champion")
         assert "with 14 days this gate can see a gain of about 0.0120" in found.reason
-        assert found.evidence["resolution"] == 0.012
+        assert found.comparison is not None
+        assert found.comparison.resolution == 0.012
 
 
 class TestSlices:
@@ -212,6 +215,10 @@ class TestSlices:
         assert ruling(found, "slices").passed is False
         assert "carrier = B" in ruling(found, "slices").reason
         assert "carrier = A lost" not in ruling(found, "slices").reason
+        assert ruling(found, "slices").slices == SliceEvidence(
+            measure="gain", values={"carrier = B": -0.05, "carrier = A": 0.02}
+        )
+        assert ruling(found, "slices").evidence == {"max_loss": 0.01}
 
     def test_over_many_slices_one_unlucky_one_is_borne(self) -> None:
         """At a level of 0.05 the one alone would be rejected; among thirty such luck is expected (Holm)."""
@@ -282,7 +289,32 @@ class TestLeakage:
         assert ruling(decide(gate(raised), evidence(**facts, past=past)), "leakage").passed is True
 
     @pytest.mark.parametrize(
-        "past", [[], [({"log_loss": 0.50}, {"log_loss": 0.50})], [({}, {"log_loss": 0.5})], [({"log_loss": 0.4}, {})]]
+        ("metric", "score", "bounds", "passed"),
+        [
+            ("roc_auc", 0.97, {}, True),
+            ("roc_auc", 0.995, {}, False),
+            ("roc_auc", 0.995, {"max_first_score": 0.999}, True),
+            ("roc_auc", 0.995, {"max_single_feature": 0.999}, True),  # a person has believed as much of one feature
+            ("r2", 0.99, {}, True),
+            ("r2", 0.998, {}, False),
+        ],
+    )
+    def test_a_first_score_that_is_too_good_holds_until_a_person_has_looked(
+        self, metric: str, score: float, bounds: dict[str, float], passed: bool
+    ) -> None:
+        challenger = {name: value for name, value in evidence().challenger.items() if name != "roc_auc"}
+        facts = {"challenger": {**challenger, metric: score}, "against_champion": False, "comparison": None}
+        rules = {"leakage": {"kind": "leakage", "max_single_feature": 0.9, **bounds}}
+        found = ruling(decide(gate(rules), evidence(**facts)), "leakage")
+        assert found.passed is passed
+        if not passed:
+            most = {"roc_auc": 0.98, "r2": 0.995}[metric]
+            assert f"is {score:.3f}, too good for a first model (at most {most} is believed)" in found.reason
+            assert "raise gate.rules.leakage.max_first_score and retrain with force" in found.reason
+
+    @pytest.mark.parametrize(
+        "past",
+        [[], [({"log_loss": 0.50}, {"log_loss": 0.50})], [({}, {"log_loss": 0.5})], [({"log_loss": 0.4}, {})]],
     )
     def test_a_past_without_skill_says_nothing(self, past: list[Any]) -> None:
         facts = {"challenger": {**evidence().challenger, "log_loss": 0.30}, "base_rate": {"log_loss": 0.50}}
@@ -312,9 +344,9 @@ class TestPackage:
 
     def test_without_a_budget_it_only_has_to_work(self) -> None:
         slow = PACKAGE.model_copy(update={"ms_per_1000_rows": 1e6, "megabytes": 1e6})
-        assert package("package", None, slow).passed is True
-        assert package("package", None, slow.model_copy(update={"identical": False})).passed is False
-        assert package("package", None, None).passed is None
+        assert judge_package("package", None, slow).passed is True
+        assert judge_package("package", None, slow.model_copy(update={"identical": False})).passed is False
+        assert judge_package("package", None, None).passed is None
 
 
 def test_the_unit_of_a_gain_in_rmse_is_said_to_be_squared() -> None:

@@ -16,7 +16,7 @@ SIMULATIONS = 120
 @pytest.fixture(scope="module")
 def cells() -> dict[float, Cell]:
     """Seven days, where every rule has it hardest; by true gain in resolutions."""
-    return {cell.step: cell for cell in gate_errors.simulate(7, simulations=SIMULATIONS, rounds=300, seed=1)}
+    return {cell.step: cell for cell in gate_errors.simulate(7, simulations=SIMULATIONS, n_resamples=300, seed=1)}
 
 
 def test_the_gate_keeps_its_promises(cells: dict[float, Cell]) -> None:
@@ -66,7 +66,7 @@ def test_missed_targets_are_named() -> None:
 
 
 def test_a_refresh_may_tie_and_must_not_lose_its_margin() -> None:
-    found = gate_errors.simulate_refreshes(7, 0.06, simulations=SIMULATIONS, rounds=300, seed=1)
+    found = gate_errors.simulate_refreshes(7, 0.06, simulations=SIMULATIONS, n_resamples=300, seed=1)
     assert found.promoted[0.0] >= 0.95
     assert max(rate for gain, rate in found.promoted.items() if gain <= -gate_errors.REFRESH_MAX_LOSS) <= 0.08
     assert gate_errors.missed_by_refreshes([found]) == []
@@ -76,7 +76,7 @@ def test_a_refresh_may_tie_and_must_not_lose_its_margin() -> None:
 
 
 def test_the_command_prints_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["--simulations", "20", "--days", "7", "--rounds", "200"]
+    asked = ["--simulations", "20", "--days", "7", "--n-resamples", "200"]
     code = gate_errors.main([*asked, "--json"])
     said = json.loads(capsys.readouterr().out)
     assert [cell["step"] for cell in said["cells"]] == list(gate_errors.STEPS)

@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from ml.core.importance import Importance, measure_importance
+from ml.core.training.importance import Importance, measure_importance
 
 
 def planted(rows: int = 4000, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.features import join_labels
-from ml.core.keys import merge_exactly
+from ml.core.data.keys import merge_exactly
+from ml.core.training.features import join_labels
 from ml.errors import DataRejected
 
 LARGE = [2**53 + n for n in range(8)] + [2**60 + n for n in range(8)]
@@ -66,3 +66,11 @@ def test_as_many_rows_come_of_a_join_as_there_are_customers() -> None:
 def test_text_against_a_number_is_named(ours: list[Any], theirs: list[Any]) -> None:
     with pytest.raises(DataRejected, match=r"key column 'id' is .* on one side and .* on the other, such as"):
         joined(np.array(ours), np.array(theirs))
+
+
+def test_keys_that_cannot_be_joined_name_the_day_and_a_command_that_can_be_typed() -> None:
+    sides = (pd.DataFrame({"day": ["2013-06-11"], "id": ids}) for ids in ([1], ["EWR"]))
+    with pytest.raises(
+        DataRejected, match=r"on the other on 2013-06-11, such as '1' and 'EWR'; .*evergreen schema --ac"
+    ):
+        merge_exactly(*sides, ["day", "id"], how="inner")

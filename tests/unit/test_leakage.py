@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.leakage import Leakage, look
+from ml.core.gate.leakage import Leakage, look
 from tests.builders import rows
 
 

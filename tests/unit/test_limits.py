@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from ml.core import blocks
-from ml.core.blocks import apart, daily_counts, rolling, wandered
-from ml.core.drift import distance
-from ml.core.limits import alarms, episodes, limit_of_series, limits_from, limits_of, multiplier
+from ml.core.monitoring import day_blocks
+from ml.core.monitoring.day_blocks import apart, daily_counts, rolling, variability
+from ml.core.monitoring.drift import distance
+from ml.core.monitoring.limits import alarms, episodes, limit_of_series, limits_from, limits_of, multiplier
 from ml.settings import Drift, Methods
 from tests.builders import day, rows
 
@@ -25,7 +25,7 @@ class TestBlocks:
     def test_distances_from_counts_are_those_from_rows(self, name: str, methods: Methods) -> None:
         frame = rows(days=20, per_day=30)
         frame = frame.assign(number=frame["number"].where(frame.index % 7 > 0), few=frame["number"].round())
-        found = wandered(daily_counts(frame[name], frame["day"], methods), 7)
+        found = variability(daily_counts(frame[name], frame["day"], methods), 7)
         assert len(found) == 14
         for first, measured in enumerate(found):
             inside = frame["day"].between(day(first), day(first + 6))
@@ -54,20 +54,20 @@ class TestBlocks:
     def test_a_block_without_a_value_has_no_distance(self) -> None:
         frame = rows(days=21)
         values = frame["number"].where(frame["day"] >= day(7))
-        found = wandered(daily_counts(values, frame["day"], Methods()), 7)
+        found = variability(daily_counts(values, frame["day"], Methods()), 7)
         assert np.isnan(found[0])
         assert np.isfinite(found[1:]).all()
 
     def test_too_many_values_are_counted_on_fewer_points_nearly_exactly(self, monkeypatch: pytest.MonkeyPatch) -> None:
         frame = rows(days=21, per_day=200)
-        exact = wandered(daily_counts(frame["number"], frame["day"], Methods()), 7)
-        monkeypatch.setattr(blocks, "MAX_POINTS", 500)
+        exact = variability(daily_counts(frame["number"], frame["day"], Methods()), 7)
+        monkeypatch.setattr(day_blocks, "MAX_POINTS", 500)
         counted = daily_counts(frame["number"], frame["day"], Methods())
         assert counted.counts.shape == (21, 500)
-        np.testing.assert_allclose(wandered(counted, 7), exact, atol=0.005)
+        np.testing.assert_allclose(variability(counted, 7), exact, atol=0.005)
 
     def test_too_many_categories_share_the_last_code(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(blocks, "MAX_POINTS", 3)
+        monkeypatch.setattr(day_blocks, "MAX_POINTS", 3)
         names = pd.Series(list("AAABBBCCDE"))
         counted = daily_counts(names, pd.Series([day(0)] * 10), Methods())
         assert counted.counts.tolist() == [[3, 3, 4]]
@@ -104,7 +104,7 @@ class TestMultiplier:
         assert multiplier(77, 7, 5, alarm_days=(3, 3), rate=1) < loose
 
     def test_the_same_question_has_the_same_answer_after_a_restart(self) -> None:
-        from ml.core import limits
+        from ml.core.monitoring import limits
 
         first = multiplier(42, 7, 3, alarm_days=(2, 3), rate=1)
         limits._multiplier.cache_clear()
@@ -126,8 +126,8 @@ class TestLimitsOf:
         calm, restless = limits_of(frame, FREE), limits_of(frame.assign(number=frame["number"] + by_day), FREE)
         assert restless["number"].limit > 2 * calm["number"].limit
         assert restless["carrier"] == calm["carrier"]
-        assert calm["number"].no_change is not None
-        assert calm["number"].limit > 0.9 * calm["number"].no_change > 0
+        assert calm["number"].baseline_range is not None
+        assert calm["number"].limit > 0.9 * calm["number"].baseline_range > 0
         assert calm["number"].blocks == 8
 
     def test_no_limit_is_under_the_smallest_effect_of_interest(self) -> None:
@@ -137,9 +137,9 @@ class TestLimitsOf:
     @pytest.mark.parametrize("days", [1, 7, 20])
     def test_a_reference_of_fewer_than_three_blocks_knows_no_range_and_flags_only_the_gross(self, days: int) -> None:
         found = limits_of(rows(days=days), DRIFT)
-        assert {limit.no_change for limit in found.values()} == {None}
+        assert {limit.baseline_range for limit in found.values()} == {None}
         assert [limit.limit for limit in found.values()] == pytest.approx([3 * DRIFT.min_distance] * 3)
-        assert limits_of(rows(days=21), DRIFT)["number"].no_change is not None
+        assert limits_of(rows(days=21), DRIFT)["number"].baseline_range is not None
 
     def test_a_column_without_any_value_has_no_limit(self) -> None:
         assert set(limits_of(rows(days=21).assign(number=np.nan), DRIFT)) == {"carrier", "origin"}
@@ -155,7 +155,7 @@ class TestLimitsOf:
         by_day = np.repeat(np.random.default_rng(1).normal(size=28), 400)
         frame = frame.assign(number=frame["number"] + by_day)
         whole = limits_of(frame, FREE)["number"].limit
-        monkeypatch.setattr("ml.core.limits.MAX_ROWS", 5000)
+        monkeypatch.setattr("ml.core.monitoring.limits.MAX_ROWS", 5000)
         assert limits_of(frame, FREE)["number"].limit == pytest.approx(whole, rel=0.1)
         assert limits_of(frame, FREE) == limits_of(frame, FREE)
 
@@ -181,8 +181,10 @@ def _alarms_of_one_quarter(drift: Drift, chance: np.random.Generator) -> int:
     values = chance.laplace(size=(len(days), len(drift.structural)))
     frame = pd.DataFrame(values, columns=list(drift.structural)).assign(day=days)
     counted = {column: daily_counts(frame[column], frame["day"], drift.methods) for column in drift.structural}
-    before = {column: blocks.DailyCounts(one.method, one.points, one.counts[:past]) for column, one in counted.items()}
-    limits = limits_from({column: wandered(one, 7) for column, one in before.items()}, past, drift)
+    before = {
+        column: day_blocks.DailyCounts(one.method, one.points, one.counts[:past]) for column, one in counted.items()
+    }
+    limits = limits_from({column: variability(one, 7) for column, one in before.items()}, past, drift)
     over = []
     for column, one in before.items():
         windows = rolling(counted[column].counts[past:], 7)

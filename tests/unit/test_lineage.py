@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml.adapters import code
-from ml.core.lineage import (
+from ml.core.training.lineage import (
     DETERMINING_SECTIONS,
     check_hashes,
     compare_metrics,
@@ -40,10 +40,16 @@ def printed(
     first_day: date = FIRST_DAY,
     code_sha256: str = "code",
     lock_sha256: str = "lock",
+    own_code: dict[str, str] | None = None,
     **sections: Any,
 ) -> str:
     return fingerprint(
-        files, settings(**sections), first_day=first_day, code_sha256=code_sha256, lock_sha256=lock_sha256
+        files,
+        settings(**sections),
+        first_day=first_day,
+        code_sha256=code_sha256,
+        lock_sha256=lock_sha256,
+        own_code=own_code,
     )
 
 
@@ -79,6 +85,9 @@ def test_it_is_a_sha256_and_the_same_every_time() -> None:
         {"fit": {"args": {"C": 0.1}}},
         {"fit": {"encoding": "ordinal"}},
         {"fit": {"seed": 1}},
+        {"features": {"python": {"function": "acme:spend", "numeric": ["spend"]}}},
+        {"own_code": {"acme": "0" * 64}},
+        {"fit": {"sample_weight": {"half_life_days": 30}}},
     ],
     ids=str,
 )

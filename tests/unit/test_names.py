@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.features import history_names, join_labels
-from ml.core.row_checks import check_table, used_columns
+from ml.core.data.row_checks import check_table, used_columns
+from ml.core.training.features import join_labels
+from ml.core.training.lagged_means import history_names
 from ml.errors import DataRejected, SettingsError
 from ml.names import BESIDE_KEY, PUBLISHED
 from tests.builders import settings

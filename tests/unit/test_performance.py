@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.coverage import ServedDay, label_findings
-from ml.core.estimate import Calibration, by_day
-from ml.core.performance import assess, promise
-from ml.core.served import Promise
+from ml.core.monitoring.estimated_performance import Calibration, by_day
+from ml.core.monitoring.label_coverage import ServedDay, label_findings
+from ml.core.monitoring.performance import assess, expected
+from ml.core.monitoring.served import ExpectedPerformance
 from ml.records import LivePerformance
 from ml.settings import Settings
 from tests import builders
@@ -45,14 +45,14 @@ def served(
     )
 
 
-def promised(given: Settings) -> Promise:
+def expected_by(given: Settings) -> ExpectedPerformance:
     holdout = served(seed=1).rename(columns={"prediction": "challenger"})
-    return promise(holdout.assign(base_rate=BASE), given)
+    return expected(holdout.assign(base_rate=BASE), given)
 
 
 def assessed(rows: pd.DataFrame, given: Settings | None = None, **others: Any) -> LivePerformance:
     given = given or settings()
-    others = {"promised": promised(given), "days": [], "version": 1} | others
+    others = {"expected": expected_by(given), "days": [], "version": 1} | others
     days, version = others.pop("days"), others.pop("version")
     return assess(DAY, version, rows, days, settings=given, **others)
 
@@ -62,7 +62,7 @@ class TestDecay:
         found = assessed(served())
         assert (found.status, found.findings) == ("fine", ())
         assert (found.window_days, found.window_rows) == (14, 5600)
-        assert found.window["skill"].value == pytest.approx(found.promised["skill"], abs=0.02)
+        assert found.window["skill"].value == pytest.approx(found.expected["skill"], abs=0.02)
         assert found.labelled_day == date(2013, 1, 14) and found.rows == 400
 
     def test_scores_that_are_too_high_beyond_noise(self) -> None:
@@ -71,12 +71,12 @@ class TestDecay:
         (finding,) = found.findings
         assert (finding.kind, finding.severity, finding.at_once) == ("decay", "alarm", False)
         assert finding.score == pytest.approx(0.1, abs=0.02) and finding.limit == 0.05
-        assert "version 1 predicts 0.1" in finding.said and "too high on average" in finding.said
-        assert "on 14 labelled days and 5600 rows up to 2013-01-14" in finding.said
-        assert finding.said in found.reason
+        assert "version 1 predicts 0.1" in finding.message and "too high on average" in finding.message
+        assert "on 14 labelled days and 5600 rows up to 2013-01-14" in finding.message
+        assert finding.message in found.reason
 
     def test_scores_that_are_too_low_are_found_alike(self) -> None:
-        assert "too low on average" in assessed(served(off_by=-0.09)).findings[0].said
+        assert "too low on average" in assessed(served(off_by=-0.09)).findings[0].message
 
     def test_the_whole_interval_has_to_be_beyond_the_bound(self) -> None:
         found = assessed(served(off_by=0.065, per_day=60))
@@ -87,13 +87,13 @@ class TestDecay:
     def test_skill_that_is_lost_is_decay_though_the_mean_is_right(self) -> None:
         found = assessed(served(blind=True))
         (finding,) = found.findings
-        assert finding.kind == "decay" and "is lost" in finding.said
-        assert finding.score == pytest.approx(found.promised["skill"], abs=1e-6)
+        assert finding.kind == "decay" and "is lost" in finding.message
+        assert finding.score == pytest.approx(found.expected["skill"], abs=1e-6)
 
     def test_a_promise_from_few_noisy_days_is_worth_less(self) -> None:
         given = settings()
         few = served(days=2, per_day=60, seed=3).rename(columns={"prediction": "challenger"}).assign(base_rate=BASE)
-        assert assessed(served(blind=True), given, promised=promise(few, given)).status == "fine"
+        assert assessed(served(blind=True), given, expected=expected(few, given)).status == "fine"
 
     def test_a_hard_week_is_no_decay(self) -> None:
         """The late rate doubles and the model knows: loss rises far above the promise, skill and gap hold."""
@@ -102,7 +102,7 @@ class TestDecay:
         truth = np.where(chance.random(len(rows)) < 0.5, 0.4, 0.6)
         rows = rows.assign(prediction=truth, target=(chance.random(len(rows)) < truth).astype(float))
         found = assessed(rows)
-        assert found.window["log_loss"].value > found.promised["log_loss"] + 0.15
+        assert found.window["log_loss"].value > found.expected["log_loss"] + 0.15
         assert found.status == "fine"
 
 
@@ -116,9 +116,9 @@ class TestWhatIsUnknown:
         assert found.metrics["log_loss"] > 0
 
     def test_without_what_the_gate_saw_only_the_gap_is_judged(self) -> None:
-        found = assessed(served(), promised=Promise({}))
+        found = assessed(served(), expected=ExpectedPerformance({}))
         assert found.status == "unknown" and "what the gate saw of it is not kept" in found.reason
-        assert assessed(served(off_by=0.1), promised=Promise({})).status == "decay"
+        assert assessed(served(off_by=0.1), expected=ExpectedPerformance({})).status == "decay"
 
     def test_nothing_at_all(self) -> None:
         nothing = served().iloc[:0]
@@ -159,7 +159,7 @@ class TestInFull:
         days = np.repeat([builders.day(number) for number in range(14)], 200)
         kept = pd.DataFrame({"day": days, "target": truth + chance.normal(0, 5, 2800), "challenger": truth})
         live = kept.assign(version=1, prediction=truth + 9).drop(columns="challenger")
-        found = assess(DAY, 1, live, [], promised=promise(kept.assign(base_rate=100.0), given), settings=given)
+        found = assess(DAY, 1, live, [], expected=expected(kept.assign(base_rate=100.0), given), settings=given)
         assert found.status == "decay"
         assert found.window["gap"].value == pytest.approx(9, abs=0.5)
         assert found.estimated is None
@@ -198,7 +198,7 @@ class TestLabels:
         days = days_with([97, None, *[97] * 12])
         (found,) = label_findings(DAY, days, settings())
         assert (found.kind, found.severity) == ("missing_labels", "warning")
-        assert f"no labels of {days[1].day}, and 7 days of asking" in found.said
+        assert f"no labels of {days[1].day}, and 7 days of asking" in found.message
 
     def test_labels_that_have_dried_up_are_an_alarm(self) -> None:
         (found,) = label_findings(DAY, days_with([97] * 4 + [None] * 10), settings())
@@ -208,7 +208,7 @@ class TestLabels:
         (found,) = label_findings(DAY, days_with([97] * 4 + [60] * 10), settings())
         assert (found.kind, found.severity, found.limit) == ("label_coverage", "alarm", 0.8)
         assert found.score == pytest.approx((4 * 97 + 600) / 1400)
-        assert "only 70.6% of the rows predicted" in found.said
+        assert "only 70.6% of the rows predicted" in found.message
 
     def test_days_without_predictions_do_not_count_against_labels(self) -> None:
         assert label_findings(DAY, days_with([97] * 14, predicted=None), settings()) == ()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml.core.policy import ChampionFacts, Facts, decide, gaps
-from ml.records import Decision, DriftReport, Finding, LivePerformance, Rivalry
+from ml.core.monitoring.policy import ChampionFacts, Facts, decide, gaps
+from ml.records import Decision, DriftReport, Finding, LivePerformance, PreviousChampionComparison
 from tests.builders import settings
 
 DAY = date(2013, 6, 1)
@@ -20,7 +20,7 @@ def ago(days: int) -> date:
 
 
 def found(kind: str, *, severity: str = "alarm", at_once: bool = False) -> Finding:
-    return Finding.model_validate({"kind": kind, "severity": severity, "said": f"{kind} said", "at_once": at_once})
+    return Finding.model_validate({"kind": kind, "severity": severity, "message": f"{kind} said", "at_once": at_once})
 
 
 def inputs(status: str = "calm", *findings: Finding, back: int = 0, version: int | None = 3) -> DriftReport:
@@ -42,12 +42,12 @@ def live(status: str = "fine", *findings: Finding, back: int = 0, version: int |
     )
 
 
-def rival(**changed: Any) -> Rivalry:
+def previous(**changed: Any) -> PreviousChampionComparison:
     """The version before did better, but for what is ``changed``."""
-    better = Rivalry(
+    better = PreviousChampionComparison(
         day=DAY,
         champion_version=3,
-        rival_version=2,
+        previous_version=2,
         days=6,
         rows=5400,
         gain=0.05,
@@ -114,7 +114,7 @@ TRUTH_TABLE = [
     ([OLD, {"earlier": (inputs("calm", found("constant"), back=2),)}], {},          "nothing",  "watching"),
     ([DRIFT, {"absent_days": (ago(2),)}],                    {},                    "nothing",  "alarm"),
     ([DRIFT, {"tried": "judged"}],                           {},                    "nothing",  "alarm"),
-    ([DRIFT, {"tried": "barred"}],                           {},                    "nothing",  "alarm"),
+    ([DRIFT, {"tried": "blocked"}],                           {},                    "nothing",  "alarm"),
     ([DRIFT, COOLING],                                       {},                    "nothing",  "alarm"),
     ([OLD, COOLING],                                         {},                    "nothing",  "calm"),
     ([DRIFT, COOLING],                                       {"cooldown_days": 6},  "retrain",  "alarm"),
@@ -124,13 +124,13 @@ TRUTH_TABLE = [
     ([NOBODY, COOLING, SPENT, {"tried": "judged"}],          {},                    "retrain",  "unknown"),
     ([NOBODY, {"anyone_serves": True}],                      {},                    "nothing",  "unknown"),
     # -- the version before did better
-    ([{"rivalry": rival()}],                                 {},                    "rollback", "calm"),
-    ([DRIFT, {"rivalry": rival()}],                          {},                    "rollback", "alarm"),
-    ([OLD, COOLING, NULLS, {"rivalry": rival()}],            {},                    "rollback", "alarm"),
+    ([{"comparison": previous()}],                                 {},                    "rollback", "calm"),
+    ([DRIFT, {"comparison": previous()}],                          {},                    "rollback", "alarm"),
+    ([OLD, COOLING, NULLS, {"comparison": previous()}],            {},                    "rollback", "alarm"),
     # -- not the newest day: it never asks, and never alarms
     ([PAST],                                                 {},                    "nothing",  "calm"),
     ([PAST, DRIFT],                                          {},                    "nothing",  "watching"),
-    ([PAST, OLD, {"rivalry": rival()}],                      {},                    "nothing",  "calm"),
+    ([PAST, OLD, {"comparison": previous()}],                      {},                    "nothing",  "calm"),
     ([PAST, NOBODY],                                         {},                    "nothing",  "unknown"),
 ]  # fmt: skip
 
@@ -157,7 +157,7 @@ class TestReasons:
         )
         assert decision.request is not None
         assert decision.request.reasons == decision.reasons
-        assert decision.request.asked_by == "monitor of 2013-06-01"
+        assert decision.request.requested_by == "monitor of 2013-06-01"
 
     def test_what_is_noticed_beside_a_wish_is_told_and_does_not_ask(self) -> None:
         decision = ask(DECAY, {"earlier": ()}, OLD)
@@ -213,7 +213,7 @@ class TestReasons:
                 "waiting until 2013-06-02: nothing new to train on, this very training was judged before",
             ),
             (
-                {"tried": "barred"},
+                {"tried": "blocked"},
                 "waiting until 2013-06-02: nothing new to train on, this very training was rolled back before",
             ),
             (
@@ -336,19 +336,19 @@ class TestWaiting:
 
 class TestRollback:
     def test_a_version_before_that_does_better_beyond_noise_is_asked_back_with_the_evidence(self) -> None:
-        decision = ask({"rivalry": rival()})
+        decision = ask({"comparison": previous()})
         assert decision.reasons == ("it was better",)
         assert decision.rollback is not None
         assert decision.rollback.model_dump() == {
-            "asked_by": "monitor of 2013-06-01",
-            "why": "it was better",
+            "requested_by": "monitor of 2013-06-01",
+            "reason": "it was better",
             "to_version": 2,
             "from_version": 3,
             "evidence": {"gain": 0.05, "low": 0.01, "high": 0.09, "days": 6.0, "rows": 5400.0},
         }
 
     def test_it_goes_before_a_challenger_and_keeps_the_alarm(self) -> None:
-        decision = ask(DRIFT, {"rivalry": rival()})
+        decision = ask(DRIFT, {"comparison": previous()})
         assert decision.reasons == ("drift on 2 of the newest 3 days: 7 columns", "it was better")
 
     @pytest.mark.parametrize(
@@ -360,17 +360,17 @@ class TestRollback:
             {"days": 4},
             {"champion_version": 4},
             {"champion_version": None},
-            {"rival_version": None},
+            {"previous_version": None},
         ],
         ids=", ".join,
     )
     def test_anything_less_rolls_nothing_back(self, lacking: dict[str, Any]) -> None:
-        assert ask({"rivalry": rival(**lacking)}).action == "nothing"
+        assert ask({"comparison": previous(**lacking)}).action == "nothing"
 
     def test_who_was_replaced_since_is_not_rolled_back_and_nobody_is_against_the_settings(self) -> None:
         replaced = ChampionFacts(version=3, promoted_on=ago(20), serves_now=False)
-        assert ask({"rivalry": rival(), "champion": replaced}).action == "nothing"
-        assert ask({"rivalry": rival()}, rollback={"automatic": False}).action == "nothing"
+        assert ask({"comparison": previous(), "champion": replaced}).action == "nothing"
+        assert ask({"comparison": previous()}, rollback={"automatic": False}).action == "nothing"
 
 
 def test_a_day_that_is_not_the_newest_says_so() -> None:

@@ -7,7 +7,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from ml.core.rest_days import rest_reason
+from ml.core.data.rest_days import rest_reason
+from ml.core.monitoring import performance, policy_facts, served
+from ml.core.scoring import adaptation
 from ml.errors import SettingsError
 from ml.settings import Land
 from tests.builders import settings
@@ -80,3 +82,50 @@ def test_a_closed_day_rests_under_any_calendar() -> None:
 def test_a_calendar_that_is_none_is_refused(calendar: object) -> None:
     with pytest.raises(SettingsError, match=r"land\.calendar"):
         settings(land={"calendar": calendar})
+
+
+class TestEmptyDays:
+    @pytest.mark.parametrize(("empty", "allowed"), [(1, True), (2, True), (3, False)])
+    def test_so_many_in_a_row_may_be_without_data(self, empty: int, allowed: bool) -> None:
+        have = days(range(7), until=TUESDAY - timedelta(days=empty - 1))
+        assert bool(rest_reason(TUESDAY, have, Land(calendar="daily", empty_days=2))) is allowed
+
+    def test_it_says_the_how_manieth_it_is_and_by_which_setting(self) -> None:
+        have = days(range(7), until=TUESDAY - timedelta(days=1))
+        assert rest_reason(TUESDAY, have, Land(calendar="daily", empty_days=3)) == (
+            f"no data came on Tuesday {TUESDAY}, day 2 in a row of the 3 that may be without any (land.empty_days is 3)"
+        )
+        assert rest_reason(TUESDAY, have, Land(calendar="daily", every_days=7)).endswith("(land.every_days is 7)")
+
+    def test_days_that_the_calendar_leaves_out_do_not_count(self) -> None:
+        monday, have = date(2025, 2, 10), days(range(5), until=date(2025, 2, 7))  # the Friday before is empty too
+        assert rest_reason(monday, have, Land(calendar="weekdays", empty_days=2))
+        assert not rest_reason(monday, have, Land(calendar="weekdays", empty_days=1))
+
+    def test_a_registry_that_has_nothing_before_the_day_expects_it(self) -> None:
+        assert not rest_reason(TUESDAY, [], Land(calendar="daily", empty_days=5))
+        assert not rest_reason(TUESDAY, [TUESDAY + timedelta(days=1)], Land(calendar="daily", empty_days=5))
+
+    def test_a_week_between_two_deliveries_is_no_gap_and_the_eighth_day_is(self) -> None:
+        weekly, have = Land(calendar="daily", every_days=7), {date(2025, 2, 3)}
+        rests = [bool(rest_reason(date(2025, 2, 3) + timedelta(days=n), have, weekly)) for n in range(1, 9)]
+        assert rests == [True] * 6 + [False, False]
+
+
+class TestWindows:
+    def test_of_weekly_data_they_count_days_with_data(self) -> None:
+        weekly = settings(land={"every_days": 7}, screen={"recent_days": 63}, drift={"alarm_days": [2, 3]})
+        daily, day = settings(drift={"alarm_days": [2, 3]}), date(2025, 2, 10)
+        assert performance.days_of(day, daily)[1:] == (date(2025, 1, 27), date(2025, 2, 9))
+        assert performance.days_of(day, weekly)[1:] == (date(2024, 11, 4), date(2025, 2, 9))
+        assert policy_facts.earlier_days(day, daily) == [date(2025, 2, 9), date(2025, 2, 8)]
+        assert {day - timedelta(days=7), day - timedelta(days=14)} <= set(policy_facts.earlier_days(day, weekly))
+        assert day - timedelta(days=21) not in policy_facts.earlier_days(day, weekly)
+        assert adaptation.reach(day, weekly)[0] == date(2025, 2, 9) - timedelta(days=7 * 7 + 7 - 1)
+        serving = served.Serving(first_day=day)
+        by = [served.expected_by(serving, answered=False, settings=each) for each in (daily, weekly)]
+        assert by == [date(2025, 2, 17), date(2025, 3, 25)]
+
+    def test_a_screen_that_holds_too_few_days_of_data_is_refused_with_what_would_do(self) -> None:
+        with pytest.raises(SettingsError, match=r"screen\.recent_days \(28\) hold 4 days with data.* set it to 56"):
+            settings(land={"every_days": 7})

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ml.core.roles import propose
+from ml.cli.propose_roles import show
+from ml.core.monitoring.roles import propose
 from ml.settings import Drift
-from ml.steps.propose_roles import show
 from tests.builders import rows
 
 DRIFT = Drift(window_days=7)

@@ -6,14 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.row_checks import (
-    LARGEST,
-    UsedColumns,
-    check_rows,
-    refuse_unusable,
-    too_large,
-    whole_keys,
-)
+from ml.core.data.row_checks import LARGEST, UsedColumns, check_rows, refuse_unusable, too_large, whole_keys
 from ml.errors import DataRejected
 
 USED = UsedColumns(("day", "id"), frozenset({"ratio"}))

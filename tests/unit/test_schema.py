@@ -6,7 +6,16 @@ from datetime import date
 
 import pytest
 
-from ml.core.schema import csv_types, expected_types, goes_with, identities, learned, numbers, refuse_mixed, widened
+from ml.core.data.schema import (
+    csv_types,
+    expected_types,
+    goes_with,
+    identities,
+    learned,
+    numbers,
+    refuse_mixed,
+    widened,
+)
 from ml.errors import DataRejected
 from ml.settings import Settings, Types, load
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.coverage import ServedDay
-from ml.core.estimate import served_by_day
-from ml.core.performance import assess, promise
-from ml.core.policy import ChampionFacts, Facts, decide
-from ml.core.served import Promise, Serving
+from ml.core.monitoring.estimated_performance import served_by_day
+from ml.core.monitoring.label_coverage import ServedDay
+from ml.core.monitoring.performance import assess, expected
+from ml.core.monitoring.policy import ChampionFacts, Facts, decide
+from ml.core.monitoring.served import ExpectedPerformance, Serving
 from ml.records import DriftReport, LivePerformance
 from ml.settings import Settings
 from tests import builders
@@ -39,9 +39,9 @@ def served(first: int, last: int, version: int, *, turned: bool = False, seed: i
     )
 
 
-def seen(given: Settings, version: int = 9) -> Promise:
+def seen(given: Settings, version: int = 9) -> ExpectedPerformance:
     holdout = served(0, 13, version, seed=1).rename(columns={"prediction": "challenger"})
-    return promise(holdout.assign(base_rate=BASE), given)
+    return expected(holdout.assign(base_rate=BASE), given)
 
 
 def assessed(
@@ -55,7 +55,7 @@ def assessed(
         version,
         rows,
         list(days),
-        promised=seen(given),
+        expected=seen(given),
         settings=given,
         others=others,
         serving=serving or Serving(FIRST, FIRST + timedelta(days=10), FIRST + timedelta(days=8)),
@@ -72,7 +72,7 @@ class TestWhoeverServes:
         assert (found.status, found.versions, found.findings) == ("fine", (1, 2), ())
         assert "versions 1 (10 days) and 2 (3 days) together: gap" in found.reason
         assert (found.window_days, found.window_first_day) == (13, FIRST)
-        assert found.window["skill"].value == pytest.approx(found.promised["skill"], abs=0.02)
+        assert found.window["skill"].value == pytest.approx(found.expected["skill"], abs=0.02)
 
     def test_enough_days_of_its_own_speak_for_a_champion_alone(self) -> None:
         found = assessed(served(0, 5, 1, turned=True), served(6, 12, 2), version=2, day=13)
@@ -98,9 +98,9 @@ class TestWhoeverServes:
     def test_each_day_is_compared_with_what_the_gate_saw_of_the_version_that_served_it(self) -> None:
         given = settings()
         rows = pd.concat([served(0, 9, 1), served(10, 11, 2)])
-        good, poor = seen(given), Promise({"log_loss": 0.9}, None, BASE)
-        both = assess(on(12), 2, rows, [], promised=poor, settings=given, others={1: good}, serving=Serving(FIRST))
-        assert both.promised["log_loss"] == pytest.approx((10 * good.metrics["log_loss"] + 2 * 0.9) / 12)
+        good, poor = seen(given), ExpectedPerformance({"log_loss": 0.9}, None, BASE)
+        both = assess(on(12), 2, rows, [], expected=poor, settings=given, others={1: good}, serving=Serving(FIRST))
+        assert both.expected["log_loss"] == pytest.approx((10 * good.metrics["log_loss"] + 2 * 0.9) / 12)
         assert both.status == "unknown" and "is not kept" in both.reason  # of version 2 no skill is known
 
     def test_the_table_by_day_holds_all_days_in_order(self) -> None:
@@ -126,12 +126,12 @@ class TestUnknownForTooLong:
         assert self.unknown(42, task={"label_delay_days": 30}).findings == ()
         (finding,) = self.unknown(43, task={"label_delay_days": 30}).findings
         assert (finding.kind, finding.severity) == ("unknown_performance", "alarm")
-        assert finding.said.startswith(f"performance unknown since {FIRST}, because version 1 has 0 labelled days")
+        assert finding.message.startswith(f"performance unknown since {FIRST}, because version 1 has 0 labelled days")
 
     def test_the_next_move_follows_from_what_is_missing(self) -> None:
         def said(days: list[ServedDay]) -> str:
             found = self.unknown(30, days=days).findings
-            return next(finding.said for finding in found if finding.kind == "unknown_performance")
+            return next(finding.message for finding in found if finding.kind == "unknown_performance")
 
         assert "no inputs from 2013-01-17 to 2013-01-30 are in the registry; run ingest" in said([])
         assert "0 of 14 days from 2013-01-17 to 2013-01-30 were scored; run score" in said(
@@ -143,9 +143,9 @@ class TestUnknownForTooLong:
     def test_what_the_gate_saw_was_lost(self) -> None:
         given = settings()
         rows, serving = served(10, 23, 1), Serving(FIRST, FIRST, on(-2))
-        found = assess(on(24), 1, rows, [], promised=Promise({}), settings=given, serving=serving)
+        found = assess(on(24), 1, rows, [], expected=ExpectedPerformance({}), settings=given, serving=serving)
         (finding,) = found.findings
-        assert finding.kind == "unknown_performance" and "trigger Retrain" not in finding.said.split(":")[0]
+        assert finding.kind == "unknown_performance" and "run Retrain" not in finding.message.split(":")[0]
 
 
 class TestTheState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml.core.shards import MOST_SHARDS, Rows, amiss, cut
+from ml.core.scoring.shards import MOST_SHARDS, Rows, cut, inconsistency
 
 
 @pytest.mark.parametrize("rows", [1, 99, 100, 101, 12_345])
@@ -34,7 +34,7 @@ def test_a_day_of_too_many_shards_has_larger_ones() -> None:
 
 def test_a_whole_set_is_whole_in_any_order() -> None:
     wanted = cut(25, rows_per_shard=10, batch_rows=5)
-    assert amiss(wanted, list(reversed(wanted))) == ""
+    assert inconsistency(wanted, list(reversed(wanted))) == ""
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_a_whole_set_is_whole_in_any_order() -> None:
     ],
 )  # fmt: skip
 def test_what_is_amiss_is_named(found: list[Rows], said: str) -> None:
-    assert amiss(cut(25, rows_per_shard=10, batch_rows=5), found) == said
+    assert inconsistency(cut(25, rows_per_shard=10, batch_rows=5), found) == said

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.slices import cut, gains
+from ml.core.gate.slices import cut, gains
 from tests.builders import rows
 
 

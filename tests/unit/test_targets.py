@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.features import join_labels
-from ml.core.row_checks import UsedColumns, check_table, refuse_third_label
-from ml.core.targets import coded, odd_labels, other_label
+from ml.core.data.row_checks import UsedColumns, check_table, refuse_third_label
+from ml.core.data.targets import coded, odd_labels, other_label
+from ml.core.training.features import join_labels
 from ml.errors import DataRejected
 from ml.settings import Task
 
@@ -69,15 +69,15 @@ def test_without_it_labels_are_zero_and_one(values: list[Any]) -> None:
     ],
 )
 def test_anything_else_is_named_with_what_to_set(values: list[Any], rows: list[bool], said: str) -> None:
-    odd, why = odd_labels(pd.Series(values), task())
+    odd, reason = odd_labels(pd.Series(values), task())
     assert odd.tolist() == rows
-    assert said in why
+    assert said in reason
 
 
 def test_a_third_class_is_named_beside_the_two() -> None:
-    odd, why = odd_labels(pd.Series(["no", "yes", "no", "maybe", None]), task(positive="yes"))
+    odd, reason = odd_labels(pd.Series(["no", "yes", "no", "maybe", None]), task(positive="yes"))
     assert odd.tolist() == [False, False, False, True, False]
-    assert "'maybe' is neither task.positive ('yes') nor the other class ('no')" in why
+    assert "'maybe' is neither task.positive ('yes') nor the other class ('no')" in reason
 
 
 def test_a_declared_other_class_is_asked_of_each_day() -> None:
@@ -99,9 +99,9 @@ def test_a_regression_takes_numbers(values: list[Any]) -> None:
 
 
 def test_a_regression_takes_no_text() -> None:
-    odd, why = odd_labels(pd.Series([1.5, "2.5", None]), task("regression"))
+    odd, reason = odd_labels(pd.Series([1.5, "2.5", None]), task("regression"))
     assert odd.tolist() == [False, True, False]
-    assert "'2.5' is no number, and a regression predicts one" in why
+    assert "'2.5' is no number, and a regression predicts one" in reason
 
 
 def test_a_table_of_labels_is_refused_with_values_column_and_rows() -> None:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ml.core.features import days_between
-from ml.core.windows import Chosen, choose, holdout_first_day
+from ml.core.data.days import days_between
+from ml.core.data.windows import Chosen, choose, holdout_first_day
 from ml.errors import MissingArtifact
 
 FIRST = date(2013, 1, 1)

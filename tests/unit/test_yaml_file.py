@@ -58,7 +58,7 @@ def test_dates_are_dates_as_values_and_as_keys() -> None:
 )
 def test_what_is_wrong_is_named_by_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(SettingsError, match=rf"params.yaml: not readable as YAML \(.*{said}.*\); mend the file"):
+    with pytest.raises(SettingsError, match=rf"params.yaml: not readable as YAML \(.*{said}.*\); fix the file"):
         read(tmp_path / "params.yaml")
 
 

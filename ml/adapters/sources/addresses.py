@@ -1,7 +1,7 @@
-"""Tell a day that has not arrived from an address that is wrong.
+"""Distinguish a day that has not arrived from an address that is wrong.
 
 A misspelt folder or name never has a day, and would look like one that is late, for ever. What speaks for a wrong
-address is what stands beside it: no folder at all, or files of other days under a name that is nearly the same.
+address is what stands next to it: no folder at all, or files of other days under a name that is nearly the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
-DAY = "{day}"
+from ml.adapters.sources.patterns import DAY
+
 ISO_DAY = r"\d{4}-\d{2}-\d{2}"
 ALIKE = 0.75
 """So alike are the names of a file and of its misspelling (`difflib.SequenceMatcher.ratio`), the day left out."""
@@ -44,7 +45,7 @@ class Address:
         return cls(folder or mark, rest.split("/", maxsplit=1)[0])
 
     def has(self, name: str) -> bool:
-        """Say whether an entry of the folder is that of some day."""
+        """Return whether an entry of the folder is that of some day."""
         return re.fullmatch(re.escape(self.entry).replace(re.escape(DAY), ISO_DAY), name) is not None
 
 
@@ -60,33 +61,33 @@ def misspelt_for(address: Address, entries: Collection[str], others: Iterable[Ad
     """
     if any(map(address.has, entries)):
         return None
-    known = [other for other in others if other.folder == address.folder]
+    neighbours = [other for other in others if other.folder == address.folder]
     for name in sorted(entries):
-        if any(other.has(name) for other in known):
+        if any(other.has(name) for other in neighbours):
             continue
         if not name.endswith(TABLES) or name.startswith(HIDDEN):
             continue
         plain = re.sub(ISO_DAY, DAY, name)
-        if plain != name and _ratio(PurePath(plain).stem, PurePath(address.entry).stem) >= ALIKE:
+        if plain != name and _compare(PurePath(plain).stem, PurePath(address.entry).stem) >= ALIKE:
             return name
     return None
 
 
 def belongs_to(other: Address, entry: str, part: str) -> bool:
-    """Say whether a folder is that of another address, or leads to it and is not called nearly like ``part``."""
+    """Return whether a folder is that of another address, or leads to it and is not called nearly like ``part``."""
     folder = entry.rstrip("/")
     if folder == other.folder:
         return True
-    alike = _ratio(folder.rpartition("/")[2], part) >= ALIKE
+    alike = _compare(folder.rpartition("/")[2], part) >= ALIKE
     return other.folder.startswith(f"{folder}/") and not alike
 
 
-def shown(entries: Collection[str]) -> str:
+def show_some(entries: Collection[str]) -> str:
     """Return a few names of what is there."""
     names = sorted(entries)
     more = f" and {len(names) - MOST_SHOWN:,} more" if len(names) > MOST_SHOWN else ""
     return ", ".join(names[:MOST_SHOWN]) + more if names else "nothing"
 
 
-def _ratio(one: str, two: str) -> float:
-    return difflib.SequenceMatcher(None, one, two).ratio()
+def _compare(left: str, right: str) -> float:
+    return difflib.SequenceMatcher(None, left, right).ratio()

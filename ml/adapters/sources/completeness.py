@@ -1,4 +1,4 @@
-"""Tell a delivery that is whole from one that is still on its way.
+"""Distinguish a delivery that is whole from one that is still on its way.
 
 A file that is cut at the end of a line is a legal file. Who delivers can say when one is whole: by a marker that is
 written after it, by a manifest of what it holds, or by leaving it alone for some time (``source.complete``).
@@ -15,11 +15,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from ml.adapters.sources.patterns import DAY
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Asset
 from ml.settings import Complete
 
-DAY, ASSET = "{day}", "{asset}"
+ASSET = "{asset}"
+MARKER, MANIFEST = "source.complete.marker", "source.complete.manifest"
+"""The settings keys, for messages."""
+
 SAME_TIME_SECONDS = 2.0
 """File systems and S3 keep times to one or two seconds: a marker may be so much older than its file."""
 DIGESTS = ("md5", "sha256")
@@ -54,25 +58,25 @@ class Manifest:
         """Raise DataRejected if a file has not the rows that it must have."""
         self._compare("rows", rows, name)
 
-    def _compare(self, what: str, found: int | str, name: str) -> None:
-        stated = self.stated.get(what)
-        if stated is not None and stated != found:
-            shown = (
-                f"{found:,} {what}, and its manifest {self.origin} states {stated:,}"
-                if isinstance(found, int) and isinstance(stated, int)
-                else f"the {what} {found}, and its manifest {self.origin} states {stated}"
+    def _compare(self, measure: str, actual: int | str, name: str) -> None:
+        stated = self.stated.get(measure)
+        if stated is not None and stated != actual:
+            difference = (
+                f"{actual:,} {measure}, and its manifest {self.origin} states {stated:,}"
+                if isinstance(actual, int) and isinstance(stated, int)
+                else f"the {measure} {actual}, and its manifest {self.origin} states {stated}"
             )
-            raise DataRejected(f"{name} has {shown}; {DELIVER_AGAIN}")
+            raise DataRejected(f"{name} has {difference}; {DELIVER_AGAIN}")
 
 
-def place(pattern: str, asset: Asset, day: date) -> str:
+def filled(pattern: str, asset: Asset, day: date) -> str:
     """Return the name of the marker or manifest of a day."""
     return pattern.replace(DAY, day.isoformat()).replace(ASSET, asset)
 
 
-def incomplete(name: str, day: date, why: str) -> MissingArtifact:
+def incomplete(name: str, day: date, reason: str) -> MissingArtifact:
     """Return the error of a day's file that is not whole yet; it is asked for again as if it had not arrived."""
-    return MissingArtifact(f"not complete yet: {name} of {day}: {why}, then run this again")
+    return MissingArtifact(f"not complete yet: {name} of {day}: {reason}, then run this again")
 
 
 def check_marker(modified: float, name: str, day: date, *, marker: str, marked: float) -> None:
@@ -88,13 +92,13 @@ def check_marker(modified: float, name: str, day: date, *, marker: str, marked: 
 
 def check_age(modified: float, name: str, day: date, *, now: float, complete: Complete) -> None:
     """Raise MissingArtifact if a file is younger than ``source.complete.min_age``; times are seconds since 1970."""
-    wanted = complete.min_age
-    if wanted is not None and now - modified < wanted:
+    min_age = complete.min_age
+    if min_age is not None and now - modified < min_age:
         raise incomplete(
             name,
             day,
             f"it was changed at {_instant(modified)}, {now - modified:,.0f} s ago, and source.complete.min_age asks "
-            f"for {wanted:,.0f} s; deliver it and leave it alone so long",
+            f"for {min_age:,.0f} s; deliver it and leave it alone so long",
         )
 
 
@@ -135,10 +139,10 @@ def _facts(content: bytes, origin: str) -> dict[str, Any]:
         return {"rows": text}
     facts = {}
     for line in text.splitlines():
-        if found := CHECKSUM.fullmatch(line.strip()):
-            facts["md5" if len(found[1]) == 32 else "sha256"] = found[1]
-        elif found := PAIR.fullmatch(line):
-            facts[found[1].lower()] = found[2]
+        if match := CHECKSUM.fullmatch(line.strip()):
+            facts["md5" if len(match[1]) == 32 else "sha256"] = match[1]
+        elif match := PAIR.fullmatch(line):
+            facts[match[1].lower()] = match[2]
     return facts
 
 

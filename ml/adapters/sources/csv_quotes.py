@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -41,7 +41,7 @@ def check_quotes(content: bytes, header: Sequence[str], *, origin: str) -> Lines
     content
         UTF-8, with or without a byte order mark.
     header
-        The names of the columns, for messages; their number tells what reads as a row.
+        The names of the columns, for messages; their number decides what reads as a row.
 
     Returns
     -------
@@ -55,53 +55,70 @@ def check_quotes(content: bytes, header: Sequence[str], *, origin: str) -> Lines
     """
     if MARK.encode() not in content:
         return None
-    csv.field_size_limit(LONGEST_FIELD)
-    rows = 0
     # Its own line ends, or a lone carriage return inside a field would become another character.
-    lines = enumerate(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""), start=1)
+    lines = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+    return Lines(sum(1 for _ in checked_rows(lines, header, origin=origin)))
+
+
+def checked_rows(
+    text_lines: Iterable[str], header: Sequence[str], *, origin: str
+) -> Iterator[tuple[int, str, list[str] | None]]:
+    """Yield each row of a CSV file, its header too, once its quotation marks were checked as `check_quotes` does.
+
+    Yields
+    ------
+    int, str, list of str or None
+        The number of its first line, its text with its line end, and its fields; None as fields if it holds no mark.
+    """
+    csv.field_size_limit(LONGEST_FIELD)
+    first = True
+    lines = enumerate(text_lines, start=1)
     for number, line in lines:
         if MARK in line:
-            _check_row(number, line, lines, header, origin, is_header=rows == 0)
-        elif not line.strip("\r\n"):
+            text, fields = _check_row(number, line, lines, header, origin, is_header=first)
+            yield number, text, fields
+        elif line.strip("\r\n"):
+            yield number, line, None
+        else:
             continue
-        rows += 1
-    return Lines(rows)
+        first = False
 
 
 def _check_row(
     number: int, line: str, lines: Iterator[tuple[int, str]], header: Sequence[str], origin: str, *, is_header: bool
-) -> None:
-    """Read the row that starts with ``line``, and as many further lines as it takes."""
-    taken = [line]
+) -> tuple[str, list[str]]:
+    """Return text and fields of the row that starts with ``line`` and takes as many further lines as it needs."""
+    row_lines = [line]
 
     def run_on() -> Iterator[str]:
         yield line
         for _, following in lines:
-            taken.append(following)
+            row_lines.append(following)
             yield following
 
     try:
         fields = next(csv.reader(run_on(), strict=True))
     except csv.Error:
-        _refuse_open(number, taken, header, origin)
-    text = "".join(taken)
-    if (bad := _irregular(text)) is not None:
+        _refuse_open(number, row_lines, header, origin)
+    text = "".join(row_lines)
+    if (bad := _find_irregular(text)) is not None:
         raise DataRejected(
             f"{origin} has a quotation mark inside a field that does not begin with one, in line {number:,}, "
-            f"{_column(bad, header)}; quote the whole field, double each mark in it, then run this again"
+            f"{_name_column(bad, header)}; quote the whole field, double each mark in it, then run this again"
         )
-    if len(taken) > 1 and (row := _reads_as_row(taken, fields, header, is_header)):
+    if len(row_lines) > 1 and (row := _reads_as_row(row_lines, fields, header, is_header)):
         raise DataRejected(
-            f"{origin} is ambiguous: a quotation mark opens in line {number:,}, {_column(_open(taken[0]), header)}, "
-            f"and its text runs on to line {number + len(taken) - 1:,}, but line {number + row:,} reads as a row of "
-            "its own; close the mark where the field ends, or write the text of the field on one line, then run "
-            "this again"
+            f"{origin} is ambiguous: a quotation mark opens in line {number:,}, "
+            f"{_name_column(_find_open(row_lines[0]), header)}, and its text runs on to line "
+            f"{number + len(row_lines) - 1:,}, but line {number + row:,} reads as a row of its own; close the mark "
+            "where the field ends, or write the text of the field on one line, then run this again"
         )
+    return text, fields
 
 
-def _refuse_open(number: int, taken: Sequence[str], header: Sequence[str], origin: str) -> NoReturn:
-    column = _column(_open(taken[0]), header)
-    until = "" if len(taken) == 1 else f" (read on, it takes in all up to line {number + len(taken) - 1:,})"
+def _refuse_open(number: int, row_lines: Sequence[str], header: Sequence[str], origin: str) -> NoReturn:
+    column = _name_column(_find_open(row_lines[0]), header)
+    until = "" if len(row_lines) == 1 else f" (read on, it takes in all up to line {number + len(row_lines) - 1:,})"
     raise DataRejected(
         f"{origin} leaves a quotation mark open in line {number:,}, {column}: it is not closed right before a comma or "
         f"the end of the line{until}, which swallows rows; close it, or double it if it belongs to the text, then run "
@@ -109,55 +126,66 @@ def _refuse_open(number: int, taken: Sequence[str], header: Sequence[str], origi
     )
 
 
-def _irregular(text: str) -> int | None:
+def _find_irregular(text: str) -> int | None:
     """Return which field of a row (from 0) is none of RFC 4180; None if all are."""
-    place = field = 0
+    position = field = 0
     while True:
-        found = FIELD.match(text, place)
-        place = found.end() if found else place
-        if place == len(text) or text[place] in "\r\n":
+        match = FIELD.match(text, position)
+        position = match.end() if match else position
+        if position == len(text) or text[position] in "\r\n":
             return None
-        if text[place] != ",":
+        if text[position] != ",":
             return field
-        place, field = place + 1, field + 1
+        position, field = position + 1, field + 1
 
 
-def _open(line: str) -> int:
+def _find_open(line: str) -> int:
     """Return which field of a line (from 0) leaves its mark open."""
-    return _irregular(line) or 0
+    return _find_irregular(line) or 0
 
 
-def _reads_as_row(taken: Sequence[str], fields: Sequence[str], header: Sequence[str], is_header: bool) -> int | None:
+def _reads_as_row(
+    row_lines: Sequence[str], fields: Sequence[str], header: Sequence[str], is_header: bool
+) -> int | None:
     """Return which further line of a row (from 1) could be a row of its own; None if none could."""
     width = len(header)
-    last = len(taken) - 1
+    last = len(row_lines) - 1
     if is_header or width == 1:
         return 1
     if any(map(DOUBLED.search, fields)):
         return last
     day = header.index("day") if "day" in header else None
-    for number, line in enumerate(taken[1:], start=1):
+    for number, line in enumerate(row_lines[1:], start=1):
         plain = line.rstrip("\r\n").split(",")
-        is_row = len(plain) == width or _width(line) == width or (number == last and _closes_like(line, taken, width))
+        is_row = (
+            len(plain) == width
+            or _count_fields(line) == width
+            or (number == last and _closes_like(line, row_lines, width))
+        )
         of_the_day = day is not None and len(plain) >= width and plain[day].strip('" ') == fields[day] != ""
-        whole_before = number < last or taken[0].count(",") >= width - 1
+        whole_before = number < last or row_lines[0].count(",") >= width - 1
         if (is_row and whole_before) or of_the_day:
             return number
     return None
 
 
-def _closes_like(line: str, taken: Sequence[str], width: int) -> bool:
-    """Say whether the last line of a row has as many commas before its closing mark as the first before its opening."""
-    return line.split(MARK, maxsplit=1)[0].count(",") == _open(taken[0]) and taken[0].count(",") >= width - 1
+def _closes_like(line: str, row_lines: Sequence[str], width: int) -> bool:
+    """Return whether a row's last line has as many commas before its closing mark as the first before its own."""
+    return (
+        line.split(MARK, maxsplit=1)[0].count(",") == _find_open(row_lines[0]) and row_lines[0].count(",") >= width - 1
+    )
 
 
-def _width(line: str) -> int | None:
+def _count_fields(line: str) -> int | None:
     """Count the fields of a line that is a legal row by itself; None if it is not."""
     try:
-        return None if _irregular(line) is not None else len(next(csv.reader([line], strict=True), ()))
+        return None if _find_irregular(line) is not None else len(next(csv.reader([line], strict=True), ()))
     except csv.Error:
         return None
 
 
-def _column(number: int, header: Sequence[str]) -> str:
-    return f"column {header[number]!r}" if number < len(header) else f"field {number + 1}"
+def _name_column(number: int, header: Sequence[str]) -> str:
+    if number >= len(header):
+        return f"field {number + 1}"
+    name = header[number].split("\n", maxsplit=1)[0].rstrip("\r")  # a mark that is open in the header takes in lines
+    return f"column {name!r}"

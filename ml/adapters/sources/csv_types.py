@@ -1,4 +1,4 @@
-"""Give the text columns of a CSV file the types that are known of them, where each value is of that type."""
+"""Cast the text columns of a CSV file to the types that are known of them, where each value is of that type."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _whole_numbers(column: pa.ChunkedArray, values: pa.ChunkedArray, name: str) 
 
 
 def all_match(values: pa.ChunkedArray, pattern: str) -> bool:
-    """Say whether each value matches; no value matches anything."""
+    """Return whether each value matches; no value matches anything."""
     return bool(pc.all(pc.match_substring_regex(values, pattern)).as_py() in (True, None))
 
 

@@ -46,7 +46,7 @@ class DemoSource:
     replay: bool = True
 
     def source_day(self, day: date) -> date:
-        """Give the day of 2013 that is served as ``day``."""
+        """Return the day of 2013 that is served as ``day``."""
         if self.replay:
             return FIRST_DAY + timedelta(days=(day - FIRST_DAY).days % CYCLE_DAYS)
         if not FIRST_DAY <= day <= LAST_DAY:
@@ -61,14 +61,14 @@ class DemoSource:
         return f"{asset} of {self.source_day(day)}"
 
     def inputs(self, day: date) -> pd.DataFrame:
-        """Give the schedule and the 04:00 weather of ``day``, one row per planned flight."""
+        """Return the schedule and the 04:00 weather of ``day``, one row per planned flight."""
         rows = _flights().loc[_flights()["day"] == self.source_day(day).isoformat()]
-        seen = _weather_at_four()
-        rows = rows.drop(columns=["late"]).merge(seen, on=["day", "origin"], how="left")
+        weather = _weather_at_four()
+        rows = rows.drop(columns=["late"]).merge(weather, on=["day", "origin"], how="left")
         return rows.assign(day=day.isoformat())
 
     def labels(self, day: date) -> pd.DataFrame:
-        """Give whether each flight of ``day`` arrived late; null if it never arrived."""
+        """Return whether each flight of ``day`` arrived late; null if it never arrived."""
         rows = _flights().loc[_flights()["day"] == self.source_day(day).isoformat()]
         return rows[["day", "carrier", "flight", "origin", "late"]].assign(day=day.isoformat()).reset_index(drop=True)
 

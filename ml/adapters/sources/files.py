@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -14,39 +13,36 @@ from typing import TYPE_CHECKING
 
 from ml import settings
 from ml.adapters.rows import count_rows
-from ml.adapters.sources import s3
-from ml.adapters.sources.addresses import Address, belongs_to, misspelt_for, shown
+from ml.adapters.s3_errors import NoSuchObject
+from ml.adapters.sources import local, s3
+from ml.adapters.sources.addresses import Address, belongs_to, misspelt_for, show_some
 from ml.adapters.sources.completeness import (
+    MANIFEST,
+    MARKER,
     Manifest,
     check_age,
     check_marker,
+    filled,
     incomplete,
-    place,
     read_manifest,
 )
-from ml.adapters.sources.tables import (
-    DAY,
-    check_pattern,
-    copy_parquet,
-    format_of,
-    is_larger,
-    read_table,
-)
+from ml.adapters.sources.parquet_tables import copy_parquet, is_larger
+from ml.adapters.sources.patterns import DAY, check_pattern, format_of
+from ml.adapters.sources.tables import read_table
 from ml.adapters.sources.unpacked import MEGABYTE, too_large
 from ml.adapters.workspace import write_parquet
-from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Asset
 from ml.settings import Complete
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ml.adapters.sources.kinds.files import FilesSource
+
 S3 = s3.S3
-STILL_SECONDS = 2
-"""As long as a file system may take the same time for two changes."""
 BUCKET_SLASHES = 2
 """In ``s3://bucket``."""
-MARKER, MANIFEST = "source.complete.marker", "source.complete.manifest"
 
 
 @dataclass(frozen=True)
@@ -95,8 +91,8 @@ class DatedFiles:
                     _check(named.replace("{asset}", "inputs"), key)
 
     @classmethod
-    def from_settings(cls, section: settings.FilesSource) -> DatedFiles:
-        """Take the patterns of ``source`` in ``params.yaml``."""
+    def from_settings(cls, section: FilesSource) -> DatedFiles:
+        """Read the patterns of ``source`` in ``params.yaml``."""
         return cls(section.inputs, section.labels, section.complete, max_megabytes=section.max_megabytes)
 
     def inputs(self, day: date) -> pd.DataFrame:
@@ -114,7 +110,7 @@ class DatedFiles:
     def stat(self, asset: Asset, day: date) -> str | None:
         """Return the ETag and size of an object; of a file its times, size and inode, once it has been left alone."""
         name = self._pattern(asset).replace(DAY, day.isoformat())
-        return s3.etag(name, f"source.{asset}") if name.startswith(S3) else _describe(settings.PROJECT_ROOT / name)
+        return s3.etag(name, f"source.{asset}") if name.startswith(S3) else local.describe(settings.PROJECT_ROOT / name)
 
     def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
         """Write a day's table to a Parquet file; a Parquet source of more than ``rows_at_once`` rows in batches."""
@@ -149,7 +145,7 @@ class DatedFiles:
 
     @contextmanager
     def _delivered(self, asset: Asset, day: date) -> Iterator[Delivered]:
-        """Give what the source has for a day, once it is whole."""
+        """Yield what the source has for a day, once it is whole."""
         name = self._pattern(asset).replace(DAY, day.isoformat())
         with (
             self._s3_file(name, asset, day) if name.startswith(S3) else self._local_file(name, asset, day) as delivered
@@ -164,23 +160,23 @@ class DatedFiles:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "object"
             try:
-                with s3.opened(uri, key) as found:
-                    manifest = self._check_whole(asset, day, uri, modified=found.modified, now=found.now)
-                    found.save(path)
-            except s3.NoObjectError as err:
-                raise self._absent(uri, asset, day) from err
+                with s3.opened(uri, key) as s3_object:
+                    manifest = self._check_whole(asset, day, uri, modified=s3_object.modified, now=s3_object.now)
+                    s3_object.save(path)
+            except NoSuchObject as err:
+                raise self._explain_absence(uri, asset, day) from err
             yield Delivered(path, uri, manifest)
 
     @contextmanager
     def _local_file(self, name: str, asset: Asset, day: date) -> Iterator[Delivered]:
         path = settings.PROJECT_ROOT / name
         try:
-            before = _stat(path)
+            before = local.stat(path)
         except FileNotFoundError as err:
-            raise self._absent(name, asset, day) from err
+            raise self._explain_absence(name, asset, day) from err
         manifest = self._check_whole(asset, day, str(path), modified=before.st_mtime, now=time.time())
         yield Delivered(path, str(path), manifest)
-        after = _stat(path)
+        after = local.stat(path)
         if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
             raise Unavailable(
                 f"{path} was changed while it was read; write under another name and rename, or set source.complete"
@@ -192,28 +188,28 @@ class DatedFiles:
             return None
         check_age(modified, name, day, now=now, complete=self.complete)
         if self.complete.marker:
-            marker = place(self.complete.marker, asset, day)
-            _, marked = _small(marker, MARKER, name, day)
+            marker = filled(self.complete.marker, asset, day)
+            _, marked = _read_small(marker, MARKER, name, day)
             check_marker(modified, name, day, marker=marker, marked=marked)
         if self.complete.manifest:
-            manifest = place(self.complete.manifest, asset, day)
-            content, _ = _small(manifest, MANIFEST, name, day)
+            manifest = filled(self.complete.manifest, asset, day)
+            content, _ = _read_small(manifest, MANIFEST, name, day)
             return read_manifest(content, asset, day, origin=manifest, name=name)
         return None
 
-    def _absent(self, name: str, asset: Asset, day: date) -> EvergreenError:
+    def _explain_absence(self, name: str, asset: Asset, day: date) -> EvergreenError:
         """Return the error of a day without a file: it has not arrived, or the address is wrong."""
         key, address = f"source.{asset}", Address.of(self._pattern(asset))
         other = Address.of(self._pattern("labels" if asset == "inputs" else "inputs"))
         kind, shown_name = ("object", name) if name.startswith(S3) else ("file", str(settings.PROJECT_ROOT / name))
-        there = _entries(address, other, key)
-        if misspelt := misspelt_for(address, there, [other]):
+        names = _list_entries(address, other, key)
+        if misspelt := misspelt_for(address, names, [other]):
             return SettingsError(
                 f"{key}: no {kind} in {address.folder} is called {address.entry} for any day, but there is {misspelt}; "
                 f"correct {key}"
             )
-        some_day = any(map(address.has, there))
-        hint = "" if some_day else f" (nor for any other day: {address.folder} holds {shown(there)})"
+        some_day = any(map(address.has, names))
+        hint = "" if some_day else f" (nor for any other day: {address.folder} holds {show_some(names)})"
         return MissingArtifact(
             f"nothing for {day}: {shown_name} does not exist{hint}; deliver the {kind}, or correct {key}"
         )
@@ -229,73 +225,31 @@ def _check(pattern: str, key: str) -> None:
         raise SettingsError(f"{key}: {pattern} is neither a path nor s3://; for a web address set source.kind to http")
 
 
-def _entries(address: Address, other: Address, key: str) -> list[str]:
+def _list_entries(address: Address, other: Address, key: str) -> list[str]:
     """List the folder that is the same for all days; SettingsError if there is none.
 
     S3 has no folders: one is missing if no object's name begins with it, while something besides the other table
     lies next to it.
     """
     if not address.folder.startswith(S3):
-        return _local_entries(settings.PROJECT_ROOT / address.folder, key)
+        return local.entries(settings.PROJECT_ROOT / address.folder, key)
     folder = address.folder
-    there = s3.entries(folder, key)
-    beside: list[str] = []
-    while not there and not beside and folder.count("/") > BUCKET_SLASHES:
+    names = s3.entries(folder, key)
+    neighbours: list[str] = []
+    while not names and not neighbours and folder.count("/") > BUCKET_SLASHES:
         folder, _, part = folder.rpartition("/")
-        beside = s3.entries(folder, key)
-        if strange := [each for each in beside if not belongs_to(other, f"{folder}/{each}", part)]:
+        neighbours = s3.entries(folder, key)
+        if strange := [name for name in neighbours if not belongs_to(other, f"{folder}/{name}", part)]:
             bucket, prefix = s3.split(address.folder)
             raise SettingsError(
-                f"{key}: there is no object below {address.folder}/, but {folder}/ holds {shown(strange)}; correct "
+                f"{key}: there is no object below {address.folder}/, but {folder}/ holds {show_some(strange)}; correct "
                 f"{key}, or, if nothing was ever delivered there, create the folder: aws s3api put-object --bucket "
                 f"{bucket} --key {prefix}/"
             )
-    return there
+    return names
 
 
-def _local_entries(folder: Path, key: str) -> list[str]:
-    try:
-        with os.scandir(folder) as found:
-            return [entry.name for entry in found]
-    except (FileNotFoundError, NotADirectoryError) as err:
-        raise SettingsError(
-            f"{key}: there is no folder {folder}; correct {key}, or create the folder if nothing was delivered yet"
-        ) from err
-    except PermissionError as err:
-        raise EvergreenError(f"{folder} may not be read by this user; grant it, then run this again") from err
-    except OSError as err:
-        raise Unavailable(f"{folder} cannot be read ({err.strerror}); see whether its disk is there") from err
-
-
-def _describe(path: Path) -> str | None:
-    """Describe a file; None if it is not there, or so young that a change may leave its times as they are."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    newest = max(found.st_mtime_ns, found.st_ctime_ns)
-    if time.time_ns() - newest < STILL_SECONDS * 10**9:
-        return None
-    return f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_size} {found.st_ino}"
-
-
-def _stat(path: Path) -> os.stat_result:
-    """Return when a file was changed, and its size, after a look whether it can be read; FileNotFoundError as it is."""
-    try:
-        with path.open("rb") as file:
-            file.read(1)
-            return os.fstat(file.fileno())
-    except FileNotFoundError:
-        raise
-    except (IsADirectoryError, NotADirectoryError) as err:
-        raise DataRejected(f"{path} is not a file; write one file a day, or correct its name in source") from err
-    except PermissionError as err:
-        raise EvergreenError(f"{path} may not be read by this user; grant it, then run this again") from err
-    except OSError as err:
-        raise Unavailable(f"{path} cannot be read ({err.strerror}); see whether its disk is there") from err
-
-
-def _small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]:
+def _read_small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]:
     """Read a marker or manifest, and when it was written.
 
     Raises
@@ -307,13 +261,13 @@ def _small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]:
     """
     try:
         if name.startswith(S3):
-            with s3.opened(name, key) as found:
-                return found.body.read(), found.modified
+            with s3.opened(name, key) as s3_object:
+                return s3_object.body.read(), s3_object.modified
         path = settings.PROJECT_ROOT / name
-        modified = _stat(path).st_mtime
+        modified = local.stat(path).st_mtime
         return path.read_bytes(), modified
-    except (s3.NoObjectError, FileNotFoundError):
+    except (NoSuchObject, FileNotFoundError):
         if not name.startswith(S3):
             folder = Address.of(name.replace(day.isoformat(), DAY)).folder
-            _local_entries(settings.PROJECT_ROOT / folder, key)
+            local.entries(settings.PROJECT_ROOT / folder, key)
         raise incomplete(file, day, f"there is no {name}; deliver it once the file is whole") from None

@@ -1,4 +1,4 @@
-"""Say how much memory a packed table takes, before it is unpacked.
+"""Measure how much memory a packed table takes, before it is unpacked.
 
 A Parquet file of two megabytes can hold a text of one megabyte six thousand times: its dictionary has the text once,
 and the sizes in its footer speak of the dictionary. So the rows are counted from the footer, and texts are measured
@@ -7,6 +7,7 @@ by their dictionary and how often each entry is used, which unpacks nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +34,17 @@ class Unpacked:
     at_once: int
 
 
-def measure(packed: Path | pa.Buffer, *, stop_above: int | None = None) -> Unpacked:
+def measure(
+    packed: Path | pa.Buffer, *, stop_above: int | None = None, groups: Sequence[int] | None = None
+) -> Unpacked:
     """Return what a Parquet file takes once unpacked; raises what pyarrow raises for a file that is damaged.
 
     Parameters
     ----------
     stop_above
         Of a table that takes more bytes than this no more is measured; None measures all.
+    groups
+        Texts of these row groups alone are measured; None means all.
     """
     with _open(packed) as file:
         texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
@@ -49,7 +54,7 @@ def measure(packed: Path | pa.Buffer, *, stop_above: int | None = None) -> Unpac
     for name in texts:
         if stop_above is not None and whole > stop_above:
             break
-        total, largest = _measure_text(packed, name)
+        total, largest = _measure_text(packed, name, groups)
         whole, at_once = whole + total, at_once + largest
     return Unpacked(whole, at_once)
 
@@ -80,19 +85,19 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _widths_of_others(file: parquet.ParquetFile, texts: set[str]) -> list[int]:
-    """Give the bytes that a value of each column takes, for all columns but texts."""
+    """Return the bytes that a value of each column takes, for all columns but texts."""
     columns = [file.schema.column(number) for number in range(len(file.schema.names))]
     return [max(column.length or 0, VALUE_BYTES) for column in columns if column.path.split(".")[0] not in texts]
 
 
-def _measure_text(packed: Path | pa.Buffer, name: str) -> tuple[int, int]:
+def _measure_text(packed: Path | pa.Buffer, name: str, groups: Sequence[int] | None) -> tuple[int, int]:
     """Add up the bytes of a column of texts, whole and of its largest batch, from its dictionaries.
 
     Only the values are read, never what the footer says of a chunk: of a damaged footer pyarrow 25 aborts the process.
     """
     whole = largest = part = rows = 0
     with _open(packed, [name]) as file:
-        for batch in file.iter_batches(batch_size=MEASURED_ROWS, columns=[name]):
+        for batch in file.iter_batches(batch_size=MEASURED_ROWS, row_groups=groups, columns=[name]):
             size = _size(batch.column(0))
             whole, part, rows = whole + size, part + size, rows + batch.num_rows
             largest = max(largest, part)

@@ -1,0 +1,208 @@
+"""Bring one whole loop of one model about, telling what happens: history, first champion, the newest day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from embedded import loop, summary
+from embedded.airflow_api import AirflowApi, Run
+from embedded.config import DAGS, Stack, dag_id
+from embedded.startup import Startup
+from embedded.steps import LOOK_EVERY_SECONDS, Steps, say
+from ml.errors import EvergreenError
+from ml.records import Decision, Evaluation
+from ml.settings import LoadedModel
+
+
+class ModelLoop:
+    """One model on its way from its history to a closed loop.
+
+    Parameters
+    ----------
+    alone
+        Whether no other model is started: what is printed then goes without the model's name.
+    parts
+        Where the seconds of each part of the work are put, by its name.
+    """
+
+    def __init__(
+        self, model: LoadedModel, stack: Stack, steps: Steps, api: AirflowApi, *, alone: bool, parts: dict[str, float]
+    ) -> None:
+        self.name, self.settings, self.alone = model.name, model.settings, alone
+        self.stack, self.steps, self.api, self.parts = stack, steps, api, parts
+        self.unit = self.settings.source.unit
+        self.champion = summary.Champion(None, None, {})
+        self.training: str | None = None
+        self.reported: set[tuple[str, str]] = set()
+        self.earlier: set[tuple[str, str]] = set()
+        self._runs: tuple[Run, ...] = ()
+
+    def say(self, line: str) -> None:
+        """Print a line that is about this model."""
+        say(line if self.alone else f"{self.name}: {line}")
+
+    def _step(self, verb: str) -> str:
+        """Name a process of this model, and so its logs."""
+        return verb if self.alone else f"{verb}-{self.name}"
+
+    # --- history ---------------------------------------------------------------------------
+
+    def seed(self) -> None:
+        """Begin to land the history."""
+        self.steps.run(self._step("seed"), "-m", "ml.steps.ingest.seed", "--model", self.name, shown=True)
+
+    @property
+    def seeded_at(self) -> float | None:
+        """Return when landing the history ended, well or not, in monotonic time; None before."""
+        ended = self.steps.supervisor.exits.get(self._step("seed"))
+        return ended.at if ended else None
+
+    def tell_history(self, seconds: float) -> None:
+        """Say what history was landed in how many seconds; raise what went wrong with it."""
+        seeded = self.steps.answer(self._step("seed"))
+        self.parts["history"] = seconds
+        self.say(
+            f"history landed: {seeded['days']} days / {int(seeded['rows']):,} {self.unit}, "
+            f"the newest {seeded['last_day']} ({seconds:.0f} s)"
+        )
+
+    # --- the loop --------------------------------------------------------------------------
+
+    def close(self, startup: Startup) -> loop.Done | None:
+        """Bring about champion, ingest, score and monitor, telling each as it comes; None on a day without data.
+
+        Raises
+        ------
+        EvergreenError
+            If a run failed, or training brought no champion.
+        """
+        self._await_dags(startup)
+        for verb in DAGS:
+            if verb != "ingest":
+                self.api.unpause(dag_id(self.name, verb))
+        self._ask_champion()
+        if self.champion.version is not None:
+            self.say(self.champion.sentence(self.settings.gate.metric))
+        while True:
+            move = self.steps.patiently(self._next_move)
+            match move:
+                case loop.Trigger(run_id):
+                    self.say("training a first champion")
+                    conf = {"reason": "no champion yet", "requested_by": "make up"}
+                    self.api.trigger(dag_id(self.name, "retrain"), run_id=run_id, conf=conf)
+                    self.training = run_id
+                case loop.Recount(run_id):
+                    self._recount(run_id)
+                case loop.UnpauseIngest():
+                    self.api.unpause(dag_id(self.name, "ingest"))
+                case loop.Failed(reason, run):
+                    where = f": see {self._run_url(run)} or {self._run_logs(run)}" if run else ""
+                    raise EvergreenError(reason + where)
+                case loop.Rest(run):
+                    self.say(
+                        f"{run.partition_key}: no data are expected, and none came; the next day with data is scored"
+                    )
+                    return None
+                case loop.Done():
+                    for finished in (move.ingest, move.score, move.monitor):
+                        self._tell_run(finished)
+                    return move
+                case loop.Wait():
+                    self.tell_runs(self._runs)
+                    self.steps.watch(LOOK_EVERY_SECONDS)
+
+    def _recount(self, run_id: str) -> None:
+        self._ask_champion()
+        if self.champion.version is None:
+            where = f"{self.stack.airflow_url}/dags/{dag_id(self.name, 'retrain')}/runs/{run_id}"
+            raise EvergreenError(f"training ended, and the gate let nobody serve: see {where}")
+        self._tell_trained(run_id)
+
+    def _next_move(self) -> loop.NextMove:
+        seen = loop.look(self.api, self.name, champion=self.champion.version, following=self.training)
+        self._runs = seen.runs
+        return loop.next_move(seen, datetime.now(UTC))
+
+    def runs(self) -> tuple[Run, ...]:
+        """Return the newest runs of the model's Dags, newest first."""
+        return self.steps.patiently(lambda: self.api.runs(model=self.name))
+
+    def _await_dags(self, startup: Startup) -> None:
+        awaited = {dag_id(self.name, verb) for verb in DAGS}
+        while not awaited <= set(self.steps.patiently(self.api.dags)):
+            errors = [err for err in self.steps.patiently(self.api.import_errors) if not err.is_about_settings]
+            if errors:
+                raise EvergreenError("a Dag file cannot be parsed: " + "; ".join(map(str, errors)))
+            if message := startup.look(["dag-processor"]):
+                self.say(f"{message} (not all of {', '.join(DAGS)} are parsed)")
+            self.steps.watch(LOOK_EVERY_SECONDS)
+        self.earlier = {(r.dag_id, r.run_id) for r in self.runs() if r.finished}
+
+    def _ask_champion(self) -> None:
+        step = self._step("champion")
+        self.steps.run(step, "-m", "ml.cli.champion", "--json", "--model", self.name)
+        self.steps.await_end(step)
+        self.champion = summary.Champion.read(self.steps.answer(step))
+
+    def _tell_trained(self, run_id: str) -> None:
+        run = next(r for r in self.runs() if r.run_id == run_id)
+        judged = summary.first_record(self.api, run, Evaluation)
+        if judged is not None:
+            base = {f"base_rate_{name}": value for name, value in judged.base_rate.items()}
+            metrics = {**judged.challenger, **base, **self.champion.metrics}
+            self.champion = replace(self.champion, metrics=metrics)
+        self.say(f"{self.champion.sentence(self.settings.gate.metric)} (trained in {run.seconds or 0:.0f} s)")
+
+    # --- telling ---------------------------------------------------------------------------
+
+    def tell_runs(self, runs: Sequence[Run]) -> None:
+        """Say what came of each run that has finished since the start, each once."""
+        for run in reversed(runs):
+            if run.finished and (run.dag_id, run.run_id) not in self.earlier:
+                self._tell_run(run)
+
+    def _tell_run(self, run: Run) -> None:
+        if (run.dag_id, run.run_id) in self.reported or run.run_id == self.training:
+            return
+        self.reported.add((run.dag_id, run.run_id))
+        day = (run.partition_key or run.run_id)[:10] if run.partition_key else run.run_id
+        took = f" ({run.seconds:.0f} s)" if run.seconds is not None else ""
+        if run.state != "success":
+            self.say(f"{day} {run.verb} {run.state}: see {self._run_url(run)}")
+        elif run.verb == "score" and (scored := summary.served_predictions(self.api, run)):
+            self.say(f"{day} scored: {scored.rows:,} {self.unit} by champion v{scored.version}{took}")
+        elif run.verb == "monitor" and (decision := summary.first_record(self.api, run, Decision)):
+            self.say(f"{day} {summary.drift_sentence(decision)}{took}")
+        else:
+            done = {"ingest": "ingested", "retrain": "retrained", "score": "not scored"}.get(run.verb, "done")
+            self.say(f"{day} {done}{took}")
+
+    def summarise(self, done: loop.Done) -> tuple[str, ...]:
+        """Print the table; return what is missing from a whole loop."""
+        trained = [r for r in self.runs() if (r.verb, r.run_id) == ("retrain", self.training)]
+        runs = (*trained, done.ingest, done.score, done.monitor)
+        for run in runs:
+            self.parts[run.verb] = run.seconds or 0.0
+        evidence = self.steps.patiently(
+            lambda: summary.gather(
+                self.api,
+                runs,
+                score=done.score,
+                monitor=done.monitor,
+                champion=self.champion,
+                mails=summary.count_mails(self.stack.mail),
+            )
+        )
+        table = summary.table(evidence, metric=self.settings.gate.metric, parts=self.parts, unit=self.unit)
+        say(f"\n{table}" if self.alone else f"\n{self.name}\n\n{table}")
+        return summary.missing(evidence)
+
+    def _run_url(self, run: Run) -> str:
+        return f"{self.stack.airflow_url}/dags/{run.dag_id}/runs/{run.run_id}"
+
+    def _run_logs(self, run: Run) -> Path:
+        """Return the folder of a run's logs: the web pages are gone when the stack has stopped."""
+        return self.stack.airflow_home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}"

@@ -1,0 +1,134 @@
+"""Expectations that Great Expectations does not have: relations between the columns of a row, and the step of a number.
+
+They are subclasses as Great Expectations asks for, so that a suite names them like its own. Importing this module
+registers them. A row with a null in one of the columns meets them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from great_expectations.compatibility import pydantic
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.expectation import ColumnMapExpectation, MulticolumnMapExpectation
+from great_expectations.expectations.metrics.map_metric_provider import (
+    ColumnMapMetricProvider,
+    MulticolumnMapMetricProvider,
+    column_condition_partial,
+    multicolumn_condition_partial,
+)
+
+STEP, SUM, FOLLOWS = (
+    "expect_column_values_to_be_multiples_of",
+    "expect_weighted_sum_to_be_between",
+    "expect_last_column_to_follow_from_others",
+)
+OWN = frozenset({STEP, SUM, FOLLOWS})
+"""What this module adds; each looks at one row at a time."""
+RELATIVE = 1e-9
+"""Numbers are compared to so much of their size."""
+
+
+class MultiplesOf(ColumnMapMetricProvider):
+    """Whether each value is a whole multiple of ``step``."""
+
+    condition_metric_name = "column_values.multiples_of"
+    condition_value_keys = ("step",)
+
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: pd.Series, step: float, **_: Any) -> pd.Series:  # noqa: N805
+        multiples = column.astype(float) / step
+        return (multiples - multiples.round()).abs() <= np.maximum(1e-6, RELATIVE * multiples.abs())
+
+
+class ExpectColumnValuesToBeMultiplesOf(ColumnMapExpectation):
+    """Expect each value of a column of numbers to be a whole multiple of ``step``: 0.01 for cents, 1 for counts."""
+
+    step: float = pydantic.Field(gt=0)
+    map_metric = "column_values.multiples_of"
+    success_keys: ClassVar[tuple[str, ...]] = ("step", "mostly")
+    args_keys: ClassVar[tuple[str, ...]] = ("column", "step")
+
+
+class WeightedSum(MulticolumnMapMetricProvider):
+    """Whether the weighted sum of several columns lies between limits, modulo ``modulus`` if there is one."""
+
+    condition_metric_name = "multicolumn_values.weighted_sum_between"
+    condition_domain_keys = ("batch_id", "table", "column_list", "row_condition", "condition_parser", "ignore_row_if")
+    condition_value_keys = ("weights", "min_value", "max_value", "modulus")
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, **kwargs: Any) -> pd.Series:  # noqa: N805
+        values, weights = column_list.to_numpy(dtype=float), np.asarray(kwargs["weights"], dtype=float)
+        total = values @ weights
+        tolerance = RELATIVE * (np.abs(values) @ np.abs(weights)) + 1e-9
+        modulus = kwargs.get("modulus")
+        if modulus:
+            middle = (kwargs["min_value"] + kwargs["max_value"]) / 2
+            total = (total - middle + modulus / 2) % modulus + middle - modulus / 2
+        inside = (total >= kwargs["min_value"] - tolerance) & (total <= kwargs["max_value"] + tolerance)
+        return pd.Series(inside, index=column_list.index)
+
+
+class ExpectWeightedSumToBeBetween(MulticolumnMapExpectation):
+    """Expect the sum of columns, each times its weight, to lie between limits in each row.
+
+    ``gross - net - tax`` is 0 with weights ``[1, -1, -1]`` and both limits 0. ``modulus`` is for clocks and angles:
+    the sum may be off by multiples of it.
+    """
+
+    weights: list[float]
+    min_value: float
+    max_value: float
+    modulus: float | None = pydantic.Field(default=None, gt=0)
+    ignore_row_if: Literal["all_values_are_missing", "any_value_is_missing", "never"] = "any_value_is_missing"
+    map_metric = "multicolumn_values.weighted_sum_between"
+    success_keys: ClassVar[tuple[str, ...]] = ("weights", "min_value", "max_value", "modulus", "mostly")
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "weights", "min_value", "max_value", "modulus")
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _goes_together(cls, values: dict[str, Any]) -> dict[str, Any]:  # noqa: N805
+        if len(values["weights"]) != len(values["column_list"]):
+            raise ValueError("weights must hold one number for each column of column_list")
+        if values["min_value"] > values["max_value"]:
+            raise ValueError("min_value must not be above max_value")
+        return values
+
+
+class FollowsFromOthers(MulticolumnMapMetricProvider):
+    """Whether the last column has a value that is known for the values of the others."""
+
+    condition_metric_name = "multicolumn_values.follows_from_others"
+    condition_domain_keys = ("batch_id", "table", "column_list", "row_condition", "condition_parser", "ignore_row_if")
+    condition_value_keys = ("known",)
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, known: list[list[Any]], **_: Any) -> pd.Series:  # noqa: N805
+        columns = list(column_list.columns)
+        table = pd.DataFrame(known, columns=columns).drop_duplicates()
+        others = pd.MultiIndex.from_frame(table[columns[:-1]])
+        is_listed = pd.MultiIndex.from_frame(column_list[columns[:-1]]).isin(others)
+        is_known = pd.MultiIndex.from_frame(column_list).isin(pd.MultiIndex.from_frame(table))
+        return pd.Series(is_known | ~is_listed, index=column_list.index)
+
+
+class ExpectLastColumnToFollowFromOthers(MulticolumnMapExpectation):
+    """Expect the last column of ``column_list`` to have a value that is known for the values of the others.
+
+    ``known`` holds a list for each combination: the values of the others, then that of the last. A row whose others
+    are not listed meets it.
+    """
+
+    known: list[list[Any]]
+    ignore_row_if: Literal["all_values_are_missing", "any_value_is_missing", "never"] = "any_value_is_missing"
+    map_metric = "multicolumn_values.follows_from_others"
+    success_keys: ClassVar[tuple[str, ...]] = ("known", "mostly")
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "known")
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _goes_together(cls, values: dict[str, Any]) -> dict[str, Any]:  # noqa: N805
+        if not values["known"] or any(len(row) != len(values["column_list"]) for row in values["known"]):
+            raise ValueError("known must hold lists, each with a value for each column of column_list")
+        return values

@@ -1,0 +1,98 @@
+"""Share the rows of files out by their keys, so that memory holds one part of them at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.adapters.rows import BATCH_ROWS, batches, count_rows, hashes, types_of
+from ml.core.training.features import join_labels
+from ml.settings import Task
+
+JOINED_ROWS = 1_000_000
+"""So many labels of a day are joined with their inputs at once."""
+
+POSITION = "__position__"
+"""The last column of what `hash_partition` writes: a row's number. Its name is longer if the file has such a column."""
+
+
+def labelled(inputs: Path, labels: Path, *, task: Task, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Join a day's labels with some columns of its inputs; of a large day, one part of the keys after the other.
+
+    Memory holds `JOINED_ROWS` labels and as many inputs, whatever the size of the day.
+
+    Yields
+    ------
+    DataFrame of shape (n_some, n_key + n_columns + 1)
+        As `ml.core.training.features.join_labels` gives them.
+    """
+    key, target = task.key, task.target
+    join = partial(join_labels, key=key, target=target, positive=task.positive, classes=task.classes)
+    sides = ((inputs, list(dict.fromkeys([*key, *columns]))), (labels, [*key, target]))
+    parts = max(1, -(-max(count_rows(path) for path, _ in sides) // JOINED_ROWS))
+    if parts == 1:
+        both = (pd.read_parquet(path, columns=wanted) for path, wanted in sides)
+        yield join(*both)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        shared = [
+            hash_partition(path, key, parts, Path(folder) / str(number), columns=wanted)
+            for number, (path, wanted) in enumerate(sides)
+        ]
+        for pair in zip(*shared, strict=True):
+            both = (pd.read_parquet(path, columns=wanted) for path, (_, wanted) in zip(pair, sides, strict=True))
+            yield join(*both)
+
+
+def hash_partition(
+    path: Path, key: Sequence[str], parts: int, folder: Path, *, columns: Sequence[str] | None = None
+) -> list[Path]:
+    """Copy a file's rows into ``parts`` files by their key: equal keys come into the same one, in their order.
+
+    Memory holds one batch, whatever the size of the file.
+
+    Parameters
+    ----------
+    key
+        The columns to share out by; those that the file lacks are left out.
+    columns
+        Those to copy; None means all.
+
+    Returns
+    -------
+    list of Path
+        Each with one more column, the last: the row's number in the file.
+    """
+    folder.mkdir(parents=True)
+    whole = types_of(path)
+    names = list(whole.names if columns is None else columns)
+    position = free_name(POSITION, names)
+    schema = pa.schema([whole.field(name) for name in names]).append(pa.field(position, pa.int64()))
+    by = [name for name in key if name in names]
+    files = [folder / f"{number}.parquet" for number in range(parts)]
+    first = 0
+    with ExitStack() as stack:
+        writers = [stack.enter_context(pq.ParquetWriter(file, schema, compression="lz4")) for file in files]
+        for batch in batches(path, BATCH_ROWS, columns=names):
+            positions = np.arange(first, first + batch.num_rows)
+            first += batch.num_rows
+            share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
+            numbered = batch.select(names).append_column(position, pa.array(positions)).cast(schema)
+            for number in np.unique(share):
+                writers[number].write_table(numbered.filter(pa.array(share == number)))
+    return files
+
+
+def free_name(name: str, names: Sequence[str]) -> str:
+    """Return a name that no column has: the wanted one, or that with underscores behind it."""
+    while name in names:
+        name += "_"
+    return name

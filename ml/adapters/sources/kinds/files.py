@@ -1,0 +1,42 @@
+"""Settings of a source of dated files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ml.adapters.sources import Source, SourceKind
+from ml.settings import Complete, Name, Replay
+
+
+class FilesSource(SourceKind):
+    """A folder or an ``s3://`` prefix whose file names carry the day."""
+
+    kind: Literal["files"]
+    inputs: Name
+    """Where a day's inputs are: a path or an ``s3://`` address with ``{day}`` in it."""
+    labels: Name
+    """Where a day's labels are, likewise."""
+    complete: Complete | None = None
+    """How a file shows that it is whole; null if it is as soon as it is there."""
+    max_megabytes: float = Field(default=4096.0, gt=0)
+    """How many millions of bytes are in memory at once at most, as unpacked."""
+    replay: Replay | None = None
+    """The past period that is served as if it were now; null serves days as they are."""
+
+    def open(self) -> Source:
+        from ml.adapters.sources.files import DatedFiles
+        from ml.adapters.sources.replayed import ReplayedSource
+
+        source = DatedFiles.from_settings(self)
+        return source if self.replay is None else ReplayedSource(source, self.replay)
+
+    def of_history(self) -> FilesSource:
+        return self.model_copy(update={"replay": None})
+
+    def caveats(self) -> tuple[str, ...]:
+        return () if self.replay is None else (self.replay.caveat(),)
+
+
+SOURCE = FilesSource

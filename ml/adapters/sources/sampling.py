@@ -1,0 +1,169 @@
+"""Read a sample of a table as somebody has it: a file, a folder, a URL or an object, in any usual form of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+from pyarrow import parquet
+
+from ml.adapters.sources.columns import first_line
+from ml.adapters.sources.download import Downloads
+from ml.adapters.sources.table_files import TableFile, find_files
+from ml.adapters.sources.table_texts import opened_text
+from ml.errors import DataRejected, SettingsError
+from ml.urls import redact
+
+MAX_ROWS = 1_000_000
+"""So many of the newest rows are looked at, as they stand in the files."""
+
+SEPARATORS, ENCODINGS = ",;\t|", ("utf-8-sig", "cp1252")
+DOWNLOAD = Downloads(timeout_seconds=60.0, retries=3, backoff_seconds=1.0, max_bytes=4_000_000_000)
+LATER = "save it as CSV with commas in UTF-8, or as Parquet"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A table as it was read.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        Text, and None for an empty field, if ``is_text``; else with the types of the file.
+    changed
+        What the source ``table`` would not read as it is.
+    address
+        The path or address that was read, as settings can name it; None for a URL, which ``table`` does not read.
+    """
+
+    table: pd.DataFrame
+    is_text: bool
+    has_types: bool
+    changed: tuple[str, ...]
+    address: str | None
+
+
+def read_sample(address: str, option: str) -> Read:
+    """Read the newest rows of a file, a folder, an ``s3://`` object or prefix, or a URL.
+
+    Parameters
+    ----------
+    option
+        What the address is called in messages.
+
+    Raises
+    ------
+    SettingsError
+        If there is nothing at the address, or nothing of a form that is known.
+    DataRejected
+        If what is there cannot be read as a table.
+    """
+    if address.startswith(("http://", "https://")):
+        with _downloaded(address, option) as path:
+            read = _read_all(find_files(str(path), option), option)
+        name = redact(address)
+        return replace(
+            read, changed=(f"it comes from {name}, which kind: table does not read", *read.changed), address=None
+        )
+    place = address if "://" in address else str(Path(address).absolute())
+    return replace(_read_all(find_files(place, option), option), address=place)
+
+
+@contextmanager
+def _downloaded(url: str, option: str) -> Iterator[Path]:
+    name = Path(urlsplit(url).path).name or "table.csv"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (name if "." in name else f"{name}.csv")
+        path.write_bytes(DOWNLOAD.get(url, redact(url), option, date.today()))  # noqa: DTZ011  named in messages only
+        yield path
+
+
+def _read_all(files: list[TableFile], option: str) -> Read:
+    parts: list[pd.DataFrame] = []
+    changed: tuple[str, ...] = ()
+    with ExitStack() as stack:
+        for file in reversed(files):  # the newest names last
+            path = stack.enter_context(file.fetched(option))
+            part, more = _read_one(file, path)
+            part = part.assign(**{name: value for name, value in file.partitions.items() if name not in part})
+            parts.insert(0, part)
+            changed = tuple(dict.fromkeys((*changed, *more)))
+            if sum(map(len, parts)) >= MAX_ROWS:
+                break
+    table = pd.concat(parts, ignore_index=True).tail(MAX_ROWS).reset_index(drop=True)
+    if table.empty:
+        raise SettingsError(f"{option}: {files[0].name} holds no row; give a table with some weeks of data")
+    return Read(table, files[0].format == "csv", files[0].format == "parquet", changed, None)
+
+
+def _read_one(file: TableFile, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    if file.format == "parquet":
+        try:
+            return parquet.read_table(path).to_pandas(), ()
+        except (pa.ArrowInvalid, OSError) as err:
+            raise DataRejected(f"{file.name} is no whole Parquet file ({first_line(err)}); write it again") from err
+    for encoding in ENCODINGS:
+        try:
+            with opened_text(path, file.packing, file.name, encoding) as text:
+                if file.format == "json":
+                    return pd.read_json(text, lines=True, dtype=False, convert_dates=False), ()
+                content = text.read()
+        except UnicodeDecodeError:
+            continue
+        except ValueError as err:
+            raise DataRejected(f"{file.name} is not JSON lines ({first_line(err)}); write one object a line") from err
+        table, changed = _parse(content, file.name)
+        return table, changed if encoding == ENCODINGS[0] else (f"its characters are {encoding}, not UTF-8", *changed)
+    raise DataRejected(f"{file.name} is text of an unknown encoding; {LATER}")
+
+
+def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read all fields of a CSV as text; the separator is what cuts the first lines into equal numbers of fields."""
+    changed: list[str] = []
+    separator = _separator(content)
+    if separator != ",":
+        changed.append(f"fields are separated by {separator!r}")
+    header = next(csv.reader(io.StringIO(content), delimiter=separator), [])
+    columns = _names(header)
+    if columns != header:
+        changed.append("names of columns are empty, doubled, or have spaces around them")
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(content.encode()),
+            read_options=arrow_csv.ReadOptions(column_names=columns, skip_rows=1),
+            parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.string()), null_values=[""], strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )  # fmt: skip
+    except pa.ArrowInvalid as err:
+        raise DataRejected(f"{name} is no CSV ({first_line(err)}); {LATER}") from err
+    frame = table.to_pandas()
+    return frame.astype(object).where(frame.notna(), None), tuple(changed)
+
+
+def _separator(content: str) -> str:
+    lines = content[:200_000].split("\n")[:50]
+    counts = {mark: [line.count(mark) for line in lines if line.strip()] for mark in SEPARATORS}
+    return max(SEPARATORS, key=lambda mark: (min(counts[mark], default=0) > 0, counts[mark][0] if counts[mark] else 0))
+
+
+def _names(header: list[str]) -> list[str]:
+    names: list[str] = []
+    for number, name in enumerate(header, start=1):
+        plain = name.strip() or f"column_{number}"
+        while plain in names:
+            plain = f"{plain}_{number}"
+        names.append(plain)
+    return names

@@ -1,0 +1,259 @@
+"""Take the rows of a day out of CSV and JSON-lines files, row by row: memory holds those rows and one more.
+
+Every row of a file is checked on the way, whatever its day: a file that is broken anywhere gives no day at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from ml.adapters.sources.columns import WRITE_AGAIN, check_names, first_line
+from ml.adapters.sources.csv_quotes import checked_rows
+from ml.adapters.sources.csv_tables import HEADER_CHARACTERS, read_header
+from ml.adapters.sources.csv_types import as_type
+from ml.adapters.sources.local_day import LocalDay, NoTime
+from ml.adapters.sources.table_files import Packing, TableFile
+from ml.adapters.sources.unpacked import too_large
+from ml.errors import DataRejected, EmptyDelivery
+
+NOT_WHOLE = (EOFError, zlib.error, OSError, pa.ArrowException)
+"""What unpacking raises for a file that is not packed so, or is cut."""
+TEMPORAL = ("date", "timestamp")
+
+
+def no_time(err: NoTime, where: str, time: str) -> DataRejected:
+    """Return the error of a row of which nobody can say the day."""
+    what = "has no value" if err.value in (None, "") else f"holds {err.value!r}, neither an instant nor a date"
+    return DataRejected(
+        f"{where}: column {time!r} {what}; write ISO 8601 there (2024-03-31, 2024-03-31T05:00, or with an offset), or "
+        "correct source.time"
+    )
+
+
+def lacks(origin: str, column: str, setting: str, names: list[str]) -> DataRejected:
+    """Return the error of a table without a column that is needed."""
+    return DataRejected(f"{origin} has no column {column!r} ({setting}), but {', '.join(names)}; correct {setting}")
+
+
+def of_partition(file: TableFile, time: str, day: LocalDay, names: Collection[str]) -> bool | None:
+    """Return whether a file is of a day by its folder; None if its rows tell.
+
+    Raises
+    ------
+    DataRejected
+        If neither the folder nor the columns ``names`` of the file are called like the time column.
+    """
+    if time in names:
+        return None
+    if time not in file.partitions:
+        raise lacks(file.name, time, "source.time", list(names))
+    return _is_of(file.partitions[time], day, file.name, time)
+
+
+def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int) -> tuple[list[str], list[str]]:
+    """Return the header of a CSV file, and the text of each row of a day with its line end.
+
+    Raises
+    ------
+    DataRejected
+        If the file is broken, if a row's time cannot be read, or if the day takes more than ``limit`` bytes.
+    """
+    origin = file.name
+    with _opened(path, file.packing, origin) as head:
+        start = head.read(HEADER_CHARACTERS)
+    cut = start.rpartition(b"\n")[0] if len(start) == HEADER_CHARACTERS else start
+    header = read_header(cut or start, origin)
+    check_names(header, origin)
+    of_folder = of_partition(file, time, day, header)
+    where = None if of_folder is not None else header.index(time)
+    own = header.index("day") if "day" in header and time != "day" else None
+    rows: list[str] = []
+    size, first = 0, True
+    with _read_text(path, file.packing, origin, newline="") as content:
+        for number, text, marked in checked_rows(_refuse_zeros(content, origin), header, origin=origin):
+            fields = text.rstrip("\r\n").split(",") if marked is None else marked
+            if len(fields) != len(header):
+                raise DataRejected(
+                    f"{origin} is ragged: the row in line {number:,} has {len(fields)} fields and the header "
+                    f"{len(header)}; quote fields that hold a comma, or {WRITE_AGAIN}"
+                )
+            if first:
+                first = False
+                continue
+            if of_folder if where is None else _is_of(fields[where], day, origin, time, number):
+                if own is not None and not _is_of(fields[own], day, origin, "day", number):
+                    raise other_day(f"{origin}, line {number:,}", fields[own], time, day)
+                rows.append(text.rstrip("\r\n") + "\n")
+                if (size := size + len(text)) > limit:
+                    raise too_large(origin, limit)
+    return header, rows
+
+
+def other_day(where: str, own: object, time: str, day: LocalDay) -> DataRejected:
+    """Return the error of a row whose own day is not that of its time."""
+    return DataRejected(
+        f"{where}: column 'day' holds {own}, but by {time!r} the row is of {day.day} in {day.zone.key}; correct the "
+        "row or task.timezone, or set source.time to day"
+    )
+
+
+def as_csv(header: list[str], rows: list[str], constants: Mapping[str, str | None]) -> bytes:
+    """Return rows as a CSV file, with a column of one value for each of ``constants`` before the others."""
+    names = io.StringIO()
+    csv.writer(names, lineterminator="\n").writerow([*constants, *header])
+    values = io.StringIO()
+    csv.writer(values, lineterminator="").writerow(["" if value is None else value for value in constants.values()])
+    before = f"{values.getvalue()}," if constants else ""
+    return "".join([names.getvalue(), *(before + row for row in rows)]).encode()
+
+
+def cut_json(
+    path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the names of all columns of a JSON-lines file, and the rows of a day; raises as `cut_csv` does."""
+    origin = file.name
+    names: dict[str, None] = {}
+    rows: list[dict[str, Any]] = []
+    size, empty = 0, True
+    with _read_text(path, file.packing, origin, newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            empty, where = False, f"{origin}, line {number:,}"
+            row = _read_object(line, where)
+            names.update(dict.fromkeys(row))
+            if time not in row and time in names:
+                raise no_time(NoTime(None), where, time)
+            of_folder = of_partition(file, time, day, row)
+            if of_folder if of_folder is not None else _is_of(row[time], day, where, time):
+                if time != "day" and "day" in row and not _is_of(row["day"], day, where, "day"):
+                    raise other_day(where, row["day"], time, day)
+                rows.append(row)
+                if (size := size + len(line)) > limit:
+                    raise too_large(origin, limit)
+    if empty:
+        raise EmptyDelivery(f"{origin} is empty; {WRITE_AGAIN}")
+    check_names([*names], origin)
+    return [*names], rows
+
+
+def as_table(names: list[str], rows: list[dict[str, Any]], types: Mapping[str, str], origin: str) -> pa.Table:
+    """Return objects of JSON as a table: a key that an object lacks is a null.
+
+    A column is of one kind: booleans, texts, or numbers, which are whole (int64) if all of them are. Texts become
+    dates or instants if ``types`` says so of their column.
+
+    Raises
+    ------
+    DataRejected
+        If a column mixes kinds, or holds numbers that no type holds.
+    """
+    return pa.table({name: _column(name, [row.get(name) for row in rows], types.get(name), origin) for name in names})
+
+
+def _column(name: str, values: list[Any], known: str | None, origin: str) -> pa.ChunkedArray:
+    kinds = {type(value) for value in values if value is not None}
+    if not kinds:
+        return pa.chunked_array([pa.nulls(len(values), pa.float64())])
+    if len(kinds) > 1 and kinds != {int, float}:
+        shown = " and ".join(sorted(_KINDS[kind] for kind in kinds))
+        raise DataRejected(f"{origin}: column {name!r} mixes {shown}; write one kind, then run this again")
+    kind = (
+        pa.float64() if float in kinds else pa.int64() if int in kinds else pa.bool_() if bool in kinds else pa.string()
+    )
+    try:
+        column = pa.chunked_array([pa.array(values, kind)])
+    except (pa.ArrowException, OverflowError, UnicodeError) as err:
+        raise DataRejected(
+            f"{origin}: column {name!r} holds a value that is no {kind} ({first_line(err)}); write such numbers as text"
+        ) from err
+    if str in kinds and known is not None and known.startswith(TEMPORAL):
+        return as_type(column, known) or column
+    return column
+
+
+_KINDS = {bool: "booleans", int: "numbers", float: "numbers", str: "texts"}
+
+
+def _is_of(value: object, day: LocalDay, where: str, column: str, line: int | None = None) -> bool:
+    try:
+        return day.has(value)
+    except NoTime as err:
+        raise no_time(err, where if line is None else f"{where}, line {line:,}", column) from err
+
+
+def _read_object(line: str, where: str) -> dict[str, Any]:
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row = dict(pairs)
+        if len(row) != len(pairs):
+            raise DataRejected(f"{where} names a column twice; give each its own name")
+        return row
+
+    def refuse(constant: str) -> None:
+        raise DataRejected(f"{where} holds {constant}, which is not JSON; write null, then run this again")
+
+    try:
+        row = json.loads(line, object_pairs_hook=collect, parse_constant=refuse)
+    except (ValueError, RecursionError) as err:
+        raise DataRejected(f"{where} is not JSON ({err}); write one object a line, or {WRITE_AGAIN}") from err
+    if not isinstance(row, dict):
+        raise DataRejected(f"{where} is no JSON object; write one object a line, not an array")
+    for name, value in row.items():
+        if isinstance(value, (dict, list)):
+            kind = "lists" if isinstance(value, list) else "objects"
+            raise DataRejected(
+                f"{where}: column {name!r} holds {kind}; make columns of plain values of it, or leave it out"
+            )
+    return row
+
+
+@contextmanager
+def _opened(path: Path, packing: Packing | None, origin: str) -> Iterator[BinaryIO]:
+    """Open a file as unpacked bytes."""
+    if packing is None:
+        with path.open("rb") as plain:
+            yield plain
+        return
+    try:
+        with gzip.open(path, "rb") if packing == "gz" else pa.CompressedInputStream(str(path), "zstd") as file:
+            yield cast(BinaryIO, file)
+    except NOT_WHOLE as err:
+        name = {"gz": "gzip", "zst": "zstd"}[packing]
+        raise DataRejected(
+            f"{origin} is no whole {name} file ({first_line(err)}); pack it again, and write under another name and "
+            "rename, so that half a file is never seen"
+        ) from err
+
+
+@contextmanager
+def opened_text(path: Path, packing: Packing | None, origin: str, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """Open a file as unpacked text of any encoding; a UnicodeDecodeError if it is of another."""
+    with _opened(path, packing, origin) as content, io.TextIOWrapper(content, encoding, newline="") as text:
+        yield text
+
+
+@contextmanager
+def _read_text(path: Path, packing: Packing | None, origin: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
+    """Open a file as unpacked text; DataRejected if it is not UTF-8."""
+    try:
+        with _opened(path, packing, origin) as content, io.TextIOWrapper(content, "utf-8-sig", newline=newline) as text:
+            yield text
+    except UnicodeDecodeError as err:
+        raise DataRejected(f"{origin} is not UTF-8 ({err.reason}); save it as UTF-8") from err
+
+
+def _refuse_zeros(lines: Iterable[str], origin: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise DataRejected(f"{origin} is not text: line {number:,} holds a zero byte; save it as UTF-8")
+        yield line

@@ -1,0 +1,69 @@
+"""Add the time of day, the weekday and the month of a table's own time to its inputs, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from ml.adapters.rows import BATCH_ROWS, RowGroups, batches
+from ml.core.data.time_parts import part_name, part_of
+from ml.errors import DataRejected, SettingsError
+from ml.settings import TimePart
+
+
+def check_parts(parts: Sequence[TimePart], time: str, columns: Sequence[str] | None) -> None:
+    """Raise SettingsError if parts are asked for, and the inputs have no time that they could be of."""
+    if parts and columns is not None and time not in columns:
+        raise SettingsError(
+            f"source.time_parts are of {time}, which source.inputs_columns leave out; name it there, "
+            "or remove the parts"
+        )
+
+
+def add_parts(table: pd.DataFrame, time: str, parts: Sequence[TimePart], zone: ZoneInfo) -> pd.DataFrame:
+    """Return a table with a column for each part of its time, by the clocks of a time zone.
+
+    Raises
+    ------
+    DataRejected
+        If the table has a column of that name already.
+    """
+    if not parts:
+        return table
+    local = _local(table[time], zone)
+    columns = {part_name(time, part): part_of(local, part) for part in parts}
+    if taken := sorted({*columns} & {*table.columns}):
+        raise DataRejected(
+            f"the table has a column {taken[0]} already, and source.time_parts would make one; remove the part there"
+        )
+    return table.assign(**columns)
+
+
+def add_parts_to_file(path: Path, time: str, parts: Sequence[TimePart], zone: ZoneInfo) -> None:
+    """Do the same to a Parquet file, batch by batch."""
+    with TemporaryDirectory(dir=path.parent) as folder:
+        changed = Path(folder) / path.name
+        names = [part_name(time, part) for part in parts]
+        schema = parquet.read_schema(path)
+        for name in names:
+            schema = schema.append(pa.field(name, pa.int64()))
+        with RowGroups(changed, schema.remove_metadata()) as groups:
+            for batch in batches(path, BATCH_ROWS):
+                added = add_parts(batch.select([time]).to_pandas(), time, parts, zone)
+                columns = [*batch.columns, *(pa.array(added[name], pa.int64()) for name in names)]
+                groups.write(pa.table(dict(zip([*batch.column_names, *names], columns, strict=True))))
+        changed.replace(path)
+
+
+def _local(values: pd.Series, zone: ZoneInfo) -> pd.Series:
+    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        texts = values.astype("str").str.replace(",", ".", regex=False)
+        offset = bool(texts.str.contains(r"\d{2}:\d{2}.*(?:Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$").any())
+        values = pd.to_datetime(texts, format="ISO8601", utc=offset)
+    return values.dt.tz_convert(zone).dt.tz_localize(None) if values.dt.tz is not None else values

@@ -1,0 +1,1 @@
+"""Read from SQL databases, and write to them, by SQLAlchemy."""

@@ -1,0 +1,26 @@
+"""Let one process at a time open MLflow's database where there is no server: the first to open it makes its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+SQLITE = "sqlite:///"
+
+
+@contextmanager
+def opening(uri: str) -> Iterator[None]:
+    """Hold the lock beside a SQLite database; for other addresses there is nothing to hold.
+
+    Two processes that make the tables at once fail: MLflow asks whether they are there, and then makes them.
+    """
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    database = Path(uri.removeprefix(SQLITE))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(database.with_name(f"{database.name}.lock")):
+        yield

@@ -1,0 +1,149 @@
+"""Say what each column is to a model: a category, a number, or nothing, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+FEW_VALUES = 31
+"""Whole numbers with up to so many values may be names of things; a linear model sees them as categories."""
+
+MOST_CATEGORIES = 200
+MOST_NULL, ROW_NAMES, RARE_ROWS = 0.98, 0.5, 3
+TEXT_WORDS, TEXT_LENGTH, FEW_TEXTS, COUNTER = 4, 40, 20, 0.999
+FAR_BEYOND = 0.95
+ID = re.compile(r"(^|[_\s])(id|uuid|guid|key)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table by what they are to a model; ``left_out`` says of each other one why."""
+
+    texts: tuple[str, ...] = ()
+    many: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Return the columns of text, those with many values among them."""
+        return (*self.texts, *self.many)
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Return the columns of numbers."""
+        return (*self.few, *self.pairs, *self.numbers)
+
+
+def sort_columns(table: pd.DataFrame, columns: Sequence[str], *, left_out: Mapping[str, str]) -> Columns:
+    """Return what each column is.
+
+    ``texts`` are categories, ``many`` categories with too many values for a column each, ``few`` whole numbers with few
+    values, ``pairs`` numbers with two values, ``numbers`` all others.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        In order of time, with ``day``; not modified.
+    left_out
+        Columns that are no features whatever they hold, and why.
+    """
+    groups: dict[str, list[str]] = {"texts": [], "many": [], "few": [], "pairs": [], "numbers": []}
+    out = dict(left_out)
+    for column in columns:
+        if column in out:
+            continue
+        values = table[column]
+        reason = useless(values, table["day"])
+        if reason:
+            out[column] = reason
+        else:
+            groups[_group(values)].append(column)
+    return Columns(**{name: tuple(names) for name, names in groups.items()}, left_out=out)
+
+
+def useless(values: pd.Series, days: pd.Series) -> str:
+    """Return why a column can teach nothing that holds on later days; empty if it may."""
+    known = values.dropna()
+    if reason := _says_nothing(values, known):
+        return reason
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return "is an instant; only the time column gives parts of it"
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return ""
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return _useless_number(known, days.loc[known.index])
+    if not known.map(lambda value: isinstance(value, str | bool)).all():
+        return "holds dates or other values that are neither numbers nor text"
+    return _useless_text(known.astype(str), days.loc[known.index])
+
+
+def _says_nothing(values: pd.Series, known: pd.Series) -> str:
+    if known.empty:
+        return "holds no value"
+    if values.isna().mean() > MOST_NULL:
+        return f"is null in {values.isna().mean():.0%} of the rows"
+    if len(known.unique()) == 1:
+        return f"is always {known.iloc[0]!r}" if not values.isna().any() else "has one value, or none"
+    return ""
+
+
+def _useless_number(known: pd.Series, days: pd.Series) -> str:
+    if known.nunique() > FEW_VALUES:
+        order = np.arange(len(known))
+        ranks = known.rank().to_numpy()
+        if abs(float(np.corrcoef(order, ranks)[0, 1])) > COUNTER:
+            return "counts the rows: later days have values that no earlier day had"
+    is_whole = bool((known % 1 == 0).all())
+    if is_whole and ID.search(str(known.name)) and known.nunique() > FEW_VALUES and _names_rows(known, days):
+        return "names rows: nearly each row of a day has a value of its own"
+    return ""
+
+
+def _useless_text(known: pd.Series, days: pd.Series) -> str:
+    unique = pd.Series(known.unique())
+    is_long = len(unique) > MOST_CATEGORIES and unique.str.len().mean() > TEXT_LENGTH
+    if len(unique) > FEW_TEXTS and (is_long or unique.str.count(" ").mean() > TEXT_WORDS):
+        return "is free text"
+    if _is_date(unique):
+        return "is a date; only the time column gives parts of it"
+    per_value = len(known) / len(unique)
+    if per_value < RARE_ROWS and len(unique) > FEW_VALUES:
+        return f"names rows: {len(unique):,} values in {len(known):,} rows"
+    newest = days >= days.sort_values().iloc[int(len(days) * 0.8)]
+    unseen = float((~known[newest].isin(set(known[~newest]))).mean()) if newest.any() and (~newest).any() else 0.0
+    if unseen > FAR_BEYOND:
+        return "has other values on the newest days than before"
+    return ""
+
+
+def _is_date(unique: pd.Series) -> bool:
+    shown = unique.iloc[:200]
+    return bool(shown.str.fullmatch(r"\d{4}-\d{2}-\d{2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?").all())
+
+
+def _names_rows(values: pd.Series, days: pd.Series) -> bool:
+    by_day = values.groupby(days.to_numpy()).agg(["nunique", "count"])
+    return bool((by_day["nunique"] > ROW_NAMES * by_day["count"]).mean() > ROW_NAMES)
+
+
+def _group(values: pd.Series) -> str:
+    distinct = values.nunique()
+    if pd.api.types.is_bool_dtype(values.dtype) or _is_truth(values):
+        return "pairs"
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        return "texts" if distinct <= MOST_CATEGORIES else "many"
+    if distinct == 2:
+        return "pairs"
+    is_whole = bool((values.dropna() % 1 == 0).all())
+    return "few" if is_whole and distinct <= FEW_VALUES else "numbers"
+
+
+def _is_truth(values: pd.Series) -> bool:
+    return values.dtype == object and bool(values.dropna().map(lambda value: isinstance(value, bool)).all())

@@ -1,0 +1,248 @@
+"""See what a sample of a table holds: time, day, key, target, label delay, columns, and what knows the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+
+from ml import names
+from ml.core.adoption import leaks
+from ml.core.adoption.answers import Answers, Question
+from ml.core.adoption.columns import Columns, sort_columns
+from ml.core.adoption.keys import Key, find_key
+from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
+from ml.core.adoption.texts import read_text
+from ml.core.adoption.times import Grain, TimeColumn, find_time, measure_grain, parts_worth
+from ml.core.data.targets import coded
+from ml.core.data.time_parts import part_name, part_of
+from ml.errors import SettingsError
+from ml.settings import TimePart, TypeName
+
+DAY, RENAMED = "day", "day_of_data"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A table as it was read.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        All text (None for an empty field) if ``is_text``.
+    has_types
+        Whether the files say of which type a column is (Parquet).
+    changed
+        What the reader had to change that the source ``table`` would not: separators, encodings, names.
+    labels : DataFrame or None
+        The table of labels, where that is one of its own.
+    """
+
+    table: pd.DataFrame
+    is_text: bool
+    has_types: bool = False
+    changed: tuple[str, ...] = ()
+    labels: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was seen in a sample.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        The typed rows in order of time, with ``day``, the parts of the time, and the target as it is.
+    changed
+        Why the source ``table`` cannot read the data as they are, if it cannot: a copy has to be written.
+    """
+
+    answers: Answers
+    table: pd.DataFrame = field(repr=False)
+    types: Mapping[str, TypeName]
+    has_types: bool
+    changed: tuple[str, ...]
+    time: TimeColumn
+    zone: str
+    parts: tuple[TimePart, ...]
+    grain: Grain
+    target: Target
+    delay: Delay
+    key: Key
+    columns: Columns
+    strengths: Mapping[str, float]
+    suspects: Mapping[str, str]
+    rows_without_time: int
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        """Return the rows whose outcome is known, as numbers: 1 for the positive class, or the class's number."""
+        name = self.answers.target
+        rows = self.table.loc[self.table[name].notna()]
+        values = coded(rows[name], self.target.positive, self.target.classes)
+        return rows.assign(**{name: pd.to_numeric(values).astype("float64")})
+
+    def questions(self) -> list[Question]:
+        """Return what only a person knows, at most three things."""
+        asked = []
+        target = self.answers.target
+        if self.answers.label_delay_days is None and not self.delay.is_certain:
+            text = f"After how many days is {target} known?"
+            asked.append(Question("label_delay_days", text, str(self.delay.days), "--label-delay-days"))
+        if self.answers.timezone is None and self.time.has_clock:
+            meaning = "days begin" if self.time.has_offset else f"{self.time.name} is written and days begin"
+            asked.append(Question("timezone", f"In which time zone {meaning}?", self.zone, "--timezone"))
+        if self.suspects:
+            text = f"Which of these are known before {target}: {', '.join(self.suspects)}?"
+            asked.append(Question("known", text, "none", "--known"))
+        return asked
+
+
+def see(sample: Sample, answers: Answers) -> Facts:
+    """Return what a sample holds.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such target, no time, or no key; the message says what to do.
+    """
+    table, types, changed = _typed(sample)
+    target_name = answers.target
+    if target_name not in table and sample.labels is None:
+        raise SettingsError(
+            f"--target {target_name}: there is no such column; there are: {', '.join(map(str, table.columns))}"
+        )
+    zone = answers.timezone or "UTC"
+    try:
+        clocks = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+        raise SettingsError(f"--timezone {zone}: no IANA time zone such as Europe/Berlin") from err
+    time = find_time(table, name=answers.time, leave_out=[target_name])
+    local = time.local(clocks)
+    table, changed = _with_day(table, time, local, changed)
+    order = local.dropna().sort_values(kind="stable").index
+    table, local = table.loc[order], local.loc[order]
+    newest = str(table[DAY].max())
+    if sample.labels is not None:
+        table = _with_labels(table, sample, answers, time, clocks)
+    grain = measure_grain(table[DAY], local)
+    parts: tuple[TimePart, ...] = tuple(
+        part for part in parts_worth(grain) if not _is_there(table, part_name(time.name, part), part_of(local, part))
+    )
+    table = table.assign(**{part_name(time.name, part): part_of(local.loc[table.index], part) for part in parts})
+    target = describe_target(table[target_name], kind=answers.kind, positive=answers.positive)
+    delay = (
+        measure_delay(table[DAY], table[target_name], newest_inputs=newest)
+        if answers.label_delay_days is None
+        else Delay(answers.label_delay_days, "as you say", True)
+    )
+    key = find_key(
+        table.drop(columns=[part_name(time.name, part) for part in parts]),
+        time=time.name, target=target_name, named=answers.key,
+    )  # fmt: skip
+    seen = Facts(
+        answers, table, types, sample.has_types, tuple(changed), time, zone, parts, grain, target, delay, key,
+        Columns(), {}, {}, int(local.isna().sum()) + len(sample.table) - len(order),
+    )  # fmt: skip
+    return _with_columns(seen)
+
+
+def _typed(sample: Sample) -> tuple[pd.DataFrame, dict[str, TypeName], list[str]]:
+    changed = list(sample.changed)
+    if not sample.is_text:
+        return sample.table, {str(c): t for c in sample.table if (t := _type_of(sample.table[c]))}, changed
+    columns: dict[str, pd.Series] = {}
+    types: dict[str, TypeName] = {}
+    for column in sample.table:
+        name = str(column)
+        read = read_text(sample.table[column])
+        columns[name], types[name] = read.column, read.kind
+        if read.changed:
+            changed.append(f"{name}: {read.changed}")
+    return pd.DataFrame(columns), types, changed
+
+
+def _type_of(values: pd.Series) -> TypeName | None:
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return "bool"
+    if pd.api.types.is_integer_dtype(values.dtype):
+        return "int64"
+    if pd.api.types.is_float_dtype(values.dtype):
+        return "float64"
+    return "string" if values.dropna().map(lambda value: isinstance(value, str)).all() else None
+
+
+def _with_day(
+    table: pd.DataFrame, time: TimeColumn, local: pd.Series, changed: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Add the day of each row; a column of that name that says something else is renamed."""
+    day = local.dt.strftime("%Y-%m-%d")
+    if not time.is_iso:
+        written = " and ".join(time.formats) or "with empty fields"
+        changed = [*changed, f"{time.name}: instants are written as {written}"]
+    if DAY in table and time.name != DAY:
+        own = table[DAY].astype("str").str.slice(0, 10)
+        if not own.equals(day.astype("str")):
+            table = table.rename(columns={DAY: RENAMED})
+            changed = [*changed, f"{DAY} is no ISO day: it becomes {RENAMED}"]
+    ours = [name for name in table if str(name).startswith(names.OURS)]
+    if ours:
+        table = table.rename(columns={name: str(name).lstrip("_") or "column" for name in ours})
+        changed = [*changed, f"{', '.join(map(str, ours))}: leading underscores are cut"]
+    return table.assign(**{DAY: day}), changed
+
+
+def _with_labels(
+    table: pd.DataFrame, sample: Sample, answers: Answers, time: TimeColumn, clocks: ZoneInfo
+) -> pd.DataFrame:
+    """Put the outcomes of a table of labels beside the inputs of the same time and key."""
+    labels, _, _ = _typed(Sample(sample.labels, sample.is_text)) if sample.labels is not None else (table, {}, [])
+    for column in (time.name, answers.target):
+        if column not in labels:
+            raise SettingsError(f"--labels: there is no column {column}; there are: {', '.join(map(str, labels))}")
+    labels_time = find_time(labels, name=time.name)
+    labels = labels.assign(**{DAY: labels_time.local(clocks).dt.strftime("%Y-%m-%d")})
+    shared = [column for column in labels if column in table and column not in (answers.target, time.name)]
+    if time.has_clock:
+        shared.append(time.name)
+    once = labels.drop_duplicates(subset=shared)[[*shared, answers.target]]
+    inputs = table.drop(columns=[answers.target], errors="ignore")
+    joined = inputs.reset_index().merge(once, on=shared, how="left").drop_duplicates("index").set_index("index")
+    if joined[answers.target].notna().sum() == 0:
+        raise SettingsError(f"--labels: no row has the values of a row of the data in {', '.join(map(str, shared))}")
+    return joined
+
+
+def _is_there(table: pd.DataFrame, name: str, values: pd.Series) -> bool:
+    """Return whether a column of that name is there, or one that says the same of each row in other words."""
+    if name in table:
+        return True
+    for column in table:
+        own = table[column]
+        if column != DAY and own.notna().all() and own.nunique() == values.nunique():
+            pairs = pd.DataFrame({"own": own, "part": values.loc[table.index]}).drop_duplicates()
+            if len(pairs) == values.nunique():
+                return True
+    return False
+
+
+def _with_columns(seen: Facts) -> Facts:
+    answers, table = seen.answers, seen.table
+    fixed = {answers.target: "is the target", DAY: "is the day", seen.time.name: "gives its parts"}
+    fixed |= dict.fromkeys(answers.left_out, "you leave it out")
+    free = [str(column) for column in table if column not in fixed]
+    rows = seen.labelled
+    kind, classes = seen.target.kind, len(seen.target.classes)
+    measured = leaks.strengths(rows, free, target=answers.target, kind=kind, classes=classes)
+    suspects = leaks.name_leaks(rows, free, measured, target=answers.target, kind=kind)
+    suspects = {column: words for column, words in suspects.items() if column not in answers.known}
+    columns = sort_columns(table, free, left_out={**fixed, **suspects})
+    keys = [column for column in seen.key.columns if column in columns.many]
+    if keys:
+        rest = tuple(column for column in columns.many if column not in keys)
+        out = {**columns.left_out, **dict.fromkeys(keys, "is a key with many values")}
+        columns = Columns(columns.texts, rest, columns.few, columns.pairs, columns.numbers, out)
+    used = {column: measured[column] for column in (*columns.categories, *columns.numeric) if column in measured}
+    return Facts(**{**seen.__dict__, "columns": columns, "strengths": used, "suspects": suspects})

@@ -1,0 +1,109 @@
+"""Find the smallest set of columns that names each row of a day, and prove it on the sample."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import pandas as pd
+
+from ml import names
+from ml.errors import SettingsError
+
+ID = re.compile(r"(^|[_\s.])(id|key|code|no|nr|number|num|uuid)\.?($|[_\s.])|id$|Id$|ID$", re.IGNORECASE)
+MOST_COLUMNS, TRIED = 3, 12
+MOST_REPEATED = 0.01
+"""So many rows may repeat the key of another: they are quarantined."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """The columns beside ``day`` that name a row; ``repeated`` and ``nulls`` are the shares of rows that break it."""
+
+    columns: tuple[str, ...]
+    reason: str
+    repeated: float = 0.0
+    nulls: float = 0.0
+
+
+def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str] = ()) -> Key:
+    """Return the key: the one that is named, else the smallest that no two rows of a day share.
+
+    Rows that are the same in all columns count once. Of keys of one size, columns with a name of a key go first, then
+    text and whole numbers, then the time itself.
+
+    Raises
+    ------
+    SettingsError
+        If the named columns repeat, or if no one, two or three columns are unique.
+    """
+    distinct = table.drop_duplicates()
+    doubled = 1 - len(distinct) / len(table)
+    if named:
+        missing = [column for column in named if column not in table]
+        if missing:
+            raise SettingsError(f"--key: no column {', '.join(missing)}; there are: {', '.join(map(str, table))}")
+        columns = tuple(column for column in named if column != "day")
+        repeated, nulls = _breaches(distinct, columns)
+        if repeated > MOST_REPEATED:
+            raise SettingsError(
+                f"--key {', '.join(named)}: {repeated:.1%} of the rows have the key of another row of their day; add "
+                "the column that tells them apart"
+            )
+        return Key(columns, f"as you say; {_words(repeated + doubled, nulls)}", repeated + doubled, nulls)
+    usable = [str(column) for column in table if _can_be_key(table[column], str(column), target)]
+    values: dict[str, pd.Series] = {column: table[column] for column in usable}
+    ordered = sorted(usable, key=lambda column: _rank(column, values[column], time))[:TRIED]
+    for columns in _sets(ordered):
+        repeated, nulls = _breaches(distinct, columns)
+        if repeated <= MOST_REPEATED and nulls <= MOST_REPEATED:
+            words = f"{_words(repeated + doubled, nulls)}, {_several(columns)}"
+            return Key(columns, words, repeated + doubled, nulls)
+    raise SettingsError(
+        f"no column, and no two or three of them, names each row of a day (tried: {', '.join(ordered)}); "
+        "add a number to the rows, or name the key with --key"
+    )
+
+
+def _several(columns: Sequence[str]) -> str:
+    return "no smaller key is" if len(columns) != 1 else "alone with the day"
+
+
+def _sets(columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    yield ()
+    for size in range(1, MOST_COLUMNS + 1):
+        yield from combinations(columns, size)
+
+
+def _can_be_key(values: pd.Series, name: str, target: str) -> bool:
+    if name in (target, "day", *names.BESIDE_KEY) or name.startswith(names.OURS):
+        return False
+    if pd.api.types.is_bool_dtype(values.dtype) or values.isna().mean() > MOST_REPEATED:
+        return False
+    if pd.api.types.is_float_dtype(values.dtype):
+        return bool((values.dropna() % 1 == 0).all()) and bool(ID.search(name))
+    return True
+
+
+def _rank(name: str, values: pd.Series, time: str) -> tuple[int, int]:
+    if ID.search(name):
+        return 0, 0
+    if name == time:
+        return 1, 0
+    return (2, -values.nunique()) if not pd.api.types.is_numeric_dtype(values.dtype) else (3, -values.nunique())
+
+
+def _breaches(table: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float]:
+    """Return the shares of rows whose key another row of the day has, and whose key holds a null."""
+    nulls = table[list(columns)].isna().any(axis=1) if columns else pd.Series(False, index=table.index)
+    whole = table.loc[~nulls, ["day", *columns]]
+    return float(whole.duplicated(keep=False).sum() / len(table)), float(nulls.mean())
+
+
+def _words(repeated: float, nulls: float) -> str:
+    if not repeated and not nulls:
+        return "unique on every day"
+    parts = [f"{repeated:.2%} of the rows repeat another" if repeated else "", f"{nulls:.2%} are null" if nulls else ""]
+    return " and ".join(part for part in parts if part) + " and will be quarantined"

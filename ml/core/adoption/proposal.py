@@ -1,0 +1,122 @@
+"""Put the settings of a model together from what a sample shows, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from ml.core.adoption import history, limits, replays
+from ml.core.adoption.facts import Facts
+from ml.core.adoption.recipes import Validated, choose, newest_rows, recipes
+from ml.core.adoption.sections import Location, Section, input_columns, sections_of
+from ml.errors import SettingsError
+from ml.settings import Task
+
+LONGEST_BLOCK = 28
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The settings of a model, and what was seen on the way.
+
+    Attributes
+    ----------
+    inputs, labels : DataFrame
+        The sample as the registry will hold it, with ``day``: what contracts are proposed from.
+    """
+
+    task: Task
+    sections: Mapping[str, Section]
+    facts: Facts
+    period: replays.Period | None
+    holdout: limits.Holdout
+    best: Validated
+    results: tuple[Validated, ...]
+    inputs: pd.DataFrame
+    labels: pd.DataFrame
+    sparse: bool
+
+    def params(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return {name: {key: value for key, (value, _) in section.items()} for name, section in self.sections.items()}
+
+
+def task_of(seen: Facts, name: str) -> Task:
+    """Return what is predicted; SettingsError if a column has a name of Evergreen's own."""
+    target = seen.target
+    key = ("day", *(column for column in seen.key.columns if column != "day"))
+    raw: dict[str, Any] = {
+        "name": name,
+        "kind": target.kind,
+        "target": seen.answers.target,
+        "key": key,
+        "label_delay_days": seen.delay.days,
+        "timezone": seen.zone,
+    }
+    if target.positive is not None:
+        raw |= {"positive": target.positive} | ({"negative": target.negative} if target.negative is not None else {})
+    if target.classes:
+        raw |= {"classes": target.classes}
+    try:
+        return Task.model_validate(raw)
+    except ValidationError as err:
+        problems = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in err.errors())
+        raise SettingsError(f"{target.reason}: a task of it cannot be made: {problems}") from err
+
+
+def propose_model(
+    seen: Facts,
+    *,
+    name: str,
+    location: Location,
+    today: date,
+    installed: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Proposal:
+    """Choose features, estimator and limits.
+
+    Parameters
+    ----------
+    today
+        The day by which data are past, and to which a past period is moved.
+    installed
+        Which of ``xgboost`` and ``lightgbm`` may be tried.
+    tell
+        Gets a line for each recipe that was validated.
+    """
+    task = task_of(seen, name)
+    labelled = newest_rows(seen.labelled)
+    target = labelled[task.target]
+    counts = bool(task.kind == "regression" and target.min() >= 0 and (target % 1 == 0).all() and target.sum() > 0)
+    tried = recipes(
+        seen.columns, history.groups_of(seen), kind=task.kind, rows=len(labelled), counts=counts, installed=installed
+    )
+    longest = min(LONGEST_BLOCK, max(seen.grain.days // 6, 1))
+    best, results = choose(tried, labelled, task, longest=longest, tell=tell)
+    holdout = limits.choose_holdout(best, results, seen.grain)
+    period = _period(seen, today)
+    sections = sections_of(seen, task, location, best, holdout, period)
+    inputs = seen.table[input_columns(seen)]
+    labels = seen.table.loc[seen.table[task.target].notna(), [*task.key, task.target]]
+    if not seen.has_types and seen.types.get(task.target) == "int64":
+        labels = labels.astype({task.target: "float64"})  # as it is declared, so that a null loses nothing
+    return Proposal(
+        task, sections, seen, period, holdout, best, tuple(results), inputs, labels, seen.grain.share_of_days < 0.3
+    )
+
+
+def _period(seen: Facts, today: date) -> replays.Period | None:
+    first, last = date.fromisoformat(seen.grain.first_day), date.fromisoformat(seen.grain.last_day)
+    last_known = (
+        last
+        if not seen.delay.is_certain or seen.answers.label_delay_days is not None
+        else (last - timedelta(days=seen.delay.days))
+    )
+    past = replays.is_past(last, today, label_delay_days=seen.delay.days)
+    wanted = seen.answers.replay if seen.answers.replay is not None else past
+    return replays.choose_period(first, last_known, today) if wanted else None

@@ -1,0 +1,206 @@
+"""Write the sections of ``params.yaml`` from what a sample and validation show, each value with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ml.core.adoption import leaks, limits, replays
+from ml.core.adoption.facts import Facts
+from ml.core.adoption.recipes import Validated, newest_rows
+from ml.core.data.time_parts import part_name
+from ml.core.monitoring.roles import propose
+from ml.core.training.lagged_means import add_history, history_names
+from ml.settings import Drift, Task
+
+Section = dict[str, tuple[Any, str]]
+"""The keys of a section of ``params.yaml`` in order: the value, and why it was chosen (empty for nothing to say)."""
+
+MOST_HISTORY_DAYS, LEAST_TRAINED_DAYS = 365, 21
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the tables are, as ``params.yaml`` names them; ``labels`` None for the same table."""
+
+    inputs: str
+    labels: str | None = None
+
+
+def input_columns(seen: Facts) -> list[str]:
+    """Return the columns of inputs: the day, the time, the key and the features."""
+    named = ["day", seen.time.name, *seen.key.columns, *seen.columns.categories, *seen.columns.numeric]
+    return list(dict.fromkeys(named))
+
+
+def sections_of(
+    seen: Facts,
+    task: Task,
+    location: Location,
+    best: Validated,
+    holdout: limits.Holdout,
+    period: replays.Period | None,
+) -> dict[str, Section]:
+    """Return the sections of ``params.yaml`` by name."""
+    spread = limits.spread_of(best)
+    grain, features = seen.grain, best.recipe.features
+    rows_per_day = max(grain.rows_per_day, 1.0)
+    parts = [part_name(seen.time.name, part) for part in seen.parts]
+    columns = [column for column in input_columns(seen) if column not in parts]
+    available = period.days_before if period else grain.calendar_days
+    days = max(min(available, MOST_HISTORY_DAYS), holdout.days + 2)
+    sliced, slice_rows = limits.slice_columns(
+        seen.labelled,
+        [*seen.columns.texts, *seen.columns.pairs, *seen.columns.few],
+        days=holdout.days, rows_per_day=rows_per_day,
+    )  # fmt: skip
+    strongest = _strongest(seen, task, best, holdout.days)
+    sections: dict[str, Section] = {"task": _task(seen, task, best)}
+    source: Section = {"kind": ("table", "one table of all days; a day's rows are those whose time falls into it")}
+    source["inputs"] = (
+        location.inputs,
+        "a copy, since the source cannot read the data as they are" if seen.changed else "",
+    )
+    if location.labels:
+        source["labels"] = (location.labels, "")
+    source["time"] = (seen.time.name, _others("not", seen.time.others))
+    if seen.parts:
+        source["time_parts"] = (list(seen.parts), f"become the columns {', '.join(parts)}")
+    source["inputs_columns"] = (columns, "known when a day is scored; what is left out is named at the end")
+    if period:
+        source["replay"] = (
+            {"from": period.first_day, "to": period.last_day},
+            (
+                f"the data end on {grain.last_day}: this period is served as if it were now, {period.days_before} days "
+                "of it as history; remove it when data of today come"
+            ),
+        )
+    sections["source"] = source
+    sections["land"] = {
+        "history_days": (days, "landed at the start" + ("" if days == available else f"; {available} days are there")),
+        "calendar": ("learned", f"{grain.days} of {grain.calendar_days} days have rows"),
+    }
+    if not seen.has_types and not seen.changed:
+        sections["types"] = _types(seen, task, columns)
+    ratio, reason = limits.row_count_ratio(seen.table["day"])
+    share = max(0.05, round(min(0.2, 3 / rows_per_day), 2))
+    if seen.key.repeated + seen.key.nulls > share / 3:
+        share = round(min(0.5, 3 * (seen.key.repeated + seen.key.nulls)), 2)
+    sections["screen"] = {
+        "max_quarantined_share": (share, f"a day has about {rows_per_day:g} rows"),
+        "row_count_ratio": (list(ratio), reason),
+    }
+    least = min(max(holdout.days + LEAST_TRAINED_DAYS, 35), max(days - task.label_delay_days, holdout.days + 1))
+    sections["pull"] = {"min_days": (least, "the holdout, and at least three weeks to learn from")}
+    sections["split"] = {"holdout_days": (holdout.days, holdout.reason)}
+    sections["features"] = _features(best)
+    fit: Section = {
+        "estimator": (best.recipe.fit.estimator, f"{best.recipe.name}: the best of time-ordered validation, see below"),
+        "args": (dict(best.recipe.fit.args), ""),
+        "encoding": (best.recipe.fit.encoding, ""),
+    }
+    sections["fit"] = fit
+    rules = limits.gate_rules(best, spread, holdout, strongest=strongest, slices=sliced, slice_rows=slice_rows)
+    minimum = int(max(20, 0.5 * rows_per_day * min(7, holdout.days)))
+    sections["gate"] = {
+        "metric": ("rmse" if task.kind == "regression" else "log_loss", ""),
+        "min_days": (min(7, holdout.days), ""),
+        "min_rows": (minimum, f"half of what {min(7, holdout.days)} days usually hold"),
+        "rules": (rules, ""),
+    }
+    sections["drift"] = _drift(seen, features_columns=[*features.categorical, *features.numeric, *features.spline])
+    sections["performance"] = dict(limits.performance_limits(best, spread, holdout))
+    sections["retrain"] = {
+        "max_age_days": (14, "a challenger on newer data is tried at least every fortnight"),
+        "refit": ("after_gate", "the winner learns from the holdout too before it serves"),
+    }
+    return sections
+
+
+def _strongest(seen: Facts, task: Task, best: Validated, days: int) -> tuple[str, float]:
+    """Return the feature that explains most alone in any block of a holdout's length, and how much."""
+    features = best.recipe.features
+    rows = newest_rows(seen.labelled)
+    lagged = features.history
+    if lagged:
+        rows = add_history(
+            rows, rows, lagged, target=task.target, label_delay_days=task.label_delay_days, classes=task.classes
+        )
+    columns = [*features.categorical, *features.numeric, *features.spline, *history_names(lagged)]
+    return leaks.strongest_of_blocks(
+        rows, columns, target=task.target, kind=task.kind, classes=len(task.classes), days=days
+    )
+
+
+def _task(seen: Facts, task: Task, best: Validated) -> Section:
+    section: Section = {
+        "name": (task.name, ""),
+        "kind": (task.kind, seen.target.reason),
+        "target": (task.target, ""),
+    }
+    if task.positive is not None:
+        section["positive"] = (task.positive, "")
+    if task.negative is not None:
+        section["negative"] = (task.negative, "any other label is rejected")
+    if task.classes:
+        section["classes"] = (list(task.classes), "any other label is rejected")
+    section["key"] = (list(task.key), seen.key.reason)
+    section["label_delay_days"] = (task.label_delay_days, seen.delay.reason)
+    section["timezone"] = (task.timezone, "as you say" if seen.answers.timezone else "nobody said another one")
+    if task.kind == "classification":
+        section["threshold"] = limits.decision_threshold(best)
+    return section
+
+
+def _types(seen: Facts, task: Task, columns: Sequence[str]) -> Section:
+    inputs = {column: str(seen.types[column]) for column in columns if column in seen.types and column != "day"}
+    labels = {column: inputs[column] for column in task.key if column in inputs}
+    target = seen.types.get(task.target, "string")
+    labels[task.target] = "float64" if target == "int64" else target
+    return {
+        "inputs": (inputs, "text has no types: these are what all values ask for, so that 007 stays 007"),
+        "labels": (labels, ""),
+    }
+
+
+def _features(best: Validated) -> Section:
+    features = best.recipe.features
+    section: Section = {}
+    for name in ("categorical", "numeric", "spline"):
+        if values := list(getattr(features, name)):
+            section[name] = (values, "")
+    if features.history:
+        lagged = [
+            {
+                "by": list(item.by),
+                "days": list(item.days),
+                **({"of": item.of} if item.of is not None else {}),
+                **({"prior_rows": item.prior_rows} if item.by else {}),
+            }
+            for item in features.history
+        ]
+        section["history"] = (lagged, "lagged target means: they helped in validation")
+    section["min_category_rows"] = (features.min_category_rows, "")
+    return section
+
+
+def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
+    watched = [column for column in seen.table if column in {*seen.columns.categories, *seen.columns.numeric}]
+    proposals = propose(seen.table[["day", *watched]], Drift())
+    roles: dict[str, list[str]] = {"structural": [], "environment": []}
+    for column in watched:
+        proposal = proposals[column]
+        is_used = column in features_columns
+        roles[proposal.role or "environment"] += [column] if proposal.role or is_used else []
+    rows = max(seen.grain.rows_per_day, 1.0)
+    return {
+        "min_category_share": (max(0.02, round(min(0.5, 3 / rows), 2)), f"three of a day's {rows:g} rows"),
+        "min_null_jump": (max(0.2, round(min(0.9, 3 / rows), 2)), ""),
+        "structural": (roles["structural"], "blocks of a week lie close together: a move is news"),
+        "environment": (roles["environment"], "wander by themselves, as weather and season do: a move only warns"),
+    }
+
+
+def _others(word: str, others: Sequence[str]) -> str:
+    return f"{word} {', '.join(others)}" if others else ""

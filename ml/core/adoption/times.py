@@ -1,0 +1,233 @@
+"""Find the column that tells when a row happened, and what a day of the data is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from ml.errors import SettingsError
+from ml.settings import TimePart
+
+ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
+OFFSET = r".*\d(Z|[+-]\d{2}(:?\d{2})?)"
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%d.%m.%y", "%d %b %Y")
+HINTS = re.compile(r"time|date|day|stamp|_at$|\bat$|^ts$|when|datum|zeit", re.IGNORECASE)
+LEAST_READ = 0.99
+EPOCHS: dict[Literal["s", "ms"], tuple[float, float]] = {"s": (9e8, 2.2e9), "ms": (9e11, 2.2e12)}
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """The instants of a sample.
+
+    Attributes
+    ----------
+    instants : Series of shape (n_rows,)
+        Instants in UTC if the column says an offset, else without a time zone; NaT where nobody can read one.
+    is_iso
+        Whether the source ``table`` reads the column as it is.
+    formats
+        How other instants are written.
+    others
+        Columns that could tell the time too.
+    """
+
+    name: str
+    instants: pd.Series
+    is_iso: bool
+    formats: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether instants say their offset from UTC, so that the time zone decides which day they are of."""
+        return isinstance(self.instants.dtype, pd.DatetimeTZDtype)
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether instants have a time of day, and are not all midnight."""
+        known = self.instants.dropna()
+        return bool((known != known.dt.normalize()).any())
+
+    def local(self, zone: ZoneInfo) -> pd.Series:
+        """Return the instants by the clocks of a time zone, without it."""
+        return self.instants.dt.tz_convert(zone).dt.tz_localize(None) if self.has_offset else self.instants
+
+
+def find_time(table: pd.DataFrame, *, name: str | None, leave_out: Sequence[str] = ()) -> TimeColumn:
+    """Return the time column: the one that is named, else the likeliest.
+
+    The likeliest is never null, rises from row to row, and has a name that sounds like one.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or if the one that is named holds no instants.
+    """
+    if name is not None:
+        if name not in table:
+            raise SettingsError(f"--time {name}: there is no such column; there are: {', '.join(map(str, table))}")
+        chosen = read_instants(table[name], certain=True)
+        if chosen is None:
+            raise SettingsError(
+                f"--time {name}: its values, such as {table[name].dropna().iloc[:1].tolist()}, are neither instants "
+                "nor dates; name another column"
+            )
+        return chosen
+    readable = [
+        column
+        for label in table
+        if label not in leave_out and (column := read_instants(table[label], certain=False)) is not None
+    ]
+    if not readable:
+        raise SettingsError(
+            "no column tells when a row happened: none holds instants or dates such as 2024-05-01T13:00:00; add one "
+            "to the data, or name it with --time"
+        )
+    ordered = sorted(readable, key=_likelihood, reverse=True)
+    best = ordered[0]
+    others = tuple(column.name for column in ordered[1:])
+    return TimeColumn(best.name, best.instants, best.is_iso, best.formats, others)
+
+
+def _likelihood(column: TimeColumn) -> tuple[float, float, float, int]:
+    known = column.instants.dropna()
+    rising = float((np.diff(known.astype("int64")) >= 0).mean()) if len(known) > 1 else 0.0
+    return (
+        round(float(column.instants.notna().mean()), 2),
+        float(rising > LEAST_READ),
+        float(bool(HINTS.search(column.name))),
+        known.nunique(),
+    )
+
+
+def read_instants(column: pd.Series, *, certain: bool) -> TimeColumn | None:
+    """Return a column as instants; None if it holds none.
+
+    Parameters
+    ----------
+    certain
+        Whether somebody says that it holds instants: then numbers are read as seconds since 1970, and as ``20240501``.
+    """
+    name = str(column.name)
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return TimeColumn(name, column.dt.tz_convert("UTC"), True)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return TimeColumn(name, column, True)
+    if pd.api.types.is_bool_dtype(column.dtype) or column.isna().all():
+        return None
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return _from_numbers(column, certain=certain)
+    return _from_texts(column, name)
+
+
+def _from_texts(column: pd.Series, name: str) -> TimeColumn | None:
+    unique = pd.Series(column.dropna().astype(str).unique())  # dates of Parquet become text
+    if unique.str.fullmatch(ISO).all():
+        offset = unique.str.fullmatch(OFFSET) & unique.str.contains(":")
+        if offset.all() or not offset.any():
+            points = unique.str.replace(",", ".", regex=False)
+            read = pd.to_datetime(points, format="ISO8601", errors="coerce", utc=bool(offset.all()))
+            return TimeColumn(name, _spread(column, unique, read), bool(read.notna().all()) and not column.isna().any())
+    read, formats = _by_formats(unique.str.strip())
+    if read.notna().mean() < LEAST_READ:
+        return None
+    return TimeColumn(name, _spread(column, unique, read), False, formats)
+
+
+def _spread(column: pd.Series, unique: pd.Series, read: pd.Series) -> pd.Series:
+    table = pd.Series(read.to_numpy() if read.dt.tz is None else read.array, index=unique.to_numpy())
+    texts = column.map(lambda value: value if value is None or isinstance(value, str) else str(value))
+    return pd.Series(table.reindex(texts).array, index=column.index, name=column.name)
+
+
+def _by_formats(unique: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+    """Read texts by as few formats as read most of them; between day and month first, the one that reads more."""
+    read = pd.to_datetime(unique.where(unique.str.fullmatch(ISO)), format="ISO8601", errors="coerce")
+    formats = ["2024-05-31"] if read.notna().any() else []
+    sample = unique[read.isna()]
+    if len(sample) > 5_000:
+        sample = sample.iloc[np.linspace(0, len(sample) - 1, 5_000).astype(int)]
+    tried = {
+        date + clock: pd.to_datetime(sample, format=date + clock, errors="coerce").notna().sum()
+        for date in DATES
+        for clock in CLOCKS
+    }
+    for form in sorted((form for form, count in tried.items() if count), key=lambda form: -tried[form]):
+        if read.notna().all():
+            break
+        more = pd.to_datetime(unique.where(read.isna()), format=form, errors="coerce")
+        if more.notna().any():
+            read, formats = read.fillna(more), [*formats, form]
+    return read, tuple(formats)
+
+
+def _from_numbers(column: pd.Series, *, certain: bool) -> TimeColumn | None:
+    name = str(column.name)
+    if not certain and not HINTS.search(name):
+        return None
+    numbers = column.dropna()
+    if numbers.empty or (numbers % 1 != 0).any():
+        return None
+    for unit, (low, high) in EPOCHS.items():
+        if numbers.between(low, high).all():
+            return TimeColumn(name, pd.to_datetime(column, unit=unit, utc=True), False, (f"{unit} since 1970",))
+    if numbers.between(19_000_101, 21_001_231).all():
+        read = pd.to_datetime(column.astype("Int64").astype("string"), format="%Y%m%d", errors="coerce")
+        return TimeColumn(name, read, False, ("%Y%m%d",)) if read.notna().mean() >= LEAST_READ else None
+    return None
+
+
+@dataclass(frozen=True)
+class Grain:
+    """How a day's rows look: how many days there are, how many rows a day has, and at how many times of day."""
+
+    first_day: str
+    last_day: str
+    days: int
+    calendar_days: int
+    rows_per_day: float
+    times_of_day: int
+    step_minutes: int
+
+    @property
+    def share_of_days(self) -> float:
+        """Return on which share of the calendar days there are rows."""
+        return self.days / self.calendar_days
+
+
+def measure_grain(days: pd.Series, local: pd.Series) -> Grain:
+    """Measure the days of a sample: ``days`` are ISO texts, ``local`` the instants by the model's clocks."""
+    counts = days.value_counts()
+    first, last = min(counts.index), max(counts.index)
+    minutes = (local.dt.hour * 60 + local.dt.minute).dropna()
+    distinct = np.unique(minutes)
+    step = int(np.gcd.reduce(np.diff(distinct))) if len(distinct) > 1 else 0
+    return Grain(
+        first_day=str(first),
+        last_day=str(last),
+        days=len(counts),
+        calendar_days=(pd.Timestamp(last) - pd.Timestamp(first)).days + 1,
+        rows_per_day=float(counts.median()),
+        times_of_day=len(distinct),
+        step_minutes=step,
+    )
+
+
+def parts_worth(grain: Grain) -> tuple[TimePart, ...]:
+    """Return which parts of an instant can tell something: the time of day, the weekday, the month of a whole year."""
+    parts: list[TimePart] = []
+    if grain.times_of_day > 1:
+        parts.append("hour" if grain.step_minutes % 60 == 0 else "minute_of_day")
+    if grain.days >= 28:
+        parts.append("weekday")
+    if grain.calendar_days >= 300:
+        parts.append("month")
+    return tuple(parts)

@@ -1,0 +1,1 @@
+"""Read who served when, and compare a champion with the one before."""

@@ -1,0 +1,1 @@
+"""Decide what the monitored days say: drift, performance, alarms, and what follows."""

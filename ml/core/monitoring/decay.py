@@ -1,0 +1,91 @@
+"""Whether live performance has decayed: bias and skill against what the gate saw, by more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import numpy as np
+from scipy import stats
+
+from ml.core.gate.comparison import DailyMean
+from ml.core.metrics import mean_loss
+from ml.core.monitoring.served import Evidence
+from ml.records import Finding
+from ml.settings import Settings
+
+
+def judge(
+    day: date, version: int | None, chosen: Evidence, live: Mapping[str, DailyMean], settings: Settings
+) -> tuple[str, str, tuple[Finding, ...]]:
+    """Compare what is live with what the gate saw; too few days, or nothing to compare with, is unknown."""
+    days, least = int(chosen.rows["day"].nunique()), settings.performance.min_days
+    if version is None:
+        return "unknown", f"no champion serves {day}", ()
+    if days < least:
+        return "unknown", f"version {version} has {days} labelled days, performance.min_days is {least}", ()
+    if "gap" not in live:
+        return "unknown", f"some prediction of {chosen.who} is no number: nothing can be measured", ()
+    where = f"on {days} labelled days and {len(chosen.rows)} rows up to {chosen.rows['day'].max()}"
+    findings = tuple(
+        finding
+        for finding in (
+            _gap_finding(chosen, live, where, settings),
+            _skill_finding(chosen, live.get("skill"), where, settings),
+        )
+        if finding is not None
+    )
+    if findings:
+        return "decay", "; ".join(finding.message for finding in findings), findings
+    gap, expected = live["gap"], chosen.expected.skill
+    reason = f"{chosen.who}: gap{_of_class(live)} {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+    if "skill" not in live or expected is None:
+        return "unknown", f"{reason} {where}; what the gate saw of it is not kept, so its skill cannot be judged", ()
+    reason += f", {mean_loss(settings.gate.metric)} {live['skill'].value:+.4f} below the base rate's (the gate saw "
+    return "fine", f"{reason}{expected.value:+.4f}) {where}", ()
+
+
+def _of_class(live: Mapping[str, DailyMean]) -> str:
+    """Return of which class the gap is that is judged, such as " of late"; empty where there are no classes."""
+    return next((name.removeprefix("gap") for name, mean in live.items() if name != "gap" and mean is live["gap"]), "")
+
+
+def _gap_finding(chosen: Evidence, live: Mapping[str, DailyMean], where: str, settings: Settings) -> Finding | None:
+    most, gap = settings.performance.max_gap, live["gap"]
+    if not (gap.low > most or gap.high < -most):
+        return None
+    predicted = chosen.verb("predicts", "predict") + _of_class(live).removeprefix(" of")
+    message = (
+        f"{chosen.who} {predicted} {abs(gap.value):.3f} too {'high' if gap.value > 0 else 'low'} on average "
+        f"[{gap.low:+.3f}, {gap.high:+.3f}] {where}, performance.max_gap is {most:g}: retrain, or look for what "
+        "changed in the outcome"
+    )
+    return Finding(kind="decay", severity="alarm", message=message, score=round(gap.value, 6), limit=most, matters=True)
+
+
+def _skill_finding(chosen: Evidence, live: DailyMean | None, where: str, settings: Settings) -> Finding | None:
+    """Compare two means of different days: Welch's t, with the lower of both degrees of freedom.
+
+    That is the conservative choice for unequal variances (Welch 1947, doi:10.1093/biomet/34.1-2.28).
+    """
+    expected = chosen.expected.skill
+    if live is None or expected is None:
+        return None
+    most = settings.performance.max_lost_skill
+    lost, error = expected.value - live.value, float(np.hypot(expected.standard_error, live.standard_error))
+    reach = (
+        float(
+            stats.t.isf(
+                (1 - settings.performance.confidence) / 2, min(expected.degrees_of_freedom, live.degrees_of_freedom)
+            )
+        )
+        * error
+    )
+    if lost - reach <= most:
+        return None
+    message = (
+        f"{chosen.whose} {mean_loss(settings.gate.metric)} is {live.value:.4f} below the base rate's {where}; "
+        f"the gate saw {expected.value:.4f}: {lost:.4f} [{lost - reach:.4f}, {lost + reach:.4f}] of it is lost, "
+        f"performance.max_lost_skill is {most:g}: retrain, or look for what changed in the inputs"
+    )
+    return Finding(kind="decay", severity="alarm", message=message, score=round(lost, 6), limit=most, matters=True)

@@ -1,0 +1,291 @@
+"""How served predictions did once their labels arrived, and whether what the gate saw still holds.
+
+Absolute loss mostly measures how hard the days were. Two figures say more of the model: the gap between
+mean prediction and mean outcome, and the skill, by how much its loss is below that of a constant on the
+same rows. Decay is when either is beyond its bound by more than noise; ``bench/decay.py`` measures how often
+that happens to healthy champions, and to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from ml.core.gate.comparison import DailyMean, mean_by_day
+from ml.core.gate.day_resampling import day_intervals
+from ml.core.metrics import measure, row_loss
+from ml.core.monitoring import served
+from ml.core.monitoring.decay import judge
+from ml.core.monitoring.estimated_performance import AnyCalibration, by_day
+from ml.core.monitoring.label_coverage import ServedDay, absent, coverage, label_findings
+from ml.core.monitoring.served import Evidence, ExpectedPerformance, Serving
+from ml.core.predictions import array, constant, gaps
+from ml.records import Champion, Finding, Interval, LivePerformance, Logged
+from ml.settings import Settings
+
+N_RESAMPLES = 400
+"""Resamples of the intervals that are shown only; those that decide follow ``gate.bootstrap_rounds``."""
+
+
+def expected(holdout: pd.DataFrame, settings: Settings) -> ExpectedPerformance:
+    """Measure what was kept of the gate's holdout, as `assess` measures what is live.
+
+    Parameters
+    ----------
+    holdout : DataFrame of shape (n_rows, n_columns)
+        ``day``, ``target``, ``challenger`` and, since it is kept, ``base_rate``; not modified. Of a refresh also what
+        the ``anchor`` predicted: where that did better, it is what is expected, or slow loss would never show.
+    """
+    holdout = holdout.assign(challenger=_better(holdout, settings))
+    metrics = measure(holdout["target"], holdout["challenger"], settings.task.kind)
+    if not metrics:
+        return ExpectedPerformance({})
+    apart = gaps(holdout["target"], holdout["challenger"], settings.task.classes)
+    means = {name: float(pd.Series(values).mean()) for name, values in apart.items()}
+    gap = means["gap"] if "gap" in means else max(means.values(), key=abs)
+    means["gap"] = gap
+    if "base_rate" not in holdout:
+        return ExpectedPerformance(metrics | means)
+    base_rate = array(holdout["base_rate"].iloc[:1])[0]
+    constants = constant(base_rate, len(holdout))
+    skill = _skill(holdout.rename(columns={"challenger": "prediction"}), constants, settings)
+    return ExpectedPerformance(metrics | means | ({"skill": skill.value} if skill else {}), skill, base_rate)
+
+
+def _better(holdout: pd.DataFrame, settings: Settings) -> pd.Series:
+    if "anchor" not in holdout or holdout["anchor_had_seen"].any():
+        return holdout["challenger"]
+    losses = [
+        row_loss(holdout["target"], holdout[name], settings.gate.metric).mean() for name in ("challenger", "anchor")
+    ]
+    return holdout["anchor" if losses[1] < losses[0] else "challenger"]
+
+
+def days_of(day: date, settings: Settings) -> tuple[date, date, date]:
+    """Return the label days that count on ``day``: the oldest that is asked after, the first and the last measured.
+
+    Labels older than the oldest are missing for good. The day's own predictions do not count: they may be written at
+    this very moment.
+    """
+    last = day - timedelta(days=max(settings.task.label_delay_days, 1))
+    first = last - timedelta(days=settings.land.calendar_days(settings.performance.window_days) - 1)
+    return min(first, last - timedelta(days=settings.land.catch_up_days + 1)), first, last
+
+
+def report_on(
+    champion: Champion,
+    rows: pd.DataFrame,
+    days: Sequence[ServedDay],
+    decisions: Sequence[Logged],
+    *,
+    expected_of: Callable[[int], ExpectedPerformance],
+    settings: Settings,
+    calibration: AnyCalibration | None = None,
+    newest: pd.DataFrame | None = None,
+    in_full: bool = True,
+) -> LivePerformance:
+    """Measure what was served, whoever served it, beside what the gate saw of each version.
+
+    Parameters
+    ----------
+    rows, days, calibration, newest, in_full
+        See `assess`; the days are those from the oldest of `days_of` on.
+    expected_of
+        Returns what the gate saw of a version.
+    """
+    version = champion.version
+    others = sorted({int(other) for other in rows["version"].unique()} - {version})
+    return assess(
+        champion.day,
+        version,
+        rows,
+        days,
+        expected=ExpectedPerformance({}) if version is None else expected_of(version),
+        settings=settings,
+        calibration=calibration,
+        newest=newest,
+        in_full=in_full,
+        others={other: expected_of(other) for other in others},
+        serving=served.serving_of(version, champion.day, decisions),
+    )
+
+
+def assess(
+    day: date,
+    version: int | None,
+    rows: pd.DataFrame,
+    days: Sequence[ServedDay],
+    *,
+    expected: ExpectedPerformance,
+    settings: Settings,
+    calibration: AnyCalibration | None = None,
+    newest: pd.DataFrame | None = None,
+    in_full: bool = True,
+    others: Mapping[int, ExpectedPerformance] | None = None,
+    serving: Serving = Serving(),  # noqa: B008  frozen
+) -> LivePerformance:
+    """Measure how the served predictions did, up to the newest labels that a day knows of.
+
+    The champion's own days are judged. With fewer than ``performance.min_days`` of them, what was served on the
+    other days of the window is judged too, by whichever version: see `ml.core.monitoring.served.evidence`.
+
+    Parameters
+    ----------
+    version
+        The champion of ``day``.
+    rows : DataFrame of shape (n_rows, 4)
+        ``day`` (ISO), ``version``, ``target``, ``prediction``: what was served on the labelled days of the
+        trailing window, by whichever version; not modified.
+    days
+        The days of the window of which the registry holds inputs, in order.
+    calibration
+        What turns scores into an estimate without labels; None for no estimate.
+    newest : DataFrame of shape (n_rows, n_columns)
+        ``day`` and ``prediction`` as served on the newest day whose predictions may be read.
+    in_full
+        Whether every metric is measured, and each of the window's gets an interval. Gap and skill, on which
+        decay rests, always are; a replay of years needs no more.
+    others
+        What the gate saw of the other versions that served days of the window.
+    serving
+        Since when days are served, and what the champion was trained on.
+    """
+    own = rows.loc[rows["version"] == version] if version is not None else rows.iloc[:0]
+    last = rows.loc[rows["day"] == rows["day"].max()]
+    metrics = measure(last["target"], last["prediction"], settings.task.kind) if in_full else {}
+    expected_by_version: dict[int | None, ExpectedPerformance] = {version: expected}
+    expected_by_version |= {other: seen for other, seen in (others or {}).items() if other != version}
+    chosen, live, (status, reason, decays) = _judged(day, version, rows, expected_by_version, serving, settings)
+    expected = chosen.expected
+    window = _window(chosen.rows, settings) if in_full else {}
+    window |= {name: _interval(mean.value, (mean.low, mean.high)) for name, mean in live.items()}
+    expected_by: date | None = None
+    overdue: tuple[Finding, ...] = ()
+    if status == "unknown" and version is not None:
+        expected_by = served.expected_by(serving, answered=chosen.answered, settings=settings)
+        overdue = served.overdue(day, expected_by, rows, days, reason, serving, settings)
+    estimates = _estimates(own, newest, calibration, settings)
+    return LivePerformance(
+        day=day,
+        labelled_day=date.fromisoformat(str(last["day"].iloc[0])) if len(last) else None,
+        rows=len(last),
+        metrics={name: round(value, 6) for name, value in metrics.items()},
+        reason=reason + absent(days),
+        champion_version=version,
+        status=status,
+        versions=chosen.versions,
+        expected_by=expected_by,
+        window_first_day=date.fromisoformat(str(chosen.rows["day"].min())) if len(chosen.rows) else None,
+        window_days=int(chosen.rows["day"].nunique()),
+        window_rows=len(chosen.rows),
+        window=window,
+        expected={name: round(value, 6) for name, value in expected.metrics.items()},
+        label_coverage=coverage(days),
+        findings=(*decays, *overdue, *label_findings(day, days, settings)),
+        **estimates,
+    )
+
+
+def _judged(
+    day: date,
+    version: int | None,
+    rows: pd.DataFrame,
+    expected_by_version: Mapping[int | None, ExpectedPerformance],
+    serving: Serving,
+    settings: Settings,
+) -> tuple[Evidence, dict[str, DailyMean], tuple[str, str, tuple[Finding, ...]]]:
+    """Judge the strongest evidence that there is of the champion: its own days, new days, then all days.
+
+    Decay of what earlier versions served on days that the champion was trained on says nothing of the champion: its
+    performance is unknown then, until enough new days have their labels.
+    """
+    chosen, answered = served.own(rows, version, expected_by_version), ""
+    for part in served.evidence(rows, version, expected_by_version, serving, settings):
+        verdict = judge(day, version, part, _live(part, settings), settings)
+        if part.trained_on and verdict[0] == "decay":
+            chosen = served.own(rows, version, expected_by_version, answered=True)
+            answered = f"; {part.who} had decayed, on days that version {version} was trained on since: {verdict[1]}"
+            break
+        chosen = part
+    live = _live(chosen, settings)
+    status, reason, findings = judge(day, version, chosen, live, settings)
+    return chosen, live, (status, reason + answered, findings)
+
+
+def _live(chosen: Evidence, settings: Settings) -> dict[str, DailyMean]:
+    """Return gap and skill of the rows, where they have an interval.
+
+    Of several classes each has a gap, its interval so wide that all together hold at the level (Bonferroni), and
+    ``gap`` is that of the class which is furthest off beyond its interval.
+    """
+    rows = chosen.rows
+    if rows.empty or not np.isfinite(array(rows["prediction"])).all():
+        return {}
+    apart = gaps(rows["target"], rows["prediction"], settings.task.classes)
+    confidence = settings.performance.confidence
+    confidence = confidence if len(apart) == 1 else 1 - (1 - confidence) / len(apart)
+    gap_means = {name: _mean(rows["day"], values, settings, confidence) for name, values in apart.items()}
+    measured = {name: mean for name, mean in gap_means.items() if mean is not None}
+    if measured and "gap" not in measured:
+        measured["gap"] = max(measured.values(), key=lambda mean: max(mean.low, -mean.high))
+    base = chosen.base_rates()
+    skill = None if base is None else _skill(rows, base, settings)
+    return measured | ({} if skill is None else {"skill": skill})
+
+
+def _skill(rows: pd.DataFrame, constants: np.ndarray, settings: Settings) -> DailyMean | None:
+    """Return by how much the mean loss is below that of the constant, on the same rows."""
+    metric = settings.gate.metric
+    gained = row_loss(rows["target"], constants, metric) - row_loss(rows["target"], rows["prediction"], metric)
+    return _mean(rows["day"], gained, settings) if np.isfinite(gained).all() else None
+
+
+def _mean(days: pd.Series, values: np.ndarray, settings: Settings, confidence: float | None = None) -> DailyMean | None:
+    return mean_by_day(
+        days,
+        values,
+        confidence=settings.performance.confidence if confidence is None else confidence,
+        n_resamples=settings.gate.bootstrap_rounds,
+        seed=settings.fit.seed,
+    )
+
+
+def _window(own: pd.DataFrame, settings: Settings) -> dict[str, Interval]:
+    kind = settings.task.kind
+    values = measure(own["target"], own["prediction"], kind)
+    if not values:
+        return {}
+    ends = day_intervals(
+        own,
+        kind,
+        confidence=settings.performance.confidence,
+        seed=settings.fit.seed,
+        n_resamples=N_RESAMPLES,
+        column="prediction",
+    )
+    return {name: _interval(value, ends.get(name)) for name, value in values.items()}
+
+
+def _interval(value: float, ends: tuple[float, float] | None) -> Interval:
+    low, high = (round(end, 6) for end in ends) if ends else (None, None)
+    return Interval(value=round(value, 6), low=low, high=high)
+
+
+def _estimates(
+    own: pd.DataFrame, newest: pd.DataFrame | None, calibration: AnyCalibration | None, settings: Settings
+) -> dict[str, object]:
+    """Estimate the newest day without its labels, and say how wrong such estimates were on the labelled ones."""
+    if calibration is None or newest is None or newest.empty:
+        return {}
+    expected = calibration.expected(newest["prediction"])
+    daily = by_day(own, calibration, settings)
+    error = float((daily["estimated"] - daily["loss"]).abs().mean()) if len(daily) else None
+    return {
+        "estimated": round(expected[settings.gate.metric], 6),
+        "estimated_day": date.fromisoformat(str(newest["day"].iloc[0])),
+        "estimated_metrics": {name: round(value, 6) for name, value in expected.items()},
+        "estimate_error": None if error is None else round(error, 6),
+    }

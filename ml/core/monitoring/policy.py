@@ -1,0 +1,297 @@
+"""From the facts of a day to what monitoring asks for, with reasons in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from ml.core.monitoring.alarm_conditions import AlarmCondition, Measured, alarm_conditions_of, listed
+from ml.records import (
+    Decision,
+    DriftReport,
+    Finding,
+    LivePerformance,
+    PreviousChampionComparison,
+    RetrainRequest,
+    RollbackRequest,
+)
+from ml.settings import Retrain, Rollback, Settings
+
+State = Literal["calm", "watching", "alarm", "unknown"]
+Tried = Literal["judged", "blocked"]
+BUDGET_DAYS = 7
+
+
+@dataclass(frozen=True)
+class ChampionFacts:
+    """What the policy knows of the champion: None fields are unknown, never assumed."""
+
+    version: int
+    promoted_on: date
+    serves_now: bool = True
+    window_last_day: date | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known on the day of ``drift``; what is left out speaks for nothing.
+
+    Parameters
+    ----------
+    drift, performance
+        What was measured on the day; ``performance`` None if it was not.
+    newest_day
+        The newest day of the data registry.
+    champion
+        The one that may judge the day; None if none may, for which ``no_champion_reason`` says why.
+        Whoever has been replaced since (not ``serves_now``) is not rolled back.
+    anyone_serves
+        Whether there is a champion at all, if only one that may not judge the day.
+    earlier
+        What was measured on earlier days, in any order; those of other versions, and those not among the newest
+        ``drift.alarm_days`` calendar days, are passed over.
+    comparison
+        How the version before would have done; None rolls nothing back.
+    last_judged
+        Day of the newest judgement not after the day; None if none. One before the cooldown need not be known.
+    requests
+        Days on behalf of which challengers were asked for; only those of the week before the day count.
+    new_days
+        Days labelled since the champion's training window.
+    absent_days
+        Days whose data were refused, or are missing: see `gaps`.
+    tried
+        Whether the very training that would follow was judged, or rolled back, before; None if not.
+    """
+
+    drift: DriftReport
+    newest_day: date
+    champion: ChampionFacts | None
+    performance: LivePerformance | None = None
+    anyone_serves: bool = False
+    no_champion_reason: str = "no champion serves yet"
+    earlier: tuple[Measured, ...] = ()
+    comparison: PreviousChampionComparison | None = None
+    last_judged: date | None = None
+    requests: tuple[date, ...] = ()
+    new_days: int = 0
+    absent_days: tuple[date, ...] = ()
+    tried: Tried | None = None
+
+    @property
+    def day(self) -> date:
+        """Return the day that is decided about."""
+        return self.drift.day
+
+    @property
+    def today(self) -> tuple[Measured, ...]:
+        """Return what was measured on the day itself."""
+        return (self.drift, self.performance) if self.performance else (self.drift,)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what was noticed on the day itself."""
+        return tuple(finding for measured in self.today for finding in measured.findings)
+
+
+def decide(facts: Facts, *, settings: Settings) -> Decision:
+    """Return whether the version that served before is asked back, a challenger is asked for, or nothing.
+
+    Only the newest day asks, or raises an alarm: on behalf of a day that is monitored later nothing is trained today.
+    No champion at all asks at once. A champion that does worse than the version before it, beyond noise, goes before
+    all wishes for a challenger. Drift, decay, age and newly labelled days ask for one, unless the data are broken,
+    the same training was judged before, or cooldown or budget want it to wait: each that does is said, with the day
+    on which it no longer does. What could not be measured asks for nothing, and is said. A person's request does
+    not come here: it goes straight to *Retrain*.
+    """
+    day, champion = facts.day, facts.champion
+    conditions = (
+        () if champion is None else alarm_conditions_of(facts.today, facts.earlier, alarm_days=_alarm_days(settings))
+    )
+    state = _state(facts, conditions, settings)
+    if day < facts.newest_day:
+        reason = f"{day} is not the newest day ({facts.newest_day}), so nothing is asked for on its behalf"
+        return _decision(facts, "watching" if state == "alarm" else state, (f"{reason}: {facts.drift.reason}",))
+    if champion is None:
+        return _without_champion(facts, state)
+    if facts.comparison is not None and _does_worse(champion, facts.comparison, settings.rollback):
+        back = _back(day, facts.comparison)
+        decision = _decision(
+            facts, state, (*(condition.message for condition in conditions if condition.alarm), back.reason)
+        )
+        return decision.model_copy(update={"action": "rollback", "rollback": back})
+    retrain_reasons = _retrain_reasons(facts, champion, conditions, settings)
+    other_findings = tuple(
+        _condition_sentence(condition, settings.retrain)
+        for condition in conditions
+        if condition.message not in retrain_reasons
+    )
+    if not retrain_reasons:
+        return _decision(facts, state, (*other_findings, *_otherwise(facts, champion)))
+    wait_reasons = _wait_reasons(facts, conditions, settings)
+    if wait_reasons:
+        return _decision(facts, state, (*retrain_reasons, *other_findings, *wait_reasons))
+    return _retrain(facts, state, retrain_reasons, other_findings)
+
+
+def _alarm_days(settings: Settings) -> tuple[int, int]:
+    """Return on how many days, of how many calendar days, an alarm needs findings."""
+    enough, newest = settings.drift.alarm_days
+    return enough, settings.land.calendar_days(newest)
+
+
+def _without_champion(facts: Facts, state: State) -> Decision:
+    if facts.anyone_serves:
+        return _decision(facts, state, (f"drift unknown: {facts.no_champion_reason}",))
+    return _retrain(facts, state, (facts.no_champion_reason,))
+
+
+def gaps(held: Collection[date], *, last_day: date, days: int) -> list[date]:
+    """Name the days of the window that ends at ``last_day`` which are missing though they were to be expected.
+
+    A day is expected if its weekday was there in both of the two weeks before the window: a business that rests on
+    Sundays misses none, and a young registry misses nothing.
+    """
+    first = last_day - timedelta(days=days - 1)
+    missing = [day for n in range(days) if (day := first + timedelta(days=n)) not in held]
+    return [
+        day for day in missing if all(day - timedelta(weeks=(day - first).days // 7 + more) in held for more in (1, 2))
+    ]
+
+
+def _state(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settings) -> State:
+    """Sum the newest days up; what could not be measured is unknown, but for a champion too new for it."""
+    if any(condition.alarm for condition in conditions):
+        return "alarm"
+    unmeasured = facts.performance is not None and facts.performance.status == "unknown"
+    if facts.champion is None or facts.drift.status == "unknown" or (unmeasured and not _too_new(facts, settings)):
+        return "unknown"
+    return "watching" if conditions else "calm"
+
+
+def _too_new(facts: Facts, settings: Settings) -> bool:
+    """Return whether there cannot be ``performance.min_days`` labelled days yet of what was served."""
+    if facts.champion is None:
+        return False
+    if facts.performance is not None and facts.performance.expected_by is not None:
+        return facts.day < facts.performance.expected_by
+    served = (facts.day - facts.champion.promoted_on).days + 1 - settings.task.label_delay_days
+    return served < settings.land.calendar_days(settings.performance.min_days)
+
+
+def _retrain_reasons(
+    facts: Facts, champion: ChampionFacts, conditions: Sequence[AlarmCondition], settings: Settings
+) -> tuple[str, ...]:
+    """Return the reasons for which a challenger is wanted."""
+    policy = settings.retrain
+    wanted = {"drift": policy.on_drift, "decay": policy.on_decay}
+    retrain_reasons = [condition.message for condition in conditions if condition.alarm and wanted.get(condition.name)]
+    age = (facts.day - champion.promoted_on).days
+    if policy.max_age_days is not None and age > policy.max_age_days:
+        retrain_reasons.append(
+            f"age: version {champion.version} has served {age} days, more than {policy.max_age_days}"
+        )
+    if policy.min_new_days is not None and facts.new_days >= policy.min_new_days:
+        since = f" since {champion.window_last_day}" if champion.window_last_day else ""
+        retrain_reasons.append(
+            f"new data: {facts.new_days} days were labelled{since}, retrain.min_new_days is {policy.min_new_days}"
+        )
+    return tuple(retrain_reasons)
+
+
+def _condition_sentence(condition: AlarmCondition, policy: Retrain) -> str:
+    is_off = {"drift": not policy.on_drift, "decay": not policy.on_decay}.get(condition.name, False)
+    return (
+        f"{condition.message} (retrain.on_{condition.name} is off)" if condition.alarm and is_off else condition.message
+    )
+
+
+def _otherwise(facts: Facts, champion: ChampionFacts) -> tuple[str, ...]:
+    """Return what is calm, and what could not be measured."""
+    reasons = [] if facts.drift.status == "drift" else [facts.drift.reason]
+    if facts.drift.status == "unknown":
+        reasons = [f"drift unknown: {facts.drift.reason}"]
+    if facts.performance is not None and facts.performance.status == "unknown":
+        reasons.append(f"performance unknown: {facts.performance.reason}")
+    return (*reasons, _served(champion, facts.day))
+
+
+def _served(champion: ChampionFacts, day: date) -> str:
+    """Return how long the champion had served by ``day``; it may have come to serve only after a day that it scored."""
+    days = (day - champion.promoted_on).days
+    if days < 0:
+        return f"version {champion.version} serves from {champion.promoted_on} on"
+    return f"version {champion.version} has served {days} day{'' if days == 1 else 's'}"
+
+
+def _wait_reasons(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settings) -> tuple[str, ...]:
+    """Return all that keeps a challenger from being asked for, and until when it does."""
+    day, policy = facts.day, settings.retrain
+    wait_reasons: list[tuple[date, int, str]] = []
+    broken = [
+        broken_day for condition in conditions if condition.name == "broken data" for broken_day in condition.days
+    ]
+    if broken:
+        reason = f"nobody retrains on broken data, found on {listed(broken)}; correct these days to ask sooner"
+        wait_reasons.append((max(broken), _alarm_days(settings)[1], reason))
+    if facts.absent_days:
+        reason = f"data of {listed(facts.absent_days)} are refused or missing; bring these days in to ask sooner"
+        window_days = settings.land.calendar_days(settings.drift.window_days)
+        wait_reasons.append((max(facts.absent_days), window_days, reason))
+    if facts.tried:
+        outcome = {"judged": "judged", "blocked": "rolled back"}[facts.tried]
+        wait_reasons.append((day, 1, f"nothing new to train on, this very training was {outcome} before"))
+    if facts.last_judged is not None and 0 <= (day - facts.last_judged).days < policy.cooldown_days:
+        reason = f"a challenger was judged on {facts.last_judged}, cooldown is {policy.cooldown_days} days"
+        wait_reasons.append((facts.last_judged, policy.cooldown_days, reason))
+    request_days = sorted(
+        request_day for request_day in set(facts.requests) if 0 < (day - request_day).days < BUDGET_DAYS
+    )
+    if len(request_days) >= policy.max_retrains_per_week:
+        reason = (
+            f"challengers were asked for on {listed(request_days)}, retrain.max_retrains_per_week is "
+            f"{policy.max_retrains_per_week}"
+        )
+        wait_reasons.append((request_days[-policy.max_retrains_per_week], BUDGET_DAYS, reason))
+    return tuple(f"waiting until {since + timedelta(days=days)}: {reason}" for since, days, reason in wait_reasons)
+
+
+def _does_worse(champion: ChampionFacts, comparison: PreviousChampionComparison, rollback: Rollback) -> bool:
+    """Return whether the evidence is whole, is about the champion that serves, and is beyond noise."""
+    about_it = champion.serves_now and comparison.champion_version == champion.version
+    enough = comparison.previous_version is not None and comparison.days >= rollback.min_days
+    return rollback.automatic and about_it and enough and comparison.low is not None and comparison.low > 0
+
+
+def _back(day: date, comparison: PreviousChampionComparison) -> RollbackRequest:
+    evidence = {"gain": comparison.gain, "low": comparison.low, "high": comparison.high}
+    return RollbackRequest(
+        requested_by=f"monitor of {day}",
+        reason=comparison.reason,
+        to_version=comparison.previous_version,
+        from_version=comparison.champion_version,
+        evidence={**evidence, "days": float(comparison.days), "rows": float(comparison.rows)},
+    )
+
+
+def _retrain(
+    facts: Facts, state: State, retrain_reasons: tuple[str, ...], other_findings: tuple[str, ...] = ()
+) -> Decision:
+    request = RetrainRequest(requested_by=f"monitor of {facts.day}", reasons=retrain_reasons)
+    return _decision(facts, state, (*retrain_reasons, *other_findings)).model_copy(
+        update={"action": "retrain", "request": request}
+    )
+
+
+def _decision(facts: Facts, state: State, reasons: tuple[str, ...]) -> Decision:
+    return Decision(
+        day=facts.day,
+        action="nothing",
+        reasons=reasons,
+        alarm=state == "alarm",
+        state=state,
+        champion_version=facts.champion.version if facts.champion else None,
+        findings=facts.findings,
+    )

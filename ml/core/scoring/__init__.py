@@ -1,0 +1,1 @@
+"""Divide a day into shards, and adapt scores to the newest labels."""

@@ -1,0 +1,185 @@
+"""The facts of a day on its way into the data registry."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from ml.records.record import Asset, Record
+
+
+class DataVersion(Record):
+    """One commit of the data registry.
+
+    ``rev`` is the full Git commit hash. ``changed`` is false if the registry held these days with
+    this very content already, and ``rev`` then is the version that brought it.
+    """
+
+    rev: str
+    committed_at: datetime
+    message: str
+    changed: bool
+
+
+class DayFile(Record):
+    """One day of one data asset in one data version: what DVC calls its md5, and its size."""
+
+    asset: Asset
+    day: date
+    md5: str
+    bytes: int
+
+
+class Arrival(Record):
+    """With which ``partition`` the labels of a ``day`` came with the content ``md5``: no earlier day could see it."""
+
+    day: date
+    md5: str
+    partition: date
+
+
+class Content(Record):
+    """What the labels of a ``day`` were for the days that were scored from ``first`` until before ``until``.
+
+    An empty ``md5`` means that there were none; ``until`` None that they are so still.
+    """
+
+    day: date
+    md5: str
+    first: date
+    until: date | None = None
+
+
+class Delivery(Record):
+    """A day of one asset as it was landed: the hash of its rows, and what the source tells of it without being read.
+
+    ``stat`` (an ETag, a time and a size) is None where the source tells nothing, or nothing that can be trusted.
+    """
+
+    asset: Asset
+    day: date
+    sha256: str
+    stat: str | None = None
+
+
+class Receipt(Record):
+    """Which delivery of a day's labels the registry holds, as ``md5``, and what it was judged by (``context``).
+
+    Of one that a person took out of the registry (``withdrawn``) it says which content does not come back by itself.
+    """
+
+    delivery: Delivery
+    md5: str
+    context: str
+    withdrawn: bool = False
+
+
+class Rejection(Record):
+    """A day of one asset that was kept out of the registry, and why, in a sentence with the next move.
+
+    ``identity`` is the same for the same content and reason; ``partition`` is the first one that found it so, and the
+    only one that reports it. ``replaces`` says that the registry keeps an earlier content of that day.
+    """
+
+    asset: Asset
+    day: date
+    reason: str
+    identity: str
+    partition: date
+    report_uri: str | None = None
+    failures: tuple[dict[str, Any], ...] = ()
+    replaces: bool = False
+
+
+class Withdrawal(Record):
+    """A day of one asset that a person took out of the registry, why, and which data version is without it."""
+
+    asset: Asset
+    day: date
+    reason: str
+    data_version: str
+
+
+class Unread(Record):
+    """Labels whose source could not be read; ``kind`` names the error of `ml.errors`."""
+
+    day: date
+    message: str
+    kind: str
+
+
+class Outstanding(Record):
+    """What of a partition is not in the registry, and why; each part waits for itself.
+
+    Parameters
+    ----------
+    rest
+        Why no inputs are expected on the day; empty if they are.
+    absent
+        Why there are no inputs though they are expected; empty if there are.
+    rejected
+        What was rejected, each day of an asset for itself.
+    unread
+        Labels whose source could not be read.
+    lost_label_days
+        Days whose labels never came, and that no partition asks for any more; each is named by one partition.
+    """
+
+    rest: str = ""
+    absent: str = ""
+    rejected: tuple[Rejection, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    lost_label_days: tuple[date, ...] = ()
+
+    def outstanding(self) -> dict[str, Any]:
+        """Return these fields by name, for the next record of the same partition."""
+        return {name: getattr(self, name) for name in Outstanding.model_fields}
+
+
+class Landing(Outstanding):
+    """What the source gave for a partition, in the workspace and not yet judged.
+
+    ``label_days`` arrived with ``day``, or have changed; of ``unchanged_label_days`` the registry holds what the
+    source has; ``missing_label_days`` have not come, or wait for their inputs.
+    """
+
+    day: date
+    workspace: str
+    input_days: tuple[date, ...]
+    label_days: tuple[date, ...]
+    missing_label_days: tuple[date, ...] = ()
+    unchanged_label_days: tuple[date, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+
+
+class AssetScreening(Record):
+    """What the contract said of one day of one asset; of one that is ``rejected`` no row goes on."""
+
+    asset: Asset
+    day: date
+    rows: int
+    accepted_rows: int
+    quarantined_rows: int
+    report_uri: str
+    quarantine_uri: str | None = None
+    rejected: bool = False
+
+
+class Screening(Outstanding):
+    """What the contracts said of a landing; the accepted rows lie in the workspace."""
+
+    day: date
+    workspace: str
+    results: tuple[AssetScreening, ...]
+    deliveries: tuple[Delivery, ...] = ()
+
+
+class Ingested(Outstanding):
+    """What of a partition is in the registry, and what is not."""
+
+    day: date
+    data_version: str
+    changed: bool
+    rows: int
+    labelled_rows: int
+    quarantined_rows: int

@@ -1,0 +1,1 @@
+"""Answer requests for predictions with the champion of each model, as the batch would."""

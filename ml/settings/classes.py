@@ -1,0 +1,28 @@
+"""Check that settings suit what is predicted: what cannot be defined for several classes, or for these only."""
+
+from __future__ import annotations
+
+from ml.settings.operation import Score
+from ml.settings.task import Task
+from ml.settings.training import Features
+
+
+def refuse_unsuited(task: Task, features: Features, score: Score) -> None:
+    """Raise a ValueError that names what cannot be defined for several classes, or is defined for these only."""
+    classes, several = task.classes, task.kind == "multiclass"
+    for feature in features.history:
+        group = f"the history feature by {', '.join(feature.by) or 'nothing'}"
+        if several and feature.of not in classes:
+            problem = "has no 'of'" if feature.of is None else f"is of {feature.of!r}, which is none of task.classes"
+            raise ValueError(
+                f"features.history: {group} {problem}; of multiclass it is the share of one class: set 'of' to any of "
+                f"{', '.join(map(str, classes))}"
+            )
+        if not several and feature.of is not None:
+            raise ValueError(
+                f"features.history: {group} is of {feature.of!r}, and a {task.kind} has no such classes; remove 'of'"
+            )
+    if several and score.adapt != "none":
+        raise ValueError(
+            f"score.adapt: {score.adapt} moves all scores by one number, which multiclass has not; set it to none"
+        )

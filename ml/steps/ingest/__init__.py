@@ -1,0 +1,1 @@
+"""Bring a day into the data registry."""

@@ -1,0 +1,1 @@
+"""Watch a day, and decide what follows."""

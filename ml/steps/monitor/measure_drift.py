@@ -1,0 +1,184 @@
+"""Measure how far the newest days have moved from what the champion knew, and what broke on the newest of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ml.adapters import layout, monitoring_files, rows
+from ml.adapters.column_types import types_in
+from ml.champions.recorded_settings import has_other_classes, settings_of
+from ml.core.champions import tenures
+from ml.core.data.days import days_between
+from ml.core.data.schema import Types
+from ml.core.data.targets import coded
+from ml.core.monitoring import drift
+from ml.core.monitoring.day_columns import DayColumn
+from ml.core.monitoring.drift_report import Dependence, Sides, Window, report_on
+from ml.core.predictions import PREDICTION, RAW, gathered, names
+from ml.records import Champion, DriftReport, Finding, Limit
+from ml.settings import Drift, Settings
+from ml.wiring import Services
+
+if TYPE_CHECKING:
+    from ml.adapters.drift import Measured
+
+logger = logging.getLogger(__name__)
+IMPORTANCE = "card/importance.json"
+
+
+class _Window(Window):
+    """The window of a day in the data registry and the storage, as of the champion's data version."""
+
+    def __init__(self, champion: Champion, version: int, settings: Settings, services: Services) -> None:
+        super().__init__(champion.day, settings)
+        self.champion, self.version, self.services = champion, version, services
+
+    @cached_property
+    def _opened(self) -> Mapping[date, Path]:
+        """Open the inputs of the window, and of the day before the newest one."""
+        first = min(self.first, self.before)
+        return self.services.registry.open("inputs", rev=self.champion.data_version, first_day=first, last_day=self.day)
+
+    @cached_property
+    def files(self) -> dict[date, Path]:
+        """Open the inputs of the window."""
+        return {day: path for day, path in self._opened.items() if day >= self.first}
+
+    @cached_property
+    def rows(self) -> int:
+        return sum(map(rows.count_rows, self.files.values()))
+
+    @cached_property
+    def types(self) -> dict[date, Types]:
+        return {day: types_in(path) for day, path in self._opened.items()}
+
+    @cached_property
+    def sample(self) -> pd.DataFrame:
+        return self._sampled(self.files, drift.watched(self.settings.drift))
+
+    @cached_property
+    def served(self) -> pd.Series:
+        """Read what the champion itself predicted; the predictions of the day itself may be under way."""
+        name = layout.version_table(self.version)
+        with ExitStack() as stack:
+            files = {}
+            for day in days_between(self.first, self.day)[:-1]:
+                stored = self.services.storage_folder(layout.predictions(day))
+                if stored.has(name):
+                    files[day] = stack.enter_context(stored.local(name))
+            predictions = self._sampled(files, [*names(self.settings.task), RAW])
+        if self.settings.task.classes:
+            return gathered(predictions, self.settings.task)[PREDICTION]
+        served = predictions["raw_prediction"].where(predictions["raw_prediction"].notna(), predictions["prediction"])
+        return served.astype("float64")
+
+    @cached_property
+    def labels(self) -> pd.Series:
+        task = self.settings.task
+        files = self.services.registry.open(
+            "labels",
+            rev=self.champion.data_version,
+            first_day=self.first_label_day,
+            last_day=self.last_label_day,
+            may_be_empty=True,
+        )
+        return coded(self._sampled(files, [task.target])[task.target], task.positive, task.classes).astype("float64")
+
+    def counted(self, day: date, categorical: Mapping[str, bool]) -> Mapping[str, DayColumn] | None:
+        return rows.count_day(self._opened[day], categorical) if day in self._opened else None
+
+    def _sampled(self, files: Mapping[date, Path], columns: list[str]) -> pd.DataFrame:
+        return rows.sample(files, columns, rows=self.settings.drift.reference_rows, seed=self.settings.fit.seed)
+
+
+def run(champion: Champion, *, settings: Settings, services: Services) -> DriftReport:
+    """Compare the trailing window with the champion's reference and keep Evidently's report.
+
+    Evidently sees a bounded, seeded sample of either side; the newest day is counted row by row. See
+    `ml.core.monitoring.drift_report.report_on`.
+    """
+    logger.info("measure_drift: %s against version %s", champion.day, champion.version)
+    if champion.version is None:
+        return _unknown(champion, champion.reason)
+    version, day = champion.version, champion.day
+    window = _Window(champion, version, settings, services)
+    reference = services.tracking.read_file(version, "monitoring", monitoring_files.read)
+    if has_other_classes(version, settings, services):
+        reference = replace(reference, predictions=None)
+    stored = services.storage_folder(layout.monitoring(day))
+    report, measured = report_on(
+        window,
+        version,
+        reference,
+        _dependence(version, settings, services),
+        measure=lambda sides, limits: _by_evidently(sides, limits, settings.drift),
+        more=_missing_predictions(window),
+    )
+    facts = {"result_uri": stored.uri(layout.drift_result(version))}
+    if measured is not None:
+        facts["report_uri"] = stored.write_text(layout.drift_report(version), measured.html)
+    report = report.model_copy(update=facts)
+    result = measured.result if measured is not None else {}
+    stored.write_json(layout.drift_result(version), {**report.model_dump(mode="json"), "evidently": result})
+    logger.info("measure_drift: %s: %s", report.status, report.reason)
+    return report
+
+
+def _by_evidently(sides: Sides, limits: Mapping[str, Limit], declared: Drift) -> Measured:
+    from ml.adapters import drift as evidently
+
+    roles = dict.fromkeys(declared.structural, "structural") | dict.fromkeys(declared.environment, "environment")
+    before, now = (
+        pd.DataFrame({column: pair[side].reset_index(drop=True) for column, pair in sides.items()}) for side in (0, 1)
+    )
+    return evidently.measure(before, now, limits, methods=declared.methods, roles=roles, loud=declared.structural)
+
+
+def _dependence(version: int, settings: Settings, services: Services) -> Dependence:
+    """Read how much a version depends on each column; without its importances only what is no feature is known."""
+    importance: dict[str, float] | None = None
+    if services.tracking.has_file(version, IMPORTANCE):
+        card = services.tracking.read_file(
+            version, IMPORTANCE, lambda path: json.loads(path.read_text(encoding="utf-8"))
+        )
+        importance = {entry["feature"]: float(entry["increase"]) for entry in card["features"]}
+    return drift.importance_share(drift.watched(settings.drift), settings_of(version, services).features, importance)
+
+
+def _missing_predictions(window: _Window) -> tuple[Finding, ...]:
+    """Find days before this one that a champion should have scored, and nobody has."""
+    services, settings = window.services, window.settings
+    decisions = services.tracking.decisions(kinds=tenures.CHAMPION_CHANGES)
+    missing = []
+    for day in (day for day in window.files if day < window.day):
+        tenure, _ = tenures.champion_of(day, decisions, allow_future=settings.score.force_future_model)
+        if tenure is None or tenure.effective_day > day:
+            continue
+        served = services.storage_folder(layout.predictions(day)).names()
+        if not any(name.endswith(".parquet") for name in served):
+            missing.append(day)
+    if not missing:
+        return ()
+    listed = ", ".join(map(str, missing))
+    return (
+        Finding(
+            kind="missing_predictions",
+            severity="warning",
+            message=f"no predictions were served for {listed}, although a champion was in force: run 'score' for each",
+        ),
+    )
+
+
+def _unknown(champion: Champion, reason: str) -> DriftReport:
+    logger.info("measure_drift: unknown: %s", reason)
+    return DriftReport(day=champion.day, status="unknown", champion_version=champion.version, reason=reason)

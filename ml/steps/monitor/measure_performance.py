@@ -1,0 +1,171 @@
+"""Measure what was served on the labels that have arrived, and compare it with what the gate saw."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from ml.adapters import layout
+from ml.adapters.rows import count_rows, null_counts, sample, sampled, sampling_share
+from ml.champions.recorded_settings import has_other_classes
+from ml.core.champions import tenures
+from ml.core.champions.tenures import judged_version
+from ml.core.data.days import days_between
+from ml.core.monitoring import performance
+from ml.core.monitoring.estimated_performance import AnyCalibration, calibrate, served_by_day
+from ml.core.monitoring.label_coverage import ServedDay
+from ml.core.monitoring.served import ExpectedPerformance
+from ml.core.predictions import gathered, names
+from ml.core.training.features import join_labels
+from ml.errors import EvergreenError, Unavailable
+from ml.records import Champion, LivePerformance, Logged
+from ml.settings import Settings
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+COLUMNS = ["day", "version", "target", "prediction"]
+
+
+def run(champion: Champion, *, settings: Settings, services: Services) -> LivePerformance:
+    """Measure what was served on the labelled days of the trailing window, whoever served it, and look for decay.
+
+    What is not there (labels, predictions, what the gate saw) is named, and measured as nothing. The day's own
+    predictions are not looked at: they may be written at this very moment.
+    """
+    day = champion.day
+    logger.info("measure_performance: %s", day)
+    decisions = services.tracking.decisions(kinds=tenures.CHAMPION_CHANGES)
+    oldest, first, last = performance.days_of(day, settings)
+    versions = _versions(oldest, day - timedelta(days=1), decisions, settings)
+    rows, served = _labelled(oldest, first, last, versions, champion, settings, services)
+    calibration = _calibration(champion.version, settings, services)
+    report = performance.report_on(
+        champion,
+        rows,
+        served,
+        decisions,
+        expected_of=lambda version: _seen_by_the_gate(version, decisions, settings, services),
+        settings=settings,
+        calibration=calibration,
+        newest=_newest(last, day, versions, champion.version, settings, services) if calibration else None,
+    )
+    stored = services.storage_folder(layout.monitoring(day))
+    by_day = served_by_day(rows, champion.version, calibration, settings)
+    stored.write_text(layout.PERFORMANCE_BY_DAY, by_day.to_csv(index=False))
+    stored.write_json(layout.PERFORMANCE, report.model_dump(mode="json"))
+    logger.info("measure_performance: %s: %s", report.status, report.reason)
+    return report
+
+
+def _versions(first: date, last: date, decisions: list[Logged], settings: Settings) -> dict[date, int]:
+    """Return which version served each day."""
+    versions = {}
+    for day in days_between(first, last):
+        tenure, _ = tenures.champion_of(day, decisions, allow_future=settings.score.force_future_model)
+        if tenure is not None:
+            versions[day] = tenure.version
+    return versions
+
+
+def _labelled(
+    oldest: date,
+    first: date,
+    last: date,
+    versions: dict[date, int],
+    champion: Champion,
+    settings: Settings,
+    services: Services,
+) -> tuple[pd.DataFrame, list[ServedDay]]:
+    """Join what was served from ``first`` on with its labels, and count what of either is there from ``oldest`` on."""
+    inputs, labels = (
+        services.registry.open(asset, rev=champion.data_version, first_day=oldest, last_day=last, may_be_empty=True)
+        for asset in ("inputs", "labels")
+    )
+    task, key, target = settings.task, list(settings.task.key), settings.task.target
+    measured = [path for day, path in labels.items() if day >= first and day in versions]
+    share = sampling_share(measured, settings.performance.max_rows)
+    parts, days = [], []
+    for day in sorted(inputs):
+        count = None
+        if day in labels:
+            count = count_rows(labels[day]) - null_counts(labels[day])[target]
+        with _served(day, versions.get(day), services) as predictions:
+            rows = None if predictions is None else count_rows(predictions)
+            if predictions is not None and rows is not None and day in labels:
+                predicted = sampled(predictions, list(dict.fromkeys([*key, "day", *names(task)])), key=key, share=share)
+                outcome = sampled(labels[day], [*key, target], key=key, share=share)
+                joined = join_labels(
+                    gathered(predicted, task),
+                    outcome,
+                    key=key,
+                    target=target,
+                    positive=task.positive,
+                    classes=task.classes,
+                )
+                joined = joined.assign(version=versions[day], target=joined[target].astype(float))
+                count = len(joined) if share >= 1 else round(rows * len(joined) / max(len(predicted), 1))
+                parts += [joined[COLUMNS]] if day >= first else []
+        days.append(ServedDay(day, rows, count))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS), days
+
+
+@contextmanager
+def _served(day: date, version: int | None, services: Services) -> Iterator[Path | None]:
+    """Return a local file with what a version served on a day; None if nothing."""
+    stored, name = services.storage_folder(layout.predictions(day)), layout.version_table(version)
+    if version is None or not stored.has(name):
+        yield None
+        return
+    with stored.local(name) as path:
+        yield path
+
+
+def _newest(
+    last: date, day: date, versions: dict[date, int], version: int | None, settings: Settings, services: Services
+) -> pd.DataFrame | None:
+    """Find what the champion served last, from the newest labelled day on and before this one; None if nothing."""
+    for earlier_day in reversed(days_between(last, day - timedelta(days=1))):
+        if versions.get(earlier_day) == version:
+            with _served(earlier_day, version, services) as path:
+                if path is not None:
+                    columns, most = list(names(settings.task)), settings.performance.max_rows
+                    drawn = sample({earlier_day: path}, columns, rows=most, seed=settings.fit.seed)
+                    return gathered(drawn, settings.task)
+    return None
+
+
+def _calibration(version: int | None, settings: Settings, services: Services) -> AnyCalibration | None:
+    """Learn what a version's scores are worth; None where that is not known, or for a regression."""
+    if version is None or settings.task.kind == "regression" or has_other_classes(version, settings, services):
+        return None
+    out_of_fold = _kept(version, "monitoring/predictions.parquet", services)
+    return None if out_of_fold is None else calibrate(out_of_fold["prediction"], out_of_fold["target"])
+
+
+def _seen_by_the_gate(
+    version: int, decisions: list[Logged], settings: Settings, services: Services
+) -> ExpectedPerformance:
+    if has_other_classes(version, settings, services):
+        return ExpectedPerformance({})
+    holdout = _kept(judged_version(version, decisions), "lineage/holdout.parquet", services)
+    return ExpectedPerformance({}) if holdout is None else performance.expected(holdout, settings)
+
+
+def _kept(version: int, name: str, services: Services) -> pd.DataFrame | None:
+    """Read a table kept with a version; None if it is not there, which is logged."""
+
+    def read(path: Path) -> pd.DataFrame:
+        return pd.read_parquet(path)
+
+    try:
+        return services.tracking.read_file(version, name, read)
+    except Unavailable:
+        raise
+    except (EvergreenError, OSError) as err:
+        logger.warning("measure_performance: version %d has no %s: %s", version, name, err)
+        return None

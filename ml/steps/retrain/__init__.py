@@ -1,0 +1,1 @@
+"""Train a challenger, judge it, and let it serve if it wins."""

@@ -1,0 +1,66 @@
+"""Fits of a pipeline by settings: the one that *fit* logs, those of a search and of folds, and a rehearsal."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import pandas as pd
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from ml.adapters import models
+from ml.core.training import estimators, sample_weights
+from ml.core.training.features import matrix
+from ml.errors import SettingsError
+from ml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
+    """Fit a new pipeline on rows that carry their history features and the target."""
+    pipeline = estimators.build(settings.task, settings.features, settings.fit)
+    target = train[settings.task.target]
+    typed = target.astype("int64") if settings.task.kind != "regression" else target.astype("float64")
+    columns = matrix(train, settings.features)
+    weighted = sample_weights.fit_arguments(pipeline, train, settings.fit.sample_weight)
+    try:
+        with threadpool_limits(settings.fit.threads):
+            return pipeline.fit(columns, typed, **weighted)
+    except (MemoryError, OSError):  # of the machine, not of the settings
+        raise
+    except Exception as err:
+        problem = " ".join(str(err).split())
+        raise SettingsError(
+            f"{settings.fit.estimator} with fit.args {settings.fit.args} cannot be fitted on {len(train)} training "
+            f"rows ({problem[:500]}); choose other fit.args, features or another fit.estimator"
+        ) from err
+
+
+def steady(settings: Settings) -> threadpool_limits:
+    """Keep to one number of BLAS threads: the last bits of a prediction depend on it."""
+    return threadpool_limits(settings.fit.threads, user_api="blas")
+
+
+def rehearse(settings: Settings) -> None:
+    """Refuse an estimator that could not be built, or whose fitted form could not be loaded again.
+
+    It is fitted on a few made-up rows, before any data are read. That they do not suit it says nothing: only what
+    would hold for every fit is refused.
+
+    Raises
+    ------
+    SettingsError
+        If a fit by these settings could never serve; the message names the types to review.
+    """
+    pipeline = estimators.build(settings.task, settings.features, settings.fit)
+    rows, target = estimators.stand_in(settings.task, settings.features)
+    try:
+        with warnings.catch_warnings(), threadpool_limits(settings.fit.threads):
+            warnings.simplefilter("ignore")
+            pipeline.fit(rows, target)
+    except Exception as err:  # noqa: BLE001  real rows may suit it
+        logger.info("fit: %s could not be tried on made-up rows (%s)", settings.fit.estimator, err)
+        return
+    models.refuse_untrusted(pipeline, trusted=settings.fit.trusted_types)

@@ -1,0 +1,100 @@
+"""Register the candidate as a challenger, with what monitoring will need should it serve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml.adapters import monitoring_files
+from ml.adapters.workspace import Workspace, write_parquet
+from ml.champions import recorded_models
+from ml.core.monitoring import drift
+from ml.core.monitoring.drift_report import reference_of
+from ml.core.predictions import PREDICTION, names
+from ml.errors import SettingsError
+from ml.records import Candidate, Challenger, Evaluation, Window
+from ml.settings import Settings
+from ml.steps.retrain import out_of_fold
+from ml.steps.retrain.search_result import tuned_settings
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+KEPT = ("day", "target", "challenger", "base_rate", "anchor", "anchor_had_seen")
+"""What is kept of the holdout: monitoring measures by it what is expected."""
+
+
+def run(window: Window, evaluation: Evaluation, *, settings: Settings, services: Services) -> Challenger:
+    """Keep with the run what monitoring and a reproduction compare with, then register its model.
+
+    That is, under ``monitoring/``: the reference window, how its days were, honest predictions of it, and the
+    drift limits that follow; and the predictions on the holdout bit by bit.
+
+    The same fingerprint is registered once: a second call finds the first one's version.
+
+    Raises
+    ------
+    SettingsError
+        If ``drift`` names a column that the data do not have.
+    """
+    logger.info("register: run %s", evaluation.run_id)
+    run_dir = services.workspace(window.workspace)
+    lineage = run_dir.read_json("model/lineage.json")
+    watched = drift.watched(settings.drift)
+    train = run_dir.read_table("parts/train.parquet")
+    missing = [column for column in watched if column not in train]
+    if missing:
+        raise SettingsError(
+            f"columns {', '.join(missing)} are named under drift but are not in inputs; correct params.yaml"
+        )
+    _refuse_taken_names(watched, settings)
+    tags = {
+        "data_version": window.data_version,
+        "code_version": str(lineage["code_version"]),
+        "code_sha256": str(lineage["code_sha256"]),
+        "lock_sha256": str(lineage["lock_sha256"]),
+        "data_md5s": _digest(lineage["window"]["files"]),
+        "window_first_day": window.first_day.isoformat(),
+        "window_last_day": window.last_day.isoformat(),
+        "train_last_day": str(lineage["parts"]["train_last_day"]),
+        "requested_by": str(lineage["requested_by"]),
+        **({recorded_models.OWN_CODE: " ".join(lineage["own_code"])} if "own_code" in lineage else {}),
+    }
+    _keep_predictions(run_dir, evaluation.run_id, services)
+    with tempfile.TemporaryDirectory() as folder:
+        predicted = out_of_fold.predictions(run_dir, train, tuned_settings(run_dir, settings))
+        monitoring_files.write(Path(folder), reference_of(train, predicted, settings))
+        version = services.tracking.register(
+            evaluation.run_id, fingerprint=window.fingerprint, tags=tags, files=Path(folder)
+        )
+    candidate = Candidate.model_validate(run_dir.read_json("model/candidate.json"))
+    recorded_models.write(version, window, candidate, lineage, services)
+    logger.info("register: challenger is version %d", version)
+    return Challenger(fingerprint=window.fingerprint, run_id=evaluation.run_id, version=version)
+
+
+def _refuse_taken_names(watched: Sequence[str], settings: Settings) -> None:
+    taken = sorted({*watched} & {drift.LABEL, PREDICTION, *names(settings.task)})
+    if taken:
+        raise SettingsError(
+            f"drift names {', '.join(taken)}: monitoring calls the model's predictions and the labels so; rename the "
+            "column in the source, or take it out of params.yaml"
+        )
+
+
+def _keep_predictions(run_dir: Workspace, run_id: str, services: Services) -> None:
+    """Keep what the candidate predicted on the holdout; a refit has seen it, and was not measured there."""
+    if not run_dir.has("evaluation/holdout.parquet"):
+        return
+    scored = run_dir.read_table("evaluation/holdout.parquet")
+    scored = scored[[name for name in KEPT if name in scored]]
+    with tempfile.TemporaryDirectory() as folder:
+        write_parquet(scored, Path(folder) / "holdout.parquet")
+        services.tracking.keep_files(run_id, Path(folder), "lineage")
+
+
+def _digest(files: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

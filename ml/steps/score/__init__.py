@@ -1,0 +1,1 @@
+"""Score a day with the champion of that day."""

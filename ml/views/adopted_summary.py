@@ -1,0 +1,81 @@
+"""Say what was assumed about somebody's data, what a person must decide, and how good a plain model is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ml.core.adoption.answers import Question
+from ml.core.adoption.proposal import Proposal
+
+MANY = 12
+
+
+def summary(proposal: Proposal, questions: Sequence[Question]) -> str:
+    """Return what people read when a model was adopted."""
+    seen, task = proposal.facts, proposal.task
+    grain = seen.grain
+    lines = [
+        f"{task.name}: {task.kind} of {task.target}",
+        (
+            f"  rows      {len(seen.table):,} on {grain.days} days, {grain.first_day} to {grain.last_day}; about "
+            f"{grain.rows_per_day:g} a day"
+        ),
+        f"  time      {seen.time.name}" + (f" (not {', '.join(seen.time.others)})" if seen.time.others else ""),
+        f"  key       {', '.join(task.key)}: {seen.key.reason}",
+        f"  target    {seen.target.reason}",
+        f"  delay     {task.label_delay_days} days: {seen.delay.reason}",
+        f"  zone      {task.timezone}",
+        f"  features  {_shown([*seen.columns.categories, *seen.columns.numeric])}",
+    ]
+    lines += [f"  leak      {column} is left out: {reason}" for column, reason in seen.suspects.items()]
+    fixed = {task.target, "day", seen.time.name, *seen.suspects}
+    lines += [
+        f"  unused    {column} {reason}" for column, reason in seen.columns.left_out.items() if column not in fixed
+    ]
+    if seen.rows_without_time:
+        lines.append(f"  dropped   {seen.rows_without_time:,} rows whose {seen.time.name} nobody can read")
+    if seen.changed:
+        lines.append("  copy      the source cannot read the data as they are, so that a copy was made:")
+        lines += [f"              {reason}" for reason in seen.changed[:MANY]]
+        lines.append("            run the same command again when there are more data")
+    if period := proposal.period:
+        lines.append(
+            f"  replay    the data end on {grain.last_day}: {period.first_day} to {period.last_day} is served as if it "
+            "were now (source.replay)"
+        )
+    if proposal.sparse:
+        lines.append("  sparse    few days have rows: read 'Days without data' in docs/sources.md")
+    lines += [f"  note      {note}" for note in seen.target.notes]
+    lines += ["", *_quality(proposal)]
+    if questions:
+        lines += ["", "to decide (assumed so far, and the option that says otherwise):"]
+        lines += [f"  {question.text} {question.assumed} ({question.option})" for question in questions]
+    return "\n".join(lines)
+
+
+def _quality(proposal: Proposal) -> list[str]:
+    best = proposal.best
+    unit = "RMSE" if best.kind == "regression" else "log loss"
+    gain = 1 - best.score / best.base_score if best.base_score else 0.0
+    plain = next(
+        (r for r in proposal.results if not r.recipe.features.history and r.recipe.name.startswith("linear")), None
+    )
+    beside = f", a plain linear model {plain.score:.4g}" if plain is not None and plain is not best else ""
+    return [
+        (
+            f"quality: {unit} {best.score:.4g} on days after those it was fitted on; the base rate has "
+            f"{best.base_score:.4g} ({gain:.0%} less){beside}"
+        ),
+        f"  by {best.recipe.name} ({best.recipe.fit.estimator})",
+        f"  {proposal.holdout.reason}",
+        *(
+            ["  nothing beats the base rate: the gate would hold it; look for columns that say more"]
+            if gain <= 0
+            else []
+        ),
+    ]
+
+
+def _shown(columns: Sequence[str]) -> str:
+    more = len(columns) - MANY
+    return ", ".join(columns[:MANY]) + (f" and {more} more" if more > 0 else "")

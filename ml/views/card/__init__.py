@@ -1,0 +1,1 @@
+"""The model card: its sections and how they are drawn."""

@@ -1,0 +1,249 @@
+"""What the overview page tells of decisions and of model versions, and of two versions side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml.core.champions import tenures
+from ml.core.monitoring.day_summary import Facts
+from ml.records import Logged
+from ml.views.charts import better, day_of, label
+
+OUTCOMES = {True: "passed", False: "failed", None: "no evidence"}
+AFFIXES = ("base_rate_", "champion_")
+NO_METRICS = ("fit_seconds", "train_rows", "holdout_rows", "holdout_days")
+
+
+# --- decisions ----------------------------------------------------------------------------------------
+
+
+def row(entry: Logged, *, requested_by: str | None = None) -> Facts:
+    """Describe one decision in a line.
+
+    Parameters
+    ----------
+    requested_by
+        Who asked for the training of its version, for decisions that do not say so themselves.
+    """
+    summary = tenures.summarise(entry)
+    rulings = _rulings(entry)
+    approval = entry.payload.get("approval")
+    outcomes = [ruling["outcome"] for ruling in rulings]
+    return {
+        "decision_id": summary.decision_id,
+        "decided_at": summary.decided_at,
+        "kind": summary.kind,
+        "version": summary.version,
+        "against": summary.against,
+        "day": day_of(entry),
+        "in_force_from": summary.in_force_from,
+        "requested_by": summary.requested_by or requested_by,
+        "approval": tenures.approval_in_words(approval) if isinstance(approval, Mapping) else None,
+        "verdict": _verdict(entry).get("decision"),
+        "reasons": list(summary.reasons),
+        "rules": {
+            "passed": outcomes.count("passed"),
+            "failed": outcomes.count("failed"),
+            "missing": outcomes.count("no evidence"),
+        }
+        if rulings
+        else None,
+    }
+
+
+def opened(entry: Logged, *, requested_by: str | None = None) -> Facts:
+    """Describe one decision in full: each rule with its evidence, and whatever else was written down."""
+    summary = ("verdict", "approval", "version", "requested_by", "reasons", "evidence", "reason")
+    facts = {name: value for name, value in entry.payload.items() if name not in summary}
+    evidence = entry.payload.get("evidence")
+    return {
+        **row(entry, requested_by=requested_by),
+        "effective_day": entry.effective_day,
+        "rulings": _rulings(entry),
+        "evidence": dict(evidence) if isinstance(evidence, Mapping) else {},
+        "facts": {**facts, "fingerprint": entry.fingerprint, "key": entry.key},
+    }
+
+
+def _verdict(entry: Logged) -> Mapping[str, Any]:
+    verdict = entry.payload.get("verdict")
+    return verdict if isinstance(verdict, Mapping) else {}
+
+
+def _rulings(entry: Logged) -> list[Facts]:
+    rulings = _verdict(entry).get("rulings")
+    records = [ruling for ruling in rulings if isinstance(ruling, Mapping)] if isinstance(rulings, Sequence) else []
+    return [
+        {
+            "rule": str(ruling.get("rule", "unnamed")),
+            "kind": str(ruling.get("kind", "")),
+            "outcome": OUTCOMES.get(ruling.get("passed"), "no evidence"),
+            "reason": str(ruling.get("reason", "")),
+            "evidence": dict(ruling.get("evidence") or {}),
+            "comparison": ruling.get("comparison"),
+            "slices": ruling.get("slices"),
+        }
+        for ruling in records
+    ]
+
+
+def about(version: int, decisions: Sequence[Logged]) -> list[Logged]:
+    """Return the decisions that a version is the subject of or was weighed in, oldest first."""
+    named = ("version", "judged_version")
+    return [entry for entry in decisions if version in [entry.payload.get(name) for name in named]]
+
+
+def open_request(decisions: Sequence[Logged]) -> Logged | None:
+    """Find the newest request for a challenger after which nothing was judged; None if none is open."""
+    for entry in reversed(decisions):
+        if entry.kind in tenures.JUDGED:
+            return None
+        if entry.kind == "retrain_request":
+            return entry
+    return None
+
+
+# --- versions -----------------------------------------------------------------------------------------
+
+
+def outcome(version: int, decisions: Sequence[Logged]) -> str:
+    """Return in a word what became of a version.
+
+    ``champion``, ``replaced``, ``rolled back``, ``withdrawn``, ``held``, ``rejected``, ``judged`` (in another's place:
+    its refit was decided about), or ``registered``.
+    """
+    promoted = tenures.promotions_and_returns(decisions)
+    now = tenures.promoted_on(None, decisions)
+    if now is not None and now.payload["version"] == version:
+        return "champion"
+    bad = tenures.blocked(decisions)
+    served = [entry for entry in promoted if entry.payload["version"] == version]
+    if served:
+        if any(entry.payload.get("withdrawn_version") == version for entry in decisions):
+            return "withdrawn"
+        return "rolled back" if served[-1].fingerprint in bad else "replaced"
+    unpromoted = [entry for entry in decisions if entry.kind in ("hold", "rejection")]
+    of_it = [entry.kind for entry in unpromoted if entry.payload.get("version") == version]
+    if of_it:
+        return {"hold": "held", "rejection": "rejected"}[of_it[-1]]
+    return "judged" if about(version, decisions) else "registered"
+
+
+def metrics_of(measured: Mapping[str, float]) -> dict[str, float]:
+    """Keep the version's own metrics on its holdout out of all that its run has logged."""
+    return {name: value for name, value in measured.items() if name not in NO_METRICS and not name.startswith(AFFIXES)}
+
+
+def figures(measured: Mapping[str, float], *, metric: str) -> list[Facts]:
+    """List a version's metrics on its holdout, the gate's own first, beside base rate and champion of then."""
+    own = metrics_of(measured)
+    return [
+        {
+            "name": name,
+            "label": label(name),
+            "better": better(name),
+            "value": own[name],
+            "base_rate": measured.get(f"base_rate_{name}"),
+            "champion": measured.get(f"champion_{name}"),
+        }
+        for name in sorted(own, key=lambda name: (name != metric, name))
+    ]
+
+
+def slices(rulings: Sequence[Facts]) -> list[Facts]:
+    """Return what the gate's rules measured by slice, worst first, as they recorded it."""
+    return [
+        {"rule": ruling["rule"], "message": ruling["reason"], **ruling["slices"]}
+        for ruling in rulings
+        if ruling["slices"]
+    ]
+
+
+def lineage(facts: Mapping[str, Any]) -> list[Facts]:
+    """Lay out what a version depends on, from its ``lineage.json``; what it does not say is left out."""
+    settings = facts.get("settings") or {}
+    fit, window, parts = settings.get("fit") or {}, facts.get("window") or {}, facts.get("parts") or {}
+    features = settings.get("features") or {}
+    machine = facts.get("environment") or {}
+    named = [name for kind in ("categorical", "numeric", "spline") for name in features.get(kind) or ()]
+    values = {
+        "window": _span(window.get("first_day"), window.get("last_day")),
+        "trained on": _span(parts.get("train_first_day"), parts.get("train_last_day")),
+        "holdout": _span(parts.get("holdout_first_day"), parts.get("holdout_last_day")),
+        "asked by": facts.get("requested_by"),
+        "asked because": "; ".join(map(str, facts.get("reasons") or ())) or None,
+        "fingerprint": facts.get("fingerprint"),
+        "data version": facts.get("data_version"),
+        "code version": facts.get("code_version"),
+        "code SHA-256": facts.get("code_sha256"),
+        "lock file SHA-256": facts.get("lock_sha256"),
+        "estimator": fit.get("estimator"),
+        "estimator arguments": ", ".join(f"{name}={value}" for name, value in (fit.get("args") or {}).items()) or None,
+        "features": ", ".join(named) or None,
+        "seed": fit.get("seed"),
+        "Python": machine.get("python"),
+        "platform": machine.get("platform"),
+    }
+    return [{"what": what, "value": str(value)} for what, value in values.items() if value is not None]
+
+
+def _span(first: object, last: object) -> str | None:
+    return f"{first} to {last}" if first and last else None
+
+
+# --- two versions -------------------------------------------------------------------------------------
+
+
+def compared_metrics(a: Mapping[str, float], b: Mapping[str, float], *, metric: str) -> list[Facts]:
+    """Put two versions' metrics beside each other; ``best`` is the side that has the better one, if any."""
+    mine, others = metrics_of(a), metrics_of(b)
+    names = sorted({*mine, *others}, key=lambda name: (name != metric, name))
+    return [
+        {
+            "name": name,
+            "label": label(name),
+            "better": better(name),
+            "a": mine.get(name),
+            "b": others.get(name),
+            "best": _best(mine.get(name), others.get(name), better(name)),
+        }
+        for name in names
+    ]
+
+
+def _best(a: float | None, b: float | None, direction: str) -> str | None:
+    if a is None or b is None or not direction:
+        return None
+    first, second = (abs(a), abs(b)) if direction == "nearer 0" else (a, b)
+    if first == second:
+        return None
+    return "a" if (first < second) != (direction == "higher") else "b"
+
+
+def compared_facts(a: Sequence[Facts], b: Sequence[Facts]) -> list[Facts]:
+    """Put two lineages beside each other, fact by fact; None is what one of them does not say."""
+    mine, others = ({fact["what"]: fact["value"] for fact in side} for side in (a, b))
+    return [
+        {"what": what, "a": mine.get(what), "b": others.get(what), "same": mine.get(what) == others.get(what)}
+        for what in dict.fromkeys([*mine, *others])
+    ]
+
+
+def paired(a: int, b: int, decisions: Sequence[Logged]) -> Facts | None:
+    """Find the newest gate in which two versions met on the same rows: the only figures that compare them."""
+    for entry in reversed(decisions):
+        weighed = entry.payload.get("judged_version") or entry.payload.get("version")
+        summary = tenures.summarise(entry)
+        if entry.kind in ("rollback", "withdrawal") or {weighed, summary.against} != {a, b}:
+            continue
+        for ruling in _rulings(entry):
+            if ruling["comparison"]:
+                return {
+                    "decision_id": entry.decision_id,
+                    "champion": summary.against,
+                    "challenger": weighed,
+                    **{figure: ruling["comparison"].get(figure) for figure in ("gain", "low", "high")},
+                    "reason": ruling["reason"],
+                }
+    return None

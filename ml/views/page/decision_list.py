@@ -1,0 +1,106 @@
+"""The table of all decisions, and each of them rule by rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml.adapters import layout
+from ml.adapters.tracking.decision_log import KINDS
+from ml.core.monitoring.day_summary import plain
+from ml.errors import MissingArtifact, Unavailable
+from ml.next_moves import retrain
+from ml.records import Logged
+from ml.views import charts, decision_view
+from ml.views.page import days as monitored
+from ml.views.page.sources import decided, registered
+from ml.wiring import Services
+
+AT_ONCE = 100
+"""So many decisions are listed at once."""
+
+
+def decisions(
+    services: Services, *, count: int = AT_ONCE, before: str | None = None, kind: str | None = None
+) -> dict[str, Any]:
+    """List some decisions, newest first.
+
+    Parameters
+    ----------
+    before
+        What ``next`` said of the decisions before; None begins with the newest.
+    kind
+        One of `KINDS`; None for all.
+
+    Returns
+    -------
+    dict
+        ``decisions``: `ml.views.decision_view.row` of each; ``next``, where the older ones begin (None if there are
+        none); ``kinds``, what may be asked for; ``hint``, what to do if there is none.
+
+    Raises
+    ------
+    EvergreenError
+        If there is no such kind, or no page begins there.
+    """
+    page = decided(services).newest(count, before=before, kind=kind)
+    requesters = _requesters(services) if page.entries else {}
+    rows = [
+        decision_view.row(entry, requested_by=requesters.get(entry.payload.get("version"))) for entry in page.entries
+    ]
+    none = f"No decision was made yet: {retrain()}." if kind is None else "There is no decision of this kind."
+    facts: dict[str, Any] = plain(
+        {"decisions": rows, "next": page.next, "kinds": sorted(KINDS), "hint": None if rows else none}
+    )
+    return facts
+
+
+def decision(services: Services, decision_id: str) -> dict[str, Any]:
+    """Describe one decision in full.
+
+    Returns
+    -------
+    dict
+        `ml.views.decision_view.opened`, and ``run_id`` and ``card`` of its version, ``report``: the Evidently report
+        of the day that it was made for. Each None where there is none.
+
+    Raises
+    ------
+    MissingArtifact
+        If there is no such decision, or it does not count (yet).
+    """
+    entry = decided(services).find(decision_id)
+    if entry is None:
+        raise MissingArtifact(f"there is no decision {decision_id!r}, or it is not finished; go back to the list")
+    version = entry.payload.get("version")
+    by_version = {model_version.version: model_version for model_version in registered(services)}
+    of_it = by_version.get(version) if isinstance(version, int) else None
+    facts: dict[str, Any] = plain(
+        {
+            **decision_view.opened(entry, requested_by=of_it.tags.get("requested_by") if of_it else None),
+            "run_id": of_it.run_id if of_it else None,
+            "card": card_of(of_it.version) if of_it else None,
+            "report": _report(entry, services),
+        }
+    )
+    return facts
+
+
+def card_of(version: int) -> str:
+    """Return the name of a version's card, as `ml.views.page.file` reads it; it may not be there."""
+    return layout.artifact(version, "card/model_card.html")
+
+
+def _requesters(services: Services) -> dict[Any, str | None]:
+    try:
+        return {model_version.version: model_version.tags.get("requested_by") for model_version in registered(services)}
+    except Unavailable:
+        raise
+    except MissingArtifact:
+        return {}
+
+
+def _report(entry: Logged, services: Services) -> str | None:
+    if entry.kind not in ("retrain_request", "rollback"):
+        return None
+    (day,) = monitored.read(services, [charts.day_of(entry)])
+    return charts.report_of(day.facts) if day.facts else None

@@ -1,0 +1,1 @@
+"""What is worth telling people, in which words, and how it reaches them."""

@@ -1,0 +1,1 @@
+"""What is worth an alert: a module each, which gathers the facts that its templates put into words."""

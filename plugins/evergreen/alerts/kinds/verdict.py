@@ -1,0 +1,168 @@
+"""Alert people to what became of a challenger: who serves since when, why, and the evidence of every rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from evergreen.approval import ruling_row, version_link
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+
+    from ml.records import Judgement, Logged, Promotion, Verdict, Window
+    from ml.settings import MailKind
+    from ml.wiring import Services
+
+OUTCOME = "outcome"
+"""XCom of ``promote``: an `ml.records.Promotion`; a hold leaves it as well, though it skips that task."""
+
+MISSING = "Evidence is missing, which never promotes: read the log of the task gate."
+UNKNOWN = "Read the reason above."
+BY_HAND = "A person said no, or nobody answered in time: train again when the reason is gone."
+
+
+def alert_outcome(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> None:
+    """Alert people that a challenger was promoted or held, once for each decision.
+
+    Raises
+    ------
+    AirflowSkipException
+        If ``promote`` left no outcome: it was marked by hand.
+    """
+    from airflow.sdk import get_current_context
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from evergreen.alerts import outbox
+    from evergreen.alerts.links import run_link
+    from evergreen.models import current_model
+    from ml.adapters.tracking.decision_log import DecisionLog
+    from ml.records import Judgement, Promotion, Window
+    from ml.wiring import open_services
+
+    context = get_current_context()
+    outcome = context["ti"].xcom_pull(task_ids="promote", key=OUTCOME)
+    if outcome is None:
+        raise AirflowSkipException("nobody is notified: 'promote' left no outcome, it was marked by hand")
+    services = open_services(run=window["workspace"], model=current_model())
+    promotion = Promotion.model_validate(outcome)
+    record = Window.model_validate(window)
+    decision_log = DecisionLog(services.tracking)
+    recorded = decision_log.find(promotion.decision_id) if promotion.decision_id else None
+    decisions = [*decision_log.changes, *([recorded] if recorded else [])]
+    facts = verdict_facts(record, Judgement.model_validate(judgement), promotion, services, decisions)
+    kind: MailKind = "promoted" if promotion.promoted else "held"
+    links = [("This Airflow run", run_link(context)), *facts["links"]]
+    run = outbox.key_part(context["dag_run"].run_id)
+    about = f"decision={promotion.decision_id}" if promotion.decision_id else f"run={run}"
+    alert = outbox.compose(
+        kind,
+        f"{kind}/{about}",
+        "verdict",
+        facts["headline"],
+        facts | {"links": links},
+        services,
+        day=record.last_day,
+    )
+    outbox.enqueue(alert, services)
+
+
+def verdict_facts(
+    window: Window, judgement: Judgement, promotion: Promotion, services: Services, decisions: Sequence[Logged]
+) -> dict[str, Any]:
+    """Return what the alert of a promotion or of a hold says.
+
+    Parameters
+    ----------
+    promotion
+        What came of it in the end: a verdict to promote may have been rejected, or overtaken.
+    decisions
+        What changed the champion, and the decision of this promotion: it holds the verdict that counted.
+    """
+    from ml.core.champions import tenures
+    from ml.records import Verdict
+
+    recorded = next((entry for entry in decisions if entry.decision_id == promotion.decision_id), None)
+    recorded_verdict = recorded.payload.get("verdict") if recorded is not None else None
+    verdict = Verdict.model_validate(recorded_verdict) if recorded_verdict else judgement.verdict
+    requester = recorded.payload.get("requested_by") if recorded is not None else None
+    champion_tenures = tenures.champion_tenures(decisions) if tenures.promoted_on(None, decisions) else []
+    settings, version = services.settings, promotion.version
+    promoted = promotion.promoted
+    serving = champion_tenures[-1].version if champion_tenures else promotion.previous_version
+    facts: dict[str, Any] = {
+        "task": settings.task.name,
+        "promoted": promoted,
+        "version": version,
+        "headline": _promoted(promotion) if promoted else _held(version, verdict, recorded),
+        "serves": _serves(promotion, recorded.effective_day if recorded else None)
+        if promoted
+        else _stays(champion_tenures),
+        "reason": promotion.reason,
+        "trained": (
+            f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
+            f"data version {window.data_version[:12]}{f', requested by {requester}' if requester else ''}. "
+            "The model card is with its run in MLflow: card/model_card.html."
+        ),
+        "rulings": [ruling_row(ruling) for ruling in verdict.rulings],
+        "advice": [] if promoted else advice(verdict, rejected=_kind(recorded) == "rejection"),
+        "links": [*version_link("Promoted" if promoted else "Held", version, services)],
+    }
+    if serving is not None and serving != version:
+        facts["links"] += version_link("Champion", serving, services)
+    return facts
+
+
+def advice(verdict: Verdict, *, rejected: bool) -> list[str]:
+    """Return what to do about each rule that held, once where several ask for the same."""
+    if rejected:
+        return [BY_HAND]
+    sentences = []
+    for ruling in verdict.rulings:
+        if ruling.passed is not True:
+            todo = MISSING if ruling.passed is None else advice_of(ruling.kind)
+            sentences.append(f"{ruling.rule}: {todo[0].lower()}{todo[1:]}")
+    return list(dict.fromkeys(sentences)) or ["Read the reason above: every rule passed, and something else held it."]
+
+
+def advice_of(kind: str) -> str:
+    """Return what to do where a rule of a kind did not pass."""
+    from ml.core.gate import OWN_ADVICE
+    from ml.errors import SettingsError
+    from ml.settings import RULES
+
+    if kind in OWN_ADVICE:
+        return OWN_ADVICE[kind]
+    try:
+        return RULES.load(kind).advice
+    except SettingsError:  # of a package that is gone since
+        return UNKNOWN
+
+
+def _kind(recorded: Logged | None) -> str:
+    return recorded.kind if recorded is not None else ""
+
+
+def _promoted(promotion: Promotion) -> str:
+    replaced = f", instead of version {promotion.previous_version}" if promotion.previous_version is not None else ""
+    return f"Version {promotion.version} was promoted{replaced}"
+
+
+def _held(version: int | None, verdict: Verdict, recorded: Logged | None) -> str:
+    name = "A challenger" if version is None else f"Version {version}"
+    if _kind(recorded) == "rejection":
+        return f"{name} was not approved"
+    by = [ruling.rule for ruling in verdict.rulings if ruling.passed is not True]
+    return f"{name} was held" + (f" by {', '.join(by)}" if by else "")
+
+
+def _serves(promotion: Promotion, since: date | None) -> str:
+    first = f"the days from {since} on" if since else "the days to come"
+    return f"It serves {first}; predictions already served stay as they are."
+
+
+def _stays(champion_tenures: Sequence[Any]) -> str:
+    if not champion_tenures:
+        return "Nobody serves yet: no day is scored until a challenger passes every rule."
+    newest = champion_tenures[-1]
+    return f"Version {newest.version} goes on serving; it is champion since {newest.effective_day}."

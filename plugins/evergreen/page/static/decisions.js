@@ -1,0 +1,95 @@
+// Every decision with its verdict, and one of them rule by rule.
+
+import { inModel, part } from "./address.js";
+import { mlflowRun } from "./airflow.js";
+import { anything, ask, badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, problems, sentences, table, versionLink } from "./dom.js";
+import { links } from "./now.js";
+
+const OUTCOMES = { passed: "passed", failed: "failed", "no evidence": "no evidence" };
+
+export function drawDecisions({ decisions, next, kinds, hint }) {
+  if (!decisions.length) return [empty(hint, "No decision was made yet.")];
+  const choice = el("select", { id: "kind" }, el("option", { value: "" }, "all kinds"), kinds.map((kind) => el("option", { value: kind }, kindInWords(kind))));
+  const place = el("div");
+  const fill = (shown, at) => place.replaceChildren(
+    decisionTable(shown), ...(at ? [moreButton("Show older decisions", () => read(choice.value, at), (page) => fill([...shown, ...page.decisions], page.next))] : []));
+  choice.addEventListener("change", async () => {
+    const kind = choice.value;
+    try {
+      const page = await read(kind);
+      if (kind !== choice.value) return;
+      if (page.decisions.length) fill(page.decisions, page.next);
+      else place.replaceChildren(empty(page.hint, "There is no decision of this kind."));
+    } catch (problem) {
+      place.replaceChildren(...problems([problem.message]));
+    }
+  });
+  fill(decisions, next);
+  return [el("p", null, el("label", { for: "kind" }, "Show "), choice), place];
+}
+
+function read(kind, before) {
+  const wanted = new URLSearchParams({ ...(kind && { kind }), ...(before && { before }) }).toString();
+  return ask(inModel(`decisions${wanted && `?${wanted}`}`));
+}
+
+/** A button that reads more of a list and then gives way to it; what goes wrong is written beside it. */
+export function moreButton(text, give, show) {
+  const button = el("button", { type: "button" }, text);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      show(await give());
+    } catch (problem) {
+      button.after(...problems([problem.message]));
+      button.disabled = false;
+    }
+  });
+  return button;
+}
+
+export function decisionTable(decisions) {
+  return table("Decisions, newest first", ["decided", "what", "version", "against", "reason", "asked by", "rules"], decisions.map((decision) => [
+    decisionLink(decision.decision_id, instant(decision.decided_at)), badge(decision.kind),
+    versionLink(decision.version, decision.version), versionLink(decision.against, decision.against),
+    el("div", { class: "reason" }, sentences(decision.reasons)), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : ""],
+    rules(decision.rules)]), { class: "wide" });
+}
+
+function rules(counts) {
+  if (!counts) return "";
+  return [counts.passed && `${counts.passed} passed`, counts.failed && `${counts.failed} failed`, counts.missing && `${counts.missing} without evidence`].filter(Boolean).join(", ");
+}
+
+/** All figures of a ruling in one list: the comparison and the slices first, thresholds last. */
+function figures({ comparison, slices, evidence }) {
+  return { ...comparison, ...slices?.values, ...evidence };
+}
+
+export function rulingTable(rulings) {
+  return table("The gate, rule by rule", ["rule", "outcome", "what was found", "evidence"], rulings.map((ruling) => [
+    kindInWords(ruling.rule), badge(OUTCOMES[ruling.outcome] ?? "no evidence"), ruling.reason,
+    Object.keys(figures(ruling)).length ? anything(figures(ruling)) : "none"]), { class: "wide" });
+}
+
+export function drawDecision(decision) {
+  const { requested_because: because, ...others } = decision.facts ?? {};
+  const known = Object.keys(others).length, more = Object.keys(decision.evidence ?? {}).length;
+  const found = new Set((decision.rulings ?? []).filter(({ outcome }) => outcome === "passed").map(({ reason }) => reason));
+  const own = (decision.reasons ?? []).filter((reason) => !found.has(reason)); // what passed stands below, rule by rule
+  return [
+    el("p", null, badge(decision.kind), decision.verdict && [" the gate said ", badge(decision.verdict)]),
+    own.length > 0 && el("ul", null, own.map((reason) => el("li", null, reason))),
+    facts([
+      ["decided", instant(decision.decided_at)], ["for the day", decision.day], ["in force from", decision.in_force_from],
+      ["requested by", decision.requested_by], ["because", sentences([because ?? []].flat())], ["approval", decision.approval],
+      ["version", versionLink(decision.version)], ["against", decision.against ? versionLink(decision.against) : null],
+    ]),
+    links(file(decision.card, "model card"), file(decision.report, "report"), mlflowRun(decision.run_id, "model's run in MLflow"),
+      mlflowRun(decision.decision_id, "decision in MLflow"),
+      decision.version && decision.against && link(part(`versions/${decision.version}/${decision.against}`), "compare the two")),
+    decision.rulings?.length > 0 && [el("h3", null, "Rule by rule"), rulingTable(decision.rulings)],
+    known > 0 && [el("h3", null, "Facts"), anything(others)],
+    more > 0 && [el("h3", null, "Evidence"), anything(decision.evidence)],
+  ];
+}

@@ -1,0 +1,131 @@
+// Build what is shown out of text nodes only: nothing that comes from data is ever read as HTML.
+
+import { inFiles, part } from "./address.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+export const el = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
+export const svg = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+
+/** Ask this page's own API; an answer that is none throws a sentence for people. */
+export async function ask(path) {
+  let answer;
+  try {
+    answer = await fetch(`api/${path}`, { headers: { accept: "application/json" }, credentials: "same-origin" });
+  } catch {
+    throw new Error("Airflow's API server did not answer: see whether it runs, then reload.");
+  }
+  if (answer.status === 401 || answer.status === 403) {
+    throw new Error("You are no longer logged in to Airflow: log in again, then reload.");
+  }
+  const facts = await answer.json().catch(() => null);
+  if (!answer.ok || facts === null) throw new Error(facts?.message ?? `Airflow answered ${answer.status}: see its log.`);
+  return facts;
+}
+
+export function number(value, digits = 3) {
+  if (value === null || value === undefined) return "unknown";
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(digits).replace("-", "−");
+}
+
+export function interval(figure) {
+  if (!figure || figure.low === null || figure.low === undefined) return "";
+  return `${number(figure.low)} to ${number(figure.high)}`;
+}
+
+export const instant = (at) => (at ? String(at).slice(0, 16).replace("T", " ") : "unknown");
+export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+export const kindInWords = (kind) => String(kind).replaceAll("_", " ");
+export const short = (id) => (id ? el("code", { title: id }, String(id).slice(0, 10)) : "unknown");
+
+export const link = (href, text, attributes) => el("a", { href, ...attributes }, text);
+
+/** Link to a report or another artefact; it opens in a tab of its own. */
+export function file(name, text) {
+  if (!name) return null;
+  const href = inFiles(String(name).split("/").map(encodeURIComponent).join("/"));
+  return link(href, text, { target: "_blank", rel: "noopener" });
+}
+
+export const decisionLink = (id, text) => (id ? link(part(`decisions/${encodeURIComponent(id)}`), text) : text);
+export const versionLink = (version, text) =>
+  version === null || version === undefined ? "none" : link(part(`versions/${version}`), text ?? `version ${version}`);
+
+export function badge(kind, text) {
+  return el("span", { class: `badge ${String(kind).replace(/[^a-z]+/g, "-")}` }, text ?? kindInWords(kind));
+}
+
+/** A list of what and what about it; pairs without a value are left out. */
+export function facts(pairs) {
+  const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return el("dl", null, known.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, value))));
+}
+
+export function table(caption, heads, rows, attributes) {
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    el("table", attributes,
+      el("caption", { class: "unseen" }, caption),
+      el("thead", null, el("tr", null, heads.map((head) => el("th", { scope: "col" }, head)))),
+      el("tbody", null, rows.map((cells) => el("tr", null, cells.map((cell, at) =>
+        at ? el("td", { "data-head": heads[at] }, cell) : el("th", { scope: "row" }, cell)))))));
+}
+
+/** Put content behind a line that opens it. */
+export function fold(line, ...content) {
+  return el("details", null, el("summary", null, line), ...content);
+}
+
+/** Give sentences in a row; of many, the first ones, and the others behind a fold. What was joined by semicolons is many. */
+export function sentences(list, most = 1) {
+  const all = (list ?? []).flatMap((one) => String(one).split("; "));
+  if (all.length <= most + 1) return all.join("; ");
+  const others = all.slice(most);
+  return [all.slice(0, most).join("; "), fold(`and ${others.length} more`, el("ul", null, others.map((one) => el("li", null, one))))];
+}
+
+/** Show any fact that came as JSON. */
+export function anything(value) {
+  if (value === null || value === undefined) return "none";
+  if (typeof value === "number") return number(value, 4);
+  if (Array.isArray(value)) {
+    if (value.every((item) => typeof item !== "object")) return value.map(anything).join(", ") || "none";
+    return el("ul", null, value.map((item) => el("li", null, anything(item))));
+  }
+  if (typeof value === "object") return facts(Object.entries(value).map(([name, inner]) => [kindInWords(name), anything(inner)]));
+  return String(value);
+}
+
+export const message = (problem) => (typeof problem === "string" ? problem : problem?.message ?? JSON.stringify(problem));
+export const problems = (list) => (list ?? []).map((problem) => el("p", { class: "problem" }, message(problem)));
+
+/** Say that there is nothing yet, and what to do next. */
+export function empty(hint, fallback) {
+  if (!hint && !fallback) return null;
+  return el("p", { class: "hint" }, typeof hint === "object" && hint ? hint.message : hint ?? fallback);
+}
+
+/** Fill a section with what ``draw`` makes of an answer, or with why there is none; ``ready`` is waited for too. */
+export async function show(body, path, draw, ready) {
+  body.setAttribute("aria-busy", "true");
+  try {
+    const [answer] = await Promise.all([ask(path), ready]);
+    body.replaceChildren(...[draw(answer)].flat(Infinity).filter(Boolean));
+  } catch (problem) {
+    body.replaceChildren(el("p", { class: "problem", role: "alert" }, problem.message));
+    if (!(problem instanceof Error) || problem.name !== "Error") console.error(problem);
+  } finally {
+    body.removeAttribute("aria-busy");
+    body.classList.remove("tall");
+  }
+}

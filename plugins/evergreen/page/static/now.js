@@ -1,0 +1,128 @@
+// What serves, how it does, and whether anything is wrong: one glance.
+
+import { mlflowRun, runLink } from "./airflow.js";
+import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, number, plural, problems, message, sentences, versionLink } from "./dom.js";
+
+const FIRST_FIGURES = 3, FIRST_FINDINGS = 4;
+const STATES = { calm: ["Calm", "✓"], watching: ["Watching", "◐"], alarm: ["Alarm", "!"], unknown: ["Unknown", "?"] };
+
+export function drawNow(now) {
+  const [word, sign] = STATES[now.state] ?? STATES.unknown;
+  const sentence = now.sentence?.startsWith(`${word} `) ? now.sentence.slice(word.length + 1) : now.sentence ?? "";
+  return [
+    el("div", { class: `state ${now.state in STATES ? now.state : "unknown"}` },
+      el("span", { class: "sign", "aria-hidden": "true" }, sign),
+      el("div", null, el("strong", null, word), " ", sentences([sentence], 2))),
+    problems(now.problems),
+    rejections(now),
+    !now.sentence?.includes(now.hint?.message) && empty(now.hint),
+    el("div", { class: "cards" }, champion(now), performance(now), monitoring(now), challenger(now), data(now), runs(now)),
+  ];
+}
+
+const card = (title, ...content) => el("article", { class: "card" }, el("h3", null, title), content);
+
+function champion({ champion: known, shadow }) {
+  if (!known) return card("Champion", el("p", null, "Nothing serves yet."));
+  const by = [known.requested_by && `requested by ${known.requested_by}`, known.approved_by && `approved by ${known.approved_by}`];
+  return card("Champion",
+    el("p", { class: "figure" }, versionLink(known.version)),
+    known.warning && el("p", { class: "problem" }, known.warning),
+    facts([
+      known.days ? ["serves since", `${known.since} (${plural(known.days, "day")})`] : ["serves from", known.since],
+      ["trained on", known.window && `${known.window.first_day} to ${known.window.last_day}`],
+      ["by", by.filter(Boolean).join(", ")],
+      ["reason", sentences(known.reasons)],
+      ["before it", known.previous_version ? versionLink(known.previous_version) : null],
+      ["shadowed by", shadow && `version ${shadow.version} until ${shadow.last_day}`],
+    ]),
+    links(decisionLink(known.decision_id, "decision"), file(known.card, "model card"), mlflowRun(known.run_id)));
+}
+
+function performance({ performance: known, task }) {
+  if (!known) return card("Live performance", el("p", null, "Not measured yet: labels have to arrive for days that were scored."));
+  const main = known.figures.find((figure) => figure.name === task.metric) ?? known.figures[0];
+  const words = { fine: "as expected", decay: "decay", unknown: "unknown" };
+  const others = known.figures.slice(FIRST_FIGURES);
+  return card("Live performance",
+    typeof main?.value === "number" && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
+    el("p", null, badge(known.status, words[known.status])),
+    figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
+    others.length > 0 && fold(`and ${plural(others.length, "more figure")}`, figureTable("More live figures", others)),
+    el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
+    known.estimated && el("p", { class: "quiet" }, `Without labels yet: about ${number(known.estimated.value)} ± ${number(known.estimated.error)} on ${known.estimated.day}`));
+}
+
+const orDash = (value) => (value === null || value === undefined ? "–" : number(value));
+
+function figureTable(name, figures) {
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", { class: "small" },
+    el("caption", { class: "unseen" }, `${name} against what the gate saw on the holdout`),
+    el("thead", null, el("tr", null, ["", "live", "95 % interval", "expected"].map((head) => head ? el("th", { scope: "col" }, head) : el("td")))),
+    el("tbody", null, figures.map((figure) => el("tr", null,
+      el("th", { scope: "row" }, figure.label), el("td", null, orDash(figure.value)),
+      el("td", null, interval(figure)), el("td", null, orDash(figure.expected)))))));
+}
+
+function monitoring({ monitor, findings, alarm }) {
+  if (!monitor) return card("Monitoring", el("p", null, "No day was monitored yet: Monitor follows each Ingest."));
+  const found = (findings ?? []).map((finding) => el("li", null, badge(finding.severity), " ", message(finding)));
+  const folded = found.splice(FIRST_FINDINGS);
+  return card("Monitoring",
+    alarm && el("p", null, el("strong", null, `Alarm since ${alarm.since}`), ` (${plural(alarm.days, "day")})`),
+    found.length ? el("ul", { class: "plain" }, found) : el("p", null, "Nothing was found."),
+    folded.length > 0 && fold(`and ${folded.length} more`, el("ul", { class: "plain" }, folded)),
+    facts([
+      ["day", monitor.day],
+      ["did", monitor.action === "nothing" ? "nothing" : `requested a ${monitor.action}`],
+      ["reason", sentences(monitor.reasons)],
+      ["drift", monitor.drift && sentences([monitor.drift.reason])],
+      ["late", monitor.days_late ? plural(monitor.days_late, "day") : null],
+    ]),
+    links(file(monitor.drift?.report, "Evidently report")));
+}
+
+function challenger({ challenger: known, request }) {
+  if (!known && !request) return null;
+  return card("Challenger",
+    request && el("p", null, "A challenger was requested on ", request.day, " by ", request.requested_by, ": ", (request.reasons ?? []).join("; ")),
+    request && links(decisionLink(request.decision_id, "request"), runLink("retrain", request.run_id)),
+    known && el("p", null, "Last one: ", versionLink(known.version), " ", badge(known.outcome)),
+    known && el("div", null, sentences(known.reasons)),
+    known && links(decisionLink(known.decision_id, "decision")));
+}
+
+/** What was rejected, why, and what to do: a list with the report of each. */
+export function rejections({ rejected }) {
+  if (!rejected?.length) return null;
+  return el("section", { class: "problem", "aria-label": "Rejected data" },
+    el("h3", null, "Rejected data"),
+    el("ul", { class: "plain" }, rejected.map((one) => el("li", null,
+      el("strong", null, one.what), one.replaces ? " (the registry keeps the content before it)" : "", " ", file(one.report, "validation report"),
+      el("ul", null, one.reasons.map((reason) => el("li", null, reason))),
+      one.next && el("p", null, el("strong", null, "Next: "), one.next)))));
+}
+
+function data({ data: known, score, withdrawn }) {
+  return card("Data and scores",
+    known && el("p", null, badge(known.status), " ", known.sentence),
+    known?.rejected_days?.length > 0 && el("p", { class: "problem" }, `Rejected days: ${known.rejected_days.join(", ")}`),
+    withdrawn?.map((one) => el("p", null, badge("withdrawn"), ` ${one.asset} of ${one.day}${one.reason ? `: ${one.reason}` : ""}`)),
+    score ? el("p", null, score.sentence) : el("p", null, "Nothing was scored yet."),
+    score && facts([
+      ["written", instant(score.written_at)],
+      ["late", score.days_late ? plural(score.days_late, "day") : null],
+    ]),
+    score && links(file(score.report, "validation report"), runLink("score", score.run_id)));
+}
+
+function runs({ next }) {
+  return card("Runs",
+    el("div", { id: "runs", class: "runs" }, el("p", { class: "quiet" }, "Asking Airflow…")),
+    next && el("p", null, `Next: ${next.sentence}`));
+}
+
+export function links(...all) {
+  const known = all.filter((one) => one && typeof one !== "string");
+  return known.length ? el("p", { class: "links" }, known) : null;
+}

@@ -1,0 +1,216 @@
+// What is shown when: the list of models, the overview of one, or one view of it that the address names.
+
+import { configure, current, inModel, OVERVIEW, part, turn } from "./address.js";
+import { everyModel, findPlaces, leadButtons, leaveTheFrame, nameOutside, running, runsInWords, showWaiting } from "./airflow.js";
+import { ask, el, link, show } from "./dom.js";
+import { drawData } from "./data.js";
+import { drawDecision, drawDecisions } from "./decisions.js";
+import { drawDrift } from "./drift.js";
+import { modelList } from "./list.js";
+import { drawNow } from "./now.js";
+import { drawTimeline } from "./timeline.js";
+import { drawComparison, drawVersion, drawVersions } from "./versions.js";
+
+const AGAIN = 60000, SOON = 1000, DAYS = 90;
+const [models, overview, view] = ["models", "overview", "view"].map((id) => document.getElementById(id));
+const footer = document.querySelector("footer"), below = OVERVIEW.slice(1).map((id) => document.getElementById(id));
+const body = (name) => document.querySelector(`#${name} > .body`);
+let last = { now: "", runs: null }, drawn = null, placed = null, list = null, asking = null;
+
+const alertOf = (place) => place.querySelector(":scope > .problem[role=alert]");
+const alerted = (place) => alertOf(place)?.textContent;
+const alarmed = (problem) => el("p", { class: "problem", role: "alert" }, problem.message);
+
+function settled(place) {
+  place.removeAttribute("aria-busy");
+  place.classList.remove("tall");
+}
+
+// --- the list -------------------------------------------------------------------------------------------
+
+/** Ask for the list, and soon again while models are still being read. */
+async function refreshList() {
+  const place = body("models");
+  clearTimeout(asking);
+  try {
+    const facts = await ask("models");
+    if (!list) place.replaceChildren(...(list = modelList()).nodes);
+    else alertOf(place)?.remove();
+    list.show(facts);
+    if (facts.reading && !models.hidden) asking = setTimeout(refreshList, SOON);
+  } catch (problem) {
+    if (!list) place.replaceChildren(alarmed(problem));
+    else if (alerted(place) !== problem.message) {
+      alertOf(place)?.remove();
+      place.prepend(alarmed(problem));
+    }
+  }
+  settled(place);
+  footer.hidden = models.hidden;
+}
+
+async function refreshAirflow() {
+  const answer = await everyModel();
+  if (current()) return;
+  list?.tell(answer.models);
+  showWaiting(answer.waiting);
+}
+
+function openList() {
+  document.title = "Evergreen";
+  footer.hidden = !list;
+  refreshList().then(refreshAirflow);
+}
+
+// --- the overview of a model ------------------------------------------------------------------------------
+
+async function refreshNow() {
+  const busy = body("now"), whose = current();
+  try {
+    const [now] = await Promise.all([ask(inModel("now")), placed]), text = JSON.stringify(now);
+    if (whose !== current()) return;
+    if (text !== last.now) {
+      busy.replaceChildren(...[drawNow(now)].flat(Infinity).filter(Boolean));
+      last.now = text;
+      if (last.runs) document.getElementById("runs")?.replaceChildren(...runsInWords(last.runs).filter(Boolean));
+    }
+  } catch (problem) {
+    if (whose !== current()) return;
+    busy.replaceChildren(alarmed(problem));
+    last.now = "";
+  }
+  settled(busy);
+}
+
+async function refreshRuns() {
+  const whose = current(), answer = await running();
+  if (whose !== current()) return;
+  last.runs = answer;
+  document.getElementById("runs")?.replaceChildren(...runsInWords(answer).filter(Boolean));
+  showWaiting(answer.waiting);
+}
+
+const timeline = (days) => show(body("timeline"), inModel(`timeline?days=${days}`), (facts) => drawTimeline(facts, days, timeline), placed).then(showBelow);
+const drift = (days) => show(body("drift"), inModel(`drift?days=${days}`), (facts) => drawDrift(facts, days, drift), placed).then(showBelow);
+
+/** Show what comes below Now once its place is known, so that nothing that is looked at moves; not the same problem thrice. */
+function showBelow() {
+  const now = body("now");
+  if (now.hasAttribute("aria-busy")) return;
+  for (const section of below) section.hidden = Boolean(alerted(now)) && alerted(section.querySelector(".body")) === alerted(now);
+  footer.hidden = overview.hidden;
+}
+
+function openOverview() {
+  if (drawn === current()) return;
+  drawn = current();
+  last = { now: "", runs: null };
+  for (const name of OVERVIEW) body(name).replaceWith(el("div", { class: "body tall", "aria-busy": "true" }, "Loading…"));
+  for (const section of below) section.hidden = true;
+  footer.hidden = true;
+  const whose = drawn;
+  refreshNow().finally(() => {
+    if (whose !== current()) return;
+    showBelow();
+    toSection();
+  });
+  timeline(DAYS);
+  drift(DAYS);
+}
+
+// --- the other views of a model -----------------------------------------------------------------------------
+
+/** Give the heading, the way back, the question and the drawing of a view. */
+function viewOf([name, one, other]) {
+  if (name === "decisions" && one) return ["Decision", ["decisions", "All decisions"], `decisions/${encodeURIComponent(one)}`, drawDecision];
+  if (name === "decisions") return ["Decisions", null, "decisions", drawDecisions];
+  if (name === "data") return ["Data", null, "data", drawData];
+  if (other) {
+    return [`Version ${one} beside version ${other}`, ["versions", "All versions"],
+      `compare?a=${encodeURIComponent(one)}&b=${encodeURIComponent(other)}`, drawComparison];
+  }
+  if (one) return [`Version ${one}`, ["versions", "All versions"], `versions/${encodeURIComponent(one)}`, drawVersion];
+  return ["Versions", null, "versions", drawVersions];
+}
+
+function openView(parts) {
+  const [title, back, path, draw] = viewOf(parts);
+  const place = el("div", { class: "body tall" }, "Loading…"), heading = el("h2", { tabindex: -1 }, title);
+  footer.hidden = true;
+  view.replaceChildren(...[back && el("p", null, link(part(back[0]), `← ${back[1]}`)), heading, place].filter(Boolean));
+  scrollTo(0, 0);
+  if (document.activeElement !== document.body && !document.activeElement.closest("#sections")) heading.focus({ preventScroll: true });
+  show(place, inModel(path), draw, placed).then(() => place.isConnected && (footer.hidden = view.hidden));
+}
+
+// --- which of them ------------------------------------------------------------------------------------------
+
+let entered = null, section = "", listTop = 0;
+const toSection = () => !overview.hidden && below.find(({ id }) => id === section)?.scrollIntoView();
+
+/** Let the heading and the buttons be those of the model that is shown. */
+function enter(model) {
+  document.getElementById("model").textContent = model;
+  document.getElementById("sections").hidden = !model;
+  for (const button of document.querySelectorAll("[data-dag]")) button.hidden = !model;
+  drawn = null;
+  showWaiting(null);
+  if (!model) return;
+  document.title = `${model} · Evergreen`;
+  for (const anchor of document.querySelectorAll("[data-part]")) anchor.href = part(anchor.dataset.part);
+  leadButtons();
+  placed = findPlaces();
+  last.runs = null;
+  refreshRuns();
+}
+
+function route() {
+  const parts = turn(), model = current(), other = entered !== model, first = entered === null;
+  section = parts[0] ?? "";
+  if (other) enter(model);
+  entered = model;
+  for (const anchor of document.querySelectorAll("[data-part]")) {
+    if (anchor.dataset.part === section) anchor.setAttribute("aria-current", "page");
+    else anchor.removeAttribute("aria-current");
+  }
+  models.hidden = Boolean(model);
+  overview.hidden = !OVERVIEW.includes(section);
+  view.hidden = !model || !overview.hidden;
+  clearTimeout(asking);
+  if (other && !first) scrollTo(0, model ? 0 : listTop);
+  if (!model) {
+    if (!first) document.getElementById("models-title").focus({ preventScroll: true });
+    openList();
+  } else if (view.hidden) {
+    openOverview();
+    showBelow();
+    if (section === "now") scrollTo(0, 0);
+    else toSection();
+  } else openView(parts);
+}
+
+// Whoever comes back to the list finds it where it was left.
+addEventListener("scroll", () => !models.hidden && (listTop = scrollY), { passive: true });
+leaveTheFrame();
+ask("names").then(
+  (names) => {
+    configure(names.models);
+    addEventListener("hashchange", route);
+    addEventListener("hashchange", nameOutside);
+    route();
+    nameOutside();
+  },
+  (problem) => {
+    models.hidden = false;
+    body("models").replaceChildren(alarmed(problem));
+    settled(body("models"));
+  },
+);
+setInterval(() => {
+  if (document.hidden || entered === null) return;
+  if (!models.hidden) refreshList().then(refreshAirflow);
+  else if (!overview.hidden) {
+    refreshNow().then(showBelow);
+    refreshRuns();
+  }
+}, AGAIN);

@@ -1,0 +1,115 @@
+"""Expectations of our own, asked by Great Expectations, of a whole table and of its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.adapters.contracts import Contracts
+from ml.adapters.contracts.day_files import screen_file
+from ml.adapters.contracts.trial import Trial, found_by_kind, missed, profiles_of
+from ml.adapters.suite_files import read_entries, write_entries, write_suite
+from ml.core.data.planted_errors import errors_for
+from ml.core.data.suite_proposals import propose_suite
+from ml.errors import SettingsError
+from ml.settings import Task
+
+ENTRIES = [
+    {
+        "type": "expect_column_values_to_be_multiples_of",
+        "kwargs": {"column": "a", "step": 0.01},
+        "meta": {"level": "row"},
+    },
+    {
+        "type": "expect_weighted_sum_to_be_between",
+        "kwargs": {"column_list": ["a", "b"], "weights": [1, -1], "min_value": 0, "max_value": 0, "modulus": 10},
+        "meta": {"level": "row"},
+    },
+    {
+        "type": "expect_last_column_to_follow_from_others",
+        "kwargs": {"column_list": ["k", "j", "a"], "known": [["x", 1, 1.5], ["x", 1, 1.6], ["y", 1, 2.0]]},
+        "meta": {"level": "row"},
+    },
+]
+FRAME = pd.DataFrame(
+    {
+        "a": [1.5, 2.001, 3.0, None, 2.0, 1.6],
+        "b": [1.5, 2.001, 13.0, 5.0, 3.0, 1.6],
+        "k": ["x", "z", "z", "x", "y", "x"],
+        "j": [1, 1, 1, 1, 1, 1],
+    }
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_entries(tmp_path / "inputs.json", ENTRIES)
+    return tmp_path
+
+
+def test_each_names_the_rows_that_break_it(folder: Path) -> None:
+    screened = Contracts(folder).screen("inputs", FRAME, parameters={})
+    by_type = {failure.expectation: failure.positions for failure in screened.failures}
+    assert by_type == {
+        "expect_column_values_to_be_multiples_of": (1,),
+        "expect_weighted_sum_to_be_between": (4,),
+    }
+    other = FRAME.assign(a=[1.7, 2.0, 3.0, None, 2.0, 1.6], b=[1.7, 2.0, 3.0, None, 2.0, 1.6])
+    screened = Contracts(folder).screen("inputs", other, parameters={})
+    assert [failure.positions for failure in screened.failures] == [(0,)]
+
+
+def test_parts_say_the_same_as_the_whole(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "day.parquet"
+    pd.concat([FRAME] * 50, ignore_index=True).assign(id=np.arange(300)).to_parquet(path)
+    results = []
+    for rows_at_once in (1000, 100):
+        workdir = tmp_path / str(rows_at_once)
+        workdir.mkdir()
+        screened = screen_file(
+            Contracts(folder), "inputs", path, key=["id"], parameters={}, folder=workdir, rows_at_once=rows_at_once
+        ).screened
+        results.append({(f.expectation, f.unexpected_rows) for f in screened.failures})
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [
+        (
+            "expect_weighted_sum_to_be_between",
+            {"column_list": ["a", "b"], "weights": [1], "min_value": 0, "max_value": 0},
+        ),
+        ("expect_last_column_to_follow_from_others", {"column_list": ["a", "b"], "known": [[1]]}),
+        ("expect_column_values_to_be_multiples_of", {"column": "a", "step": 0}),
+    ],
+)
+def test_impossible_arguments_are_refused(tmp_path: Path, kind: str, kwargs: dict[str, object]) -> None:
+    write_entries(tmp_path / "inputs.json", [{"type": kind, "kwargs": kwargs, "meta": {"level": "row"}}])
+    with pytest.raises(SettingsError, match="Great Expectations refuses it"):
+        Contracts(tmp_path).suite("inputs")
+
+
+def test_what_is_proposed_accepts_later_days_and_finds_errors(tmp_path: Path) -> None:
+    chance = np.random.default_rng(5)
+    days = [str(day.date()) for day in pd.date_range("2024-01-01", periods=40)]
+    net = np.round(chance.gamma(3.0, 20.0, 100 * len(days)) + 5, 2)
+    tax = np.round(net * 0.2, 2)
+    shop = chance.choice(["north", "south", "west"], len(net), p=[0.6, 0.3, 0.1])
+    table = pd.DataFrame({"day": np.repeat(days, 100), "id": np.arange(len(net)), "shop": shop, "net": net, "tax": tax})
+    table["gross"] = np.round(table["net"] + table["tax"], 2)
+    task = Task(name="sales", kind="regression", target="units", key=("day", "id"), label_delay_days=1)
+    write_suite(tmp_path / "inputs.json", propose_suite(table[table["day"] < days[30]], asset="inputs", task=task))
+    assert all(entry["meta"]["proposed"] for entry in read_entries(tmp_path / "inputs.json"))
+    frames = {pd.Timestamp(day).date(): frame.reset_index(drop=True) for day, frame in table.groupby("day")}
+    later = {day: frame for day, frame in frames.items() if str(day) >= days[30]}
+    trial = Trial(Contracts(tmp_path), "inputs", later, profiles_of(frames))
+    assert [result.day for result in trial.clean_days() if result.rejected] == []
+    last = max(later)
+    errors = [error for error in errors_for(later[last], key=task.key) if error.kind != "other unit"]
+    trials = list(trial.planted(errors, [last], shares=(0.2,)))
+    assert missed(trials) == []
+    assert {row["rejected"] for row in found_by_kind(trials)} == {1.0}

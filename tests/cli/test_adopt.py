@@ -1,0 +1,150 @@
+"""``evergreen adopt`` on a real file: the folder that it writes runs, and is never overwritten."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.adapters.sources.sampling import read_sample
+from ml.cli import adopt, adopt_folder
+from ml.core.adoption import proposal, recipes
+from ml.core.adoption.answers import Answers, Question
+from ml.errors import SettingsError
+from ml.settings import parse, read
+from ml.wiring import Environment, Services
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one recipe be tried, and the models be in a folder of the test's own."""
+    monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path / "var"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(proposal, "recipes", lambda *args, **options: recipes.recipes(*args, **options)[:1])
+
+
+def sales(path: Path, days: int = 50) -> Path:
+    """Write a spreadsheet's export: semicolons, decimal commas, German dates, a mark at the start."""
+    chance = np.random.default_rng(5)
+    lines = ["\ufeffSold at;Shop;Unit Price;Sold"]
+    for day in pd.date_range("2024-01-01", periods=days):
+        for number in range(30):
+            moment = day + pd.Timedelta(minutes=480 + 20 * number)
+            price = float(chance.gamma(3, 2))
+            sold = 5 * price + number + chance.normal(0, 2)
+            shown = f"{price:.2f};{sold:.2f}".replace(".", ",")
+            lines.append(f"{moment:%d.%m.%Y %H:%M};{int(chance.choice([7, 45])):04d};{shown}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def adopted(path: Path, *, take: bool = False) -> dict[str, object]:
+    return adopt.run(str(path), Answers(target="Sold"), labels=None, take=take, ask=False)
+
+
+def test_a_spreadsheets_export_becomes_a_folder_whose_source_gives_days(tmp_path: Path) -> None:
+    facts = adopted(sales(tmp_path / "Sales of shops.csv"))
+    folder = tmp_path / "models" / "sales-of-shops"
+    assert facts["folder"] == str(folder) and facts["diff"] == ""
+    assert {"params.yaml", "dvc.yaml", ".gitignore", "expectations/inputs.json", "data/table.parquet"} <= set(
+        facts["written"]  # type: ignore[call-overload]
+    )
+    settings = parse(read(folder / "params.yaml"))
+    assert settings.task.key == ("day", "Sold at")
+    services = Services(settings, Environment.load(model="sales-of-shops"))
+    inputs = services.source.inputs(settings.source.replay.last_day)  # type: ignore[attr-defined]
+    assert len(inputs) == 30 and set(inputs["Shop"]) == {"0007", "0045"} and "Sold" not in inputs
+    assert inputs["Unit Price"].dtype == "float64" and "Sold at_minute_of_day" in inputs
+    labels = services.source.labels(settings.source.replay.last_day)  # type: ignore[attr-defined]
+    assert list(labels) == ["day", "Sold at", "Sold"]
+
+
+def test_running_it_again_shows_what_would_change_and_leaves_what_a_person_wrote(tmp_path: Path) -> None:
+    path = sales(tmp_path / "sales.csv")
+    adopted(path)
+    params = tmp_path / "models" / "sales" / "params.yaml"
+    mine = params.read_text().replace("max_age_days: 14 ", "max_age_days: 5  ") + "# a word of mine\n"
+    params.write_text(mine)
+    again = adopted(path)
+    assert again["diff"] == "" and params.read_text() == mine
+
+    sales(path, days=120)
+    shown = adopted(path)
+    assert "-  history_days:" in str(shown["diff"]) and shown["written"] == [] and params.read_text() == mine
+    taken = adopted(path, take=True)
+    assert taken["diff"] == shown["diff"] and taken["written"]
+    after = params.read_text()
+    assert "max_age_days: 5" in after and "# a word of mine" in after and after != mine
+    assert (
+        parse(read(params)).land.history_days
+        > parse(read(tmp_path / "models/sales/adopted/params.yaml")).split.holdout_days
+    )
+
+
+def test_a_file_that_nobody_proposed_is_never_touched(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "own"
+    (folder / "expectations").mkdir(parents=True)
+    (folder / "expectations" / "inputs.json").write_text('{"name": "inputs", "expectations": []}')
+    changes = adopt_folder.changes(folder, {"expectations/inputs.json": json.dumps({"name": "other"})})
+    assert changes[0].after == '{"name": "inputs", "expectations": []}' and changes[0].diff() == ""
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_any_usual_file_is_read(tmp_path: Path, ending: str) -> None:
+    frame, path = pd.DataFrame({"at": ["2024-01-01"], "n": [1]}), tmp_path / f"t.{ending}"
+    if ending == "parquet":
+        frame.to_parquet(path)
+    elif ending == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False)
+    table = read_sample(str(path), "DATA")
+    assert list(table.table) == ["at", "n"] and str(table.table["n"][0]) == "1" and table.changed == ()
+    assert table.address == str(path)
+
+
+def test_other_encodings_and_doubled_names_are_read_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("Straße;n;n; ;\nMüllerstraße;1;2;3;4\n".encode("cp1252"))
+    table = read_sample(str(path), "DATA")
+    assert table.table.iloc[0].tolist() == ["Müllerstraße", "1", "2", "3", "4"]
+    assert len(set(table.table.columns)) == 5 and len(table.changed) == 3
+
+
+def test_what_is_missing_is_said_before_anything_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert adopt.main([str(tmp_path / "none.csv"), "--target", "y"]) == SettingsError.exit_code
+    assert "there is no" in capsys.readouterr().err
+    assert adopt.main([str(tmp_path)]) == SettingsError.exit_code
+    assert "--target is missing" in capsys.readouterr().err
+
+
+def test_what_a_person_says_at_the_terminal_counts_and_nothing_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = [
+        Question("label_delay_days", "After how many days?", "1", "--label-delay-days"),
+        Question("timezone", "In which time zone?", "UTC", "--timezone"),
+        Question("known", "Which are known?", "none", "--known"),
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO("3\n\na, b\n"))
+    answers = adopt.ask_person(questions, Answers(target="y"))
+    assert (answers.label_delay_days, answers.timezone, answers.known) == (3, "UTC", ("a", "b"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("soon\n"))
+    with pytest.raises(SettingsError, match="'soon' is not a number of days"):
+        adopt.ask_person(questions, Answers(target="y"))
+
+
+def test_a_model_at_the_top_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="--name"):
+        adopt.place_of("flight-delay")
+
+
+def test_a_folder_that_a_person_made_is_not_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "models" / "own").mkdir(parents=True)
+    with pytest.raises(SettingsError, match="--name"):
+        adopt.place_of("own")

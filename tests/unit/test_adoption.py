@@ -1,0 +1,387 @@
+"""What is seen in somebody's table, and what is proposed for it, each from a small frame that has just that."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_limits
+
+from ml import yaml_file
+from ml.core.adoption import leaks, limits, replays
+from ml.core.adoption.answers import Answers
+from ml.core.adoption.columns import sort_columns, useless
+from ml.core.adoption.facts import Facts, Sample, see
+from ml.core.adoption.keys import find_key
+from ml.core.adoption.proposal import Proposal, propose_model
+from ml.core.adoption.sections import Location
+from ml.core.adoption.suites import suites
+from ml.core.adoption.targets import describe_target, measure_delay
+from ml.core.adoption.texts import read_text
+from ml.core.adoption.times import find_time, read_instants
+from ml.core.data.time_parts import part_of
+from ml.errors import SettingsError
+from ml.settings import parse
+from ml.views.adopted_params import params_text, scalar
+from ml.views.adopted_summary import summary
+
+TODAY = date(2026, 11, 28)
+
+
+def texts(*values: str | None) -> pd.Series:
+    return pd.Series(list(values), dtype=object, name="x")
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        ("values", "kind"),
+        [
+            (("1", "2"), "int64"),
+            (("1", None), "float64"),
+            (("1.5", "2e3"), "float64"),
+            (("01067", "10115"), "string"),
+            (("true", "False"), "bool"),
+            (("yes", "no"), "string"),
+            (("12345678901234567890", "1"), "float64"),
+        ],
+    )
+    def test_a_column_has_the_type_that_all_its_values_ask_for(self, values: Any, kind: str) -> None:
+        read = read_text(texts(*values))
+        assert (read.kind, read.changed) == (kind, "")
+
+    @pytest.mark.parametrize(
+        ("values", "numbers", "words"),
+        [
+            (("1.204,5", "3,25"), [1204.5, 3.25], "decimal commas"),
+            (("1,204.5", "3"), [1204.5, 3.0], "thousands"),
+            (("NA", "2", "3"), [np.nan, 2, 3], "NA is read as a null"),
+            ((" 2", "3 "), [2, 3], "spaces"),
+        ],
+    )
+    def test_numbers_that_the_source_would_not_read_are_read_and_said(
+        self, values: Any, numbers: list[float], words: str
+    ) -> None:
+        read = read_text(texts(*values))
+        assert words in read.changed
+        np.testing.assert_array_equal(read.column.to_numpy(dtype=float), numbers)
+
+    def test_words_beside_few_numbers_are_values(self) -> None:
+        assert read_text(texts("NA", "NA", "NA", "1")).kind == "string"
+
+
+class TestTime:
+    def test_instants_with_offsets_are_read_in_utc_and_shown_by_the_clocks_of_a_zone(self) -> None:
+        column = read_instants(texts("2024-03-31T22:30:00Z", "2024-04-01T02:00:00+02:00"), certain=False)
+        assert column is not None and column.is_iso and column.has_offset
+        assert column.local(ZoneInfo("Europe/Berlin")).dt.strftime("%Y-%m-%d %H").tolist() == [
+            "2024-04-01 00",
+            "2024-04-01 02",
+        ]
+
+    @pytest.mark.parametrize(
+        ("values", "day"),
+        [
+            (("31.12.2023 08:00", "2024-01-01 09:00"), "2023-12-31"),
+            (("12/31/2023", "1/2/2024"), "2023-12-31"),
+            (("31/12/2023", "02/01/2024"), "2023-12-31"),
+        ],
+    )
+    def test_other_ways_to_write_an_instant_are_read_and_need_a_copy(self, values: Any, day: str) -> None:
+        column = read_instants(texts(*values), certain=False)
+        assert column is not None and not column.is_iso and column.formats
+        assert column.instants.dt.strftime("%Y-%m-%d")[0] == day
+
+    def test_seconds_since_1970_count_where_the_name_says_so(self) -> None:
+        seconds = pd.Series([1_700_000_000, 1_700_003_600], name="ts")
+        column = read_instants(seconds, certain=False)
+        assert column is not None and column.has_offset
+        assert read_instants(seconds.rename("amount"), certain=False) is None
+
+    def test_the_time_is_never_null_and_rises(self) -> None:
+        table = pd.DataFrame(
+            {
+                "ended": texts("2024-01-09", None, "2024-01-05"),
+                "born": texts("1999-01-01", "1950-02-02", "1980-03-03"),
+                "started": texts("2024-01-01", "2024-01-02", "2024-01-03"),
+            }
+        )
+        column = find_time(table, name=None)
+        assert (column.name, column.others) == ("started", ("born", "ended"))
+
+    def test_a_table_without_instants_says_what_to_do(self) -> None:
+        with pytest.raises(SettingsError, match="--time"):
+            find_time(pd.DataFrame({"a": [1, 2]}), name=None)
+
+    def test_parts_of_an_instant(self) -> None:
+        local = pd.Series(pd.to_datetime(["2024-04-01 13:45"]))
+        assert [part_of(local, p)[0] for p in ("hour", "minute_of_day", "weekday", "month")] == [13, 825, 1, 4]
+
+
+class TestTarget:
+    @pytest.mark.parametrize(
+        ("values", "kind", "positive"),
+        [
+            ([0, 1, 1], "classification", None),
+            (["no", "yes", "no"], "classification", "yes"),
+            (["DOWN", "UP", "UP"], "classification", "UP"),
+            (["a", "a", "b"], "classification", "b"),
+            ([True, False, False], "classification", True),
+            ([1, 2, 2], "classification", 2),
+            ([1.5, 2.5, 7.0], "regression", None),
+        ],
+    )
+    def test_its_values_say_which_task_it_is(self, values: list[Any], kind: str, positive: Any) -> None:
+        target = describe_target(pd.Series(values, name="y"))
+        assert (target.kind, target.positive) == (kind, positive)
+
+    def test_three_texts_are_classes_and_one_value_is_nothing(self) -> None:
+        assert describe_target(pd.Series(["a", "b", "c"])).classes == ("a", "b", "c")
+        with pytest.raises(SettingsError, match="1 different values"):
+            describe_target(pd.Series(["a", "a"], name="y"))
+
+    def test_the_delay_shows_where_the_newest_outcomes_are_not_known(self) -> None:
+        days = pd.Series([f"2024-01-{n:02d}" for n in range(1, 31)])
+        known = pd.Series([1.0] * 23 + [np.nan] * 7)
+        delay = measure_delay(days, known)
+        assert (delay.days, delay.is_certain) == (7, True)
+        assert not measure_delay(days, pd.Series([1.0] * 30)).is_certain
+
+
+class TestKey:
+    TABLE = pd.DataFrame(
+        {
+            "day": ["a", "a", "b", "b"],
+            "at": ["1", "2", "1", "2"],
+            "shop_id": ["7", "8", "7", "8"],
+            "amount": [1.5, 2.5, 1.5, 3.0],
+            "y": [0, 1, 0, 1],
+        }
+    )
+
+    def test_one_column_with_the_name_of_a_key_goes_before_the_time(self) -> None:
+        assert find_key(self.TABLE, time="at", target="y").columns == ("shop_id",)
+
+    def test_two_columns_where_none_alone_is_unique(self) -> None:
+        doubled = pd.concat([self.TABLE, self.TABLE.assign(shop_id="9")], ignore_index=True)
+        assert set(find_key(doubled, time="at", target="y").columns) == {"shop_id", "at"}
+
+    def test_rows_that_are_the_same_in_all_columns_do_not_break_it_and_are_said(self) -> None:
+        table = pd.concat([self.TABLE, self.TABLE.iloc[:1]], ignore_index=True)
+        key = find_key(table, time="at", target="y")
+        assert key.columns == ("shop_id",) and "quarantined" in key.reason
+
+    def test_no_key_says_what_to_do(self) -> None:
+        table = pd.DataFrame({"day": ["a"] * 3, "kind": ["k"] * 3, "y": [1.5, 2.5, 3.5]})
+        with pytest.raises(SettingsError, match="--key"):
+            find_key(table, time="t", target="y")
+        with pytest.raises(SettingsError, match="another row"):
+            find_key(table, time="t", target="y", named=["kind"])
+
+
+class TestLeaks:
+    def rows(self) -> pd.DataFrame:
+        chance = np.random.default_rng(1)
+        days = pd.date_range("2024-01-01", periods=40).repeat(30).strftime("%Y-%m-%d")
+        a, b, c = (chance.integers(0, 90, len(days)).astype(float) for _ in range(3))
+        y = a + b
+        return pd.DataFrame({"day": days, "a": a, "b": b, "c": c, "again": 2 * y + 1, "y": y})
+
+    def test_a_sum_that_equals_the_target_and_a_column_that_is_it_are_named(self) -> None:
+        rows, columns = self.rows(), ["a", "b", "c", "again"]
+        measured = leaks.strengths(rows, columns, target="y", kind="regression")
+        suspects = leaks.name_leaks(rows, columns, measured, target="y", kind="regression")
+        assert set(suspects) == {"a", "b", "again"}
+        assert suspects["a"] == "a + b is y" and "alone" in suspects["again"]
+
+    def test_a_part_of_a_sum_is_named_where_the_other_part_alone_is_nearly_all_of_it(self) -> None:
+        rows = self.rows()
+        rows = rows.assign(b=rows["b"] / 100, y=rows["a"] + rows["b"] / 100).drop(columns="again")
+        measured = leaks.strengths(rows, ["a", "b", "c"], target="y", kind="regression")
+        assert set(leaks.name_leaks(rows, ["a", "b", "c"], measured, target="y", kind="regression")) == {"a", "b"}
+
+    def test_of_a_difference_only_what_holds_the_target_is_named(self) -> None:
+        rows = self.rows()
+        rows = rows.assign(y=rows["a"] - rows["b"]).drop(columns="again")
+        measured = leaks.strengths(rows, ["a", "b", "c"], target="y", kind="regression")
+        assert leaks.name_leaks(rows, ["a", "b", "c"], measured, target="y", kind="regression") == {"a": "a - b is y"}
+
+    def test_a_column_that_is_null_exactly_where_nothing_happened_is_named(self) -> None:
+        rows = self.rows()
+        happened = np.random.default_rng(2).random(len(rows)) < 0.3
+        rows = rows.assign(y=happened.astype(float), ended=np.where(happened, "2024", None))
+        measured = leaks.strengths(rows, ["ended", "c"], target="y", kind="classification")
+        suspects = leaks.name_leaks(rows, ["ended", "c"], measured, target="y", kind="classification")
+        assert set(suspects) == {"ended"} and "null exactly where y is 0" in suspects["ended"]
+
+
+def test_each_column_is_what_it_is() -> None:
+    chance = np.random.default_rng(0)
+    rows = 4000
+    days = pd.Series(pd.date_range("2024-01-01", periods=40).repeat(100).strftime("%Y-%m-%d"), name="day")
+    table = pd.DataFrame(
+        {
+            "day": days,
+            "shop": chance.choice(["a", "b"], rows),
+            "item": chance.choice([f"i{n}" for n in range(900)], rows),
+            "grade": chance.integers(1, 6, rows),
+            "open": chance.integers(0, 2, rows),
+            "price": chance.normal(size=rows),
+            "constant": 1,
+            "empty": np.nan,
+            "row": np.arange(rows),
+            "uuid": [f"u{n}" for n in range(rows)],
+            "text": [f"a remark of some words with number {n}" for n in range(rows)],
+            "birthday": "1990-01-01",
+        }
+    )
+    table.loc[::2, "birthday"] = "1991-02-03"
+    columns = sort_columns(table, [c for c in table if c != "day"], left_out={})
+    assert (columns.texts, columns.many, columns.few, columns.pairs, columns.numbers) == (
+        ("shop",), ("item",), ("grade",), ("open",), ("price",),
+    )  # fmt: skip
+    assert set(columns.left_out) == {"constant", "empty", "row", "uuid", "text", "birthday"}
+    assert "counts the rows" in useless(table["row"], days)
+
+
+class TestReplay:
+    def test_most_of_the_period_lies_before_today_and_enough_ahead(self) -> None:
+        period = replays.choose_period(date(2011, 1, 1), date(2012, 12, 31), TODAY)
+        assert period is not None and period.days_before > 450 and period.days_ahead >= 56
+
+    def test_new_data_are_no_past_period(self) -> None:
+        assert not replays.is_past(date(2026, 11, 20), TODAY, label_delay_days=1)
+        assert replays.is_past(date(2026, 10, 1), TODAY, label_delay_days=1)
+
+
+def test_row_counts_get_bounds_from_their_own_spread() -> None:
+    calm = pd.Series(np.repeat(pd.date_range("2024-01-01", periods=90).strftime("%Y-%m-%d"), 24))
+    (low, high), _ = limits.row_count_ratio(calm)
+    assert (low, high) == (0.75, 1.33)
+    assert limits.row_count_ratio(calm.iloc[:100])[0] == (0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    "value", ["no", "007", "a: b", "x, y", "# no", 'say "so"', "1e-3", "", "[", "null", "ä b", "it's"]
+)
+def test_text_comes_back_from_yaml_as_it_is(value: str) -> None:
+    assert yaml_file.parse(f"k: [{scalar(value)}]") == {"k": [value]}
+    assert yaml_file.parse(f"k: {scalar(value)}") == {"k": value}
+
+
+def rentals(days: int = 45) -> pd.DataFrame:
+    """Hourly rows as text: a target that is a sum of two columns, and one that says when it is over."""
+    chance = np.random.default_rng(3)
+    time = pd.date_range("2026-10-10", periods=24 * days, freq="h")
+    hour = time.hour.to_numpy()
+    temp = 12 + 8 * np.sin(hour / 4) + chance.normal(0, 2, len(time))
+    casual = np.round(20 + 10 * np.sin(hour / 3) + temp + chance.normal(0, 3, len(time))).clip(0)
+    member = np.round(40 + 30 * (np.abs(hour - 17) < 2) + chance.normal(0, 5, len(time))).clip(0)
+    table = pd.DataFrame(
+        {
+            "at": time.strftime("%Y-%m-%d %H:%M"),
+            "station": [f"{n:03d}" for n in chance.choice([7, 12, 99], len(time))],
+            "temp": temp.round(1),
+            "casual": casual.astype(int),
+            "member": member.astype(int),
+            "rented": (casual + member).astype(int),
+        }
+    )
+    return table.astype(str).astype(object)
+
+
+@pytest.fixture(scope="module")
+def seen() -> Facts:
+    return see(Sample(rentals(), True), Answers(target="rented"))
+
+
+@pytest.fixture(scope="module")
+def proposal(seen: Facts) -> Proposal:
+    with threadpool_limits(1):
+        return propose_model(seen, name="rentals", location=Location("data/rentals.csv"), today=TODAY)
+
+
+def test_what_is_seen_of_a_table(seen: Facts) -> None:
+    assert (seen.time.name, seen.key.columns, seen.target.kind) == ("at", ("at",), "regression")
+    assert set(seen.suspects) == {"casual", "member"} and seen.changed == ()
+    assert seen.parts == ("hour", "weekday") and seen.types["station"] == "string"
+    assert [question.subject for question in seen.questions()] == ["label_delay_days", "timezone", "known"]
+
+
+def test_answers_end_the_questions() -> None:
+    answers = Answers(target="rented", label_delay_days=2, timezone="Europe/Paris", known=("casual", "member"))
+    seen = see(Sample(rentals(), True), answers)
+    assert seen.questions() == [] and "casual" in seen.columns.numeric
+    assert (seen.delay.days, seen.zone) == (2, "Europe/Paris")
+
+
+def test_the_proposal_is_settings_that_count_and_the_file_says_the_same(proposal: Proposal) -> None:
+    text = params_text(proposal)
+    settings = parse(yaml_file.parse(text))
+    assert settings.task.key == ("day", "at")
+    assert "casual" not in text.split("# Columns")[0] and "# casual: casual + member is rented" in text
+    assert settings.gate.rules["explains"].kind == "bound"
+    assert settings.pull.min_days > settings.split.holdout_days
+    assert settings.gate.min_rows < 24 * 7
+    assert settings.types.inputs["station"] == "string"
+    assert proposal.period is None and "replay" not in text  # the data are of last week
+
+
+def test_the_model_is_better_than_the_base_rate_and_lagged_means_are_point_in_time(proposal: Proposal) -> None:
+    assert proposal.best.score < 0.6 * proposal.best.base_score
+    assert {result.recipe.name for result in proposal.results} >= {"linear model", "boosted trees"}
+
+
+def test_the_summary_says_what_was_assumed_and_what_to_decide(proposal: Proposal, seen: Facts) -> None:
+    said = summary(proposal, seen.questions())
+    for words in ("at", "casual is left out", "--label-delay-days", "--timezone", "--known", "base rate"):
+        assert words in said
+
+
+def test_three_texts_are_a_task_of_several_classes() -> None:
+    table = rentals(40).drop(columns=["casual", "member"])
+    numbers = table["rented"].astype(int)
+    table = table.assign(rented=pd.cut(numbers, [-1, 70, 95, 999], labels=["low", "middle", "high"]).astype(object))
+    seen = see(Sample(table, True), Answers(target="rented"))
+    with threadpool_limits(1):
+        proposal = propose_model(seen, name="rentals", location=Location("t.csv"), today=TODAY)
+    settings = parse(yaml_file.parse(params_text(proposal)))
+    assert settings.task.kind == "multiclass" and settings.task.classes == ("high", "low", "middle")
+    assert proposal.best.score < 0.8 * proposal.best.base_score
+    named = {kwargs["column"] for p in suites(proposal)["predictions"] if "column" in (kwargs := p.kwargs)}
+    assert {"probability_low", "probability_middle", "probability_high"} <= named
+    (values,) = [
+        p.kwargs["value_set"] for p in suites(proposal)["labels"] if p.columns == ("rented",) and "set" in p.type
+    ]
+    assert set(values) == {"low", "middle", "high"}
+
+
+def test_labels_of_their_own_table_are_put_beside_their_inputs() -> None:
+    table = rentals(40)
+    labels = table[["at", "rented"]].iloc[: 24 * 33]
+    inputs = table.drop(columns=["casual", "member", "rented"])
+    seen = see(Sample(inputs, True, labels=labels), Answers(target="rented"))
+    assert (seen.delay.days, seen.delay.is_certain) == (7, True)
+    assert seen.table["rented"].notna().sum() == 24 * 33
+
+
+def test_a_column_called_day_that_is_none_is_renamed_and_said() -> None:
+    seen = see(Sample(rentals(40).assign(day="Monday"), True), Answers(target="rented"))
+    assert any("day_of_data" in reason for reason in seen.changed) and "day_of_data" in seen.table
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        (Answers(target="nothing"), "--target nothing"),
+        (Answers(target="rented", time="temp"), "--time temp"),
+        (Answers(target="rented", timezone="Mars"), "--timezone Mars"),
+        (Answers(target="rented", key=("who",)), "--key"),
+    ],
+)
+def test_a_wrong_answer_is_named_with_its_option(answers: Answers, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        see(Sample(rentals(40), True), answers)

@@ -1,0 +1,218 @@
+"""What is proposed for a table of several days, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.core.data.planted_errors import KINDS, errors_for
+from ml.core.data.suite_changes import changes_of
+from ml.core.data.suite_proposals import ProposedExpectation, propose_predictions, propose_suite, propose_window
+from ml.core.data.suite_proposals.limits import limits_that_held, outward
+from ml.settings import Task
+
+TASK = Task(name="sales", kind="classification", target="sold", key=("day", "id"), label_delay_days=1)
+DAYS = [str(day.date()) for day in pd.date_range("2024-01-01", periods=40)]
+
+
+@pytest.fixture(scope="module")
+def inputs() -> pd.DataFrame:
+    chance = np.random.default_rng(7)
+    rows = 50 * len(DAYS)
+    net = chance.integers(10, 500, rows).astype(float)
+    return pd.DataFrame(
+        {
+            "day": np.repeat(DAYS, 50),
+            "id": np.arange(rows),
+            "shop": chance.choice(["north", "south", "mid 1"], rows),
+            "code": [f"A{n:03d}-x" for n in chance.integers(0, 900, rows)],
+            "net": net,
+            "gross": net + chance.integers(0, 80, rows),
+            "shown_gross": 0.0,
+            "rate": np.clip(chance.normal(90, 20, rows), 0, 100),
+            "extra": np.where(chance.random(rows) < 0.2, np.nan, chance.normal(size=rows)),
+        }
+    ).assign(shown_gross=lambda frame: frame["gross"])
+
+
+@pytest.fixture(scope="module")
+def labels(inputs: pd.DataFrame) -> pd.DataFrame:
+    return inputs[["day", "id"]].assign(sold=(inputs["net"] > 200).astype(float))
+
+
+@pytest.fixture(scope="module")
+def proposals(inputs: pd.DataFrame) -> list[ProposedExpectation]:
+    return propose_suite(inputs, asset="inputs", task=TASK)
+
+
+def of(proposals: list[ProposedExpectation], kind: str, *columns: str) -> ProposedExpectation | None:
+    return next((p for p in proposals if p.type.endswith(kind) and p.columns == columns), None)
+
+
+def test_each_says_its_reason_and_its_level(proposals: list[ProposedExpectation]) -> None:
+    assert all(p.reason and p.level in ("row", "table") for p in proposals)
+    assert all(p.as_entry()["meta"]["proposed"] is True for p in proposals)
+
+
+def test_a_closed_category_gets_its_set_and_a_code_its_form(proposals: list[ProposedExpectation]) -> None:
+    shop, code = of(proposals, "to_be_in_set", "shop"), of(proposals, "match_regex", "code")
+    assert shop is not None
+    assert shop.kwargs["value_set"] == ["mid 1", "north", "south"]
+    assert code is not None
+    assert code.kwargs["regex"] == r"^[A-Z0-9]{4}\-[a-z]{1}$"
+
+
+def test_a_category_that_still_grows_stays_open(inputs: pd.DataFrame) -> None:
+    grown = inputs.assign(shop=inputs["shop"].where(inputs["day"] < DAYS[-3], "new"))
+    assert of(propose_suite(grown, asset="inputs", task=TASK), "to_be_in_set", "shop") is None
+
+
+def test_ranges_have_room_and_ends_by_nature_have_none(proposals: list[ProposedExpectation]) -> None:
+    net, rate = of(proposals, "values_to_be_between", "net"), of(proposals, "values_to_be_between", "rate")
+    assert net is not None
+    assert 0 < net.kwargs["min_value"] < 10
+    assert net.kwargs["max_value"] > 600
+    assert rate is not None
+    assert rate.kwargs["max_value"] == 100
+
+
+def test_relations_that_held_on_every_row_are_found(proposals: list[ProposedExpectation]) -> None:
+    assert of(proposals, "greater_than_b", "gross", "net") is not None
+    assert of(proposals, "greater_than_b", "net", "gross") is None
+    assert of(proposals, "pair_values_to_be_equal", "gross", "shown_gross") is not None
+
+
+def test_nulls_are_bounded_where_there_are_some_and_forbidden_where_there_are_none(
+    proposals: list[ProposedExpectation],
+) -> None:
+    assert of(proposals, "not_be_null", "net") is not None
+    assert of(proposals, "not_be_null", "extra") is None
+    share = of(proposals, "proportion_of_non_null_values_to_be_between", "extra")
+    assert share is not None
+    assert share.kwargs["min_value"] == {"$PARAMETER": "min_non_null_share__extra"}
+
+
+def test_labels_window_and_predictions_follow(
+    inputs: pd.DataFrame, labels: pd.DataFrame, proposals: list[ProposedExpectation]
+) -> None:
+    of_labels = propose_suite(labels, asset="labels", task=TASK)
+    target = of(of_labels, "in_set", "sold")
+    assert target is not None
+    assert target.kwargs["value_set"] == [0, 1]
+    assert of(of_labels, "min_to_be_between", "input_coverage") is not None
+    window = propose_window(proposals, of_labels, TASK)
+    assert {p.level for p in window} == {"table"}
+    assert of(window, "not_be_null", "sold") is not None
+    assert not any("row_count" in p.type or "mean" in p.type for p in window)
+    predictions = propose_predictions(proposals, TASK)
+    assert predictions[0].kwargs["column_set"] == ["day", "id", "prediction", "decision", "model_version"]
+
+
+def test_limits_have_the_room_that_the_past_needed() -> None:
+    calm = [5.0 + (day % 3) for day in range(40)]
+    assert limits_that_held(calm) == (4.0, 8.0)
+    rising = [float(day) for day in range(40)]
+    _low, high = limits_that_held(rising) or (0.0, 0.0)
+    assert high >= 39 * 2
+    assert limits_that_held([1.0] * 5) is None
+    assert outward(0.123456, 0.129999) == (0.12345, 0.13)
+
+
+@pytest.fixture(scope="module")
+def related() -> pd.DataFrame:
+    chance = np.random.default_rng(3)
+    rows = 60 * len(DAYS)
+    start, minutes = chance.integers(300, 1440, rows), chance.integers(30, 400, rows)
+    town = chance.integers(0, 12, rows)
+    return pd.DataFrame(
+        {
+            "day": np.repeat(DAYS, 60),
+            "id": np.arange(rows),
+            "town": [f"T{n:02d}" for n in town],
+            "county": [f"C{n // 3}" for n in town],
+            "start": start,
+            "minutes": minutes,
+            "end": (start + minutes) % 1440,
+            "knots": np.round(chance.integers(0, 30, rows) * 1.15078, 6),
+        }
+    )
+
+
+def test_what_follows_is_found(related: pd.DataFrame) -> None:
+    proposals = propose_suite(related, asset="inputs", task=TASK)
+    clock = next(p for p in proposals if p.type == "expect_weighted_sum_to_be_between")
+    assert set(clock.columns) == {"start", "minutes", "end"}
+    assert clock.kwargs["modulus"] == 1440
+    county = of(proposals, "follow_from_others", "town", "county")
+    assert county is not None
+    assert ["T05", "C1"] in county.kwargs["known"]
+    step = of(proposals, "multiples_of", "knots")
+    assert step is not None
+    assert step.kwargs["step"] == pytest.approx(1.15078)
+
+
+def test_an_order_by_chance_is_not_taken_for_one_by_nature(related: pd.DataFrame) -> None:
+    proposals = propose_suite(related, asset="inputs", task=TASK)
+    assert (
+        of(proposals, "greater_than_b", "end", "start") is None
+        or "mostly" in of(proposals, "greater_than_b", "end", "start").kwargs
+    )
+
+
+def test_what_a_person_wrote_stays() -> None:
+    kind = "expect_column_values_to_be_between"
+
+    def entry(column: str, most: int, *, proposed: bool) -> dict[str, object]:
+        meta = {"level": "row", **({"proposed": True} if proposed else {})}
+        return {"type": kind, "kwargs": {"column": column, "max_value": most}, "meta": meta}
+
+    suite = [entry("a", 1, proposed=False), entry("b", 1, proposed=True), entry("c", 1, proposed=True)]
+    proposals = [entry("a", 2, proposed=True), entry("b", 2, proposed=True), entry("d", 2, proposed=True)]
+    changes = changes_of(suite, proposals)
+    assert [change.state for change in changes] == ["yours", "changed", "gone", "new"]
+    assert [change.entry["kwargs"]["max_value"] for change in changes] == [1, 2, 1, 2]
+
+
+def test_a_bound_on_nulls_that_a_person_wrote_is_not_doubled() -> None:
+    share = {"type": "expect_column_proportion_of_non_null_values_to_be_between", "kwargs": {"column": "a"}, "meta": {}}
+    never = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "a"}, "meta": {"proposed": True}}
+    (change,) = changes_of([share], [never])
+    assert (change.state, change.entry, change.proposed) == ("yours", share, never)
+
+
+def test_planted_errors_hit_the_share_that_they_should(related: pd.DataFrame) -> None:
+    day = related[related["day"] == DAYS[0]].reset_index(drop=True)
+    errors = list(errors_for(day, key=TASK.key))
+    assert {error.kind for error in errors} == set(KINDS)
+    before = day.copy()
+    for error in errors:
+        changed, hit = error.plant(day, 0.5, 1)
+        assert hit.sum() <= 30
+        assert len(changed) == len(day)
+        assert changed.drop(columns=list(error.columns)).equals(day.drop(columns=list(error.columns)))
+    assert day.equals(before)
+    exchanged = next(error for error in errors if error.columns == ("start", "minutes"))
+    changed, hit = exchanged.plant(day, 0.5, 1)
+    assert (changed.loc[hit, "start"] == day.loc[hit, "minutes"]).all()
+
+
+@pytest.mark.parametrize(
+    ("named", "numbers"),
+    [
+        ({"kind": "classification", "positive": "yes", "negative": "no"}, [0, 1]),
+        ({"kind": "multiclass", "classes": ("no", "maybe", "yes")}, [0, 1, 2]),
+    ],
+)
+def test_a_target_whose_labels_have_names_is_a_number_in_the_window(named: dict[str, Any], numbers: list[int]) -> None:
+    task = Task.model_validate({"name": "t", "target": "y", "key": ("day", "id"), "label_delay_days": 1, **named})
+    days = pd.Series(pd.date_range("2024-01-01", periods=20).repeat(10).strftime("%Y-%m-%d"))
+    table = pd.DataFrame({"day": days, "id": list(range(10)) * 20})
+    labels = table.assign(y=[("no", "yes")[row % 2] for row in range(200)])
+    of_labels = propose_suite(labels, asset="labels", task=task)
+    window = propose_window(propose_suite(table, asset="inputs", task=task), of_labels, task)
+    asked = [p for p in window if p.columns == ("y",) and "null" not in p.type]
+    assert [p.kwargs["value_set"] for p in asked] == [numbers]
+    assert any("yes" in p.kwargs.get("value_set", ()) for p in of_labels)
