@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one recipe be tried, and the models be in a folder of the test's own."""
+    """Let one recipe be tried, and the models be in a folder of the test's own, whatever is in the environment."""
+    for name in [name for name in os.environ if name.startswith("EVERGREEN_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path / "var"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

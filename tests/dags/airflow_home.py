@@ -36,8 +36,12 @@ logging_level = WARNING
 
 
 def isolate() -> Path:
-    """Point Airflow at a temporary home that ends with this process; the first call of a process decides."""
-    if "EVERGREEN_TEST_AIRFLOW_HOME" in os.environ:
+    """Point Airflow at a temporary home that ends with this process; the first call of a worker decides.
+
+    Programs that a test starts share the worker's home; a worker does not share that of the process that started it.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    if os.environ.get("EVERGREEN_TEST_AIRFLOW_WORKER") == worker:
         return Path(os.environ["EVERGREEN_TEST_AIRFLOW_HOME"])
     early = sorted(name for name in sys.modules if name == "airflow" or name.startswith("airflow."))
     if early:
@@ -49,4 +53,5 @@ def isolate() -> Path:
     (home / "airflow.cfg").write_text(CONFIG.format(project=PROJECT, home=home), encoding="utf-8")
     os.environ["AIRFLOW_HOME"] = os.environ["EVERGREEN_TEST_AIRFLOW_HOME"] = str(home)
     os.environ["AIRFLOW_CONFIG"] = str(home / "airflow.cfg")
+    os.environ["EVERGREEN_TEST_AIRFLOW_WORKER"] = worker
     return home

@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.dags.postbox import smtp_server
@@ -265,11 +266,12 @@ def test_clearing_a_hold_holds_once(held: Ran, world: World) -> None:
 
 @pytest.fixture(scope="module")
 def alarmed(world: World, held: Ran) -> Ran:
-    world.deliver(
-        day(NEXT + 1),
-        day(DRIFTED),
-        lambda rows: rows.assign(distance=rows["distance"] * 1.6, sched_dep_minute=rows["sched_dep_minute"] // 2),
-    )
+    def moved(rows: pd.DataFrame) -> pd.DataFrame:
+        departure = rows["sched_dep_minute"] // 2
+        arrival = (departure + rows["clock_minutes"]) % (24 * 60)
+        return rows.assign(distance=rows["distance"] * 1.6, sched_dep_minute=departure, sched_arr_minute=arrival)
+
+    world.deliver(day(NEXT + 1), day(DRIFTED), moved)
     assert world.seed(day(NEXT + 1), day(DRIFTED))["rejected"] == []
     before = world.run("monitor", day=day(DRIFTED - 1))
     assert (before.mails, before.states["trigger_retrain"]) == ([], "skipped"), "it is not the newest day"

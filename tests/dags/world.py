@@ -67,7 +67,7 @@ class World:
             folder.mkdir(parents=True)
         (self.home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         for name in [name for name in os.environ if name.startswith(("EVERGREEN_", "AWS_"))]:
-            if name != "EVERGREEN_TEST_AIRFLOW_HOME":
+            if not name.startswith("EVERGREEN_TEST_AIRFLOW_"):
                 monkeypatch.delenv(name)
         monkeypatch.setenv("EVERGREEN_HOME", str(self.home))
         monkeypatch.setenv("EVERGREEN_DEVELOPMENT", "1")

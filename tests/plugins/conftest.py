@@ -33,7 +33,7 @@ def postbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Postbox]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Lead the environment to an installation of its own, with the project's settings."""
     for name in [name for name in os.environ if name.startswith(("EVERGREEN_", "AWS_"))]:
-        if name != "EVERGREEN_TEST_AIRFLOW_HOME":
+        if not name.startswith("EVERGREEN_TEST_AIRFLOW_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path))
     monkeypatch.setenv("EVERGREEN_PARAMS", str(PROJECT_ROOT / "params.yaml"))
