@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from ml.errors import SettingsError
 
@@ -36,12 +36,16 @@ class ExtensionPoint(Generic[T]):
         ``module:attribute`` of a mapping of those that Evergreen has by itself; imported when first needed.
     base
         ``module:attribute`` of the class that each must be an instance of, or a subclass of if it is a class.
+    of_name
+        ``module:attribute`` of a function from a name that carries a number to what has it, or None; empty for none.
+        What it makes is found by name, and is not listed.
     """
 
     group: str
     noun: str
     built_in: str
     base: str
+    of_name: str = ""
 
     def names(self) -> tuple[str, ...]:
         """Return all names, the built-in ones first; nothing of another package is imported."""
@@ -63,6 +67,8 @@ class ExtensionPoint(Generic[T]):
         own, points = self._own(), announced(self.group).get(name, ())
         if name in own and not points:
             return own[name]
+        if not points and self.of_name and (made := _attribute(self.of_name)(name)) is not None:
+            return cast("T", made)
         if not points:
             raise SettingsError(f"{name!r} is not a {self.noun}; use one of {', '.join(self.names())}")
         if name in own or len(points) > 1:

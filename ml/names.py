@@ -43,6 +43,21 @@ def probability_name(label: object) -> str:
     return f"probability_{label}"
 
 
+SHARE_BELOW = "share_below"
+"""The metric of a quantile that says how often the outcome was at or below the prediction."""
+
+
+def pinball_name(quantile: float) -> str:
+    """Return the metric that judges predictions of a quantile; see `ml.core.built_in_metrics.of_name`.
+
+    Examples
+    --------
+    >>> pinball_name(0.9), pinball_name(0.025)
+    ('pinball_0.9', 'pinball_0.025')
+    """
+    return f"pinball_{quantile:g}"
+
+
 def taken(names: Iterable[str], history: Iterable[str]) -> list[str]:
     """Return which columns of a table have a name of ours, whatever they are used for."""
     reserved = set(history)

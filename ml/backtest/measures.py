@@ -36,7 +36,13 @@ def _week(day: date) -> str:
 
 
 def measured(
-    scored: pd.DataFrame, kind: Kind, *, n_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+    scored: pd.DataFrame,
+    kind: Kind,
+    *,
+    quantile: float | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
 ) -> dict[str, Interval]:
     """Measure all rows of a period, with percentile intervals of a bootstrap of whole weeks.
 
@@ -52,10 +58,11 @@ def measured(
         what is neither a mean of rows nor a ranking (R²).
     """
     labelled = scored.loc[scored["target"].notna()]
-    exact = measure(labelled["target"], labelled["prediction"], kind)
+    exact = measure(labelled["target"], labelled["prediction"], kind, quantile)
     week, _ = pd.factorize(weeks(labelled["day"]))
     count = int(week.max()) + 1 if len(week) else 0
-    shown = [metric for metric in measured_of(kind) if metric.backtest_column is not None and metric.name in exact]
+    known = [metric for metric in measured_of(kind, quantile) if metric.name in exact]
+    shown = [metric for metric in known if metric.backtest_column is not None]
     shown.sort(key=lambda metric: metric.backtest_column or 0)
     intervals = {metric.name: Interval(value=exact[metric.name]) for metric in shown}
     if count < 2:

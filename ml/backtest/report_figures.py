@@ -37,7 +37,7 @@ def policy_row(
     episodes = fault_measures.episodes(alarmed)
     false = fault_measures.false_alarms(episodes, faults, window_days=settings.drift.window_days)
     gain = None if reference is None else measures.paired(outcome.scored, reference.scored, settings.gate.metric)
-    measured = measures.measured(outcome.scored, settings.task.kind)
+    measured = measures.measured(outcome.scored, settings.task.kind, quantile=settings.task.quantile)
     happened = {kind: int(days["event"].str.startswith(kind).sum()) for kind in KINDS}
     return {
         "policy": name,

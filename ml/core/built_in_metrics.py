@@ -6,11 +6,13 @@ A separate package announces its own by an entry point of the group ``evergreen.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 
 from ml.core.metric import Kind, Mean, Metric, Ranked, Ranks, Sums
 from ml.core.predictions import outcomes
+from ml.names import SHARE_BELOW, pinball_name
 
 CLASSES: tuple[Kind, ...] = ("classification", "multiclass")
 SMALLEST = 1e-15
@@ -35,6 +37,14 @@ def _brier(y: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 def _absolute(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(p - y))
+
+
+def _pinball(quantile: float, y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    return np.asarray(np.maximum(quantile * (y - p), (quantile - 1) * (y - p)))
+
+
+def _at_or_below(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    return np.asarray(y <= p, dtype=float)
 
 
 def _difference(y: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -221,3 +231,37 @@ _ALL = (
 )
 BUILT_IN = {metric.name: metric for metric in _ALL}
 """The metrics by name, in the order in which they are written down."""
+
+PINBALL = "pinball_"
+
+
+@cache
+def of_name(name: str) -> Metric | None:
+    """Return a metric of predictions of a quantile by its name, such as ``pinball_0.9``; None if it names none.
+
+    The pinball loss is lowest, on average, where the quantile itself is predicted (Koenker & Bassett 1978,
+    doi:10.2307/1913643).
+
+    Examples
+    --------
+    >>> of_name("pinball_0.9").compute(np.array([10.0, 10.0]), np.array([8.0, 12.0]))
+    1.0
+    >>> of_name("pinball_2") is None
+    True
+    """
+    if name == SHARE_BELOW:
+        label = "share at or below the prediction"
+        return Metric(name, label, "", ("regression",), Mean(_at_or_below), short="share below", backtest_column=2)
+    try:
+        quantile = float(name.removeprefix(PINBALL))
+    except ValueError:
+        return None
+    if not 0 < quantile < 1 or pinball_name(quantile) != name:
+        return None
+    label, rows = f"pinball loss of {quantile:g}", Mean(partial(_pinball, quantile))
+    return Metric(name, label, "lower", ("regression",), rows, backtest_column=1)
+
+
+def of_quantile(quantile: float) -> tuple[Metric, ...]:
+    """Return the metrics of predictions of a quantile."""
+    return tuple(metric for name in (pinball_name(quantile), SHARE_BELOW) if (metric := of_name(name)) is not None)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn import metrics
 
-from ml.core.built_in_metrics import BUILT_IN, CALIBRATION_BINS
+from ml.core.built_in_metrics import BUILT_IN, CALIBRATION_BINS, of_name, of_quantile
 from ml.core.metric import Kind, Mean, Metric, against_the_rest
 from ml.core.predictions import array
 from ml.errors import SettingsError
@@ -28,14 +28,17 @@ def find(name: str) -> Metric:
     return cast("Metric", metric)
 
 
-def measured_of(kind: Kind) -> tuple[Metric, ...]:
-    """Return the metrics that a kind of task is measured by.
+def measured_of(kind: Kind, quantile: float | None = None) -> tuple[Metric, ...]:
+    """Return the metrics that a kind of task is measured by; of a ``quantile`` none that speaks of a mean.
 
     Those of other packages are among them, but for the broken ones: these are named in the log, and stop whoever names
     them in ``params.yaml``.
     """
     metrics: Any = METRICS.usable()
-    return tuple(metric for metric in metrics if kind in metric.kinds)
+    measured = tuple(metric for metric in metrics if kind in metric.kinds)
+    if quantile is None:
+        return measured
+    return (*of_quantile(quantile), *(metric for metric in measured if BUILT_IN.get(metric.name) is not metric))
 
 
 def label(name: str) -> str:
@@ -88,7 +91,7 @@ def row_loss(target: ArrayLike, prediction: ArrayLike, metric: str) -> np.ndarra
         As `ml.core.predictions` says.
     metric
         ``log_loss`` (nats), ``brier``, ``rmse`` (its square: the mean of it is the mean squared
-        error), ``mae``, or a loss of another package.
+        error), ``mae``, the pinball loss of a quantile, or a loss of another package.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def mean_loss(metric: str) -> str:
     return find(metric).mean_label
 
 
-def measure(target: ArrayLike, prediction: ArrayLike, kind: Kind) -> dict[str, float]:
+def measure(target: ArrayLike, prediction: ArrayLike, kind: Kind, quantile: float | None = None) -> dict[str, float]:
     """Measure predictions; what cannot be computed is left out, never guessed.
 
     A single-class target has no ``roc_auc`` and no ``average_precision``: they are absent. So is a metric of another
@@ -125,7 +128,7 @@ def measure(target: ArrayLike, prediction: ArrayLike, kind: Kind) -> dict[str, f
     y, p = np.asarray(target, dtype=float), array(prediction)
     if len(y) == 0 or not np.isfinite(p).all() or not np.isfinite(y).all():
         return {}
-    values = {metric.name: attempt(metric, partial(metric.compute, y, p)) for metric in measured_of(kind)}
+    values = {metric.name: attempt(metric, partial(metric.compute, y, p)) for metric in measured_of(kind, quantile)}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -134,7 +137,7 @@ def attempt(metric: Metric, compute: Callable[[], T]) -> T | None:
     try:
         return compute()
     except Exception:
-        if BUILT_IN.get(metric.name) is metric:
+        if metric in (BUILT_IN.get(metric.name), of_name(metric.name)):
             raise
         logger.warning("metrics: %s could not be computed and is left out", metric.name, exc_info=True)
         return None

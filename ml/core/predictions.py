@@ -89,8 +89,10 @@ def parted(predicted: np.ndarray, task: Task) -> dict[str, np.ndarray]:
 
 
 def base_rate(train_target: ArrayLike, task: Task) -> Any:
-    """Return the constant that knows no feature: the training prevalence, the mean, or the share of each class."""
+    """Return the constant that knows no feature: prevalence, mean or quantile in training, or each class's share."""
     target = np.asarray(train_target)
+    if task.quantile is not None:
+        return float(np.quantile(target, task.quantile, method="inverted_cdf"))
     if not task.classes:
         return float(np.mean(target))
     return outcomes(target, len(task.classes)).mean(axis=0)
@@ -117,9 +119,17 @@ def representative(predicted: np.ndarray) -> np.ndarray:
     return predicted if predicted.ndim == 1 else predicted.max(axis=1, initial=0.0)
 
 
-def gaps(target: ArrayLike, values: ArrayLike, classes: Sequence[object] = ()) -> dict[str, np.ndarray]:
-    """Return by how much each row was predicted too high: under "gap", or "gap of <class>" for each class."""
+def gaps(
+    target: ArrayLike, values: ArrayLike, classes: Sequence[object] = (), *, quantile: float | None = None
+) -> dict[str, np.ndarray]:
+    """Return by how much each row was predicted too high: under "gap", or "gap of <class>" for each class.
+
+    Of a quantile it is 1 where the outcome is at or below the prediction and 0 where not, minus the quantile: on
+    average the share of rows by which it is too high.
+    """
     predicted = array(values)
+    if quantile is not None:
+        return {"gap": (np.asarray(target, dtype=float) <= predicted) - quantile}
     if predicted.ndim == 1:
         return {"gap": predicted - np.asarray(target, dtype=float)}
     apart = predicted - outcomes(target, predicted.shape[1])

@@ -1,4 +1,4 @@
-"""Check that settings suit what is predicted: what cannot be defined for several classes, or for these only."""
+"""Check that settings suit what is predicted: what cannot be defined for several classes, or of a quantile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ml.settings.training import Features
 
 
 def refuse_unsuited(task: Task, features: Features, score: Score) -> None:
-    """Raise a ValueError that names what cannot be defined for several classes, or is defined for these only."""
+    """Raise a ValueError that names what is not defined for several classes, for these only, or of a quantile."""
     classes, several = task.classes, task.kind == "multiclass"
     for feature in features.history:
         group = f"the history feature by {', '.join(feature.by) or 'nothing'}"
@@ -22,6 +22,10 @@ def refuse_unsuited(task: Task, features: Features, score: Score) -> None:
             raise ValueError(
                 f"features.history: {group} is of {feature.of!r}, and a {task.kind} has no such classes; remove 'of'"
             )
+    if task.quantile is not None and score.adapt != "none":
+        raise ValueError(
+            f"score.adapt: {score.adapt} closes the gap of the mean, and task.quantile predicts no mean; set it to none"
+        )
     if several and score.adapt != "none":
         raise ValueError(
             f"score.adapt: {score.adapt} moves all scores by one number, which multiclass has not; set it to none"

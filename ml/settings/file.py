@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError, model_validator
 
-from ml import yaml_file
+from ml import names, yaml_file
 from ml.errors import SettingsError
 from ml.extensions import ExtensionPoint
 from ml.settings.classes import refuse_unsuited
 from ml.settings.data import SOURCES, Land, Screen, Source, SourceSettings, Types
 from ml.settings.databases import is_url
 from ml.settings.environment import Environment
-from ml.settings.gate import METRICS, RULES, Gate, RuleSettings
+from ml.settings.gate import METRICS, RULES, Gate, Measure, RuleSettings
 from ml.settings.operation import Drift, Performance, Retrain, Rollback, Score
 from ml.settings.running import Notify, Schedule
 from ml.settings.section import Section
@@ -110,7 +110,7 @@ class Settings(Section):
                     f"the task is a {self.task.kind}; remove it"
                 )
         named = {metric for rule in self.gate.rules.values() for metric in rule.metrics()}
-        measured = {metric.name: metric for metric in METRICS.usable() if self.task.kind in metric.kinds}
+        measured = self._metrics()
         unmeasured = sorted(named - set(measured))
         if unmeasured:
             for name in unmeasured:
@@ -122,10 +122,24 @@ class Settings(Section):
             )
         proper = {name for name, metric in measured.items() if metric.is_loss}
         if self.gate.metric not in proper:
+            pinball = self.task.quantile is None and self.gate.metric.startswith("pinball_")
+            what = (
+                f"the quantile {self.task.quantile:g}" if self.task.quantile is not None else f"a {self.task.kind} task"
+            )
+            more = "; a pinball loss judges a quantile: declare it as task.quantile" if pinball else ""
             raise ValueError(
-                f"gate.metric {self.gate.metric!r} does not judge a {self.task.kind} task; use one of {sorted(proper)}"
+                f"gate.metric {self.gate.metric!r} does not judge {what}; use one of {sorted(proper)}{more}"
             )
         return self
+
+    def _metrics(self) -> dict[str, Measure]:
+        """Return the metrics that what is predicted is measured by, by name."""
+        measured = {metric.name: metric for metric in METRICS.usable() if self.task.kind in metric.kinds}
+        if self.task.quantile is None:
+            return measured
+        own = [METRICS.of_settings(name) for name in (names.pinball_name(self.task.quantile), names.SHARE_BELOW)]
+        further = {name: metric for name, metric in measured.items() if name in METRICS.installed()}
+        return {metric.name: metric for metric in own} | further
 
     def connections(self) -> tuple[str, ...]:
         """Return the names of the databases whose URLs are looked for in the environment."""

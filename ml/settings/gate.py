@@ -57,7 +57,11 @@ class Measure(Protocol):
 
 
 METRICS: ExtensionPoint[Measure] = ExtensionPoint(
-    "evergreen.metrics", "metric", "ml.core.built_in_metrics:BUILT_IN", "ml.core.metric:Metric"
+    "evergreen.metrics",
+    "metric",
+    "ml.core.built_in_metrics:BUILT_IN",
+    "ml.core.metric:Metric",
+    "ml.core.built_in_metrics:of_name",
 )
 
 

@@ -38,6 +38,10 @@ class Task(Section):
     """After how many days labels arrive: those of day D come with the data of the day D plus so many."""
     timezone: str = "UTC"
     """The time zone (IANA) in which a day begins and ends."""
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    """The quantile of the target that is predicted, such as 0.9, of ``regression`` only; null for its mean. The
+    estimator has to predict that quantile too, and ``gate.metric`` is its pinball loss, ``pinball_0.9``.
+    """
     threshold: Share = 0.5
     """The score from which a row is decided to be positive; of ``classification`` only."""
 
@@ -66,6 +70,14 @@ class Task(Section):
             raise ValueError("positive is the one of two classes that counts as 1: of multiclass give classes instead")
         if self.negative is not None and (self.positive is None or self.negative == self.positive):
             raise ValueError("negative is the other label beside positive: give both, and not the same")
+        return self
+
+    @model_validator(mode="after")
+    def _quantile_of_numbers(self) -> Task:
+        if self.quantile is not None and self.kind != "regression":
+            raise ValueError(f"quantile is of numbers, and the kind is {self.kind}; remove it")
+        if self.quantile is not None and float(f"{self.quantile:g}") != self.quantile:
+            raise ValueError(f"quantile {self.quantile!r} has more than six digits; its metric could not be named")
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml.adapters import layout
 from ml.core import metrics
+from ml.core.built_in_metrics import PINBALL
 from ml.core.champions import tenures
 from ml.core.metrics import mean_loss
 from ml.core.monitoring import day_summary
@@ -50,6 +51,8 @@ def figures(performance: Facts, *, metric: str) -> list[Facts]:
     labels = {"skill": f"{label(mean_loss(metric))} below the base rate's"}
     if any(name.startswith(GAP_OF) for name in names):
         labels["gap"] = "mean probability minus how often it came, of the class that is furthest off"
+    if metric.startswith(PINBALL):
+        labels["gap"] = "share of outcomes at or below the prediction minus the quantile"
     return [
         {
             "name": name,

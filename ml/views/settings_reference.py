@@ -18,8 +18,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ml.command_line import worded
+from ml.core.built_in_metrics import of_name
 from ml.core.metric import Metric
 from ml.extensions import ExtensionPoint
+from ml.names import SHARE_BELOW, pinball_name
 from ml.settings import (
     DRIFT_METHODS,
     METRICS,
@@ -204,9 +206,16 @@ def _prose(section: type[Section], *, paragraphs: int | None = None) -> str:
 def _metrics() -> Iterator[str]:
     yield "### Metrics\n"
     yield "`gate.metric` and the rules name them. [A package](extending.md) can add further ones.\n"
-    metrics = [metric for name in _built_in(METRICS) if isinstance(metric := METRICS.load(name), Metric)]
+    named = [*_built_in(METRICS), pinball_name(EXAMPLE_QUANTILE), SHARE_BELOW]
+    metrics = [metric for name in named if isinstance(metric := METRICS.load(name), Metric)]
     rows = [
-        (f"`{m.name}`", m.label, " and ".join(m.kinds), m.direction or "neither", "yes" if m.is_loss else "no")
+        (
+            f"`{m.name}`",
+            m.label,
+            " and ".join(m.kinds) + (" with `task.quantile`" if of_name(m.name) else ""),
+            m.direction or "neither",
+            "yes" if m.is_loss else "no",
+        )
         for m in metrics
     ]
     yield from _table(("name", "what it is", "of", "better is", "can be `gate.metric`"), rows)
@@ -239,6 +248,7 @@ def _variables() -> Iterator[str]:
     yield "ones for passwords, ports and images ([full-stack.md](full-stack.md))."
 
 
+EXAMPLE_QUANTILE = 0.9
 BELOW = {"gate": _metrics, "drift": _drift_methods, "notify": _channels}
 """What is listed below a section."""
 

@@ -26,6 +26,7 @@ def day_intervals(
     seed: int,
     n_resamples: int = N_RESAMPLES,
     column: str = "challenger",
+    quantile: float | None = None,
 ) -> dict[str, Interval]:
     """Return an interval to each metric of `ml.core.metrics.measure`, resampling whole days.
 
@@ -49,7 +50,7 @@ def day_intervals(
     draws = np.random.default_rng(seed).integers(0, days, size=(n_resamples, days))
     times = np.stack([np.bincount(draw, minlength=days) for draw in draws])
     y, p = scored["target"].to_numpy(dtype=float), array(scored[column])
-    resampled = _resampled(measured_of(kind), y, p, codes, times)
+    resampled = _resampled(measured_of(kind, quantile), y, p, codes, times)
     tails = expanded_tails(days, confidence)
     intervals = {}
     for name, values in resampled.items():

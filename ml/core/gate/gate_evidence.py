@@ -81,8 +81,8 @@ def who_compares(days: pd.Series, trained_until: Mapping[Compared, date], gate: 
 
 def measure(scored: pd.DataFrame, settings: Settings) -> dict[str, dict[str, float]]:
     """Measure on the holdout whoever has scored it: `SCORERS`, without a champion only the first two."""
-    kind = settings.task.kind
-    return {name: metrics.measure(scored["target"], scored[name], kind) for name in SCORERS if name in scored}
+    kind, quantile = settings.task.kind, settings.task.quantile
+    return {name: metrics.measure(scored["target"], scored[name], kind, quantile) for name in SCORERS if name in scored}
 
 
 def is_refresh(champion: Settings, champion_last_day: date, challenger: Settings, last_day: date) -> bool:
@@ -265,6 +265,7 @@ def _slices(scored: pd.DataFrame, holdout: pd.DataFrame, settings: Settings) -> 
                 confidence=settings.gate.confidence,
                 min_rows=cut.min_rows,
                 min_days=cut.min_days,
+                quantile=settings.task.quantile,
             )
         except KeyError as err:
             logger.warning("gate: %s: %s", name, err)

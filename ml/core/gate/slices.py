@@ -130,6 +130,7 @@ def gains(
     confidence: float,
     min_rows: int,
     min_days: int,
+    quantile: float | None = None,
 ) -> tuple[Slice, ...]:
     """Compare champion and challenger on each slice that is large enough.
 
@@ -153,5 +154,6 @@ def gains(
         gain = None
         if "champion" in part:
             gain = paired_gain(part, metric=metric, confidence=confidence, n_resamples=200, seed=0)
-        slices.append(Slice(name, len(part), measure(part["target"], part["challenger"], kind), gain))
+        measured = measure(part["target"], part["challenger"], kind, quantile)
+        slices.append(Slice(name, len(part), measured, gain))
     return tuple(slices)

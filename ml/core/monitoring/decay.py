@@ -55,10 +55,22 @@ def _gap_finding(chosen: Evidence, live: Mapping[str, DailyMean], where: str, se
     if not (gap.low > most or gap.high < -most):
         return None
     predicted = chosen.verb("predicts", "predict") + _of_class(live).removeprefix(" of")
+    if settings.task.quantile is not None:
+        return _quantile_finding(chosen, gap, where, settings.task.quantile, most)
     message = (
         f"{chosen.who} {predicted} {abs(gap.value):.3f} too {'high' if gap.value > 0 else 'low'} on average "
         f"[{gap.low:+.3f}, {gap.high:+.3f}] {where}, performance.max_gap is {most:g}: retrain, or look for what "
         "changed in the outcome"
+    )
+    return Finding(kind="decay", severity="alarm", message=message, score=round(gap.value, 6), limit=most, matters=True)
+
+
+def _quantile_finding(chosen: Evidence, gap: DailyMean, where: str, quantile: float, most: float) -> Finding:
+    message = (
+        f"{quantile + gap.value:.1%} of the outcomes are at or below what {chosen.who} "
+        f"{chosen.verb('predicts', 'predict')} {where}, task.quantile is {quantile:g} "
+        f"[{gap.low:+.3f}, {gap.high:+.3f}], performance.max_gap is {most:g}: retrain, or look for what changed in the "
+        "outcome"
     )
     return Finding(kind="decay", severity="alarm", message=message, score=round(gap.value, 6), limit=most, matters=True)
 

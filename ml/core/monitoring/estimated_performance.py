@@ -174,7 +174,7 @@ def by_day(rows: pd.DataFrame, calibration: AnyCalibration | None, settings: Set
         {
             "day": rows["day"].to_numpy(),
             "rows": 1,
-            **gaps(rows["target"], rows["prediction"], settings.task.classes),
+            **gaps(rows["target"], rows["prediction"], settings.task.classes, quantile=settings.task.quantile),
             "loss": row_loss(rows["target"], rows["prediction"], settings.gate.metric),
             "estimated": np.nan
             if calibration is None

@@ -40,10 +40,10 @@ def expected(holdout: pd.DataFrame, settings: Settings) -> ExpectedPerformance:
         the ``anchor`` predicted: where that did better, it is what is expected, or slow loss would never show.
     """
     holdout = holdout.assign(challenger=_better(holdout, settings))
-    metrics = measure(holdout["target"], holdout["challenger"], settings.task.kind)
+    metrics = measure(holdout["target"], holdout["challenger"], settings.task.kind, settings.task.quantile)
     if not metrics:
         return ExpectedPerformance({})
-    apart = gaps(holdout["target"], holdout["challenger"], settings.task.classes)
+    apart = gaps(holdout["target"], holdout["challenger"], settings.task.classes, quantile=settings.task.quantile)
     means = {name: float(pd.Series(values).mean()) for name, values in apart.items()}
     gap = means["gap"] if "gap" in means else max(means.values(), key=abs)
     means["gap"] = gap
@@ -155,7 +155,7 @@ def assess(
     """
     own = rows.loc[rows["version"] == version] if version is not None else rows.iloc[:0]
     last = rows.loc[rows["day"] == rows["day"].max()]
-    metrics = measure(last["target"], last["prediction"], settings.task.kind) if in_full else {}
+    metrics = measure(last["target"], last["prediction"], settings.task.kind, settings.task.quantile) if in_full else {}
     expected_by_version: dict[int | None, ExpectedPerformance] = {version: expected}
     expected_by_version |= {other: seen for other, seen in (others or {}).items() if other != version}
     chosen, live, (status, reason, decays) = _judged(day, version, rows, expected_by_version, serving, settings)
@@ -224,7 +224,7 @@ def _live(chosen: Evidence, settings: Settings) -> dict[str, DailyMean]:
     rows = chosen.rows
     if rows.empty or not np.isfinite(array(rows["prediction"])).all():
         return {}
-    apart = gaps(rows["target"], rows["prediction"], settings.task.classes)
+    apart = gaps(rows["target"], rows["prediction"], settings.task.classes, quantile=settings.task.quantile)
     confidence = settings.performance.confidence
     confidence = confidence if len(apart) == 1 else 1 - (1 - confidence) / len(apart)
     gap_means = {name: _mean(rows["day"], values, settings, confidence) for name, values in apart.items()}
@@ -254,8 +254,8 @@ def _mean(days: pd.Series, values: np.ndarray, settings: Settings, confidence: f
 
 
 def _window(own: pd.DataFrame, settings: Settings) -> dict[str, Interval]:
-    kind = settings.task.kind
-    values = measure(own["target"], own["prediction"], kind)
+    kind, quantile = settings.task.kind, settings.task.quantile
+    values = measure(own["target"], own["prediction"], kind, quantile)
     if not values:
         return {}
     ends = day_intervals(
@@ -265,6 +265,7 @@ def _window(own: pd.DataFrame, settings: Settings) -> dict[str, Interval]:
         seed=settings.fit.seed,
         n_resamples=N_RESAMPLES,
         column="prediction",
+        quantile=quantile,
     )
     return {name: _interval(value, ends.get(name)) for name, value in values.items()}
 

@@ -42,6 +42,7 @@ def _estimator(task: Task, fit: Fit) -> BaseEstimator:
     estimator = chosen_estimator.make(fit)
     try:
         _refuse_other_kind(estimator, task, fit)
+        _refuse_other_quantile(estimator, task, fit)
     except (AttributeError, TypeError, ValueError) as err:  # of scikit-learn, about these very arguments
         raise chosen_estimator.unsuited(fit.estimator, err) from err
     return estimator
@@ -58,6 +59,27 @@ def _refuse_other_kind(estimator: BaseEstimator, task: Task, fit: Fit) -> None:
             f"fit.estimator {fit.estimator} with these fit.args gives no probabilities (predict_proba); choose one "
             "that does, such as sklearn.linear_model.LogisticRegression"
         )
+
+
+def _refuse_other_quantile(estimator: BaseEstimator, task: Task, fit: Fit) -> None:
+    """Refuse an estimator that predicts another quantile than the task declares; the median needs no declaration."""
+    fitted, declared = _quantile_of(estimator.get_params(deep=False)), task.quantile
+    if fitted is None or fitted == declared or (declared is None and fitted == 0.5):
+        return
+    raise SettingsError(
+        f"fit.estimator {fit.estimator} predicts the {fitted:g} quantile by its fit.args, and task.quantile is "
+        f"{'null, which is the mean' if declared is None else f'{declared:g}'}; set both to one quantile"
+    )
+
+
+def _quantile_of(params: Mapping[str, Any]) -> float | None:
+    """Return which quantile an estimator predicts by its own arguments; None if none, or if that is not known."""
+    loss = next((str(params[name]) for name in ("loss", "objective") if name in params), None)
+    if loss is not None and "quantile" not in loss:
+        return None
+    names = ("quantile",) if loss is None else ("quantile", "quantile_alpha", "alpha")
+    set_to = [params[name] for name in names if isinstance(params.get(name), int | float)]
+    return float(set_to[0]) if set_to else None
 
 
 def _refuse_unsuited(estimator: BaseEstimator, features: Features, fit: Fit) -> None:

@@ -209,8 +209,8 @@ def _hashes(modules: Mapping[str, Any]) -> dict[str, str]:
 
 def _refuse_other_question(own: Settings, settings: Settings) -> None:
     mine, theirs = (
-        (task.kind, task.target, task.classes or (1 if task.positive is None else task.positive))
+        (task.kind, task.target, task.classes or task.quantile or (1 if task.positive is None else task.positive))
         for task in (settings.task, own.task)
     )
     if mine != theirs:
-        raise SettingsError(f"it predicts another target or class: {' '.join(map(str, theirs))}")
+        raise SettingsError(f"it predicts another target, class or quantile: {' '.join(map(str, theirs))}")

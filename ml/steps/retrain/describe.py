@@ -115,8 +115,10 @@ class _Facts:
 
     @cached_property
     def intervals(self) -> dict[str, day_resampling.Interval]:
-        kind, gate = self.settings.task.kind, self.settings.gate
-        return day_resampling.day_intervals(self.scored, kind, confidence=gate.confidence, seed=self.settings.fit.seed)
+        task, gate = self.settings.task, self.settings.gate
+        return day_resampling.day_intervals(
+            self.scored, task.kind, confidence=gate.confidence, seed=self.settings.fit.seed, quantile=task.quantile
+        )
 
     @cached_property
     def importance(self) -> Importance:
@@ -207,10 +209,19 @@ def _calibration(facts: _Facts) -> Section:
     from ml.views import plots
 
     settings = facts.settings
+    if settings.task.quantile is not None:
+        return _quantile(facts, settings.task.quantile)
     table = holdout_tables.calibration_table(facts.scored, confidence=settings.gate.confidence, seed=settings.fit.seed)
     light, dark = (plots.calibration_png(table, kind=settings.task.kind, dark=dark) for dark in (False, True))
     classes = holdout_tables.class_table(facts.scored, settings)
     return calibration.section(table, settings, (light, dark), classes)
+
+
+def _quantile(facts: _Facts, quantile: float) -> Section:
+    gate, seed = facts.settings.gate, facts.settings.fit.seed
+    below = facts.scored.assign(target=(facts.scored["target"] <= facts.scored["challenger"]).astype(float))
+    table = holdout_tables.calibration_table(below, confidence=gate.confidence, seed=seed)
+    return calibration.quantile_section(table, quantile, gate.confidence)
 
 
 def _estimator(facts: _Facts) -> Section:

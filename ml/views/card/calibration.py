@@ -20,18 +20,13 @@ def section(
     """Compare what was predicted with what came, bin by bin, and class by class where there are several."""
     seen = "observed mean" if settings.task.kind == "regression" else "observed rate"
     level = f"{settings.gate.confidence:.0%} interval"
-    columns = [table[name].tolist() for name in ("rows", "predicted", "observed", "low", "high")]
-    rows = tuple(
-        (f"{at}", f"{count:,}", number(predicted), number(observed), span(_interval(low, high)))
-        for at, (count, predicted, observed, low, high) in enumerate(zip(*columns, strict=True), start=1)
-    )
     explanation = (
         f"Equally filled bins of the prediction: in each, the mean prediction beside the {seen} and its interval "
         "(whole days resampled)."
     )
     caption = f"On the dashed line the {seen} equals the mean prediction. The bars are {level}s."
     description = f"Mean prediction against {seen} in {len(table)} bins; the numbers are in the table below."
-    shown = Table(("bin", "rows", "mean prediction", seen, level), rows, words=())
+    shown = Table(("bin", "rows", "mean prediction", seen, level), _bins(table), words=())
     blocks: tuple[Block, ...] = (Prose(explanation), Picture(*pictures, description, caption), shown)
     if classes:
         together = "Each class counts against the rest, and all of them are in the bins together. Class by class:"
@@ -46,6 +41,30 @@ def section(
         headers = ("class", "rows", "mean probability", "observed rate", "share decided", "calibration error")
         blocks += (Prose(together), Table(headers, by_class))
     return Section("Calibration", blocks)
+
+
+def quantile_section(table: pd.DataFrame, quantile: float, confidence: float) -> Section:
+    """Compare how often the outcome was at or below the predicted quantile with that quantile, bin by bin.
+
+    Parameters
+    ----------
+    table
+        As `ml.core.gate.holdout_tables.calibration_table` gives it, of a target that is 1 where it is so.
+    """
+    explanation = (
+        "Equally filled bins of the prediction: in each, the share of outcomes that were at or below the prediction "
+        f"and its interval (whole days resampled). The share should be {quantile:g}."
+    )
+    headers = ("bin", "rows", "mean prediction", "share at or below", f"{confidence:.0%} interval")
+    return Section("Calibration", (Prose(explanation), Table(headers, _bins(table), words=())))
+
+
+def _bins(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    columns = [table[name].tolist() for name in ("rows", "predicted", "observed", "low", "high")]
+    return tuple(
+        (f"{at}", f"{count:,}", number(predicted), number(observed), span(_interval(low, high)))
+        for at, (count, predicted, observed, low, high) in enumerate(zip(*columns, strict=True), start=1)
+    )
 
 
 def _interval(low: float, high: float) -> Interval | None:

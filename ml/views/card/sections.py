@@ -82,6 +82,8 @@ def purpose(settings: Settings) -> Section:
         )
     elif task.kind == "classification":
         what = f"The probability that {task.target} is 1; at {task.threshold:g} or more it is decided so."
+    elif task.quantile is not None:
+        what = f"The {task.quantile:g} quantile of {task.target}: it is at or below that in so large a share of rows."
     else:
         what = f"The value of {task.target}."
     delay = f"{task.label_delay_days} days after the row's day" if task.label_delay_days else "on the row's own day"
