@@ -54,9 +54,11 @@ def measure(name: str, folder: Path, every: int, error_days: int) -> None:
     trial = Trial(Contracts(folder), "inputs", judged, profiles_of(frames))
     clean = list(trial.clean_days())
     accepted = [result.day for result in clean if not result.rejected]
+    print(f"\n{name}: {len(clean) - len(accepted)} of {len(clean)} clean days rejected", flush=True)
+    if not error_days:
+        return
     chosen = [accepted[int(place)] for place in np.linspace(0, len(accepted) - 1, error_days)]
     trials = list(trial.planted(list(errors_for(frames[chosen[0]], key=task.key)), chosen))
-    print(f"\n{name}: {len(clean) - len(accepted)} of {len(clean)} clean days rejected")
     for share in (0.05, 0.2, 0.5):
         of_share = [result.rejected for result in trials if result.share == share]
         print(f"  at {share:.0%} of the rows {np.mean(of_share):.1%} of {len(of_share)} planted errors reject the day")
@@ -71,7 +73,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     arguments.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     arguments.add_argument("--every", type=int, default=3, help="of clean days every so many is judged (3)")
-    arguments.add_argument("--error-days", type=int, default=2, help="errors are planted in so many days (2)")
+    arguments.add_argument("--error-days", type=int, default=2, help="errors are planted in so many days, or none (2)")
     options = arguments.parse_args()
     for name in options.sets:
         with tempfile.TemporaryDirectory() as folder:
