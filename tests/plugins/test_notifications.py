@@ -115,6 +115,7 @@ BACK_ASKED = RollbackRequest(
     evidence={"gain": 0.0124, "low": 0.0041, "high": 0.0207, "days": 7, "rows": 6344, "power": None},
 )
 SERVICES: Any = SimpleNamespace(
+    storage=SimpleNamespace(root="/srv/storage"),
     identity="flight-delay",
     settings=SimpleNamespace(
         task=SimpleNamespace(name="flight-delay"),
@@ -156,6 +157,7 @@ DECISIONS = (
         requested_by="monitor of 2013-04-01",
     ),
 )
+LED_BY = next(ruling for ruling in RULINGS if ruling.kind == "champion")
 LOST = RULINGS[2].model_copy(update={"passed": False, "reason": "log_loss is lower by 0.0002, min_gain is 0.001"})
 UNKNOWN = RULINGS[3].model_copy(update={"passed": None, "reason": "not checked"})
 
@@ -272,8 +274,11 @@ def test_a_promoted_mail_says_who_serves_since_when_why_and_on_what_evidence() -
         assert "It serves the days from 2013-04-02 on" in said
         assert "requested by monitor of 2013-04-01" in said
         assert [said.index(ruling.rule) for ruling in RULINGS] == sorted(said.index(r.rule) for r in RULINGS)
+        assert said.index(f"{LED_BY.reason}. All {len(RULINGS)} rules passed.") < said.index("Trained on")
+        assert said.count(RULINGS[0].reason) == 1
         assert "What to do" not in said
         assert "None" not in said
+    assert "/plugin/evergreen/evergreen/#flight-delay/decisions/p" in text
     assert "http://mlflow.test:5000/#/models/flight-delay/versions/5?workflowType=machine_learning" in text
     assert "http://mlflow.test:5000/#/models/flight-delay/versions/4" not in text
 

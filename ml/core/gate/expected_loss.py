@@ -211,7 +211,8 @@ def in_words(
 
 
 def _days(days: int) -> str:
-    return f"{abs(days)} days of {'older' if days < 0 else 'newer'} data" if days else "data no newer"
+    count = f"{abs(days)} day{'s' if abs(days) != 1 else ''}"
+    return f"{count} of {'older' if days < 0 else 'newer'} data" if days else "data no newer"
 
 
 def _wider(degrees_of_freedom: int) -> float:

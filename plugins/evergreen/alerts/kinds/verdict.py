@@ -98,7 +98,7 @@ def verdict_facts(
         "serves": _serves(promotion, recorded.effective_day if recorded else None)
         if promoted
         else _stays(champion_tenures),
-        "reason": promotion.reason,
+        "reason": _basis(verdict) or promotion.reason if promoted else promotion.reason,
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
             f"data version {window.data_version[:12]}{f', requested by {requester}' if requester else ''}. "
@@ -106,7 +106,10 @@ def verdict_facts(
         ),
         "rulings": [ruling_row(ruling) for ruling in verdict.rulings],
         "advice": [] if promoted else advice(verdict, rejected=_kind(recorded) == "rejection"),
-        "links": [*version_link("Promoted" if promoted else "Held", version, services)],
+        "links": [
+            *_decision_link(promotion, services),
+            *version_link("Promoted" if promoted else "Held", version, services),
+        ],
     }
     if serving is not None and serving != version:
         facts["links"] += version_link("Champion", serving, services)
@@ -137,6 +140,20 @@ def advice_of(kind: str) -> str:
         return RULES.load(kind).advice
     except SettingsError:  # of a package that is gone since
         return UNKNOWN
+
+
+def _basis(verdict: Verdict) -> str:
+    """Return what spoke for a challenger: its comparison with the champion, or with the base rate if nobody served."""
+    by_kind = {ruling.kind: ruling.reason for ruling in reversed(verdict.rulings) if ruling.reason}
+    basis = by_kind.get("champion") or by_kind.get("base_rate") or ""
+    return f"{basis}. All {len(verdict.rulings)} rules passed." if basis else ""
+
+
+def _decision_link(promotion: Promotion, services: Services) -> list[tuple[str, str]]:
+    from evergreen.link_builder import LinkBuilder
+
+    link = LinkBuilder.of(services).decision(promotion.decision_id)
+    return [("This decision, rule by rule", link)] if link else []
 
 
 def _kind(recorded: Logged | None) -> str:
