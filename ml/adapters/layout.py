@@ -281,6 +281,11 @@ def partly_delivered(channel: str, key: str) -> str:
     return f"outbox/partly/{channel}/{key}.json"
 
 
+def paused(channel: str) -> str:
+    """Return the file that says until when a channel asked to be left alone."""
+    return f"outbox/paused/{channel}"
+
+
 def delivery_claims(channel: str, key: str) -> str:
     """Return the prefix of the claims to deliver an alert by a channel, numbered."""
     return f"outbox/claims/{channel}/{key}/"

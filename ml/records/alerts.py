@@ -42,6 +42,8 @@ class Alert(Record):
         A name and an address each; an address may be empty, which is no link.
     thread
         The key of the alert that this one continues: one thread is one episode. None if it continues none.
+    resolves
+        Whether it ends that thread: nothing is wrong any more.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="constants")
@@ -57,6 +59,7 @@ class Alert(Record):
     day: date | None = None
     links: tuple[tuple[str, str], ...] = ()
     thread: str | None = None
+    resolves: bool = False
     attachments: tuple[Attachment, ...] = ()
 
 
@@ -78,8 +81,17 @@ class DeliveryReceipt(Record):
         Recipients who have it, where the channel knows them: none of them gets it a second time.
     rejected
         Recipients who never will, and why.
+    reference
+        What the other side calls it, where a later alert of the same thread needs that.
+    unanswered
+        How often it went out without an answer, so that the other side may have it.
+    tried_at
+        When that happened last.
     """
 
     done: bool = True
     taken: tuple[str, ...] = ()
     rejected: dict[str, str] = Field(default_factory=dict)
+    reference: str = ""
+    unanswered: int = 0
+    tried_at: datetime | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ml.extensions import ExtensionPoint
 from ml.roots import PROJECT_ROOT
@@ -28,6 +28,14 @@ class Notify(Section):
 
     channels: tuple[Name, ...] = ("email",)
     """The channels that deliver each alert."""
+    channel_kinds: dict[Name, tuple[MailKind, ...]] = Field(default_factory=dict)
+    """The only kinds of alerts that a channel delivers, such as ``pagerduty: [decay, task_failed]``; a channel that is
+    not named here delivers all.
+    """
+    connections: dict[Name, Name] = Field(default_factory=dict)
+    """Which Airflow connection leads to a channel, such as ``slack: slack_fraud_team``; without one ``slack_default``,
+    ``teams_default``, ``pagerduty_default``, ``webhook_default``, and ``smtp_default`` for e-mail.
+    """
     to: tuple[Name, ...] = ("ml-team@example.com",)
     """Who gets e-mail."""
     approvers: tuple[Name, ...] = ()
@@ -45,6 +53,21 @@ class Notify(Section):
             if available and name not in available:
                 raise ValueError(f"{name!r} is not a channel; use any of {', '.join(available)}")
         return channels
+
+    @model_validator(mode="after")
+    def _only_used_channels(self) -> Notify:
+        for key, names in (("channel_kinds", self.channel_kinds), ("connections", self.connections)):
+            for name in names:
+                if name not in self.channels:
+                    raise ValueError(
+                        f"{key} names {name!r}, which is not under channels ({', '.join(self.channels) or 'none'}): "
+                        "add it there, or take it out here"
+                    )
+        return self
+
+    def delivers(self, channel: str, kind: str) -> bool:
+        """Return whether a channel delivers alerts of a kind."""
+        return channel not in self.channel_kinds or kind in self.channel_kinds[channel]
 
     def recipients(self, kind: MailKind) -> tuple[str, ...]:
         """Return who gets alerts of ``kind``; empty means nobody."""

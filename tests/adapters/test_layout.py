@@ -56,6 +56,7 @@ PATHS = {
     layout.deliveries: (("email",), "outbox/delivered/email/"),
     layout.delivered: (("email", "drift/e/opened"), "outbox/delivered/email/drift/e/opened.json"),
     layout.partly_delivered: (("email", "drift/e/opened"), "outbox/partly/email/drift/e/opened.json"),
+    layout.paused: (("slack",), "outbox/paused/slack"),
     layout.delivery_claims: (("email", "drift/e/opened"), "outbox/claims/email/drift/e/opened/"),
     layout.cached_screening: (("inputs", "k"), "screen/inputs/k.json"),
     layout.cached: (("fits", "k"), "fits/k"),

@@ -21,6 +21,7 @@ DOORS = {
         "plugins/evergreen_plugin.py",
         "plugins/evergreen/*.py",
         "plugins/evergreen/alerts/channels/email.py",
+        "plugins/evergreen/alerts/http_channel.py",
         "plugins/evergreen/alerts/kinds/*.py",
         "plugins/evergreen/*/*.py",
         "deploy/users.py",
@@ -93,6 +94,7 @@ DOORS = {
     "requests": (
         "ml/adapters/sources/download.py",
         "ml/adapters/tracking/connection.py",
+        "plugins/evergreen/alerts/http_channel.py",
         "embedded/*.py",
         "deploy/demo.py",
     ),
@@ -136,7 +138,7 @@ DOORS = {
     ),
     "tqdm": ("ml/backtest/backtest.py",),
     "uvicorn": ("ml/serving/server.py",),
-    "urllib3": ("ml/adapters/sources/download.py",),
+    "urllib3": ("ml/adapters/sources/download.py", "plugins/evergreen/alerts/http_channel.py"),
     "yaml": ("ml/adapters/data_registry/manifest.py",),
 }
 """A vendor, and the files that may import it."""

@@ -26,7 +26,7 @@ IDENTIFIER = re.compile(r"""f?["'`][\w./=-]*["'`]""")
 def shown(path: Path) -> Iterator[str]:
     """Yield what a file shows to people: its strings, or its text, without what is computed in them."""
     text = path.read_text(encoding="utf-8")
-    if path.parent == TEMPLATES:
+    if path.is_relative_to(TEMPLATES):
         yield re.sub(r"{{.*?}}|{%.*?%}", lambda code: " ".join(_strings(code[0])), text, flags=re.DOTALL)
     elif path.suffix == ".html":
         yield text
@@ -46,7 +46,7 @@ FILES = sorted(
     [
         *STATIC.glob("*.js"),
         *STATIC.glob("*.html"),
-        *TEMPLATES.iterdir(),
+        *(path for path in TEMPLATES.rglob("*") if path.is_file()),
         *(PROJECT_ROOT / "plugins" / "evergreen").glob("*.py"),
         *(PROJECT_ROOT / "dags").glob("*.py"),
     ]

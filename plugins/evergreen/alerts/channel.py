@@ -13,6 +13,18 @@ class NotTaken(Exception):
     """Say that one alert was not taken, though the channel works: it waits, and the others go on."""
 
 
+class Unanswered(Exception):
+    """Say that an alert went out and no answer came: the other side may have it."""
+
+
+class Busy(Exception):
+    """Say that the other side asks to be left alone for a while: everything waits for so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the other side asks to wait for {seconds:.0f} s")
+        self.seconds = seconds
+
+
 class Channel:
     """One way to deliver alerts; a subclass is made without arguments, anew for each time that the outbox is emptied.
 
@@ -34,12 +46,18 @@ class Channel:
         Parameters
         ----------
         receipt
-            What this channel returned for the same alert before, if some recipients still waited then; else None.
+            What this channel returned for the same alert before, if some recipients still waited then, or what was
+            written down when it raised `Unanswered`; else None.
 
         Raises
         ------
         NotTaken
-            If this alert was not taken, and another one may be. Any other error says that the channel itself does
-            not work: after two in a row it is left alone until the next run that has an alert.
+            If this alert was not taken, and another one may be.
+        Unanswered
+            If the other side may have it: how often that happened is handed on the next time. Like any error that is
+            not named here, it says that the channel itself does not work: after two in a row it is left alone until
+            the next run that has an alert.
+        Busy
+            If it is to be left alone for a time that the other side names.
         """
         raise NotImplementedError

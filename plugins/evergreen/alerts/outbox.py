@@ -12,10 +12,11 @@ every later alert, and every run of *monitor*, delivers what waits, oldest first
 from __future__ import annotations
 
 import logging
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from evergreen.alerts.channel import NotTaken
+from evergreen.alerts.channel import Busy, NotTaken, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,8 @@ LEASE = timedelta(minutes=15)
 """Whoever has claimed a delivery for longer was killed."""
 FAILURES = 2
 """So many failures in a row mean that a channel does not work."""
+LONGEST_PAUSE = timedelta(hours=6)
+"""A channel that asks to be left alone for longer is tried again after this time."""
 
 
 def enqueue(alert: Alert, services: Services) -> str | None:
@@ -106,6 +109,15 @@ def key_part(text: str) -> str:
     return quote(text, safe="")
 
 
+def installation(storage: Objects) -> bytes:
+    """Return random text that is made once, by which what a channel calls an alert differs between installations."""
+    from ml.adapters import layout
+
+    if not storage.exists(layout.INSTALLATION):
+        storage.create_bytes(layout.INSTALLATION, uuid.uuid4().hex.encode())
+    return storage.get_bytes(layout.INSTALLATION)
+
+
 def waiting(channel: str, storage: Objects) -> list[str]:
     """Return the keys of the alerts that a channel has not done with, in no order."""
     from ml.adapters import layout
@@ -133,7 +145,7 @@ def _deliver_all(name: str, services: Services) -> int:
     """Deliver by one channel what waits for it; return how many alerts are left."""
     storage = services.storage
     queue = [(key, queued) for key in waiting(name, storage) if (queued := _read(key, storage)) is not None]
-    channel = _open(name) if queue else None
+    channel = _open(name) if queue and not _paused(name, storage) else None
     if channel is None:
         return len(queue)
     left, failures = len(queue), 0
@@ -144,6 +156,10 @@ def _deliver_all(name: str, services: Services) -> int:
         except NotTaken as err:
             log.warning("%r waits, %s did not take it: %s", queued.alert.title, name, err)
             failures = 0
+        except Busy as err:
+            log.warning("%r waits, %s: %s", queued.alert.title, name, err)
+            _pause(name, err.seconds, storage)
+            break
         except _ChannelFailed as err:
             log.warning("%r waits, %s does not work: %s", queued.alert.title, name, err)
             failures += 1
@@ -172,8 +188,12 @@ def _deliver(key: str, queued: QueuedAlert, channel: Channel, services: Services
             before = _partly_delivered(name, key, storage)
             try:
                 receipt = channel.deliver(queued.alert, services, before)
-            except NotTaken:
+            except (NotTaken, Busy):
                 raise
+            except Unanswered as err:
+                receipt = _unanswered(before)
+                storage.put_bytes(layout.partly_delivered(name, key), receipt.model_dump_json(indent=2).encode())
+                raise _ChannelFailed(str(err)) from err
             except Exception as err:  # A channel fails in many ways: no name, no route, no login.
                 raise _ChannelFailed(f"{type(err).__name__}: {err}") from err
         else:  # It was enqueued before the channel was named in the settings.
@@ -205,6 +225,8 @@ def claim(prefix: str, storage: Objects) -> str | None:
 
 def _wanted(name: str, alert: Alert, services: Services) -> bool:
     """Return whether a channel delivers an alert; one that cannot be opened may, when it is repaired."""
+    if not services.settings.notify.delivers(name, alert.kind):
+        return False
     channel = _open(name)
     return channel is None or channel.wants(alert, services)
 
@@ -234,6 +256,35 @@ def _read(key: str, storage: Objects) -> QueuedAlert | None:
     except ValidationError as err:
         log.error("%s is not an alert, delete it: %s", storage.uri(layout.alert(key)), err)
         return None
+
+
+def _unanswered(before: DeliveryReceipt | None) -> DeliveryReceipt:
+    """Return the receipt of an alert that the other side may have, one time more often than before."""
+    from ml.records import DeliveryReceipt
+
+    receipt = before or DeliveryReceipt(done=False)
+    return receipt.model_copy(update={"unanswered": receipt.unanswered + 1, "tried_at": datetime.now(UTC)})
+
+
+def _pause(name: str, seconds: float, storage: Objects) -> None:
+    """Leave a channel alone for a while, whichever run comes next."""
+    from ml.adapters import layout
+
+    until = datetime.now(UTC) + min(timedelta(seconds=max(seconds, 0)), LONGEST_PAUSE)
+    storage.put_bytes(layout.paused(name), until.isoformat().encode())
+
+
+def _paused(name: str, storage: Objects) -> bool:
+    """Return whether a channel is to be left alone for now."""
+    from ml.adapters import layout
+
+    if not storage.exists(layout.paused(name)):
+        return False
+    until = datetime.fromisoformat(storage.get_bytes(layout.paused(name)).decode())
+    if datetime.now(UTC) < until:
+        log.info("%s asked to be left alone until %s", name, until.isoformat(timespec="seconds"))
+        return True
+    return False
 
 
 def _partly_delivered(channel: str, key: str, storage: Objects) -> DeliveryReceipt | None:

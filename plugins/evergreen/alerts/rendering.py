@@ -8,18 +8,55 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml.records import Alert
+
 TEMPLATES = Path(__file__).parent / "templates"
+LONGEST_BRIEF = 2500
+"""Characters; Slack takes 3000 in a block."""
 
 
 def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
     """Render an alert as HTML (all values escaped) and as plain text."""
+    html, text = (_render(f"{name}.{kind}", facts) for kind in ("html", "txt"))
+    return html, text
+
+
+def brief(alert: Alert) -> str:
+    """Return what a chat shows of an alert below its title: a few sentences, no tables and no links.
+
+    The text of the mail, without its end, where a kind of alert has no brief template.
+
+    Raises
+    ------
+    NotTaken
+        If the templates cannot put the alert's facts into words.
+    """
+    from evergreen.alerts.channel import NotTaken
+
+    known = {"subject": alert.title, "notified": "", "links": (), "cid": "", "alt": "", **alert.facts}
+    short = f"brief/{alert.template}.txt"
+    try:
+        if (TEMPLATES / short).exists():
+            text = _render(short, known)
+        else:
+            text = _render(f"{alert.template}.txt", known).partition("\n-- \n")[0]
+    except Exception as err:
+        raise NotTaken(f"its templates do not fit its facts ({type(err).__name__}: {err})") from err
+    return shortened("\n".join(line.strip() for line in text.strip().splitlines() if line.strip()), LONGEST_BRIEF)
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text that is no longer than ``length``; one that was cut ends with an ellipsis."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _render(name: str, facts: Mapping[str, Any]) -> str:
     import jinja2
 
     from evergreen.next_moves import worded_facts
 
-    loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
-        loader=loader,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -27,5 +64,4 @@ def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
         keep_trailing_newline=True,
     )
     worded: Mapping[str, Any] = worded_facts(dict(facts))
-    html, text = (environment.get_template(f"{name}.{kind}").render(**worded) for kind in ("html", "txt"))
-    return html, text
+    return str(environment.get_template(name).render(**worded))

@@ -1,4 +1,4 @@
-"""Mail alerts by the SMTP server of Airflow's connection ``smtp_default``, as HTML and as plain text.
+"""Mail alerts by the SMTP server of an Airflow connection, ``smtp_default`` unless named, as HTML and as plain text.
 
 Killed between the server's yes and the receipt, a mail is sent a second time, some minutes on, under the same
 Message-ID, which mail programs show once.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import smtplib
-import uuid
 from email.message import EmailMessage
 from email.utils import getaddresses
 from typing import TYPE_CHECKING, Any
 
 from evergreen.alerts.channel import Channel, NotTaken
+from evergreen.alerts.outbox import installation
 from evergreen.alerts.rendering import render
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Email(Channel):
         to = [address for address in addresses if address not in before.taken and address not in before.rejected]
         if not to:
             return before.model_copy(update={"done": True})
-        with SmtpHook(smtp_conn_id=CONNECTION) as hook:
+        with SmtpHook(smtp_conn_id=services.settings.notify.connections.get(self.name, CONNECTION)) as hook:
             message["From"] = hook.from_email or "evergreen@localhost"
             try:
                 rejected = dict(hook._smtp_client.send_message(message, to_addrs=to))
@@ -130,9 +130,5 @@ def compose(alert: Alert, to: Sequence[str], services: Services) -> EmailMessage
 
 def message_id(key: str, storage: Objects) -> str:
     """Return the Message-ID of an alert by its key: always the same here, another in every other installation."""
-    from ml.adapters import layout
-
-    if not storage.exists(layout.INSTALLATION):
-        storage.create_bytes(layout.INSTALLATION, uuid.uuid4().hex.encode())
-    salted = storage.get_bytes(layout.INSTALLATION) + b"/" + key.encode()
+    salted = installation(storage) + b"/" + key.encode()
     return f"<{hashlib.sha256(salted).hexdigest()[:32]}@evergreen.invalid>"

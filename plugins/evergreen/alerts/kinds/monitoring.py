@@ -154,6 +154,7 @@ class Watch:
             severity="info" if resolved else "alarm",
             day=self.decision.day,
             thread=None if first else opening,
+            resolves=resolved,
             attachments=(chart,) if chart else (),
         )
         outbox.enqueue(alert, self.services)
