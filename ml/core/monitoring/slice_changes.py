@@ -1,0 +1,186 @@
+"""Find since when a part of the data, or all of it, no longer follows the predictions, at every daily look.
+
+Each stream of `ml.core.monitoring.slice_streams` is standardised by its own trailing days and feeds a
+Shiryaev-Roberts e-detector (Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change
+detection", 2024, doi:10.51387/23-NEJSDS51): ``(1 + last) * e`` a day, where ``e`` is an e-value, on average at most 1
+while nothing changes. An average of e-detectors is an e-detector, whatever their dependence, and one that is called at
+c waits on average at least c days while nothing changes: c is the budget, for all streams together. Days are neither
+independent nor of a known spread, so ``bench/slice_changes.py`` measures what is left of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ml.core.monitoring.slice_streams import DAY, SLOPE, WHOLE
+
+TRAILING_DAYS, MIN_TRAILING_DAYS, MEMORY_DAYS = 70, 35, 56
+"""Days that a day is standardised by, at most and at least; days over which evidence is gathered."""
+STEPS = (0.75, 1.5)
+"""The sizes of change, in standard deviations of a day, that the e-values bet on, in both directions."""
+MOST = 2.5
+"""No day counts for more standard deviations: one storm is no change."""
+LASTING_DAYS = 7
+"""A change that is called counts as present on so many days, the day of the call among them, unless it is called again.
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A stream that changed: since which day, and the mean score of a day since then with its 95 % interval."""
+
+    stream: str
+    since: str
+    days: int
+    shift: float
+    low: float | None
+    high: float | None
+
+
+def standardise(scores: pd.DataFrame) -> pd.DataFrame:
+    """Measure each day's score against the trailing days of the same stream.
+
+    What a stream does on days that are worse or better as a whole is taken out, by least squares on the trailing
+    days: evenings suffer more on a bad day, and that is no change. The scale is at least 1, what chance alone does; it
+    grows by ``sqrt((1 + r) / (1 - r))`` for a lag-1 autocorrelation ``r`` above 0, since neighbouring days that
+    resemble each other prove less than they seem to.
+
+    Parameters
+    ----------
+    scores : DataFrame of shape (n_days, n_streams)
+        In day order; NaN where a stream was too small. Not modified.
+
+    Returns
+    -------
+    DataFrame of shape (n_days, n_streams)
+        NaN on days with fewer than `MIN_TRAILING_DAYS` before them.
+    """
+    values = scores.to_numpy(dtype=float)
+    whole = scores[DAY].to_numpy(dtype=float) if DAY in scores else np.zeros(len(scores))
+    standardised = np.full(values.shape, np.nan)
+    for stream, name in enumerate(scores.columns):
+        beside = np.zeros(len(scores)) if name == DAY else whole
+        for at in range(MIN_TRAILING_DAYS, len(values)):
+            past = slice(max(0, at - TRAILING_DAYS), at)
+            standardised[at, stream] = _against(values[past, stream], beside[past], values[at, stream], beside[at])
+    return pd.DataFrame(standardised, index=scores.index, columns=scores.columns)
+
+
+def _against(past: np.ndarray, whole: np.ndarray, now: float, whole_now: float) -> float:
+    usable = np.isfinite(past) & np.isfinite(whole)
+    past, whole = past[usable], whole[usable]
+    if len(past) < MIN_TRAILING_DAYS or not np.isfinite(now) or not np.isfinite(whole_now):
+        return float("nan")
+    centre, spread = float(np.median(past)), float(whole.var())
+    slope = float(np.mean((whole - whole.mean()) * (past - past.mean()))) / spread if spread > 0 else 0.0
+    if spread > 0:
+        centre = float(past.mean() + slope * (np.clip(whole_now, whole.min(), whole.max()) - whole.mean()))
+    residuals = past - past.mean() - slope * (whole - whole.mean()) if spread > 0 else past - centre
+    scale = max(float(np.sqrt(residuals @ residuals / (len(past) - 2))), 1.0)
+    near = np.clip(residuals / scale, -3, 3)
+    lag = min(max(float(near[1:] @ near[:-1]) / max(float(near @ near), 1e-9), 0.0), 0.8)
+    scale *= float(np.sqrt((1 + lag) / (1 - lag) * (1 + 2 / len(past))))
+    return (now - centre) / scale
+
+
+def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
+    """Run the e-detectors of all streams over the days; after a call, all begin anew.
+
+    Parameters
+    ----------
+    standardised : DataFrame of shape (n_days, n_streams)
+        In day order; a stream that is NaN on a day gains nothing that day.
+    limit
+        The mean number of days between calls while nothing changes.
+
+    Returns
+    -------
+    DataFrame of shape (n_days, n_streams + 1)
+        Each stream's part of the total, and ``total``: a change is called where it reaches ``limit``.
+    """
+    clipped = standardised.clip(-MOST, MOST)
+    bets = np.array([sign * step for step in STEPS for sign in (-1.0, 1.0)])
+    weights = stream_weights(standardised.columns.tolist())
+    state = np.zeros((standardised.shape[1], len(bets)))
+    rows = []
+    for values in clipped.to_numpy(dtype=float):
+        seen = np.isfinite(values)
+        state[seen] = (1 + state[seen]) * np.exp(bets * values[seen, None] - bets**2 / 2)
+        parts = weights * state.mean(axis=1)
+        rows.append([*parts, parts.sum()])
+        if parts.sum() >= limit:
+            state[:] = 0
+    return pd.DataFrame(rows, index=standardised.index, columns=[*standardised.columns, "total"], dtype=float)
+
+
+def stream_weights(streams: Sequence[str]) -> np.ndarray:
+    """Return each stream's part of the budget: each cut has the same, and its slices share it."""
+    cuts = [stream if stream in WHOLE else stream.split(" ")[0] for stream in streams]
+    return np.array([1 / (len(set(cuts)) * cuts.count(name)) for name in cuts])
+
+
+def change_on(scores: pd.DataFrame, *, limit: float, first_day: str | None = None) -> Change | None:
+    """Return the stream that changed, as its newest day shows it; None unless a change was called on the newest days.
+
+    Parameters
+    ----------
+    scores : DataFrame of shape (n_days, n_streams)
+        In day order, by ISO day; not modified.
+    first_day
+        Evidence counts from this day on: the first that the champion served. Days before it only standardise.
+    """
+    if len(scores) <= MIN_TRAILING_DAYS:
+        return None
+    recent = scores.tail(TRAILING_DAYS + MEMORY_DAYS)
+    standardised = standardise(recent).tail(MEMORY_DAYS)
+    if first_day is not None:
+        standardised = standardised.loc[standardised.index >= first_day]
+    if standardised.empty:
+        return None
+    gathered = evidence(standardised, limit=limit)
+    if not (gathered["total"].tail(LASTING_DAYS) >= limit).any():
+        return None
+    recent_changes = [_change(str(name), standardised[name].dropna()) for name in _measured(standardised)]
+    return max(recent_changes, key=lambda change: change.days * change.shift**2)
+
+
+def _measured(standardised: pd.DataFrame) -> list[object]:
+    """Name the streams that the newest day measures."""
+    return [name for name in standardised if np.isfinite(standardised[name].iloc[-1])]
+
+
+def _change(stream: str, values: pd.Series) -> Change:
+    """Find the day from which on the newest days speak most for a change, and by how much they are off."""
+    backwards = values.to_numpy(dtype=float)[::-1]
+    counts = np.arange(1, len(backwards) + 1)
+    within = np.clip(backwards, -MOST, MOST)
+    days = int(np.argmax(np.cumsum(within) ** 2 / counts)) + 1
+    own = backwards[:days]
+    low = high = None
+    if days > 1:
+        half = float(stats.t.ppf(0.975, days - 1)) * max(float(own.std(ddof=1)), 0.5) / float(np.sqrt(days))
+        low, high = float(own.mean()) - half, float(own.mean()) + half
+    return Change(stream, str(values.index[-days]), days, float(own.mean()), low, high)
+
+
+def message(change: Change, *, limit: float) -> str:
+    """Say in a sentence which part of the data changed, since when and by how much."""
+    ends = (
+        "" if change.low is None or change.high is None else f" (95 % interval {change.low:.1f} to {change.high:.1f})"
+    )
+    size = f"{abs(change.shift):.1f} standard deviations of a day{ends} over {change.days} labelled days"
+    if change.stream == SLOPE:
+        what = (
+            "outcomes follow the predictions less than before"
+            if change.shift < 0
+            else ("outcomes differ more than the predictions say")
+        )
+    else:
+        where = "on all rows" if change.stream == DAY else f"where {change.stream}, beyond what the whole day is off"
+        what = f"outcomes are {'lower' if change.shift < 0 else 'higher'} than predicted {where}"
+    return f"{what}, since about {change.since}: {size}; called at most once in {limit:g} days while nothing changes"

@@ -1,0 +1,146 @@
+"""Changes in a part of the data: found where planted, calm where nothing changes, the same however often asked."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+
+from ml.core.monitoring.slice_changes import change_on, evidence, message, standardise, stream_weights
+from ml.core.monitoring.slice_streams import DAY, SLOPE, day_streams, quantile_edges
+
+DAYS, CHANGE, LIMIT = 100, 90, 182
+
+
+def day_rows(chance: np.random.Generator, *, kind: str, rows: int = 600) -> pd.DataFrame:
+    """Make a day whose outcomes are as predicted but for a shift of the whole day."""
+    shop = chance.choice(["north", "south", "west"], rows)
+    hour = chance.integers(0, 24, rows)
+    if kind == "classification":
+        prediction = expit(chance.normal(-1.4, 0.6, rows))
+        target = (chance.random(rows) < expit(logit(prediction) + chance.normal(0, 0.4))).astype(float)
+    else:
+        prediction = chance.normal(50, 10, rows)
+        target = prediction + chance.normal(0, 5, rows) + chance.normal(0, 2)
+    return pd.DataFrame({"target": target, "prediction": prediction, "shop": shop, "hour": hour})
+
+
+def history(kind: str = "classification", *, seed: int = 1, plant: str | None = None) -> pd.DataFrame:
+    """Measure the streams of many days, with a change from day `CHANGE` on."""
+    chance, found = np.random.default_rng(seed), {}
+    for number in range(DAYS):
+        rows = day_rows(chance, kind=kind)
+        if plant is not None and number >= CHANGE:
+            rows = planted(rows, plant, kind, chance)
+        day = (date(2024, 1, 1) + timedelta(days=number)).isoformat()
+        streams = day_streams(rows, kind, ["shop", "hour >= 18"], {}, min_rows=20)
+        found[day] = streams.set_index("stream")["score"]
+    return pd.DataFrame(found).T
+
+
+def planted(rows: pd.DataFrame, plant: str, kind: str, chance: np.random.Generator) -> pd.DataFrame:
+    """Change the outcomes of a part of a day."""
+    target = rows["target"].to_numpy(copy=True)
+    if plant == "shuffled":
+        return rows.assign(target=chance.permutation(target))
+    part = (rows["shop"] == "south").to_numpy() if plant == "south" else np.ones(len(rows), dtype=bool)
+    if kind == "regression":
+        target[part] += 4
+    else:
+        target[part & (chance.random(len(rows)) < 0.3)] = 1
+    return rows.assign(target=target)
+
+
+class TestFound:
+    @pytest.mark.parametrize("kind", ["classification", "regression"])
+    def test_a_slice_that_changed_is_named_with_its_day_and_direction(self, kind: str) -> None:
+        change = change_on(history(kind, plant="south"), limit=LIMIT)
+        assert change is not None and change.stream == "shop = south"
+        planted_on = date(2024, 1, 1) + timedelta(days=CHANGE)
+        assert abs((date.fromisoformat(change.since) - planted_on).days) <= 1
+        assert change.low is not None and 0 < change.low < change.shift
+        text = message(change, limit=LIMIT)
+        assert "higher than predicted where shop = south" in text and change.since in text
+
+    def test_a_change_is_found_within_a_week_of_labels(self) -> None:
+        scores = history(plant="south")
+        looks = [change_on(scores.iloc[: CHANGE + days], limit=LIMIT) is not None for days in range(1, 8)]
+        assert not looks[0] and looks[-1]
+
+    def test_predictions_that_no_longer_order_the_rows_are_found_by_the_slope(self) -> None:
+        change = change_on(history(plant="shuffled"), limit=LIMIT)
+        assert change is not None and change.stream == SLOPE and change.shift < 0
+        assert "follow the predictions less" in message(change, limit=LIMIT)
+
+    def test_a_shift_of_all_rows_moves_the_whole_day_and_no_slice(self) -> None:
+        scores = history("regression", plant="all")
+        shifted, before = scores.iloc[CHANGE:].mean(), scores.iloc[:CHANGE].mean()
+        slices = [name for name in scores if str(name).startswith("shop")]
+        assert shifted[DAY] - before[DAY] > 5
+        assert (shifted[slices] - before[slices]).abs().max() < 2
+        change = change_on(scores, limit=LIMIT)
+        assert change is not None and change.stream == DAY
+
+
+class TestCalm:
+    @pytest.mark.parametrize("lag", [0.0, 0.4])
+    def test_autocorrelated_days_call_no_more_than_declared(self, lag: float) -> None:
+        chance, called, looks = np.random.default_rng(5), 0, 0
+        names = [*(f"shop = {number}" for number in range(6)), SLOPE]
+        for _ in range(12):
+            values = chance.standard_normal((250, len(names))) * 2
+            for at in range(1, 250):
+                values[at] = lag * values[at - 1] + np.sqrt(1 - lag**2) * values[at]
+            standardised = standardise(pd.DataFrame(values, columns=names)).iloc[35:]
+            over = (evidence(standardised, limit=LIMIT)["total"] >= LIMIT).to_numpy()
+            called += int((over[1:] & ~over[:-1]).sum())
+            looks += len(over)
+        assert called / looks <= 1 / 91
+
+    def test_a_day_that_is_bad_everywhere_moves_no_slice(self) -> None:
+        assert change_on(history(), limit=LIMIT) is None
+
+    def test_one_day_however_bad_calls_nothing(self) -> None:
+        scores = history()
+        scores.iloc[-1] = 40.0
+        assert change_on(scores, limit=LIMIT) is None
+
+
+class TestLooks:
+    def test_days_before_the_champion_only_standardise(self) -> None:
+        scores = history(plant="south")
+        assert change_on(scores, limit=LIMIT, first_day=str(scores.index[-1])) is None
+
+    def test_what_came_long_before_changes_nothing(self) -> None:
+        scores = history(plant="south")
+        older = pd.concat([history(seed=3), scores])
+        older.index = [(date(2023, 1, 1) + timedelta(days=n)).isoformat() for n in range(len(older))]
+        longer = pd.concat([history(seed=4), older])
+        longer.index = [(date(2022, 1, 1) + timedelta(days=n)).isoformat() for n in range(len(longer))]
+        one, other = change_on(older, limit=LIMIT), change_on(longer, limit=LIMIT)
+        assert one is not None and other is not None
+        assert (one.stream, one.days, one.shift) == (other.stream, other.days, other.shift)
+
+    def test_few_days_call_nothing(self) -> None:
+        assert change_on(history(plant="south").tail(35), limit=LIMIT) is None
+
+
+class TestStreams:
+    def test_small_days_and_small_slices_are_left_out(self) -> None:
+        rows = day_rows(np.random.default_rng(1), kind="classification", rows=24)
+        assert day_streams(rows, "classification", ["shop"], {}, min_rows=30).empty
+        named = set(day_streams(rows, "classification", ["shop"], {}, min_rows=20)["stream"])
+        assert named == {DAY, SLOPE}
+
+    def test_numbers_are_cut_by_their_quantiles(self) -> None:
+        rows = day_rows(np.random.default_rng(1), kind="classification")
+        edges = {"hour": quantile_edges(rows["hour"], 3)}
+        streams = day_streams(rows, "classification", [], edges, min_rows=20)
+        assert [name for name in streams["stream"] if "hour" in name] == ["hour < 8", "8 <= hour < 15", "hour >= 15"]
+
+    def test_each_cut_has_the_same_part_of_the_budget(self) -> None:
+        weights = stream_weights([DAY, SLOPE, "shop = a", "shop = b", "hour >= 18"])
+        assert weights.tolist() == [0.25, 0.25, 0.125, 0.125, 0.25]
