@@ -76,6 +76,7 @@ BUILT_IN = (
     Command("rollback", "Let an earlier champion serve again", "ml.steps.rollback:main"),
     Command("serve", "Answer requests for predictions over HTTP", "ml.cli.serve:main"),
     Command("tokens", "Draw, list and revoke tokens for predictions on request", "ml.cli.tokens:main"),
+    Command("metrics", "Print the loop's figures for Prometheus, or serve them", "ml.cli.metrics:main"),
     Command("notify", "Send a test alert by each channel of a model", "evergreen.alerts.send_test:main"),
     Command("reproduce", "Rebuild a model version from its lineage and compare", "ml.cli.reproduce:main"),
     Command("replay", "Let past days happen one after the other, without Airflow", "ml.cli.replay:main"),

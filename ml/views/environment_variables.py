@@ -87,6 +87,11 @@ VARIABLES = (
         "none; the stacks draw one",
         "A token that opens predictions of every model, beside those of `evergreen tokens`.",
     ),
+    Variable(
+        "EVERGREEN_METRICS_TOKEN",
+        "none",
+        "The token that a scraper of `evergreen metrics --serve` shows; needed at another address than 127.0.0.1.",
+    ),
     Variable("EVERGREEN_SMTP_PORT", "`1025`", "The port of the catch-all mail server in the embedded stack."),
     Variable(
         "EVERGREEN_START_SECONDS",

@@ -55,7 +55,7 @@ DOORS = {
     "filelock": ("ml/adapters/tracking/database.py", "ml/backtest/fits.py"),
     "optuna": ("ml/adapters/hyperparameter_search.py",),
     "orjson": ("ml/serving/app.py", "ml/serving/request_rows.py"),
-    "prometheus_client": ("ml/serving/metrics.py",),
+    "prometheus_client": ("ml/cli/metrics.py", "ml/serving/metrics.py"),
     "psutil": ("embedded/*.py",),
     "psycopg2": ("deploy/health.py",),
     "pyarrow": (

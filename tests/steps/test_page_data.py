@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from mlflow.tracking._tracking_service import utils as mlflow_memory
+from prometheus_client.parser import text_string_to_metric_families
 
 from ml.adapters.tracking import Tracking
-from ml.cli import champion, history
+from ml.cli import champion, history, metrics
 from ml.core.monitoring import day_summary
-from ml.errors import EvergreenError, MissingArtifact, Unavailable
+from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Decision, DriftReport, Judgement, LivePerformance, Window
 from ml.settings import PROJECT_ROOT, Environment, load
 from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance
@@ -430,3 +433,60 @@ class TestInstallation:
         assert watched["data"]["predictions_day"] == watched["data"]["inputs_day"] == str(DAYS[-1])
         assert (unserved["name"], unserved["state"], unserved["champion"]) == ("other", "unknown", None)
         assert unserved["data"]["inputs_day"] is None
+
+
+class TestMetrics:
+    """The exporter's figures are those of the page."""
+
+    def figures(self, services: Services) -> dict[tuple[str, ...], float]:
+        at = datetime(DAYS[-1].year, DAYS[-1].month, DAYS[-1].day, 12, tzinfo=UTC)
+        read = metrics.figures_of(services, at + timedelta(days=1))
+        return {(sample.name, *sorted(set(sample.labels.values()) - {"flight-delay"})): sample.value for sample in read}
+
+    def test_they_agree_with_what_monitoring_left(
+        self, services: Services, watched_once: tuple[World, list[Any]]
+    ) -> None:
+        drift, performance, _ = watched_once[1][-1]
+        figures = self.figures(services)
+        assert figures["evergreen_model_readable",] == 1
+        assert figures["evergreen_champion_version",] == 2
+        assert figures["evergreen_newest_day_age_days", "inputs"] == 1
+        assert figures["evergreen_newest_day_age_days", "predictions"] == 1
+        measured = {c.column: c for c in drift.columns if c.score is not None}
+        assert len(measured) > 5
+        for column in measured.values():
+            assert figures["evergreen_drift_distance", *sorted({column.column, column.role})] == column.score
+        assert figures["evergreen_expected_metric", "log_loss"] == performance.expected["log_loss"]
+        assert figures["evergreen_alerts_waiting", "email"] == 0
+
+    def test_an_alert_that_waits_is_counted(self, world: World) -> None:
+        for path in ("outbox/alerts/drift/a.json", "outbox/alerts/drift/b.json", "outbox/delivered/email/drift/a.json"):
+            world.services.storage.put_bytes(path, b"{}")
+        assert self.figures(world.services)["evergreen_alerts_waiting", "email"] == 1
+
+    def test_what_cannot_be_read_is_no_zero(self, world: World) -> None:
+        (Path(world.services.environment.registry) / "refs" / "heads" / "main").write_text("")
+        figures = self.figures(world.services)
+        assert figures["evergreen_model_readable",] == 0
+        assert ("evergreen_alarm",) not in figures
+
+    def test_a_scraper_reads_them_with_its_token_only(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in world.environ.items():
+            monkeypatch.setenv(name, value)
+        with metrics.server("127.0.0.1", 0, "a-token") as running:
+            threading.Thread(target=running.serve_forever, daemon=True).start()
+            url = f"http://127.0.0.1:{running.server_port}"
+            bearer = {"Authorization": "Bearer a-token"}
+            refused = requests.get(f"{url}/metrics", headers={"Authorization": "Bearer no"}, timeout=60)
+            elsewhere = requests.get(f"{url}/", headers=bearer, timeout=60)
+            answer = requests.get(f"{url}/metrics", headers=bearer, timeout=60)
+            running.shutdown()
+        assert (refused.status_code, elsewhere.status_code, answer.status_code) == (401, 404, 200)
+        assert "evergreen" not in refused.text
+        families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+        (sample,) = families["evergreen_champion_version"].samples
+        assert (sample.labels, sample.value) == ({"model": "flight-delay"}, 2.0)
+
+    def test_another_address_needs_a_token(self) -> None:
+        with pytest.raises(SettingsError, match="set EVERGREEN_METRICS_TOKEN"):
+            metrics.server("0.0.0.0", 0, "")
