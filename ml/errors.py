@@ -76,6 +76,10 @@ class DataRejected(EvergreenError):
         self.reports = reports
 
 
+class LabelsInDoubt(DataRejected):
+    """Labels keep their contract, and are so unlike their past that nothing may learn from them yet."""
+
+
 class EmptyDelivery(DataRejected):
     """A file without any content, not even a header."""
 

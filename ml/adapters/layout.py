@@ -50,6 +50,12 @@ def quarantine(asset: str, day: Day) -> str:
 REPORT, RESULT, REJECTED_PARTITION, QUARANTINED_ROWS = "report.html", "result.json", "partition.parquet", "rows.parquet"
 """The former inside `validation`, and of a rejected day inside `quarantine` too; the latter inside `quarantine`."""
 
+LABEL_DOUBT, ACCEPTED_ROWS = "doubt.json", "accepted.parquet"
+"""Inside `quarantine`, of labels in doubt: why, and the rows that their contract lets in."""
+ACCEPTED_LABELS = "accepted_labels"
+"""Folder with a `day_json` of each day whose labels were in doubt, and that a person let in."""
+LABEL_SUMS, SUMS = "label_sums", "newest.json"
+"""A folder with the sums of the newest days' labels, and its only file."""
 RECEIPTS = "receipts/labels"
 """Folder with a `day_json` of each day: which delivery of its labels was taken last."""
 REPLAYED = "replayed"

@@ -30,11 +30,17 @@ CATALOGUE = {
     "COLUMN VALUE missing": "the rows of a category are gone",
     "day duplicated": "every row comes twice",
     "outcome times FACTOR [where COLUMN >= NUMBER]": "concept change: the target's rate (or value) where it holds",
+    "labels all VALUE": "a feed of labels that sends one value only; what truly happens stays as it is",
+    "labels inverted [by SHARE]": "1 for 0 and the other way round, or a number mirrored in the day's range",
+    "labels shuffled": "labels that stand with other rows of their day",
+    "labels VALUE read as NEW [by SHARE]": "some labels of a value come as another one; null: they do not come",
 }
 """What `parse` understands, before ``from DAY [to DAY]``; COLUMNS are separated by commas."""
 
 Change = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 """Gives the affected rows as they arrive, from the true ones and those of the days before."""
+FeedChange = Callable[[pd.Series, np.random.Generator], pd.Series]
+"""Gives the labels of a day as they arrive, from the true ones."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,12 @@ class Fault:
     last_day: date | None
     change: Change | None = None
     outcome: tuple[float, str | None, float] | None = None
+    feed: FeedChange | None = None
 
     @property
     def on_labels(self) -> bool:
-        """Return whether it changes what truly happens, and not what is recorded of the inputs."""
-        return self.outcome is not None
+        """Return whether it changes labels, and not what is recorded of the inputs."""
+        return self.outcome is not None or self.feed is not None
 
 
 def parse(text: str) -> Fault:
@@ -131,7 +138,7 @@ def on_inputs(fault: Fault, inputs: pd.DataFrame, *, before: pd.DataFrame | None
 def on_labels(
     fault: Fault, labels: pd.DataFrame, inputs: pd.DataFrame, *, key: Sequence[str], target: str
 ) -> pd.DataFrame:
-    """Return the labels as they come true under the fault.
+    """Return the labels as they come true under the fault, or as their feed sends them.
 
     A rate (a target of 0 and 1) is raised by turning some 0 into 1, the same rows each time; other targets are
     multiplied.
@@ -142,6 +149,8 @@ def on_labels(
         The key with the target, and the true inputs of the same days; not modified.
     """
     inside = _inside(fault, labels)
+    if fault.feed is not None and inside.any():
+        return _as_sent(fault.feed, labels, inside, target)
     if fault.outcome is None or not inside.any():
         return labels
     factor, column, least = fault.outcome
@@ -165,6 +174,16 @@ def on_labels(
         rows = np.flatnonzero(labelled & (labels["day"] == day).to_numpy())
         values[rows] = _rate_times(values[rows], factor, date.fromisoformat(str(day)).toordinal())
     return labels.assign(**{target: values})
+
+
+def _as_sent(feed: FeedChange, labels: pd.DataFrame, inside: np.ndarray, target: str) -> pd.DataFrame:
+    """Return labels with those of each affected day as their feed sends them; the same ones each time."""
+    sent = labels[target].copy()
+    for day in sorted(labels.loc[inside, "day"].unique()):
+        rows = inside & (labels["day"] == day).to_numpy() & labels[target].notna().to_numpy()
+        chance = np.random.default_rng(date.fromisoformat(str(day)).toordinal())
+        sent.loc[rows] = feed(labels.loc[rows, target], chance).to_numpy()
+    return labels.assign(**{target: sent})
 
 
 def _rate_times(values: np.ndarray, factor: float, seed: int) -> np.ndarray:
@@ -265,10 +284,67 @@ def _outcome(text: str, match: re.Match[str], first: date, last: date | None) ->
     return Fault(text, kind, (), first, last, None, (float(match[1]), match[2], least))
 
 
+def _all(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
+    value = match[1]
+
+    def feed(labels: pd.Series, _: np.random.Generator) -> pd.Series:
+        return pd.Series([_as_label(value, labels)] * len(labels), index=labels.index, dtype=labels.dtype)
+
+    return Fault(text, "labels all VALUE", (), first, last, feed=feed)
+
+
+def _inverted(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
+    share = float(match[1] or 1)
+
+    def feed(labels: pd.Series, chance: np.random.Generator) -> pd.Series:
+        if pd.api.types.is_bool_dtype(labels):
+            mirrored = ~labels
+        elif pd.api.types.is_numeric_dtype(labels):
+            binary = set(labels.unique()) <= {0, 1}
+            mirrored = (1 if binary else labels.min() + labels.max()) - labels
+        else:
+            classes = sorted(labels.unique())
+            mirrored = labels.map(dict(zip(classes, reversed(classes), strict=True)))
+        return labels.where(chance.random(len(labels)) >= share, mirrored)
+
+    return Fault(text, "labels inverted [by SHARE]", (), first, last, feed=feed)
+
+
+def _shuffled(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
+    return Fault(
+        text, match[0], (), first, last,
+        feed=lambda labels, chance: pd.Series(chance.permutation(labels.to_numpy()), index=labels.index),
+    )  # fmt: skip
+
+
+def _read_as(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
+    old, new, share = match[1], match[2], float(match[3] or 1)
+
+    def feed(labels: pd.Series, chance: np.random.Generator) -> pd.Series:
+        hit = (labels == _as_label(old, labels)) & (chance.random(len(labels)) < share)
+        return labels.mask(hit) if new == "null" else labels.mask(hit, _as_label(new, labels))
+
+    return Fault(text, "labels VALUE read as NEW [by SHARE]", (), first, last, feed=feed)
+
+
+def _as_label(value: str, labels: pd.Series) -> object:
+    """Return a value of the text of a fault as labels hold values."""
+    if not (pd.api.types.is_numeric_dtype(labels) or pd.api.types.is_bool_dtype(labels)):
+        return value
+    try:
+        return labels.dtype.type(float(value))
+    except ValueError as err:
+        raise SettingsError(f"labels are numbers, and the fault names {value!r}: name a number") from err
+
+
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _COLUMNS = r"(\w+(?:,\w+)*)"
 _READERS: tuple[tuple[str, Callable[[str, re.Match[str], date, date | None], Fault]], ...] = (
     (rf"outcome times {_NUMBER}(?: where (\w+) >= {_NUMBER})?", _outcome),
+    (r"labels all (\S+)", _all),
+    (rf"labels inverted(?: by {_NUMBER})?", _inverted),
+    (r"labels shuffled", _shuffled),
+    (rf"labels (\S+) read as (\S+)(?: by {_NUMBER})?", _read_as),
     (r"day duplicated", _duplicated),
     (r"(\w+) in (\S+)", _unit),
     (rf"(\w+) times {_NUMBER}", _times),

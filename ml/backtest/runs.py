@@ -19,14 +19,17 @@ from ml.adapters.storage import open_objects
 from ml.adapters.workspace import Workspace
 from ml.backtest import dataset_files, landing
 from ml.backtest.dataset import PointInTimeDataset
-from ml.backtest.fits import Fits
+from ml.backtest.fits import Fits, Training
+from ml.backtest.label_judging import Predictor, judged
 from ml.backtest.outcome import Outcome
 from ml.backtest.policies import Policy
 from ml.backtest.screening import Screens
 from ml.backtest.simulation import Simulation
 from ml.backtest.sources import open_source
+from ml.core.data import windows
 from ml.core.data.days import days_between
 from ml.core.data.row_checks import used_columns
+from ml.errors import DataRejected, MissingArtifact
 from ml.settings import Environment, Settings
 from ml.wiring import Services
 
@@ -174,13 +177,30 @@ def screen_part(base: BacktestContext, span: Span, first: date, last: date) -> N
 
 
 def dataset_of(base: BacktestContext, span: Span) -> str:
-    """Build the world of a span, keep it, and give the folder that holds it."""
+    """Build the world of a span, keep it, and give the folder that holds it.
+
+    Labels in doubt are kept out of it, as *ingest* does; the labels of a registry were judged when they came.
+    """
     source = open_source(span.source, base.services, span.faults)
     dataset = landing.build(source, span.history, span.last, services=base.services, screens=base.screens(span))
+    if base.settings.labels.judge and (span.source != "registry" or span.faults):
+        dataset = judged(
+            dataset, base.settings, first=span.first, predictor=lambda view: _first_model(base, view)
+        ).dataset
     cache_dir = Workspace(base.cache_dir.objects, layout.cached("worlds", dataset.digest))
     if not cache_dir.has("world.json"):
         dataset_files.save(dataset, cache_dir)
     return dataset.digest
+
+
+def _first_model(base: BacktestContext, view: PointInTimeDataset) -> Predictor | None:
+    """Return what predicts as the model that every policy begins with; None if there is too little to fit it on."""
+    try:
+        chosen = windows.choose_by(base.settings, sorted(view.arrived))
+        fitted = Fits(view, base.folder, base.code).fit(Training(chosen.days, chosen.lookback), base.settings)
+    except (MissingArtifact, DataRejected):
+        return None
+    return fitted.predict
 
 
 @lru_cache(maxsize=2)

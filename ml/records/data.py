@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from ml.records.record import Asset, Record
 
@@ -74,11 +74,44 @@ class Receipt(Record):
     withdrawn: bool = False
 
 
+class LabelDay(Record):
+    """What the labels of a ``day`` look like, and what the predictions of that day expected of them.
+
+    ``level`` is the log odds of the rate (of each class, of several), of a regression the mean and the 10 % and 90 %
+    quantiles; ``spread`` its standard deviation (0 of the other kinds). ``rows`` are those with a label; ``single``
+    says that all labels are the same. ``expected`` is the level of the predictions of the same rows, and
+    ``association`` how labels and predictions order rows alike (1: perfectly, -1: the other way round), with its
+    standard error if they had nothing in common; all three are None where nothing was predicted or can be ordered.
+    """
+
+    day: date
+    rows: int
+    level: tuple[float, ...]
+    spread: float = 0.0
+    single: bool = False
+    expected: tuple[float, ...] | None = None
+    association: float | None = None
+    association_error: float | None = None
+
+
+class LabelVerdict(Record):
+    """Whether the labels of a day may be learned from.
+
+    ``plausible``; ``doubtful``: they wait; ``confirmed``: they were in doubt, and later days confirm them;
+    ``unjudged``: too little is known of the past. ``lasting`` says that no later day can confirm them.
+    """
+
+    status: Literal["plausible", "doubtful", "confirmed", "unjudged"]
+    reasons: tuple[str, ...] = ()
+    lasting: bool = False
+
+
 class Rejection(Record):
     """A day of one asset that was kept out of the registry, and why, in a sentence with the next move.
 
     ``identity`` is the same for the same content and reason; ``partition`` is the first one that found it so, and the
-    only one that reports it. ``replaces`` says that the registry keeps an earlier content of that day.
+    only one that reports it. ``replaces`` says that the registry keeps an earlier content of that day; ``doubtful``
+    that its contract lets it in, and that these are labels that nothing may learn from yet.
     """
 
     asset: Asset
@@ -89,6 +122,7 @@ class Rejection(Record):
     report_uri: str | None = None
     failures: tuple[dict[str, Any], ...] = ()
     replaces: bool = False
+    doubtful: bool = False
 
 
 class Withdrawal(Record):

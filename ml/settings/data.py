@@ -223,3 +223,24 @@ class Screen(Section):
         if not 0 <= low < 1 < high:
             raise ValueError("row_count_ratio must be [low, high] with 0 <= low < 1 < high")
         return self
+
+
+class Labels(Section):
+    """When the labels of a day are in doubt, so that nothing learns from them before they are confirmed.
+
+    They feed the features of the next day, training, holdout and live performance, so they are judged on the day on
+    which they come: against their own past, and against what was predicted.
+    """
+
+    judge: bool = True
+    """Whether labels are judged, beside their contract. Labels in doubt are quarantined; nothing waits for them."""
+    doubtful_days_per_quarter: float = Field(default=1.0, gt=0, le=6)
+    """How many true days in 91 may be called doubtful; the limits follow from it."""
+    recent_days: int = Field(default=56, ge=14)
+    """A day's labels are compared with those of so many days before it."""
+    min_recent_days: int = Field(default=14, ge=7)
+    """With fewer recent days that have labels, a day's labels are not judged."""
+    confirm_days: int = Field(default=2, ge=1)
+    """Labels whose level alone is in doubt are let in when so many later days have labels that agree with them. Labels
+    that are all the same, or that contradict the predictions, wait for a person or a correction.
+    """

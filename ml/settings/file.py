@@ -15,7 +15,7 @@ from ml import names, yaml_file
 from ml.errors import SettingsError
 from ml.extensions import ExtensionPoint
 from ml.settings.classes import refuse_unsuited
-from ml.settings.data import SOURCES, Land, Screen, Source, SourceSettings, Types
+from ml.settings.data import SOURCES, Labels, Land, Screen, Source, SourceSettings, Types
 from ml.settings.databases import is_url
 from ml.settings.environment import Environment
 from ml.settings.gate import METRICS, RULES, Gate, Measure, RuleSettings
@@ -40,6 +40,8 @@ class Settings(Section):
     """The types of columns, declared."""
     screen: Screen = Screen()
     """What a day may look like beside its recent past."""
+    labels: Labels = Labels()
+    """When labels are in doubt, so that nothing learns from them."""
     pull: Pull = Pull()
     """Which labelled days are trained and judged on."""
     split: Split = Split()

@@ -14,7 +14,17 @@ from ml.extensions import ExtensionPoint
 from ml.roots import PROJECT_ROOT
 from ml.settings.section import Name, Section
 
-MailKind = Literal["drift", "decay", "data_rejected", "task_failed", "promoted", "held", "rolled_back", "approval"]
+MailKind = Literal[
+    "drift",
+    "decay",
+    "data_rejected",
+    "labels_in_doubt",
+    "task_failed",
+    "promoted",
+    "held",
+    "rolled_back",
+    "approval",
+]
 """What people are alerted to; each kind may have its own recipients."""
 
 

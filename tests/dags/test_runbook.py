@@ -16,6 +16,7 @@ MAILS = {
     "drift": "Drift since",
     "decay": "Decay since",
     "data_rejected": "Data rejected",
+    "labels_in_doubt": "Labels in doubt",
     "task_failed": "Task failed",
     "promoted": "was promoted",
     "held": "was held",

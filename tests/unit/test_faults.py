@@ -45,6 +45,10 @@ EXAMPLES = {
     "COLUMN VALUE missing": "origin X missing",
     "day duplicated": "day duplicated",
     "outcome times FACTOR [where COLUMN >= NUMBER]": "outcome times 2 where minute >= 1080",
+    "labels all VALUE": "labels all 0",
+    "labels inverted [by SHARE]": "labels inverted by 0.2",
+    "labels shuffled": "labels shuffled",
+    "labels VALUE read as NEW [by SHARE]": "labels 1 read as 0 by 0.5",
 }
 
 
@@ -52,10 +56,12 @@ EXAMPLES = {
 def test_every_entry_of_the_catalogue_can_be_read(kind: str) -> None:
     fault = parse(f"{EXAMPLES[kind]}  from 2013-07-01")
     assert (fault.kind, fault.first_day, fault.last_day) == (kind, date(2013, 7, 1), None)
-    assert fault.on_labels == (kind.startswith("outcome"))
+    assert fault.on_labels == kind.startswith(("outcome", "labels"))
 
 
-@pytest.mark.parametrize("text", [f"{example} {SPAN}" for example in EXAMPLES.values() if "outcome" not in example])
+@pytest.mark.parametrize(
+    "text", [f"{example} {SPAN}" for example in EXAMPLES.values() if not example.startswith(("outcome", "labels"))]
+)
 def test_a_fault_arrives_alike_day_by_day_and_at_once(text: str) -> None:
     """Whoever replays a year has one day in hand, and the true days before the fault."""
     fault, true = parse(text), inputs()
@@ -174,3 +180,46 @@ def test_faults_of_inputs_leave_labels_alone_and_the_other_way_round() -> None:
 
 def test_the_units_are_named_in_the_catalogue() -> None:
     assert all(unit in CATALOGUE["COLUMN in UNIT"] for unit in faults.UNITS)
+
+
+# --- feeds of labels ---------------------------------------------------------------------------------
+
+
+def sent(text: str, values: list[object]) -> list[object]:
+    frame = pd.DataFrame({"day": day(0), "id": range(len(values)), "late": values})
+    fault = parse(f"{text} from {day(0)} to {day(0)}")
+    found = on_labels(fault, frame, frame, key=["day", "id"], target="late")
+    assert_frame_equal(found, on_labels(fault, frame, frame, key=["day", "id"], target="late"))
+    later = frame.assign(day=day(1))
+    assert_frame_equal(on_labels(fault, later, later, key=["day", "id"], target="late"), later)
+    return list(found["late"])
+
+
+def test_a_dead_feed_sends_one_value_and_leaves_what_never_came() -> None:
+    found = sent("labels all 0", [1.0, 0.0, None, 1.0])
+    assert found[:2] + found[3:] == [0.0, 0.0, 0.0] and np.isnan(found[2])
+    assert sent("labels all low", ["low", "high"]) == ["low", "low"]
+
+
+def test_inverted_labels_are_the_opposite_of_each_kind() -> None:
+    assert sent("labels inverted", [1.0, 0.0, 0.0]) == [0.0, 1.0, 1.0]
+    assert sent("labels inverted", [True, False]) == [False, True]
+    assert sent("labels inverted", [2.0, 5.0, 10.0]) == [10.0, 7.0, 2.0]
+    assert sent("labels inverted", ["a", "b", "c"]) == ["c", "b", "a"]
+    turned = np.mean(np.array(sent("labels inverted by 0.2", [0.0] * 500 + [1.0] * 500)) != [0.0] * 500 + [1.0] * 500)
+    assert 0.15 < turned < 0.25
+
+
+def test_shuffled_labels_keep_their_values() -> None:
+    values: list[object] = [float(n) for n in range(50)]
+    found = sent("labels shuffled", values)
+    assert sorted(found) == values and found != values  # type: ignore[type-var]
+
+
+def test_some_labels_are_read_as_others_or_lost() -> None:
+    halved = sent("labels 1 read as 0 by 0.5", [1.0] * 400 + [0.0] * 100)
+    assert 150 < sum(halved) < 250 and halved[400:] == [0.0] * 100  # type: ignore[arg-type]
+    lost = np.isnan(np.array(sent("labels 1 read as null by 0.5", [1.0] * 400), dtype=float)).sum()
+    assert 150 < lost < 250
+    with pytest.raises(SettingsError, match="name a number"):
+        sent("labels all late", [1.0, 0.0])

@@ -15,7 +15,7 @@ from ml import errors
 from ml.adapters import layout
 from ml.adapters.rows import sha256
 from ml.adapters.sources import DescribedSource
-from ml.errors import DataRejected, EvergreenError, MissingArtifact
+from ml.errors import DataRejected, EvergreenError, LabelsInDoubt, MissingArtifact
 from ml.next_moves import rerun
 from ml.records import Asset, DayFile, Delivery, Outstanding, Receipt, Rejection, Unread, Withdrawal
 from ml.settings import Settings
@@ -103,6 +103,7 @@ def rejection(
     partition: date,
     replaces: bool,
     services: Services,
+    doubtful: bool = False,
 ) -> Rejection:
     """Describe what was rejected, and find out who reports it: the first partition that rejects this very content.
 
@@ -114,8 +115,12 @@ def rejection(
         The hash of what was rejected; empty if it could not be read.
     replaces
         Whether the registry holds the day already, as it was before.
+    doubtful
+        Whether these are labels in doubt: how far they are from their past changes with each day that comes in, and is
+        no news of the same content.
     """
-    identity = hashlib.sha256(json.dumps([asset, str(day), content, str(err)]).encode()).hexdigest()[:24]
+    about = "in doubt" if doubtful else str(err)
+    identity = hashlib.sha256(json.dumps([asset, str(day), content, about]).encode()).hexdigest()[:24]
     first = partition if asset == "inputs" else _first(layout.labels_report(day, identity), partition, services)
     return Rejection(
         asset=asset,
@@ -126,6 +131,7 @@ def rejection(
         report_uri=err.report_uri,
         failures=tuple(dict(failure) for failure in err.failures),
         replaces=replaces,
+        doubtful=doubtful,
     )
 
 
@@ -191,10 +197,11 @@ def rejected_error(rejected: Sequence[Rejection]) -> DataRejected:
     several = len(rejected) > 1
     rest = "Inputs did not wait for this: they are committed and scored" if only_labels else ""
     if several:
-        message = "\n".join([f"{len(reasons)} deliveries rejected:", *(f"- {reason}" for reason in reasons), rest])
+        message = "\n".join([f"{len(reasons)} deliveries kept out:", *(f"- {reason}" for reason in reasons), rest])
     else:
         message = ". ".join(filter(None, [*reasons, rest]))
-    return DataRejected(
+    kind = LabelsInDoubt if all(entry.doubtful for entry in rejected) else DataRejected
+    return kind(
         message.strip(),
         report_uri=next((entry.report_uri for entry in rejected if entry.report_uri), None),
         failures=tuple(

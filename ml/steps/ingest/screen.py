@@ -1,7 +1,8 @@
 """Screen a landing: hold each table against its contract and set bad rows aside.
 
 Rows that break a row-level expectation go to quarantine with their reasons and the rest go on. A
-table-level breach, or too many bad rows, rejects that day of that asset, and nothing else of the partition.
+table-level breach, or too many bad rows, rejects that day of that asset, and nothing else of the partition. Labels that
+keep their contract are judged once more, by their past and by what was predicted: those in doubt are quarantined.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from ml.adapters import layout
 from ml.adapters.contracts import Screened, profile
 from ml.adapters.workspace import Workspace
 from ml.core.data.contracts import DayProfile
-from ml.records import Asset, AssetScreening, Landing, Rejection, Screening
+from ml.errors import DataRejected, LabelsInDoubt
+from ml.records import Asset, AssetScreening, LabelVerdict, Landing, Rejection, Screening
 from ml.settings import Settings
-from ml.steps.ingest import deliveries
+from ml.steps.ingest import deliveries, label_doubts
 from ml.steps.ingest.day_screening import keep, screen_day
 from ml.wiring import Services
 
@@ -49,7 +51,12 @@ def run(landing: Landing, *, settings: Settings, services: Services) -> Screenin
             recent = _recent(services, settings, asset, day)
             screened_file = screen_day(services, asset, day, path, recent=recent, known_keys=keys)
             result = keep(services, asset, day, path, screened_file)
-            if screened_file.accepted is not None:
+            if asset == "labels" and screened_file.accepted is not None:
+                today, verdict = label_doubts.judge_day(day, screened_file.accepted, services)
+                if verdict.status == "doubtful":
+                    result = label_doubts.keep_doubtful(services, result, path, screened_file.accepted, today, verdict)
+                    rejected.append(_doubt(landing, result, verdict, services))
+            if screened_file.accepted is not None and not result.rejected:
                 workspace.write_file(layout.accepted(asset, day), screened_file.accepted)
         results.append(result)
         if screened_file.screened.rejected:
@@ -90,14 +97,25 @@ def _known_keys(asset: Asset, place: Workspace, day: date, landed: bool, service
 
 def _rejection(landing: Landing, result: AssetScreening, screened: Screened, services: Services) -> Rejection:
     """Describe a rejected day, in the words in which it is reported."""
+    about = f"{result.asset} of {result.day}"
+    return _reported(landing, result, screened.refusal(result.report_uri, about), services)
+
+
+def _doubt(landing: Landing, result: AssetScreening, verdict: LabelVerdict, services: Services) -> Rejection:
+    """Describe labels in doubt, in the words in which they are reported."""
+    error = LabelsInDoubt(label_doubts.message(result.day, verdict, services.settings), report_uri=result.report_uri)
+    return _reported(landing, result, error, services)
+
+
+def _reported(landing: Landing, result: AssetScreening, error: DataRejected, services: Services) -> Rejection:
     content = {(delivery.asset, delivery.day): delivery.sha256 for delivery in landing.deliveries}
-    replaces = result.day in services.registry.days(result.asset)
     return deliveries.rejection(
         result.asset,
         result.day,
-        screened.refusal(result.report_uri, f"{result.asset} of {result.day}"),
+        error,
         content=content.get((result.asset, result.day), ""),
         partition=landing.day,
-        replaces=replaces,
+        replaces=result.day in services.registry.days(result.asset),
         services=services,
+        doubtful=isinstance(error, LabelsInDoubt),
     )

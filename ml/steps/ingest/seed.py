@@ -1,7 +1,8 @@
 """Land the history that a first training needs: many days, one data version.
 
 Days that are in the registry already are left alone. A day that breaks its contract, or that the
-source does not have, is reported, and the others go on; one on which no data are expected is left out.
+source does not have, is reported, and the others go on; one on which no data are expected is left out. Labels are
+judged by their own past: what earlier versions predicted of these days, if anything, is not asked.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from ml.core.data.contracts import DayProfile
 from ml.core.data.days import days_between
 from ml.core.data.rest_days import rest_reason
 from ml.core.data.schema import Types, declared_schema, learned
-from ml.errors import DataRejected, EmptyDelivery, MissingArtifact
-from ml.records import Asset
+from ml.errors import DataRejected, EmptyDelivery, LabelsInDoubt, MissingArtifact
+from ml.records import Asset, AssetScreening, LabelDay
 from ml.settings import Settings
+from ml.steps.ingest import deliveries, label_doubts
 from ml.steps.ingest.day_screening import keep, screen_day
 from ml.steps.ingest.source_day import fetch
 from ml.wiring import Services, open_services
@@ -58,6 +60,7 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
                 batch.land("labels", day, inputs)
             if number % REPORT_EVERY_DAYS == 0:
                 sys.stderr.write(f"history: {number} days checked, {batch.rows:,} rows\n")
+        batch.judge_labels()
         rest_days = batch.rest_days(held_days["inputs"])
         if batch.files:
             version = services.registry.commit(
@@ -91,6 +94,24 @@ class _Batch:
         self.rows = 0
         self.rejected: list[str] = []
         self.absent: dict[date, str] = {}
+        self.label_sums: dict[date, LabelDay] = {}
+        self.label_results: dict[date, AssetScreening] = {}
+
+    def judge_labels(self) -> None:
+        """Leave out labels in doubt; of past days nothing was predicted, so that their own past alone judges them."""
+        verdicts = label_doubts.judge_seeded(self.label_sums, self.services)
+        for day in (day for day, verdict in verdicts.items() if verdict.status == "doubtful"):
+            path, verdict = self.files.pop(("labels", day)), verdicts[day]
+            error = LabelsInDoubt(label_doubts.message(day, verdict, self.settings))
+            result = label_doubts.keep_doubtful(
+                self.services, self.label_results[day], path, path, self.label_sums[day], verdict
+            )
+            rejection = deliveries.rejection(
+                "labels", day, error, content=deliveries.md5_of(path), partition=day, replaces=False,
+                services=self.services, doubtful=True,
+            )  # fmt: skip
+            deliveries.keep_rejection(rejection, self.services)
+            self._refuse("labels", day, f"left out: {error} ({result.quarantine_uri})")
 
     def rest_days(self, held_days: set[date]) -> list[date]:
         """Return the absent days on which no data are expected; the others are refused."""
@@ -131,6 +152,9 @@ class _Batch:
         self.files[asset, day] = path
         self.schema[asset] = learned(self.schema.get(asset, {}), [types_of(path)])
         self.profiles[asset][day] = profile(path, day=day)
+        if asset == "labels" and self.settings.labels.judge:
+            self.label_sums[day] = label_doubts.sum_up(day, path, None, self.services)
+            self.label_results[day] = result
         self.rows += result.accepted_rows if asset == "inputs" else 0
         return True
 

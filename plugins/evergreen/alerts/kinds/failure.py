@@ -31,7 +31,7 @@ def _alert_failure(context: Mapping[str, Any]) -> None:
     from evergreen.alerts import outbox
     from evergreen.alerts.links import run_link
     from evergreen.models import model_of, verb_of
-    from ml.errors import DataRejected
+    from ml.errors import DataRejected, LabelsInDoubt
     from ml.wiring import open_services
 
     cause = _origin(context.get("exception"))
@@ -39,6 +39,8 @@ def _alert_failure(context: Mapping[str, Any]) -> None:
     instance, day = context["task_instance"], context.get("partition_key")
     kind: MailKind = "data_rejected" if rejected else "task_failed"
     what = "Data rejected" if rejected else "Task failed"
+    if isinstance(rejected, LabelsInDoubt):
+        kind, what = "labels_in_doubt", "Labels in doubt"
     where = f"{verb_of(instance.dag_id) or instance.dag_id}.{instance.task_id}"  # the title begins with the model
     services = open_services(model=model_of(instance.dag_id))
     title = f"{what}: {where}" + (f" for {day}" if day else "")

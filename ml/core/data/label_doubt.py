@@ -1,0 +1,270 @@
+"""Judge whether the labels of a day may be learned from: by their own past, and by what was predicted of them.
+
+Labels are inputs of the next day's features. A feed that sends zeros, or the opposite of the truth, keeps its contract
+and does harm at once; both are seen on the first day. A day is in doubt
+
+- for its **level** (rate, shares, or mean and quantiles), if that is far from its own past *and* its distance from
+  what was predicted of the same rows is far from what that distance was before: a storm that the model foresees is no
+  fault of the feed, and neither is growth. Where too little was predicted, its own past decides alone;
+- for its **order**, if the labels order rows the other way round than predictions do, by far more than chance and
+  unlike the days before.
+
+Far is counted in robust standard deviations from day to day (Huber and Ronchetti, *Robust Statistics*, 2009, ch. 1: the
+median, and the larger of the scaled median deviation and the range of the middle 80 %), never less than rows alone let
+a day vary, against a quantile of Student's t (days have heavier tails than the normal) that follows from the declared
+number of doubtful true days a quarter, shared between all that is looked at (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from scipy.special import expit
+from scipy.stats import t as student
+
+from ml.records import LabelDay, LabelVerdict
+from ml.settings import Labels, Task
+
+QUARTER_DAYS = 91
+FREEDOM = 5.0
+"""Degrees of freedom of the days' distribution; chosen by ``bench/labels.py`` on January to June of the flights."""
+REVERSED_ERRORS = 2.0
+"""Labels order rows the other way round if their association is so many standard errors below none."""
+WEEKDAYS_EACH = 4
+"""So many of each weekday are needed before weekdays are told apart."""
+WEEKDAY_GAIN = 0.8
+"""Weekdays are told apart if the days then vary by no more than this share of what they vary otherwise."""
+PARTLY = 0.5
+"""Labels of fewer rows than this share of the usual ones trickle in: the first to come are special, and their level is
+not judged, unless all are the same."""
+
+
+@dataclass(frozen=True)
+class _Distance:
+    """How far a day is from days before it, in standard deviations; None where that cannot be known."""
+
+    value: float
+    usual: float
+    deviations: float
+
+
+def limit(labels: Labels, looks: int) -> float:
+    """Return from how many standard deviations on something is too far, looked at on both sides.
+
+    Examples
+    --------
+    >>> round(limit(Labels(), 2), 1)
+    4.8
+    """
+    return float(student.isf(labels.doubtful_days_per_quarter / QUARTER_DAYS / looks / 2, FREEDOM))
+
+
+def recent(day: date, days: Mapping[date, LabelDay], labels: Labels) -> list[LabelDay]:
+    """Return the days that a day is compared with, oldest first."""
+    oldest = day - timedelta(days=labels.recent_days)
+    return [days[other] for other in sorted(days) if oldest <= other < day]
+
+
+def judge(
+    today: LabelDay, past: Sequence[LabelDay], later: Sequence[LabelDay], *, labels: Labels, task: Task
+) -> LabelVerdict:
+    """Judge the labels of a day.
+
+    Parameters
+    ----------
+    past
+        Days before it whose labels were let in, at most ``labels.recent_days`` back.
+    later
+        Days after it whose labels have come, let in or in doubt, oldest first: they may confirm it.
+    """
+    past = [other for other in past if other.rows]
+    if not labels.judge or not today.rows or len(past) < labels.min_recent_days:
+        reason = f"{len(past)} earlier days with labels, labels.min_recent_days is {labels.min_recent_days}"
+        return LabelVerdict(status="unjudged", reasons=(reason,) if labels.judge and today.rows else ())
+    most = limit(labels, len(today.level) + 1)
+    level, order = _level_doubts(today, past, most, task, labels), _order_doubt(today, past, most, labels)
+    if order:
+        return LabelVerdict(status="doubtful", reasons=(order, *level), lasting=True)
+    if not level:
+        return LabelVerdict(status="plausible")
+    if today.single:
+        only = f"all {today.rows} labels are the same"
+        return LabelVerdict(status="doubtful", reasons=(only, *level), lasting=True)
+    if _confirmed(today, past, later, most, task, labels):
+        return LabelVerdict(status="confirmed", reasons=level)
+    return LabelVerdict(status="doubtful", reasons=level)
+
+
+def judge_history(
+    days: Mapping[date, LabelDay], *, labels: Labels, task: Task, among: Sequence[date] | None = None
+) -> dict[date, LabelVerdict]:
+    """Judge a whole past at once, each day by all days before it, whatever was found of those.
+
+    All days are there at once: those after a day may confirm it, and a level that stays is the past of later days.
+
+    Parameters
+    ----------
+    among
+        The days that are judged; None for all.
+    """
+    ordered = sorted(days)
+    verdicts = {}
+    for day in ordered if among is None else sorted(among):
+        past = recent(day, days, labels)
+        after = [days[other] for other in _after(day, ordered, labels.confirm_days)]
+        verdicts[day] = judge(days[day], past, after, labels=labels, task=task)
+    return verdicts
+
+
+def _after(day: date, ordered: Sequence[date], number: int) -> list[date]:
+    first = int(np.searchsorted(np.array([other.toordinal() for other in ordered]), day.toordinal(), side="right"))
+    return list(ordered[first : first + number])
+
+
+def _level_doubts(
+    today: LabelDay, past: Sequence[LabelDay], most: float, task: Task, labels: Labels
+) -> tuple[str, ...]:
+    usual_rows = float(np.median([other.rows for other in past]))
+    if today.rows < PARTLY * usual_rows and not today.single:
+        return ()
+    doubts = []
+    for number, name in enumerate(_names(task)):
+        own = _distance(today, past, number, task, from_predicted=False)
+        if own is None or abs(own.deviations) <= most:
+            continue
+        compared = [other for other in past if other.expected is not None]
+        against = None
+        if today.expected is not None and len(compared) >= labels.min_recent_days:
+            against = _distance(today, compared, number, task, from_predicted=True)
+            if against is not None and abs(against.deviations) <= most:
+                continue
+        doubts.append(_words(name, own, against, today, number, task, most, len(past)))
+    return tuple(doubts)
+
+
+def _names(task: Task) -> tuple[str, ...]:
+    if task.classes:
+        return tuple(f"the share of {label}" for label in task.classes)
+    return ("the mean", "the 10 % quantile", "the 90 % quantile") if task.kind == "regression" else ("the rate",)
+
+
+def _distance(
+    today: LabelDay, past: Sequence[LabelDay], number: int, task: Task, *, from_predicted: bool
+) -> _Distance | None:
+    """Return how far a level is from its past, or its distance from what was predicted from what that was before."""
+    values = np.array([_value(other, number, from_predicted) for other in past])
+    value = _value(today, number, from_predicted)
+    usual, scale = _usual(today.day, [other.day for other in past], values)
+    rows = np.array([other.rows for other in past], dtype=float)
+    scale *= np.sqrt(max(1.0, float(np.median(rows)) / today.rows))
+    if task.kind == "regression":
+        by_rows = float(np.median([other.spread for other in past])) / np.sqrt(today.rows)
+    else:
+        share = float(expit(np.median([other.level[number] for other in past])))
+        by_rows = 1 / np.sqrt(today.rows * share * (1 - share))
+    scale = max(scale, float(by_rows))
+    if not scale:
+        return None if value == usual else _Distance(value, usual, float(np.copysign(np.inf, value - usual)))
+    return _Distance(value, usual, (value - usual) / scale)
+
+
+def _value(day: LabelDay, number: int, from_predicted: bool) -> float:
+    if not from_predicted:
+        return day.level[number]
+    assert day.expected is not None
+    return day.level[number] - day.expected[number]
+
+
+def _usual(day: date, days: Sequence[date], values: np.ndarray) -> tuple[float, float]:
+    """Return median and robust standard deviation of the past, of the same weekday where weekdays differ."""
+    centre, scale = float(np.median(values)), _scale(values)
+    weekdays = np.array([other.weekday() for other in days])
+    counts = np.bincount(weekdays, minlength=7)
+    if counts[counts > 0].min() < WEEKDAYS_EACH or counts[day.weekday()] < WEEKDAYS_EACH:
+        return centre, scale
+    medians = {weekday: float(np.median(values[weekdays == weekday])) for weekday in np.unique(weekdays)}
+    # Each day without its own weekday's median is too near to it by the day itself: n / (n - 1) makes up for that.
+    widen = float(np.sqrt(counts[counts > 0].min() / (counts[counts > 0].min() - 1)))
+    apart = _scale(values - np.array([medians[weekday] for weekday in weekdays])) * widen
+    return (medians[day.weekday()], apart) if apart <= WEEKDAY_GAIN * scale else (centre, scale)
+
+
+def _scale(values: np.ndarray) -> float:
+    """Return the larger of the scaled median absolute deviation and the scaled range of the middle 80 %."""
+    deviation = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    low, high = np.quantile(values, (0.1, 0.9))
+    return max(deviation, float(high - low) / 2.5631)
+
+
+def _order_doubt(today: LabelDay, past: Sequence[LabelDay], most: float, labels: Labels) -> str:
+    """Say that labels and predictions order rows the other way round; empty if they do not."""
+    before = [other for other in past if other.association is not None]
+    if today.association is None or today.association_error is None or len(before) < labels.min_recent_days:
+        return ""
+    if today.association > -REVERSED_ERRORS * today.association_error:
+        return ""
+    values = np.array([float(other.association or 0.0) for other in before])
+    usual, rows = float(np.median(values)), float(np.median([other.rows for other in before]))
+    scale = max(_scale(values) * np.sqrt(max(1.0, rows / today.rows)), today.association_error)
+    deviations = (today.association - usual) / scale
+    if deviations >= -most:
+        return ""
+    return (
+        f"labels contradict the predictions: the association is {today.association:+.2f}, where {usual:+.2f} is usual "
+        f"({-deviations:.1f} standard deviations lower, limit {most:.1f}); are they inverted?"
+    )
+
+
+def _confirmed(
+    today: LabelDay, past: Sequence[LabelDay], later: Sequence[LabelDay], most: float, task: Task, labels: Labels
+) -> bool:
+    """Return whether enough later days stand beside a day whose level is odd.
+
+    Labels that order rows as predictions do are no dead feed: the later days only have to be there. Where that is not
+    known, their levels have to agree with the day's.
+    """
+    after = [other for other in later if other.rows and not other.single][: labels.confirm_days]
+    if len(after) < labels.confirm_days:
+        return False
+    if today.association is not None and today.association_error is not None:
+        return today.association > REVERSED_ERRORS * today.association_error
+    return all(abs(distance) <= most for other in after for distance in _apart(today, other, past, task))
+
+
+def _apart(today: LabelDay, other: LabelDay, past: Sequence[LabelDay], task: Task) -> list[float]:
+    """Return how far the levels of two days are from each other, in what days of the past vary."""
+    distances = []
+    for number in range(len(today.level)):
+        scale = _scale(np.array([before.level[number] for before in past]))
+        if task.kind == "regression":
+            scale = max(scale, today.spread / np.sqrt(today.rows))
+        distances.append((other.level[number] - today.level[number]) / scale if scale else 0.0)
+    return distances
+
+
+def _words(
+    name: str,
+    own: _Distance,
+    against: _Distance | None,
+    today: LabelDay,
+    number: int,
+    task: Task,
+    most: float,
+    days: int,
+) -> str:
+    def shown(value: float) -> str:
+        return f"{value:.4g}" if task.kind == "regression" else f"{expit(value):.3f}"
+
+    text = (
+        f"{name} is {shown(own.value)}, where {shown(own.usual)} is usual in {days} earlier days "
+        f"({abs(own.deviations):.1f} standard deviations, limit {most:.1f})"
+    )
+    if against is not None and today.expected is not None:
+        text += (
+            f", and {shown(today.expected[number])} was predicted of the same rows "
+            f"({abs(against.deviations):.1f} standard deviations from what is usual)"
+        )
+    return text

@@ -1,0 +1,200 @@
+"""Judge a day's labels before they enter the data registry, and keep those in doubt where a person can let them in.
+
+The sums of earlier days are kept beside the registry, each under the content that it is of, so that a day reads its
+own labels and predictions only. What was predicted is read from the published files; nobody else is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from ml.adapters import layout
+from ml.adapters.rows import sampled, sampling_share
+from ml.core.data.keys import merge_exactly
+from ml.core.data.label_days import label_day
+from ml.core.data.label_doubt import judge, judge_history, recent
+from ml.core.data.targets import coded
+from ml.core.predictions import gathered, names
+from ml.errors import MissingArtifact
+from ml.records import AssetScreening, DayFile, LabelDay, LabelVerdict
+from ml.settings import Settings
+from ml.steps.ingest.deliveries import md5_of
+from ml.wiring import Services
+
+logger = logging.getLogger(__name__)
+Sums = dict[date, tuple[str, LabelDay]]
+"""By day, of which content they are (its md5, and the version whose predictions they stand beside), and the sums."""
+
+
+def judge_day(day: date, accepted: Path, services: Services) -> tuple[LabelDay, LabelVerdict]:
+    """Judge the labels of a day that their contract lets in.
+
+    Those that the registry holds already, and those that a person accepted with this very content, are plausible.
+    """
+    settings, held = services.settings, services.registry.days("labels")
+    md5 = md5_of(accepted)
+    today = sum_up(day, accepted, _version(day, services), services)
+    if (day in held and held[day].md5 == md5) or is_accepted(day, md5, services):
+        return today, LabelVerdict(status="plausible")
+    if not settings.labels.judge:
+        return today, LabelVerdict(status="unjudged")
+    known = _known(day, held, services)
+    later = _later(day, known, services)
+    verdict = judge(today, recent(day, known, settings.labels), later, labels=settings.labels, task=settings.task)
+    logger.info("label_doubts: labels of %s are %s: %s", day, verdict.status, "; ".join(verdict.reasons) or "-")
+    return today, verdict
+
+
+def judge_seeded(sums: Mapping[date, LabelDay], services: Services) -> dict[date, LabelVerdict]:
+    """Judge the labels of many past days at once by their own past alone: of most nothing was predicted."""
+    return judge_history(sums, labels=services.settings.labels, task=services.settings.task)
+
+
+def sum_up(day: date, labels: Path, version: int | None, services: Services) -> LabelDay:
+    """Sum up a day's labels, beside what a version predicted of the day; of very many rows the same share of keys."""
+    settings = services.settings
+    task, key = settings.task, list(settings.task.key)
+    share = sampling_share([labels], settings.performance.max_rows)
+    rows = sampled(labels, [*key, task.target], key=key, share=share)
+    predicted = None
+    if version is not None:
+        with services.storage_folder(layout.predictions(day)).local(layout.version_table(version)) as path:
+            table = sampled(path, list(dict.fromkeys([*key, *names(task)])), key=key, share=share)
+        rows = merge_exactly(rows, gathered(table, task), key, how="left")
+        predicted = rows["prediction"].to_numpy()
+    target = coded(rows[task.target], task.positive, task.classes)
+    return label_day(day, pd.Series(target).to_numpy(dtype=float), predicted, task)
+
+
+def keep_doubtful(
+    services: Services, result: AssetScreening, path: Path, accepted: Path, today: LabelDay, verdict: LabelVerdict
+) -> AssetScreening:
+    """Quarantine labels that are in doubt: as they came, with the rows that may be let in, and why they wait."""
+    folder = services.storage_folder(layout.quarantine("labels", result.day))
+    folder.write_file(layout.REJECTED_PARTITION, path)
+    folder.write_file(layout.ACCEPTED_ROWS, accepted)
+    facts = {"labels": today.model_dump(mode="json"), "verdict": verdict.model_dump(mode="json")}
+    folder.write_json(layout.LABEL_DOUBT, {**facts, "md5": md5_of(accepted), "rows": result.accepted_rows})
+    folder.write_json(layout.RESULT, _result(result, verdict))
+    return result.model_copy(
+        update={"accepted_rows": 0, "quarantined_rows": result.rows, "quarantine_uri": folder.uri(), "rejected": True}
+    )
+
+
+def message(day: date, verdict: LabelVerdict, settings: Settings) -> str:
+    """Return why labels wait, until when, and the next move."""
+    if verdict.lasting:
+        wait = "They wait for corrected labels, or for a person"
+    else:
+        wait = (
+            "They wait for corrected labels or a person, and are let in when "
+            f"{settings.labels.confirm_days} later days agree with them"
+        )
+    return (
+        f"labels of {day} in doubt: {'; '.join(verdict.reasons)}. {wait}; no features, training or performance use "
+        f"them. Next: compare them with their source; deliver them corrected, or let them in: "
+        f'evergreen labels accept {day} --reason "..."'
+    )
+
+
+# --- what a person let in ----------------------------------------------------------------------------
+
+
+def read_doubt(day: date, services: Services) -> dict[str, Any]:
+    """Return what is kept of labels in doubt; MissingArtifact if none of that day are."""
+    folder = services.storage_folder(layout.quarantine("labels", day))
+    if not folder.has(layout.LABEL_DOUBT) or not folder.has(layout.ACCEPTED_ROWS):
+        raise MissingArtifact(f"no labels of {day} are in doubt; the Data page lists those that are")
+    facts: dict[str, Any] = folder.read_json(layout.LABEL_DOUBT)
+    return facts
+
+
+def accept(day: date, md5: str, reason: str, services: Services) -> None:
+    """Remember that a person let in labels with this very content."""
+    services.storage_folder(layout.ACCEPTED_LABELS).write_json(layout.day_json(day), {"md5": md5, "reason": reason})
+
+
+def is_accepted(day: date, md5: str, services: Services) -> bool:
+    """Return whether a person let in labels with this very content."""
+    try:
+        return bool(services.storage_folder(layout.ACCEPTED_LABELS).read_json(layout.day_json(day))["md5"] == md5)
+    except MissingArtifact:
+        return False
+
+
+# --- the sums of other days --------------------------------------------------------------------------
+
+
+def _known(day: date, held: Mapping[date, DayFile], services: Services) -> dict[date, LabelDay]:
+    """Return the sums of the registry's days around a day, computed where they are not kept or not of this content."""
+    labels, kept = services.settings.labels, _read_sums(services)
+    first, last = day - timedelta(days=labels.recent_days), day + timedelta(days=labels.recent_days)
+    wanted = [other for other in held if first <= other <= last and other != day]
+    sums: Sums = {}
+    for other in wanted:
+        version = _version(other, services)
+        identity = f"{held[other].md5} {version}"
+        if other in kept and kept[other][0] == identity:
+            sums[other] = kept[other]
+            continue
+        path = services.registry.open("labels", first_day=other, last_day=other)[other]
+        sums[other] = identity, sum_up(other, path, version, services)
+    if sums != {other: entry for other, entry in kept.items() if other in sums} or len(sums) < len(kept):
+        oldest = max(held, default=day) - timedelta(days=2 * labels.recent_days)
+        _write_sums({other: entry for other, entry in {**kept, **sums}.items() if other >= oldest}, services)
+    return {other: today for other, (_, today) in sums.items()}
+
+
+def _later(day: date, known: Mapping[date, LabelDay], services: Services) -> list[LabelDay]:
+    """Return the days after a day whose labels have come, those in doubt too, oldest first."""
+    later = {other: today for other, today in known.items() if other > day}
+    for number in range(1, services.settings.labels.recent_days + 1):
+        other = day + timedelta(days=number)
+        folder = services.storage_folder(layout.quarantine("labels", other))
+        if number > services.settings.land.catch_up_days + 1:
+            break
+        if other not in later and folder.has(layout.LABEL_DOUBT):
+            later[other] = LabelDay.model_validate(folder.read_json(layout.LABEL_DOUBT)["labels"])
+    return [later[other] for other in sorted(later)]
+
+
+def _version(day: date, services: Services) -> int | None:
+    """Return the newest version whose predictions of a day are published; None if nothing was predicted."""
+    found = map(layout.VERSION_FACTS.fullmatch, services.storage_folder(layout.predictions(day)).names())
+    return max((int(match[1]) for match in found if match), default=None)
+
+
+def _read_sums(services: Services) -> Sums:
+    try:
+        facts = services.storage_folder(layout.LABEL_SUMS).read_json(layout.SUMS)
+        return {
+            date.fromisoformat(day): (identity, LabelDay.model_validate(today))
+            for day, (identity, today) in facts.items()
+        }
+    except MissingArtifact:
+        return {}
+    except (ValidationError, ValueError, TypeError, AttributeError) as err:
+        logger.warning("label_doubts: the kept sums cannot be read, they are computed anew: %s", err)
+        return {}
+
+
+def _write_sums(sums: Sums, services: Services) -> None:
+    """Keep sums for the next day; of two who write at once one is forgotten, and computed again."""
+    facts = {str(day): [identity, today.model_dump(mode="json")] for day, (identity, today) in sorted(sums.items())}
+    services.storage_folder(layout.LABEL_SUMS).write_json(layout.SUMS, facts)
+
+
+def _result(result: AssetScreening, verdict: LabelVerdict) -> dict[str, Any]:
+    return {
+        "rows": result.rows,
+        "accepted_rows": 0,
+        "quarantined_rows": result.rows,
+        "reason": f"in doubt: {'; '.join(verdict.reasons)}",
+    }

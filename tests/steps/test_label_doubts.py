@@ -1,0 +1,145 @@
+"""Labels in doubt: kept out, reported once, never waited for; let in by a correction, a person, or later days."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pandas as pd
+import pytest
+
+from ml.cli import labels as labels_command
+from ml.errors import LabelsInDoubt, MissingArtifact
+from ml.steps.ingest import commit, land, screen, seed
+from ml.steps.retrain import pull
+from ml.views import page as overview
+from ml.views.page.cache import MEMORY
+from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
+from tests.steps.test_bad_input import DAY_AFTER, DEMO, Delivery, delivery_to
+
+DAYS = [NEXT_DAY + timedelta(days=n) for n in range(6)]
+
+
+def dead(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(late=frame["late"].where(frame["late"].isna(), 0.0))
+
+
+def inverted(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(late=1 - frame["late"])
+
+
+@pytest.fixture
+def delivery(seeded: World) -> Delivery:
+    made = delivery_to(seeded)
+    for day in DAYS:
+        made.deliver("inputs", day)
+        made.deliver("labels", day - timedelta(days=1))
+    return made
+
+
+def labelled(delivery: Delivery) -> set[date]:
+    return set(delivery.world.services.registry.days("labels"))
+
+
+def test_a_dead_feed_is_kept_out_reported_once_and_nothing_waits(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, dead)
+    with pytest.raises(LabelsInDoubt, match=f"labels of {LAST_DAY} in doubt: all .* labels are the same") as caught:
+        delivery.ingest_and_report(NEXT_DAY)
+    assert f"evergreen labels accept {LAST_DAY}" in str(caught.value)
+    assert LAST_DAY not in labelled(delivery)
+    assert NEXT_DAY in delivery.world.services.registry.days("inputs")
+    assert {"accepted.parquet", "doubt.json", "partition.parquet"} <= set(delivery.quarantined("labels", LAST_DAY))
+
+    for day in DAYS[1:4]:  # nobody is told of the same content again, and no later day lets it in
+        again = delivery.ingest_and_report(day)
+        assert [(each.day, each.partition, each.doubtful) for each in again.rejected] == [(LAST_DAY, NEXT_DAY, True)]
+    assert LAST_DAY not in labelled(delivery) and {NEXT_DAY, DAY_AFTER} <= labelled(delivery)
+
+    place = delivery.world.services.workspace(delivery.world.run(pull, REQUEST).workspace)
+    assert str(LAST_DAY) not in set(place.read_table("data/rows.parquet")["day"]), "nothing is trained on it"
+
+
+def test_a_corrected_delivery_gets_in_by_itself(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, dead)
+    with pytest.raises(LabelsInDoubt):
+        delivery.ingest_and_report(NEXT_DAY)
+    delivery.deliver("labels", LAST_DAY)
+    assert delivery.ingest_and_report(DAY_AFTER).rejected == ()
+    pd.testing.assert_frame_equal(delivery.world.held("labels", LAST_DAY), DEMO.labels(LAST_DAY))
+    assert labels_command.waiting(delivery.world.services) == []
+
+
+def test_a_person_lets_labels_in_and_they_are_not_questioned_again(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, dead)
+    with pytest.raises(LabelsInDoubt):
+        delivery.ingest_and_report(NEXT_DAY)
+    world = delivery.world
+    assert [each["day"] for each in labels_command.waiting(world.services)] == [str(LAST_DAY)]
+    settings = world.settings
+    version = labels_command.accept([LAST_DAY], reason="a strike", settings=settings, services=world.services)
+    assert "a strike" in version.message and version.changed
+    assert world.held("labels", LAST_DAY)["late"].dropna().eq(0).all()
+    assert labels_command.waiting(world.services) == []
+    assert not labels_command.accept([LAST_DAY], reason="again", settings=settings, services=world.services).changed
+
+    landing = world.run(land, DAY_AFTER, now=MUCH_LATER)
+    assert LAST_DAY in landing.unchanged_label_days
+    assert world.run(commit, world.run(screen, landing)).rejected == ()
+    assert world.ingest(NEXT_DAY).rejected == (), "a run that is cleared judges the same content alike"
+
+    delivery.deliver("labels", LAST_DAY, lambda frame: dead(frame).iloc[5:])
+    with pytest.raises(LabelsInDoubt, match="the registry keeps the one before"):
+        delivery.ingest_and_report(DAYS[2])
+
+
+def test_only_what_is_in_doubt_can_be_let_in(delivery: Delivery) -> None:
+    with pytest.raises(MissingArtifact, match="no labels of .* are in doubt"):
+        labels_command.accept([LAST_DAY], reason="", settings=delivery.world.settings, services=delivery.world.services)
+
+
+def test_the_page_shows_what_waits_and_why(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, dead)
+    delivery.world.ingest(NEXT_DAY)
+    MEMORY.forget()
+    shown = overview.data_inventory(settings=delivery.world.settings, services=delivery.world.services)
+    (entry,) = shown["rejected"]
+    assert entry["what"] == f"labels of {LAST_DAY}" and "in doubt" in entry["message"]
+    assert f"evergreen labels accept {LAST_DAY}" in entry["next"]
+
+
+def test_true_labels_are_plausible_day_after_day(delivery: Delivery) -> None:
+    assert [delivery.ingest_and_report(day).rejected for day in DAYS] == [()] * len(DAYS)
+
+
+def test_labels_that_contradict_the_published_predictions_are_in_doubt(trained: World) -> None:
+    made = delivery_to(trained.having(labels={"recent_days": 21, "min_recent_days": 7}))
+    days = [NEXT_DAY + timedelta(days=n) for n in range(10)]
+    for day in days:
+        made.deliver("inputs", day)
+        made.deliver("labels", day - timedelta(days=1))
+    made.deliver("labels", days[8], inverted)
+    for day in days[:9]:
+        made.ingest_and_report(day)
+        made.world.score(day)
+    with pytest.raises(LabelsInDoubt, match="labels contradict the predictions"):
+        made.ingest_and_report(days[9])
+    made.world.score(days[9])
+
+
+def test_seeded_history_leaves_out_a_dead_day_by_its_own_past(seeded: World) -> None:
+    made = delivery_to(seeded)
+    first, broken = date(2013, 8, 1), date(2013, 8, 25)
+    for day in (first + timedelta(days=n) for n in range(30)):
+        made.deliver("inputs", day)
+        made.deliver("labels", day, dead if day == broken else lambda frame: frame)
+    facts = seed.run(first, first + timedelta(days=29), settings=made.world.settings, services=made.world.services)
+    assert facts["rejected"] == [f"labels of {broken}"]
+    assert broken not in labelled(made) and broken + timedelta(days=1) in labelled(made)
+    labels_command.accept([broken], reason="x", settings=made.world.settings, services=made.world.services)
+    assert broken in labelled(made)
+
+
+def test_switched_off_every_label_that_keeps_its_contract_gets_in(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, dead)
+    off = delivery.world.having(labels={"judge": False})
+    assert off.ingest(NEXT_DAY).rejected == ()
+    assert LAST_DAY in labelled(delivery)
