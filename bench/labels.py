@@ -5,7 +5,7 @@ and the backtest use. From each starting day on the feed is falsified for three 
 up to six weeks before. Damage is the mean loss of its predictions in the fortnight from the start on, against true
 outcomes, minus that without the fault: through lagged target means, with labels taken as they come and with doubtful
 ones kept out. True days are judged over the whole history; the days of the first half were looked at to choose
-`ml.core.data.label_doubt.FREEDOM`, those of the second were not.
+`ml.core.data.label_doubt.DEGREES_OF_FREEDOM`, those of the second were not.
 
     python -m bench.labels [--data flights] [--days 3] [--seeds 1] [--json]
 """
@@ -123,7 +123,9 @@ def losses(
     return float(np.sqrt(mean)) if settings.gate.metric == "rmse" else mean
 
 
-def fault_outcomes(history: History, dataset: PointInTimeDataset, settings: Settings, length: int) -> Iterator[Outcome]:
+def fault_outcomes(
+    history: History, dataset: PointInTimeDataset, settings: Settings, length: int, feeds: Sequence[str]
+) -> Iterator[Outcome]:
     """Try every feed fault from each starting day."""
     back = lookback_days(settings.features.history, label_delay_days=1)
     first_start = max(history.first, history.oldest + timedelta(days=99))
@@ -137,7 +139,7 @@ def fault_outcomes(history: History, dataset: PointInTimeDataset, settings: Sett
         near = between(dataset, max(first, history.oldest), days[-1])
         always: Callable[[PointInTimeDataset], Predictor] = lambda _, model=model: model  # noqa: E731
         true_loss = losses(near, near, model, days, settings)
-        for what in FEEDS[settings.task.kind]:
+        for what in feeds:
             fault = faults.parse(f"{what} from {start} to {start + timedelta(days=length - 1)}")
             broken = falsified(near, fault, settings)
             result = judged(broken, settings, first=served, predictor=always)
@@ -176,6 +178,7 @@ def true_days(history: History, dataset: PointInTimeDataset, settings: Settings)
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", choices=HISTORIES, default=list(HISTORIES))
+    parser.add_argument("--faults", nargs="+", help="only these of the catalogue, such as 'labels inverted'")
     parser.add_argument("--days", type=int, default=3, help="days that a fault lasts")
     parser.add_argument("--seeds", type=int, default=1, help="made histories of each kind")
     parser.add_argument("--json", action="store_true")
@@ -184,11 +187,13 @@ def main(argv: list[str] | None = None) -> int:
     quiet: list[TrueDays] = []
     for name in options.data:
         history = HISTORIES[name]
-        settings = settings_module.parse(base_of(history))
+        settings = settings_module.parse({**base_of(history), "labels": {"judge": True}})
         for seed in range(1, 1 + (1 if name == "flights" else options.seeds)):
             dataset = history.dataset(seed)
             quiet += true_days(history, dataset, settings)
-            outcomes += fault_outcomes(history, dataset, settings, options.days)
+            outcomes += fault_outcomes(
+                history, dataset, settings, options.days, options.faults or FEEDS[settings.task.kind]
+            )
     if options.json:
         print(json.dumps({"faults": [asdict(one) for one in outcomes], "true": [asdict(one) for one in quiet]}))
         return 0

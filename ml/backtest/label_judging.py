@@ -78,8 +78,8 @@ def judged(
             else:
                 sums[day] = today
         for day, today in list(waiting.items()):
-            known = {**sums, **waiting}
-            later = [known[other] for other in sorted(known) if other > day]
+            all_sums = {**sums, **waiting}
+            later = [all_sums[other] for other in sorted(all_sums) if other > day]
             past = recent(day, sums, settings.labels)
             if judge(today, past, later, labels=settings.labels, task=settings.task).status == "confirmed":
                 sums[day] = waiting.pop(day)

@@ -79,7 +79,7 @@ def waiting(services: Services) -> list[dict[str, Any]]:
     """List the days whose labels are in doubt, oldest first, with the reasons."""
     stored = services.storage_folder(f"{layout.REJECTED}/labels")
     facts = [stored.read_json(name) for name in stored.names()]
-    return [{"day": each["day"], "reason": each["reason"]} for each in facts if each.get("doubtful")]
+    return [{"day": entry["day"], "reason": entry["reason"]} for entry in facts if entry.get("doubtful")]
 
 
 def main(argv: list[str] | None = None) -> int:

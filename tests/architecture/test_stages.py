@@ -19,6 +19,7 @@ SHARED = {
     "__init__",
     "day_screening",
     "deliveries",
+    "label_doubts",
     "expected_types",
     "judgements",
     "labelled_history",

@@ -29,7 +29,7 @@ def inverted(frame: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture
 def delivery(seeded: World) -> Delivery:
-    made = delivery_to(seeded)
+    made = delivery_to(seeded.having(labels={"judge": True}))
     for day in DAYS:
         made.deliver("inputs", day)
         made.deliver("labels", day - timedelta(days=1))
@@ -100,7 +100,7 @@ def test_the_page_shows_what_waits_and_why(delivery: Delivery) -> None:
     delivery.deliver("labels", LAST_DAY, dead)
     delivery.world.ingest(NEXT_DAY)
     MEMORY.forget()
-    shown = overview.data_inventory(settings=delivery.world.settings, services=delivery.world.services)
+    shown = overview.data(delivery.world.services)
     (entry,) = shown["rejected"]
     assert entry["what"] == f"labels of {LAST_DAY}" and "in doubt" in entry["message"]
     assert f"evergreen labels accept {LAST_DAY}" in entry["next"]
@@ -111,7 +111,7 @@ def test_true_labels_are_plausible_day_after_day(delivery: Delivery) -> None:
 
 
 def test_labels_that_contradict_the_published_predictions_are_in_doubt(trained: World) -> None:
-    made = delivery_to(trained.having(labels={"recent_days": 21, "min_recent_days": 7}))
+    made = delivery_to(trained.having(labels={"judge": True, "recent_days": 21, "min_recent_days": 7}))
     days = [NEXT_DAY + timedelta(days=n) for n in range(10)]
     for day in days:
         made.deliver("inputs", day)
@@ -126,7 +126,7 @@ def test_labels_that_contradict_the_published_predictions_are_in_doubt(trained: 
 
 
 def test_seeded_history_leaves_out_a_dead_day_by_its_own_past(seeded: World) -> None:
-    made = delivery_to(seeded)
+    made = delivery_to(seeded.having(labels={"judge": True}))
     first, broken = date(2013, 8, 1), date(2013, 8, 25)
     for day in (first + timedelta(days=n) for n in range(30)):
         made.deliver("inputs", day)

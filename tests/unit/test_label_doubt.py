@@ -17,7 +17,7 @@ from ml.records import LabelDay, LabelVerdict
 from ml.settings import Labels, Task
 
 FIRST = date(2024, 1, 1)
-NOTED = Labels()
+NOTED = Labels(judge=True)
 BINARY = Task(name="t", kind="classification", target="y", key=("day", "id"), label_delay_days=1)
 NUMBER = BINARY.model_copy(update={"kind": "regression"})
 CLASSES = Task(

@@ -26,8 +26,8 @@ def label_day(day: date, target: ArrayLike, predicted: ArrayLike | None, task: T
         What was predicted of the same rows, see `ml.core.predictions`; None if nothing was. A row may be NaN.
     """
     labels = np.asarray(target, dtype=float)
-    known = np.isfinite(labels)
-    labels = labels[known]
+    labelled = np.isfinite(labels)
+    labels = labels[labelled]
     regression = task.kind == "regression"
     facts = {
         "day": day,
@@ -38,7 +38,7 @@ def label_day(day: date, target: ArrayLike, predicted: ArrayLike | None, task: T
     }
     if predicted is None:
         return LabelDay.model_validate(facts)
-    values = predictions.array(predicted)[known]
+    values = predictions.array(predicted)[labelled]
     both = np.isfinite(values) if values.ndim == 1 else np.isfinite(values).all(axis=1)
     labels, values = labels[both], values[both]
     if not len(labels):

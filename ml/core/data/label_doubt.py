@@ -6,8 +6,8 @@ and does harm at once; both are seen on the first day. A day is in doubt
 - for its **level** (rate, shares, or mean and quantiles), if that is far from its own past *and* its distance from
   what was predicted of the same rows is far from what that distance was before: a storm that the model foresees is no
   fault of the feed, and neither is growth. Where too little was predicted, its own past decides alone;
-- for its **order**, if the labels order rows the other way round than predictions do, by far more than chance and
-  unlike the days before.
+- for its **order**, if the labels order rows the other way round than predictions do, by more than chance and more than
+  on any day before. Predictions that order rows hardly better than chance are not asked.
 
 Far is counted in robust standard deviations from day to day (Huber and Ronchetti, *Robust Statistics*, 2009, ch. 1: the
 median, and the larger of the scaled median deviation and the range of the middle 80 %), never less than rows alone let
@@ -23,16 +23,17 @@ from datetime import date, timedelta
 
 import numpy as np
 from scipy.special import expit
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 from ml.records import LabelDay, LabelVerdict
 from ml.settings import Labels, Task
 
 QUARTER_DAYS = 91
-FREEDOM = 5.0
+DEGREES_OF_FREEDOM = 7.0
 """Degrees of freedom of the days' distribution; chosen by ``bench/labels.py`` on January to June of the flights."""
-REVERSED_ERRORS = 2.0
-"""Labels order rows the other way round if their association is so many standard errors below none."""
+ORDERED_ERRORS = 2.0
+"""Labels order rows as predictions do if their association is so many standard errors above none."""
 WEEKDAYS_EACH = 4
 """So many of each weekday are needed before weekdays are told apart."""
 WEEKDAY_GAIN = 0.8
@@ -57,9 +58,9 @@ def limit(labels: Labels, looks: int) -> float:
     Examples
     --------
     >>> round(limit(Labels(), 2), 1)
-    4.8
+    4.0
     """
-    return float(student.isf(labels.doubtful_days_per_quarter / QUARTER_DAYS / looks / 2, FREEDOM))
+    return float(student.isf(labels.doubtful_days_per_quarter / QUARTER_DAYS / looks / 2, DEGREES_OF_FREEDOM))
 
 
 def recent(day: date, days: Mapping[date, LabelDay], labels: Labels) -> list[LabelDay]:
@@ -85,7 +86,7 @@ def judge(
         reason = f"{len(past)} earlier days with labels, labels.min_recent_days is {labels.min_recent_days}"
         return LabelVerdict(status="unjudged", reasons=(reason,) if labels.judge and today.rows else ())
     most = limit(labels, len(today.level) + 1)
-    level, order = _level_doubts(today, past, most, task, labels), _order_doubt(today, past, most, labels)
+    level, order = _level_doubts(today, past, most, task, labels), _order_doubt(today, past, labels)
     if order:
         return LabelVerdict(status="doubtful", reasons=(order, *level), lasting=True)
     if not level:
@@ -199,22 +200,32 @@ def _scale(values: np.ndarray) -> float:
     return max(deviation, float(high - low) / 2.5631)
 
 
-def _order_doubt(today: LabelDay, past: Sequence[LabelDay], most: float, labels: Labels) -> str:
-    """Say that labels and predictions order rows the other way round; empty if they do not."""
-    before = [other for other in past if other.association is not None]
-    if today.association is None or today.association_error is None or len(before) < labels.min_recent_days:
+def _order_doubt(today: LabelDay, past: Sequence[LabelDay], labels: Labels) -> str:
+    """Say that labels and predictions order rows the other way round; empty if they do not.
+
+    Below none by more than chance, and below every day before: how strong the usual order is varies with the day (its
+    weather, its mix), so that the distance from the usual strength tells little.
+    """
+    before = [other for other in past if other.association is not None and other.association_error]
+    if today.association is None or not today.association_error or len(before) < labels.min_recent_days:
         return ""
-    if today.association > -REVERSED_ERRORS * today.association_error:
-        return ""
-    values = np.array([float(other.association or 0.0) for other in before])
-    usual, rows = float(np.median(values)), float(np.median([other.rows for other in before]))
-    scale = max(_scale(values) * np.sqrt(max(1.0, rows / today.rows)), today.association_error)
-    deviations = (today.association - usual) / scale
-    if deviations >= -most:
+    usual, errors = _association_of(before)
+    most = float(normal.isf(labels.doubtful_days_per_quarter / QUARTER_DAYS / (len(today.level) + 1)))
+    deviations = today.association / today.association_error
+    if np.median(usual / errors) <= ORDERED_ERRORS:
+        return ""  # predictions that say little themselves accuse no labels
+    if deviations >= -most or deviations >= (usual / errors).min():
         return ""
     return (
-        f"labels contradict the predictions: the association is {today.association:+.2f}, where {usual:+.2f} is usual "
-        f"({-deviations:.1f} standard deviations lower, limit {most:.1f}); are they inverted?"
+        f"labels contradict the predictions: the association is {today.association:+.2f}, where "
+        f"{np.median(usual):+.2f} is usual ({-deviations:.1f} standard errors below none, limit {most:.1f}); "
+        "are they inverted?"
+    )
+
+
+def _association_of(days: Sequence[LabelDay]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([day.association for day in days], dtype=float), np.array(
+        [day.association_error for day in days], dtype=float
     )
 
 
@@ -230,7 +241,7 @@ def _confirmed(
     if len(after) < labels.confirm_days:
         return False
     if today.association is not None and today.association_error is not None:
-        return today.association > REVERSED_ERRORS * today.association_error
+        return today.association > ORDERED_ERRORS * today.association_error
     return all(abs(distance) <= most for other in after for distance in _apart(today, other, past, task))
 
 

@@ -33,21 +33,22 @@ Sums = dict[date, tuple[str, LabelDay]]
 """By day, of which content they are (its md5, and the version whose predictions they stand beside), and the sums."""
 
 
-def judge_day(day: date, accepted: Path, services: Services) -> tuple[LabelDay, LabelVerdict]:
+def judge_day(day: date, accepted: Path, services: Services) -> tuple[LabelDay | None, LabelVerdict]:
     """Judge the labels of a day that their contract lets in.
 
-    Those that the registry holds already, and those that a person accepted with this very content, are plausible.
+    Those that the registry holds already, and those that a person accepted with this very content, are plausible. The
+    sums of the day are None where labels are not judged.
     """
     settings, held = services.settings, services.registry.days("labels")
     md5 = md5_of(accepted)
+    if not settings.labels.judge:
+        return None, LabelVerdict(status="unjudged")
     today = sum_up(day, accepted, _version(day, services), services)
     if (day in held and held[day].md5 == md5) or is_accepted(day, md5, services):
         return today, LabelVerdict(status="plausible")
-    if not settings.labels.judge:
-        return today, LabelVerdict(status="unjudged")
-    known = _known(day, held, services)
-    later = _later(day, known, services)
-    verdict = judge(today, recent(day, known, settings.labels), later, labels=settings.labels, task=settings.task)
+    others = _other_days(day, held, services)
+    later = _later(day, others, services)
+    verdict = judge(today, recent(day, others, settings.labels), later, labels=settings.labels, task=settings.task)
     logger.info("label_doubts: labels of %s are %s: %s", day, verdict.status, "; ".join(verdict.reasons) or "-")
     return today, verdict
 
@@ -74,12 +75,18 @@ def sum_up(day: date, labels: Path, version: int | None, services: Services) -> 
 
 
 def keep_doubtful(
-    services: Services, result: AssetScreening, path: Path, accepted: Path, today: LabelDay, verdict: LabelVerdict
+    services: Services,
+    result: AssetScreening,
+    path: Path,
+    accepted: Path,
+    today: LabelDay | None,
+    verdict: LabelVerdict,
 ) -> AssetScreening:
     """Quarantine labels that are in doubt: as they came, with the rows that may be let in, and why they wait."""
     folder = services.storage_folder(layout.quarantine("labels", result.day))
     folder.write_file(layout.REJECTED_PARTITION, path)
     folder.write_file(layout.ACCEPTED_ROWS, accepted)
+    assert today is not None
     facts = {"labels": today.model_dump(mode="json"), "verdict": verdict.model_dump(mode="json")}
     folder.write_json(layout.LABEL_DOUBT, {**facts, "md5": md5_of(accepted), "rows": result.accepted_rows})
     folder.write_json(layout.RESULT, _result(result, verdict))
@@ -132,29 +139,29 @@ def is_accepted(day: date, md5: str, services: Services) -> bool:
 # --- the sums of other days --------------------------------------------------------------------------
 
 
-def _known(day: date, held: Mapping[date, DayFile], services: Services) -> dict[date, LabelDay]:
+def _other_days(day: date, held: Mapping[date, DayFile], services: Services) -> dict[date, LabelDay]:
     """Return the sums of the registry's days around a day, computed where they are not kept or not of this content."""
-    labels, kept = services.settings.labels, _read_sums(services)
+    labels, stored = services.settings.labels, _read_sums(services)
     first, last = day - timedelta(days=labels.recent_days), day + timedelta(days=labels.recent_days)
     wanted = [other for other in held if first <= other <= last and other != day]
     sums: Sums = {}
     for other in wanted:
         version = _version(other, services)
         identity = f"{held[other].md5} {version}"
-        if other in kept and kept[other][0] == identity:
-            sums[other] = kept[other]
+        if other in stored and stored[other][0] == identity:
+            sums[other] = stored[other]
             continue
         path = services.registry.open("labels", first_day=other, last_day=other)[other]
         sums[other] = identity, sum_up(other, path, version, services)
-    if sums != {other: entry for other, entry in kept.items() if other in sums} or len(sums) < len(kept):
+    if sums != {other: entry for other, entry in stored.items() if other in sums} or len(sums) < len(stored):
         oldest = max(held, default=day) - timedelta(days=2 * labels.recent_days)
-        _write_sums({other: entry for other, entry in {**kept, **sums}.items() if other >= oldest}, services)
+        _write_sums({other: entry for other, entry in {**stored, **sums}.items() if other >= oldest}, services)
     return {other: today for other, (_, today) in sums.items()}
 
 
-def _later(day: date, known: Mapping[date, LabelDay], services: Services) -> list[LabelDay]:
+def _later(day: date, others: Mapping[date, LabelDay], services: Services) -> list[LabelDay]:
     """Return the days after a day whose labels have come, those in doubt too, oldest first."""
-    later = {other: today for other, today in known.items() if other > day}
+    later = {other: today for other, today in others.items() if other > day}
     for number in range(1, services.settings.labels.recent_days + 1):
         other = day + timedelta(days=number)
         folder = services.storage_folder(layout.quarantine("labels", other))
@@ -167,8 +174,8 @@ def _later(day: date, known: Mapping[date, LabelDay], services: Services) -> lis
 
 def _version(day: date, services: Services) -> int | None:
     """Return the newest version whose predictions of a day are published; None if nothing was predicted."""
-    found = map(layout.VERSION_FACTS.fullmatch, services.storage_folder(layout.predictions(day)).names())
-    return max((int(match[1]) for match in found if match), default=None)
+    matches = map(layout.VERSION_FACTS.fullmatch, services.storage_folder(layout.predictions(day)).names())
+    return max((int(match[1]) for match in matches if match), default=None)
 
 
 def _read_sums(services: Services) -> Sums:
