@@ -197,7 +197,7 @@ def rejected_error(rejected: Sequence[Rejection]) -> DataRejected:
     several = len(rejected) > 1
     rest = "Inputs did not wait for this: they are committed and scored" if only_labels else ""
     if several:
-        message = "\n".join([f"{len(reasons)} deliveries kept out:", *(f"- {reason}" for reason in reasons), rest])
+        message = "\n".join([f"{len(reasons)} deliveries rejected:", *(f"- {reason}" for reason in reasons), rest])
     else:
         message = ". ".join(filter(None, [*reasons, rest]))
     kind = LabelsInDoubt if all(entry.doubtful for entry in rejected) else DataRejected
