@@ -9,7 +9,7 @@ import pytest
 
 from ml.cli import labels as labels_command
 from ml.errors import LabelsInDoubt, MissingArtifact
-from ml.steps.ingest import commit, land, screen, seed
+from ml.steps.ingest import commit, land, screen
 from ml.steps.retrain import pull
 from ml.views import page as overview
 from ml.views.page.cache import MEMORY
@@ -21,10 +21,6 @@ DAYS = [NEXT_DAY + timedelta(days=n) for n in range(6)]
 
 def dead(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(late=frame["late"].where(frame["late"].isna(), 0.0))
-
-
-def inverted(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(late=1 - frame["late"])
 
 
 @pytest.fixture
@@ -108,34 +104,6 @@ def test_the_page_shows_what_waits_and_why(delivery: Delivery) -> None:
 
 def test_true_labels_are_plausible_day_after_day(delivery: Delivery) -> None:
     assert [delivery.ingest_and_report(day).rejected for day in DAYS] == [()] * len(DAYS)
-
-
-def test_labels_that_contradict_the_published_predictions_are_in_doubt(trained: World) -> None:
-    made = delivery_to(trained.having(labels={"judge": True, "recent_days": 21, "min_recent_days": 7}))
-    days = [NEXT_DAY + timedelta(days=n) for n in range(10)]
-    for day in days:
-        made.deliver("inputs", day)
-        made.deliver("labels", day - timedelta(days=1))
-    made.deliver("labels", days[8], inverted)
-    for day in days[:9]:
-        made.ingest_and_report(day)
-        made.world.score(day)
-    with pytest.raises(LabelsInDoubt, match="labels contradict the predictions"):
-        made.ingest_and_report(days[9])
-    made.world.score(days[9])
-
-
-def test_seeded_history_leaves_out_a_dead_day_by_its_own_past(seeded: World) -> None:
-    made = delivery_to(seeded.having(labels={"judge": True}))
-    first, broken = date(2013, 8, 1), date(2013, 8, 25)
-    for day in (first + timedelta(days=n) for n in range(30)):
-        made.deliver("inputs", day)
-        made.deliver("labels", day, dead if day == broken else lambda frame: frame)
-    facts = seed.run(first, first + timedelta(days=29), settings=made.world.settings, services=made.world.services)
-    assert facts["rejected"] == [f"labels of {broken}"]
-    assert broken not in labelled(made) and broken + timedelta(days=1) in labelled(made)
-    labels_command.accept([broken], reason="x", settings=made.world.settings, services=made.world.services)
-    assert broken in labelled(made)
 
 
 def test_switched_off_every_label_that_keeps_its_contract_gets_in(delivery: Delivery) -> None:

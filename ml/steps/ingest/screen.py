@@ -103,7 +103,7 @@ def _rejection(landing: Landing, result: AssetScreening, screened: Screened, ser
 
 def _doubt(landing: Landing, result: AssetScreening, verdict: LabelVerdict, services: Services) -> Rejection:
     """Describe labels in doubt, in the words in which they are reported."""
-    error = LabelsInDoubt(label_doubts.message(result.day, verdict, services.settings), report_uri=result.report_uri)
+    error = LabelsInDoubt(label_doubts.message(result.day, verdict, services.settings))  # no expectation says it
     return _reported(landing, result, error, services)
 
 
