@@ -12,7 +12,10 @@ from collections.abc import Iterable, Sequence
 OURS = "__"
 """What our own columns begin with."""
 
-PUBLISHED = frozenset({"prediction", "raw_prediction", "decision", "model_version"})
+LOWER, UPPER = "prediction_lower", "prediction_upper"
+"""The ends of a prediction interval, in the files of models that have any."""
+
+PUBLISHED = frozenset({"prediction", "raw_prediction", LOWER, UPPER, "decision", "model_version"})
 BESIDE_KEY = PUBLISHED | {"champion", "challenger", "label", "raw", "reasons", "previous", "row", "target", "version"}
 """Columns that stand beside the key, in files that people read or while predictions and labels are compared."""
 

@@ -24,7 +24,8 @@ from ml.champions import promotion_record
 from ml.core.champions import tenures
 from ml.errors import MissingArtifact, UntrustedModel
 from ml.next_moves import retrain, roll_back
-from ml.records import Candidate, JudgedModel, Logged, Window
+from ml.records import Candidate, IntervalWidth, JudgedModel, Logged, Window
+from ml.settings import Intervals
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,16 @@ OUT = (
 )
 
 
-def write(version: int, window: Window, candidate: Candidate, lineage: Mapping[str, Any], services: Services) -> None:
-    """Record a version that was just registered; one that is recorded already stays as it is.
+def write(
+    version: int,
+    window: Window,
+    candidate: Candidate,
+    lineage: Mapping[str, Any],
+    services: Services,
+    *,
+    interval: IntervalWidth | None = None,
+) -> None:
+    """Record a version that was just registered, with its prediction intervals; one that is recorded stays as it is.
 
     Raises
     ------
@@ -57,7 +66,7 @@ def write(version: int, window: Window, candidate: Candidate, lineage: Mapping[s
             f"that was fitted ({candidate.model_sha256[:12]} of run {candidate.run_id}): somebody replaced it; "
             f"{retrain(force=True)}"
         )
-    promotion_record.write(model, services, kind="registered")
+    promotion_record.write(model.model_copy(update={"interval": interval}), services, kind="registered")
 
 
 def recorded(version: int, services: Services) -> JudgedModel:
@@ -72,8 +81,13 @@ def recorded(version: int, services: Services) -> JudgedModel:
     registered = promotion_record.read(version, run_id, services, kind="registered")
     promoted = promotion_record.read(version, run_id, services)
     if promoted is not None:
-        at_first = registered.lineage_sha256 if registered else None
-        return promoted.model_copy(update={"lineage_sha256": promoted.lineage_sha256 or at_first})
+        if registered is None:
+            return promoted
+        at_first = {
+            "lineage_sha256": promoted.lineage_sha256 or registered.lineage_sha256,
+            "interval": promoted.interval or registered.interval,
+        }
+        return promoted.model_copy(update=at_first)
     if registered is not None:
         return registered
     raise UntrustedModel(
@@ -112,6 +126,30 @@ def load(version: int, services: Services) -> Pipeline:
     model = recorded(version, services)
     with own_code.as_recorded(code_of(version, services)):
         return services.tracking.load_model(version, sha256=model.model_sha256)
+
+
+def half_width_of(version: int, declared: Intervals | None, services: Services) -> float | None:
+    """Return by how much the intervals of a version reach above and below its predictions; None without intervals.
+
+    Parameters
+    ----------
+    declared
+        ``fit.intervals`` of the version's own settings.
+
+    Raises
+    ------
+    MissingArtifact
+        If its settings declare intervals, and the storage records none.
+    """
+    if declared is None:
+        return None
+    interval = recorded(version, services).interval
+    if interval is None:
+        raise MissingArtifact(
+            f"version {version} is to give prediction intervals (fit.intervals), and the storage records no width of "
+            f"them; bring its records back from a backup, {roll_back()}, or {retrain(force=True)}"
+        )
+    return interval.half_width
 
 
 def code_of(version: int, services: Services) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ml.names import probability_name
+from ml.names import LOWER, UPPER, probability_name
 from ml.settings import Task
 
 if TYPE_CHECKING:  # settings are read without pandas
@@ -112,6 +112,17 @@ def decided(predicted: np.ndarray, task: Task, threshold: float) -> np.ndarray |
         labels: np.ndarray = np.array(task.classes, dtype="int64" if isinstance(task.classes[0], int) else object)
         return np.asarray(labels[predicted.argmax(axis=1)])
     return np.asarray(predicted >= threshold) if task.kind == "classification" else None
+
+
+def bounds(predicted: np.ndarray, half_width: float | None) -> dict[str, np.ndarray]:
+    """Return the ends of prediction intervals as the columns of a published file; empty for models without any.
+
+    Parameters
+    ----------
+    half_width
+        See `ml.records.IntervalWidth`; None for no intervals.
+    """
+    return {} if half_width is None else {LOWER: predicted - half_width, UPPER: predicted + half_width}
 
 
 def representative(predicted: np.ndarray) -> np.ndarray:

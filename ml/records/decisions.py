@@ -58,11 +58,28 @@ class Verdict(Record):
     rulings: tuple[Ruling, ...]
 
 
+class IntervalWidth(Record):
+    """How wide the prediction intervals of a version are: each prediction plus and minus ``half_width``.
+
+    In the target's unit; see `ml.core.training.intervals`. ``rows``, ``days``, ``first_day`` and ``last_day`` are those
+    whose errors it follows from. Of a refit they are the errors of the model that was judged.
+    """
+
+    coverage: float
+    unit: Literal["rows", "days"]
+    half_width: float
+    rows: int
+    days: int
+    first_day: date
+    last_day: date
+
+
 class JudgedModel(Record):
     """What was judged and may serve: one version, the run that made it, and the hash of its model file.
 
     ``fingerprint`` is the version's own: of a refit that of the refit. ``lineage_sha256`` is the hash of the run's
-    ``lineage/lineage.json``. Facts that were not known when it was promoted are None.
+    ``lineage/lineage.json``. ``interval`` is None for models without prediction intervals. Facts that were not known
+    when it was promoted are None.
     """
 
     version: int
@@ -72,6 +89,7 @@ class JudgedModel(Record):
     lineage_sha256: str | None = None
     data_version: str | None = None
     code_version: str | None = None
+    interval: IntervalWidth | None = None
 
 
 class Approval(Record):

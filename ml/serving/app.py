@@ -15,8 +15,9 @@ import numpy as np
 import orjson
 from fastapi import FastAPI, Request, Response
 
-from ml.core.predictions import decided
+from ml.core.predictions import bounds, decided
 from ml.errors import DataRejected
+from ml.names import LOWER, UPPER
 from ml.serving import metrics, request_rows
 from ml.serving.openapi import describe
 from ml.serving.problems import Refused, UnfitValue, unfit
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 JSON = "application/json"
 CONTRIBUTIONS = 3
 """So many contributions of a row are answered: the largest."""
+
+ENDS = {LOWER: "lower", UPPER: "upper"}
+"""What an answer calls the ends of a prediction interval."""
 
 FROM_ENVIRONMENT = "EVERGREEN_SERVING_TOKEN"
 
@@ -244,6 +248,9 @@ def _rows_of(answer: Prediction, model: ServedModel) -> list[dict[str, Any]]:
     decisions = decided(answer.predictions, task, task.threshold) if values else None
     if decisions is None:
         rows: list[dict[str, Any]] = [{"value": value} for value in values]
+        for name, ends in bounds(answer.predictions, answer.half_width).items():
+            for row, end in zip(rows, ends.tolist(), strict=True):
+                row[ENDS[name]] = end
     else:
         if task.kind == "classification":
             given = [{"probability": value} for value in values]

@@ -53,6 +53,13 @@ def _path(model: ServedModel) -> dict[str, Any]:
         },
         "regression": {"value": {"type": "number"}},
     }
+    intervals = served.own.fit.intervals
+    if intervals is not None:
+        about = f"of an interval that holds the outcome in {intervals.coverage:.4g} of the rows."
+        answers["regression"] |= {
+            "lower": {"type": "number", "description": f"The lower end {about}"},
+            "upper": {"type": "number", "description": f"The upper end {about}"},
+        }
     contribution = {
         "type": "object",
         "properties": {"column": {"type": "string"}, "contribution": {"type": "number"}},

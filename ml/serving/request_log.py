@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml.adapters import layout, rows
-from ml.core.predictions import parted
+from ml.core.predictions import bounds, parted
 from ml.errors import EvergreenError
 from ml.serving import metrics
 from ml.settings import Settings
@@ -66,12 +66,14 @@ class RequestLog:
         """Begin to write, what an earlier process had to leave here first."""
         self._thread.start()
 
-    def add(self, table: pa.Table, predictions: np.ndarray, version: int, request: str) -> None:
+    def add(
+        self, table: pa.Table, predictions: np.ndarray, version: int, request: str, *, half_width: float | None = None
+    ) -> None:
         """Add the rows of a request with its answer; of all rows the share ``log_share``, by their keys."""
         if self.own.log_share <= 0:
             return
         size = table.num_rows
-        for name, values in parted(predictions, self.task).items():
+        for name, values in (parted(predictions, self.task) | bounds(predictions, half_width)).items():
             table = table.append_column(name, pa.array(values, pa.float64()))
         table = (
             table.append_column("model_version", pa.array(np.full(size, version, dtype=np.int64)))

@@ -43,12 +43,13 @@ class Serving:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to some rows, in their order."""
+    """The answer to some rows, in their order; ``half_width`` is None if predictions have no intervals."""
 
     predictions: np.ndarray
     version: int
     is_provisional: bool
     contributions: pd.DataFrame | None = None
+    half_width: float | None = None
 
 
 class ServedModel:
@@ -129,8 +130,9 @@ class ServedModel:
             predictions, contributions = await self._by_day(days, opened, table, explained)
         if not np.isfinite(predictions).all():
             raise Refused(500, f"version {served.version} predicts no number for some rows; see 'evergreen doctor'")
-        self.log.add(table, predictions, served.version, request)
-        return Prediction(predictions, served.version, any(day.is_provisional for day in opened), contributions)
+        self.log.add(table, predictions, served.version, request, half_width=served.half_width)
+        provisional = any(day.is_provisional for day in opened)
+        return Prediction(predictions, served.version, provisional, contributions, served.half_width)
 
     async def _open(self, lookup: DayLookup, day: date, today: date) -> ScorableDay:
         if (held := lookup.held(day)) is not None:

@@ -49,6 +49,8 @@ class ServedVersion:
         The last day that it was trained on.
     weights, usual
         See `ml.core.scoring.contributions`; None if its predictions are no sum of columns.
+    half_width
+        See `ml.records.IntervalWidth`; None if its predictions have no intervals.
     """
 
     version: int
@@ -60,6 +62,7 @@ class ServedVersion:
     known_until: date
     weights: np.ndarray | None = field(default=None, repr=False)
     usual: np.ndarray | None = field(default=None, repr=False)
+    half_width: float | None = None
 
     @property
     def needed(self) -> list[str]:
@@ -75,7 +78,8 @@ class ServedVersion:
         """Return what the batch scores with; None stands for no aggregates at all."""
         features, delay = self.own.features.history, self.own.task.label_delay_days
         empty = TargetAggregates({}, features, label_delay_days=delay)
-        return Scorer(self.version, self.pipeline, self.own, empty if aggregates is None else aggregates)
+        held = empty if aggregates is None else aggregates
+        return Scorer(self.version, self.pipeline, self.own, held, half_width=self.half_width)
 
     def contributions(self, seen: pd.DataFrame) -> pd.DataFrame | None:
         """Divide predictions among columns; None if this model's are no sum of columns."""
@@ -114,6 +118,7 @@ def from_registry(version: int, services: Services, folder: Path) -> ServedVersi
         "settings": own.model_dump(mode="json"),
         "own_code": recorded_models.code_of(version, services),
         "known_until": known_until.isoformat(),
+        "half_width": recorded_models.half_width_of(version, own.fit.intervals, services),
         "types": types,
         "example": example,
     }
@@ -188,6 +193,7 @@ def _open(folder: Path, services: Services) -> ServedVersion:
         known_until=date.fromisoformat(facts["known_until"]),
         weights=weights,
         usual=usual,
+        half_width=facts.get("half_width"),
     )
 
 

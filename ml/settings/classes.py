@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml.settings.operation import Score
 from ml.settings.task import Task
-from ml.settings.training import Features
+from ml.settings.training import Features, Intervals, Split
 
 
 def refuse_unsuited(task: Task, features: Features, score: Score) -> None:
@@ -29,4 +29,22 @@ def refuse_unsuited(task: Task, features: Features, score: Score) -> None:
     if several and score.adapt != "none":
         raise ValueError(
             f"score.adapt: {score.adapt} moves all scores by one number, which multiclass has not; set it to none"
+        )
+
+
+def refuse_intervals(task: Task, intervals: Intervals | None, split: Split) -> None:
+    """Raise a ValueError where a prediction has no interval, or the holdout has too few days for the declared one."""
+    if intervals is None:
+        return
+    if task.kind != "regression":
+        raise ValueError(f"fit.intervals are of numbers, and the task is a {task.kind}; remove them")
+    if task.quantile is not None:
+        raise ValueError(
+            "fit.intervals are around a mean, and task.quantile predicts one end of an interval by itself; remove one "
+            "of the two"
+        )
+    if intervals.unit == "days" and split.holdout_days < intervals.fewest():
+        raise ValueError(
+            f"fit.intervals: a coverage of {intervals.coverage:g} by days needs split.holdout_days of at least "
+            f"{intervals.fewest()}, and it is {split.holdout_days}; raise it, or lower the coverage"
         )

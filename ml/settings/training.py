@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from fractions import Fraction
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -153,6 +155,23 @@ class SampleWeight(Section):
         return self
 
 
+class Intervals(Section):
+    """Prediction intervals of a regression by split conformal prediction, from the model's errors on its holdout."""
+
+    coverage: float = Field(default=0.9, gt=0, lt=1)
+    """In what share of rows the outcome is to be inside of the interval."""
+    unit: Literal["rows", "days"] = "rows"
+    """What is taken to be exchangeable. ``rows``: each row of the holdout counts alike. ``days``: each day does, and
+    the coverage holds for a row of a new day even where the rows of a day share its luck; intervals are wider, and a
+    coverage of 0.9 needs at least 9 days.
+    """
+
+    def fewest(self) -> int:
+        """Return with how many rows, or days, of the holdout this coverage can be had at all."""
+        coverage = Fraction(repr(self.coverage))
+        return ceil(coverage / (1 - coverage))
+
+
 class Fit(Section):
     """The estimator by import path, its hyper-parameters, and the one seed."""
 
@@ -169,6 +188,10 @@ class Fit(Section):
     """How many threads fit the model."""
     sample_weight: SampleWeight | None = None
     """How much each row counts in the fit, by a column or by its age; metrics and the gate count every row alike."""
+    intervals: Intervals | None = None
+    """Prediction intervals beside each prediction, of ``regression`` only; null for none. Another coverage is no other
+    recipe: it counts from the next training on.
+    """
     trusted_types: tuple[Annotated[str, Field(pattern=PINNED)], ...] = ()
     """The types that a model file may hold beside those of scikit-learn, each by its full path. Whoever names one
     trusts it to run in every process that loads a model; ``acme.Blend@3f2a9c1d0b7e`` only while its code is that.

@@ -19,7 +19,7 @@ from ml.settings import Settings
 
 DETERMINING_SECTIONS = ("task", "split", "features", "fit")
 """The parts of ``params.yaml`` that change a fitted model. ``pull`` counts by the days that it chose."""
-SINCE_LEFT_OUT = (("fit", "sample_weight"), ("features", "python"), ("task", "quantile"))
+SINCE_LEFT_OUT = (("fit", "sample_weight"), ("features", "python"), ("task", "quantile"), ("fit", "intervals"))
 """Settings that came later: left out where they say nothing, so that a training keeps its fingerprint."""
 RECIPE_SECTIONS = ("task", "features", "fit")
 """What two models that differ by their data only have in common."""
@@ -71,9 +71,13 @@ def fingerprint(
 def same_recipe(first: Settings, second: Settings) -> bool:
     """Return whether two models came of the same task, features and estimator with its arguments.
 
-    How many days were held back for judging is no part of it, nor is the version of the code.
+    How many days were held back for judging is no part of it, nor are prediction intervals or the version of the code.
     """
-    mine, yours = (settings.model_dump(mode="json", include=set(RECIPE_SECTIONS)) for settings in (first, second))
+    sections: dict[str, Any] = dict.fromkeys(RECIPE_SECTIONS, True)
+    mine, yours = (
+        settings.model_dump(mode="json", include=sections, exclude={"fit": {"intervals"}})
+        for settings in (first, second)
+    )
     return mine == yours
 
 

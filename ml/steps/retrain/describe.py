@@ -17,10 +17,11 @@ from ml.adapters.workspace import Workspace
 from ml.core.gate import day_resampling, holdout_tables, model_limits
 from ml.core.training.features import matrix
 from ml.core.training.importance import Importance, measure_importance
+from ml.core.training.intervals import calibrated_by_day
 from ml.errors import EvergreenError, Unavailable
 from ml.records import Card, Evaluation, Judgement, Parts, Window
 from ml.settings import Settings
-from ml.views.card import calibration, sections
+from ml.views.card import calibration, intervals, sections
 from ml.views.card.render import Cell, Page, Section, render
 from ml.wiring import Services
 
@@ -144,6 +145,7 @@ def _page(facts: _Facts, run_id: str) -> tuple[Page, Importance | None]:
             facts.evaluation, facts.intervals, settings, day_resampling.N_RESAMPLES
         ),
         "Calibration": lambda: _calibration(facts),
+        **({"Prediction intervals": lambda: _intervals(facts)} if settings.fit.intervals else {}),
         "Slices": lambda: sections.slices(
             holdout_tables.slice_tables(facts.holdout, facts.scored, settings),
             settings,
@@ -215,6 +217,11 @@ def _calibration(facts: _Facts) -> Section:
     light, dark = (plots.calibration_png(table, kind=settings.task.kind, dark=dark) for dark in (False, True))
     classes = holdout_tables.class_table(facts.scored, settings)
     return calibration.section(table, settings, (light, dark), classes)
+
+
+def _intervals(facts: _Facts) -> Section:
+    assert facts.settings.fit.intervals is not None
+    return intervals.section(calibrated_by_day(facts.scored, facts.settings.fit.intervals))
 
 
 def _quantile(facts: _Facts, quantile: float) -> Section:

@@ -39,7 +39,7 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
         return judgement
     logger.info("refit: version %d on all days up to %s", judged, window.last_day)
     run_dir = services.workspace(window.workspace)
-    whole = _whole_window(window, run_dir, services)
+    whole = _whole_window(window, run_dir, settings, services)
     candidate = fit.run(whole, settings=settings, services=services)
     evaluation = Evaluation.model_validate(run_dir.read_json("evaluation/evaluation.json")).model_copy(
         update={"fingerprint": whole.fingerprint, "run_id": candidate.run_id}
@@ -67,7 +67,7 @@ def _past(run_dir: Workspace, evaluation: Evaluation) -> Sequence[PastRefresh]:
     return RefreshHistory.model_validate(run_dir.read_json("evaluation/refreshes.json")).refreshes
 
 
-def _whole_window(window: Window, run_dir: Workspace, services: Services) -> Window:
+def _whole_window(window: Window, run_dir: Workspace, settings: Settings, services: Services) -> Window:
     """Lay out a workspace whose training part is the whole window: the steps of a training run there."""
     whole = services.workspace(run_dir.uri("refit"))
     for name in COPIED:
@@ -80,6 +80,9 @@ def _whole_window(window: Window, run_dir: Workspace, services: Services) -> Win
     whole.write_json("request.json", {**request, "reasons": [*request["reasons"], because]})
     if run_dir.has(out_of_fold.PREDICTIONS):  # a refit has no holdout: its monitoring starts from the judged one's
         whole.write_table(out_of_fold.PREDICTIONS, run_dir.read_table(out_of_fold.PREDICTIONS))
+    interval = register.interval_of(run_dir, settings)
+    if interval is not None:
+        whole.write_json(register.INHERITED, interval.model_dump(mode="json"))
     parts = run_dir.read_json("parts/parts.json")
     both = [run_dir.read_table(f"parts/{name}.parquet") for name in ("train", "holdout")]
     whole.write_table("parts/train.parquet", pd.concat(both, ignore_index=True))

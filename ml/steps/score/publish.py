@@ -17,6 +17,7 @@ from ml.core.predictions import PREDICTION, RAW, names, representative
 from ml.core.scoring import shards
 from ml.core.scoring.shards import Rows
 from ml.errors import MissingArtifact
+from ml.names import LOWER, UPPER
 from ml.next_moves import rerun
 from ml.records import Plan, Scoring
 from ml.settings import Settings
@@ -137,11 +138,18 @@ def _hold_to_contract(plan: Plan, whole: Path, settings: Settings, services: Ser
 
 
 def _served(whole: Path, target: Path) -> Path:
-    """Leave out what adapting moved, which is lineage and not served: a copy, if there is such a column."""
+    """Leave out what no contract has to list: a copy, if there is such a column.
+
+    What adapting moved is lineage and not served. The ends of an interval are the prediction plus and minus one number
+    of the version: what holds for the prediction holds for them, and one suite suits versions with and without them.
+    """
     types = rows.types_of(whole)
-    if RAW not in types.names:
+    unlisted = [name for name in (RAW, LOWER, UPPER) if name in types.names]
+    if not unlisted:
         return whole
-    with rows.RowGroups(target, types.remove(types.get_field_index(RAW))) as served:
+    for name in unlisted:
+        types = types.remove(types.get_field_index(name))
+    with rows.RowGroups(target, types) as served:
         for batch in rows.batches(whole, rows.BATCH_ROWS):
             served.write(batch)
     return target

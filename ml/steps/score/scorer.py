@@ -21,7 +21,7 @@ from ml.adapters.aggregates import AggregateStore
 from ml.adapters.column_types import types_in
 from ml.champions import recorded_models
 from ml.champions.recorded_settings import settings_of
-from ml.core.predictions import RAW, decided, names, parted, representative
+from ml.core.predictions import RAW, bounds, decided, names, parted, representative
 from ml.core.scoring import adaptation as adapt
 from ml.core.scoring.shards import Rows
 from ml.core.training import own_features
@@ -29,6 +29,7 @@ from ml.core.training.estimators import predict, refuse_other_kinds, trained_kin
 from ml.core.training.features import feature_columns, join_labels, matrix
 from ml.core.training.lagged_means import TargetAggregates, history_names
 from ml.errors import DataRejected, MissingArtifact
+from ml.names import LOWER, UPPER
 from ml.next_moves import rerun
 from ml.records import Adaptation, Champion, Shard
 from ml.settings import Settings, Task
@@ -42,13 +43,14 @@ ROWS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Scorer:
-    """A version, ready to score the rows of some days."""
+    """A version, ready to score the rows of some days; ``half_width`` is None if its predictions have no intervals."""
 
     version: int
     pipeline: Pipeline
     own: Settings
     aggregates: TargetAggregates
     added: OwnFeatures | None = None
+    half_width: float | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -134,12 +136,12 @@ def score_to(path: Path, shard: Shard, version: int, *, settings: Settings, serv
     if adaptation is None and shard.rows == shard.day_rows:
         adaptation = adaptation_of(shard.champion.model_copy(update={"version": version}), settings, services)
     batch_sums = []
-    schema = _schema(source, scorer.own, adapted=adaptation is not None)
+    schema = _schema(source, scorer, adapted=adaptation is not None)
     with scorer.steady(), rows.RowGroups(path, schema) as predictions:
         for batch, seen in _batches(source, shard, scorer):
             raw = scorer.predict(seen)
             moved = raw if adaptation is None else adapt.shifted(raw, adaptation.shift, kind=scorer.own.task.kind)
-            predictions.write(_table(batch, raw, moved, shard.threshold, version, scorer.own.task, predictions.schema))
+            predictions.write(_table(batch, raw, moved, shard.threshold, scorer, predictions.schema))
             batch_sums.append(float(representative(moved).sum()))
     return Scored(shard.rows, math.fsum(batch_sums) / max(shard.rows, 1), rows.sha256(path), adaptation)
 
@@ -149,7 +151,8 @@ def scorer_of(version: int, first: date, services: Services, *, rev: str | None,
     own = settings_of(version, services)
     aggregates = aggregates_of(own, first, last or first, services, rev=rev)
     added = OwnFeatures(own, services, first, last or first, rev=rev, version=version)
-    return Scorer(version, recorded_models.load(version, services), own, aggregates, added)
+    half_width = recorded_models.half_width_of(version, own.fit.intervals, services)
+    return Scorer(version, recorded_models.load(version, services), own, aggregates, added, half_width)
 
 
 def aggregates_of(own: Settings, first: date, last: date, services: Services, *, rev: str | None) -> TargetAggregates:
@@ -168,14 +171,15 @@ def _batches(source: Path, shard: Shard, scorer: Scorer) -> Iterator[tuple[pa.Ta
     return rows.ahead((batch, scorer.matrix(batch)) for batch in read)
 
 
-def _schema(source: Path, own: Settings, *, adapted: bool) -> pa.Schema:
+def _schema(source: Path, scorer: Scorer, *, adapted: bool) -> pa.Schema:
     """Lay out the rows of a predictions file; ``raw_prediction`` is there only where scores are adapted."""
-    held = rows.types_of(source)
+    held, own = rows.types_of(source), scorer.own
     missing = [name for name in own.task.key if name not in held.names]
     if missing:
         raise DataRejected(f"the key {', '.join(missing)} is not in inputs; correct task.key or the source")
     fields = [held.field(name) for name in own.task.key]
     fields += [pa.field(name, pa.float64()) for name in names(own.task)]
+    fields += [pa.field(name, pa.float64()) for name in (LOWER, UPPER) if scorer.half_width is not None]
     fields += [pa.field(RAW, pa.float64())] if adapted else []
     fields += [pa.field("decision", _decision_type(own.task))] if own.task.kind != "regression" else []
     return pa.schema([*fields, pa.field("model_version", pa.int64())])
@@ -189,13 +193,15 @@ def _decision_type(task: Task) -> pa.DataType:
 
 
 def _table(
-    batch: pa.Table, raw: np.ndarray, moved: np.ndarray, threshold: float, version: int, task: Task, schema: pa.Schema
+    batch: pa.Table, raw: np.ndarray, moved: np.ndarray, threshold: float, scorer: Scorer, schema: pa.Schema
 ) -> pa.Table:
+    task = scorer.own.task
     values = {
         **parted(moved, task),
+        **bounds(moved, scorer.half_width),
         RAW: raw,
         "decision": decided(moved, task, threshold),
-        "model_version": np.full(len(raw), version, dtype=np.int64),
+        "model_version": np.full(len(raw), scorer.version, dtype=np.int64),
     }
     return pa.table([batch[name] if name not in values else values[name] for name in schema.names], schema.names)
 
