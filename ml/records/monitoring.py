@@ -56,6 +56,7 @@ FindingKind = Literal[
     "missing_predictions",
     "missing_labels",
     "label_coverage",
+    "interval_coverage",
     "unknown_performance",
     "unmeasured_drift",
 ]
@@ -109,9 +110,10 @@ class LivePerformance(Record):
 
     ``window`` holds metrics of the trailing labelled days with intervals by day, ``gap`` and ``skill`` among them
     (mean prediction minus observed rate; mean loss of the base rate minus that of the champion); ``expected`` the
-    same names as the gate saw them on the holdout. ``estimated`` is the loss of ``estimated_day`` expected without
-    labels (``estimated_metrics`` holds other metrics of that day), ``estimate_error`` the mean absolute error of
-    such estimates on the days of the window.
+    same names as the gate saw them on the holdout. Where prediction intervals were served, ``interval_coverage`` is
+    the share of outcomes inside of them, and expected to be as declared. ``estimated`` is the loss of
+    ``estimated_day`` expected without labels (``estimated_metrics`` holds other metrics of that day),
+    ``estimate_error`` the mean absolute error of such estimates on the days of the window.
 
     ``versions`` are those whose served predictions ``window`` and ``status`` rest on: the champion alone, or with
     too few labelled days of its own also those that served before. While ``status`` is unknown, ``expected_by`` is

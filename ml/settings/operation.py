@@ -181,6 +181,11 @@ class Performance(Section):
     """How much of the expected gain over the base rate, in ``gate.metric``, may be lost. It is exceeded only if the
     whole interval is beyond it.
     """
+    max_lost_coverage: Share = 0.02
+    """How much smaller the share of outcomes inside of their prediction intervals may be than
+    ``fit.intervals.coverage``. It is exceeded only if the whole interval is beyond it; the alarm asks people, and not
+    for a challenger.
+    """
     min_label_coverage: Share = 0.8
     """If a smaller share of the rows predicted on labelled days has labels, there is an alarm."""
     max_rows: int = Field(default=1_000_000, ge=1)

@@ -15,7 +15,11 @@ from ml.core.monitoring import day_summary
 from ml.core.monitoring.day_summary import Day, Facts
 from ml.records import Logged
 
-OTHER_FIGURES = {"gap": ("mean prediction minus mean outcome", "nearer 0"), "skill": ("skill", "higher")}
+OTHER_FIGURES = {
+    "gap": ("mean prediction minus mean outcome", "nearer 0"),
+    "skill": ("skill", "higher"),
+    "interval_coverage": ("share of outcomes inside of their prediction interval", ""),
+}
 """What is measured of served predictions beside the metrics: label and direction."""
 
 GAP_OF = "gap of "
@@ -46,7 +50,7 @@ def figures(performance: Facts, *, metric: str) -> list[Facts]:
     """List live metrics beside what the gate saw of them: the gate's own first, then gap and skill."""
     window, expected = performance.get("window") or {}, performance.get("expected") or {}
     newest = performance.get("metrics") or {}
-    order = {name: rank for rank, name in enumerate((metric, "gap", "skill"))}
+    order = {name: rank for rank, name in enumerate((metric, "gap", "skill", "interval_coverage"))}
     names = sorted({*window, *expected, *newest}, key=lambda name: (order.get(name, 9), name))
     labels = {"skill": f"{label(mean_loss(metric))} below the base rate's"}
     if any(name.startswith(GAP_OF) for name in names):

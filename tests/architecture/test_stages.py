@@ -21,6 +21,7 @@ SHARED = {
     "deliveries",
     "label_doubts",
     "expected_types",
+    "interval_width",
     "judgements",
     "labelled_history",
     "out_of_fold",

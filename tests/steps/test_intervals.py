@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ import pytest
 
 from ml.adapters import layout
 from ml.champions import recorded_models
+from ml.core.monitoring import day_summary
 from ml.core.training.intervals import calibrate
 from ml.errors import MissingArtifact
 from ml.serving import request_log
 from ml.steps.ingest import seed
+from ml.steps.monitor import decide, measure_drift, measure_performance
 from ml.steps.retrain import describe, promote, refit
 from ml.steps.score import export, plan, resolve
 from tests.steps.conftest import World
-from tests.steps.test_regression import DAYS, FIRST, KEY, NOW, ROWS, delivered, table
+from tests.steps.test_regression import DAYS, FIRST, KEY, NOW, ROWS, deliver, delivered, table
 from tests.steps.test_serving import Asked, as_records
 
 RIDGE: dict[str, Any] = {"estimator": "sklearn.linear_model.Ridge", "args": {"alpha": 1.0}}
@@ -128,6 +130,38 @@ def test_a_refit_has_the_interval_of_the_model_that_was_judged(orders: World) ->
     section = card.split("Prediction intervals")[1].split("\n## ")[0]
     assert "80%" in section and "960 rows of 8 days" in section
     assert f"{records[0].half_width:.4f}" in section  # type: ignore[union-attr]
+
+
+def test_live_coverage_is_measured_and_too_little_of_it_is_an_alarm(orders: World, monkeypatch: Any) -> None:
+    """Outcomes begin to scatter three times as much, around the same mean: only the intervals are wrong."""
+    performance = {"window_days": 8, "min_days": 5, "max_gap": 5.0, "max_lost_skill": 100.0}
+    world = orders.having(performance=performance, gate={**orders.params["gate"], "min_days": 5})
+    assert world.retrain().promoted
+    folder = Path(world.params["source"]["inputs"]).parent
+    days = [DAY + timedelta(days=n) for n in range(8)]
+
+    def wild(day: date) -> pd.DataFrame:
+        frame = table(day)
+        price = frame["shop"].map({"north": 2.0, "south": 5.0, "web": 9.0})
+        mean = 3.0 * frame["weight"] + price
+        return frame.assign(amount=mean + 3.0 * (frame["amount"] - mean))
+
+    def reported(upto: date) -> tuple[Any, Any]:
+        champion = world.run(resolve, upto)
+        performance = world.run(measure_performance, champion)
+        return performance, world.run(decide, champion, world.run(measure_drift, champion), performance)
+
+    for day in days:
+        deliver(folder, day, wild(day))
+        world.ingest(day, now=NOW)
+        world.score(day)
+    report, decision = reported(days[-1])
+    (finding,) = [finding for finding in report.findings if finding.kind == "interval_coverage"]
+    assert report.expected["interval_coverage"] == 0.8
+    assert finding.score == report.window["interval_coverage"].value < 0.5
+    assert any(finding.kind == "interval_coverage" for finding in decision.findings)
+    summary = day_summary.read((world.home / "storage" / layout.monitoring(days[-1]) / layout.SUMMARY).read_bytes())
+    assert summary["performance"]["window"]["interval_coverage"]["value"] == finding.score
 
 
 def test_intervals_come_with_the_next_training_and_go_with_the_one_that_has_none(orders: World) -> None:

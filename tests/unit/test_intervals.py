@@ -9,12 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.core.monitoring import day_summary, interval_coverage
+from ml.core.monitoring.alarm_conditions import alarm_conditions_of
+from ml.core.monitoring.performance import assess, expected
+from ml.core.monitoring.served import ExpectedPerformance, Serving
 from ml.core.predictions import bounds
 from ml.core.training.intervals import calibrate
 from ml.core.training.lineage import fingerprint, same_recipe
 from ml.errors import SettingsError
 from ml.names import LOWER, UPPER
+from ml.records import IntervalWidth, LivePerformance
 from ml.settings import Intervals, Settings
+from ml.views import charts
 from tests import builders
 
 
@@ -22,7 +28,7 @@ def given(**intervals: Any) -> Settings:
     return builders.settings(
         task={"kind": "regression"},
         fit={"estimator": "sklearn.linear_model.Ridge", "intervals": intervals or None},
-        gate={"metric": "rmse"},
+        gate={"metric": "rmse", "bootstrap_rounds": 400},
     )
 
 
@@ -163,3 +169,132 @@ def test_a_version_without_intervals_publishes_none() -> None:
     assert bounds(np.array([1.0, 2.0]), None) == {}
     ends = bounds(np.array([1.0, 2.5]), 0.5)
     assert (ends[LOWER].tolist(), ends[UPPER].tolist()) == ([0.5, 2.0], [1.5, 3.0])
+
+
+DAY = date(2013, 1, 15)
+
+
+class TestLiveCoverage:
+    def calibrated(self, settings: Settings, *, seed: int = 0, day_sd: float = 0.0) -> tuple[Any, IntervalWidth]:
+        seen = made(np.random.default_rng(seed), days=14, per_day=200, day_sd=day_sd)
+        assert settings.fit.intervals is not None
+        width = calibrate(seen, settings.fit.intervals)
+        return expected(seen.assign(base_rate=3.0), settings, interval=width), width
+
+    def served(
+        self,
+        width: IntervalWidth,
+        *,
+        seed: int = 1,
+        days: int = 14,
+        scale: float = 1.0,
+        day_sd: float = 0.0,
+        version: int = 1,
+    ) -> pd.DataFrame:
+        rows = made(np.random.default_rng(seed), days=days, per_day=200, day_sd=day_sd)
+        rows = rows.assign(target=3.0 + scale * (rows["target"] - 3.0), version=version)
+        rows = rows.rename(columns={"challenger": "prediction"})
+        ends = bounds(rows["prediction"].to_numpy(), width.half_width)
+        return interval_coverage.with_covered(rows.assign(**ends))
+
+    def assessed(
+        self, settings: Settings, rows: pd.DataFrame, seen: ExpectedPerformance, **others: Any
+    ) -> LivePerformance:
+        return assess(DAY, 1, rows, [], expected=seen, settings=settings, **others)
+
+    def test_intervals_that_hold_are_shown_and_raise_nothing(self) -> None:
+        settings = given(coverage=0.9)
+        seen, width = self.calibrated(settings)
+        report = self.assessed(settings, self.served(width), seen)
+        live = report.window["interval_coverage"]
+        assert live.low is not None and live.high is not None and live.low < 0.9 < live.high <= 1.0
+        assert report.expected["interval_coverage"] == 0.9
+        assert [finding.kind for finding in report.findings] == []
+
+    def test_outcomes_that_scatter_more_are_found_though_nothing_else_has_decayed(self) -> None:
+        settings = given(coverage=0.9)
+        seen, width = self.calibrated(settings)
+        lenient = settings.model_copy(
+            update={"performance": settings.performance.model_copy(update={"max_lost_skill": 100.0, "max_gap": 100.0})}
+        )
+        report = self.assessed(lenient, self.served(width, scale=1.7), seen)
+        (finding,) = report.findings
+        assert (report.status, finding.kind, finding.severity) == ("fine", "interval_coverage", "alarm")
+        assert finding.score == report.window["interval_coverage"].value < 0.85
+        assert "and 90.0% are declared, on 14 labelled days and 2800 rows up to 2013-01-14" in finding.message
+        assert "of version 1" in finding.message and "retrain" in finding.message
+        (condition,) = alarm_conditions_of([report], [], alarm_days=(1, 1))
+        assert condition.name == "interval coverage" and condition.alarm
+
+    def test_less_than_the_bound_is_no_finding(self) -> None:
+        settings = given(coverage=0.9)
+        seen, width = self.calibrated(settings)
+        rows = self.served(width, scale=1.7)
+        performance = settings.performance.model_copy(
+            update={"max_lost_coverage": 0.4, "max_lost_skill": 100.0, "max_gap": 100.0}
+        )
+        assert self.assessed(settings.model_copy(update={"performance": performance}), rows, seen).findings == ()
+
+    def test_days_that_share_their_luck_seldom_raise_a_false_alarm(self) -> None:
+        """Healthy intervals under strong luck of the day: a test of rows would be wrong most of the time."""
+        settings = given(coverage=0.9)
+        false, below = 0, 0
+        for seed in range(30):
+            seen, width = self.calibrated(settings, seed=seed, day_sd=2.0)
+            rows = self.served(width, seed=seed + 1000, day_sd=2.0)
+            mean = rows["covered"].mean()
+            below += mean + 1.96 * np.sqrt(mean * (1 - mean) / len(rows)) < 0.88
+            findings = self.assessed(settings, rows, seen, in_full=False).findings
+            false += any(finding.kind == "interval_coverage" for finding in findings)
+        assert false <= 2 < below
+
+    def test_too_few_days_are_shown_and_not_judged(self) -> None:
+        settings = given(coverage=0.9)
+        seen, width = self.calibrated(settings)
+        report = self.assessed(settings, self.served(width, days=3, scale=3.0), seen)
+        assert report.window["interval_coverage"].value < 0.7
+        assert not any(finding.kind == "interval_coverage" for finding in report.findings)
+
+    def test_days_that_the_champion_was_trained_on_say_nothing_of_its_intervals(self) -> None:
+        settings = given(coverage=0.9)
+        seen, width = self.calibrated(settings)
+        before = self.served(width, scale=1.7, version=2)
+        report = self.assessed(
+            settings, before, seen, others={2: seen}, serving=Serving(date(2013, 1, 1), DAY, date(2013, 1, 14))
+        )
+        assert not any(finding.kind == "interval_coverage" for finding in report.findings)
+
+    def test_each_version_is_held_to_what_it_declares(self) -> None:
+        wide, narrow = given(coverage=0.9), given(coverage=0.5)
+        (seen, width), (other, thin) = self.calibrated(wide), self.calibrated(narrow)
+        rows = pd.concat([self.served(width, days=4), self.served(thin, seed=5, version=2)], ignore_index=True)
+        rows = rows.loc[(rows["version"] == 1) | (rows["day"] > builders.day(3))]
+        report = self.assessed(
+            wide, rows, seen, others={2: other}, serving=Serving(date(2013, 1, 1), DAY, date(2012, 12, 31))
+        )
+        assert report.versions == (1, 2)
+        assert report.expected["interval_coverage"] == pytest.approx(0.9 * 4 / 14 + 0.5 * 10 / 14)
+        assert report.window["interval_coverage"].value == pytest.approx(report.expected["interval_coverage"], abs=0.04)
+        assert not any(finding.kind == "interval_coverage" for finding in report.findings)
+
+    def test_rows_without_an_interval_are_left_out(self) -> None:
+        settings = given(coverage=0.9)
+        seen, width = self.calibrated(settings)
+        rows = self.served(width)
+        plain = self.served(width, seed=9).drop(columns="covered").assign(version=7)
+        both = pd.concat([rows, plain.assign(day=builders.day(20))], ignore_index=True)
+        report = self.assessed(settings, both, seen, others={7: ExpectedPerformance({})})
+        assert report.window["interval_coverage"] == self.assessed(settings, rows, seen).window["interval_coverage"]
+        without = self.assessed(settings, rows.drop(columns="covered"), seen)
+        assert "interval_coverage" not in without.window and "interval_coverage" not in without.expected
+
+    def test_the_page_and_the_summary_of_the_day_show_it(self) -> None:
+        settings = given(coverage=0.9)
+        seen, width = self.calibrated(settings)
+        report = self.assessed(settings, self.served(width), seen)
+        facts = day_summary.plain(report.model_dump(mode="json", include=set(day_summary.PERFORMANCE)))
+        figures = {figure["name"]: figure for figure in charts.figures(facts, metric="rmse")}
+        shown = figures["interval_coverage"]
+        assert list(figures)[:4] == ["rmse", "gap", "skill", "interval_coverage"]
+        assert (shown["label"], shown["expected"]) == ("share of outcomes inside of their prediction interval", 0.9)
+        assert shown["low"] < shown["value"] < shown["high"]

@@ -17,6 +17,7 @@ KINDS: dict[str, tuple[FindingKind, ...]] = {
     "missing predictions": ("missing_predictions",),
     "missing labels": ("missing_labels",),
     "label coverage": ("label_coverage",),
+    "interval coverage": ("interval_coverage",),
     "unknown performance": ("unknown_performance",),
 }
 """Findings that count together over the days; of these, drift and decay may ask for a challenger."""

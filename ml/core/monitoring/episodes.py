@@ -19,7 +19,14 @@ What = Literal["opened", "escalated", "repeat", "resolved"]
 FAMILIES: tuple[Family, ...] = ("drift", "decay")
 CONDITIONS: dict[Family, tuple[str, ...]] = {
     "drift": ("drift", "broken data", "unmeasured drift"),
-    "decay": ("decay", "missing predictions", "missing labels", "label coverage", "unknown performance"),
+    "decay": (
+        "decay",
+        "missing predictions",
+        "missing labels",
+        "label coverage",
+        "interval coverage",
+        "unknown performance",
+    ),
 }
 """Which of the policy's signs (`ml.core.monitoring.alarm_conditions.KINDS`) belong to whose mails."""
 

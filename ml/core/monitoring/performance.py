@@ -17,20 +17,22 @@ import pandas as pd
 from ml.core.gate.comparison import DailyMean, mean_by_day
 from ml.core.gate.day_resampling import day_intervals
 from ml.core.metrics import measure, row_loss
-from ml.core.monitoring import served
+from ml.core.monitoring import interval_coverage, served
 from ml.core.monitoring.decay import judge
 from ml.core.monitoring.estimated_performance import AnyCalibration, by_day
 from ml.core.monitoring.label_coverage import ServedDay, absent, coverage, label_findings
 from ml.core.monitoring.served import Evidence, ExpectedPerformance, Serving
 from ml.core.predictions import array, constant, gaps
-from ml.records import Champion, Finding, Interval, LivePerformance, Logged
+from ml.records import Champion, Finding, Interval, IntervalWidth, LivePerformance, Logged
 from ml.settings import Settings
 
 N_RESAMPLES = 400
 """Resamples of the intervals that are shown only; those that decide follow ``gate.bootstrap_rounds``."""
 
 
-def expected(holdout: pd.DataFrame, settings: Settings) -> ExpectedPerformance:
+def expected(
+    holdout: pd.DataFrame, settings: Settings, *, interval: IntervalWidth | None = None
+) -> ExpectedPerformance:
     """Measure what was kept of the gate's holdout, as `assess` measures what is live.
 
     Parameters
@@ -38,21 +40,24 @@ def expected(holdout: pd.DataFrame, settings: Settings) -> ExpectedPerformance:
     holdout : DataFrame of shape (n_rows, n_columns)
         ``day``, ``target``, ``challenger`` and, since it is kept, ``base_rate``; not modified. Of a refresh also what
         the ``anchor`` predicted: where that did better, it is what is expected, or slow loss would never show.
+    interval
+        The prediction intervals of the version; None if it has none.
     """
+    covers = interval_coverage.expected(holdout, interval, settings)
     holdout = holdout.assign(challenger=_better(holdout, settings))
     metrics = measure(holdout["target"], holdout["challenger"], settings.task.kind, settings.task.quantile)
     if not metrics:
-        return ExpectedPerformance({})
+        return ExpectedPerformance({}, coverage=covers)
     apart = gaps(holdout["target"], holdout["challenger"], settings.task.classes, quantile=settings.task.quantile)
     means = {name: float(pd.Series(values).mean()) for name, values in apart.items()}
     gap = means["gap"] if "gap" in means else max(means.values(), key=abs)
     means["gap"] = gap
     if "base_rate" not in holdout:
-        return ExpectedPerformance(metrics | means)
+        return ExpectedPerformance(metrics | means, coverage=covers)
     base_rate = array(holdout["base_rate"].iloc[:1])[0]
     constants = constant(base_rate, len(holdout))
     skill = _skill(holdout.rename(columns={"challenger": "prediction"}), constants, settings)
-    return ExpectedPerformance(metrics | means | ({"skill": skill.value} if skill else {}), skill, base_rate)
+    return ExpectedPerformance(metrics | means | ({"skill": skill.value} if skill else {}), skill, base_rate, covers)
 
 
 def _better(holdout: pd.DataFrame, settings: Settings) -> pd.Series:
@@ -136,9 +141,10 @@ def assess(
     ----------
     version
         The champion of ``day``.
-    rows : DataFrame of shape (n_rows, 4)
+    rows : DataFrame of shape (n_rows, n_columns)
         ``day`` (ISO), ``version``, ``target``, ``prediction``: what was served on the labelled days of the
-        trailing window, by whichever version; not modified.
+        trailing window, by whichever version; where intervals were served also what
+        `ml.core.monitoring.interval_coverage.with_covered` adds. Not modified.
     days
         The days of the window of which the registry holds inputs, in order.
     calibration
@@ -162,6 +168,13 @@ def assess(
     expected = chosen.expected
     window = _window(chosen.rows, settings) if in_full else {}
     window |= {name: _interval(mean.value, (mean.low, mean.high)) for name, mean in live.items()}
+    covered = interval_coverage.measure(chosen, settings)
+    seen = dict(expected.metrics)
+    if covered is not None:
+        ends = max(covered.live.low, 0.0), min(covered.live.high, 1.0)
+        window[interval_coverage.NAME] = _interval(covered.live.value, ends)
+        seen[interval_coverage.NAME] = covered.declared
+    undercoverage = (covered.finding,) if covered is not None and covered.finding is not None else ()
     expected_by: date | None = None
     overdue: tuple[Finding, ...] = ()
     if status == "unknown" and version is not None:
@@ -182,9 +195,9 @@ def assess(
         window_days=int(chosen.rows["day"].nunique()),
         window_rows=len(chosen.rows),
         window=window,
-        expected={name: round(value, 6) for name, value in expected.metrics.items()},
+        expected={name: round(value, 6) for name, value in seen.items()},
         label_coverage=coverage(days),
-        findings=(*decays, *overdue, *label_findings(day, days, settings)),
+        findings=(*decays, *undercoverage, *overdue, *label_findings(day, days, settings)),
         **estimates,
     )
 

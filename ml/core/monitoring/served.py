@@ -22,16 +22,28 @@ from ml.settings import Settings
 
 
 @dataclass(frozen=True)
+class ExpectedCoverage:
+    """What share of outcomes a version declares to be inside of its intervals.
+
+    ``calibration`` is the share that was inside on the holdout; None where that has no error by day.
+    """
+
+    declared: float
+    calibration: DailyMean | None
+
+
+@dataclass(frozen=True)
 class ExpectedPerformance:
     """What the gate saw of a champion on its holdout, or of the version whose refit it is.
 
     ``base_rate`` is the constant that knows no feature, of several classes the share of each; without it nothing is
-    known of ``skill``.
+    known of ``skill``. ``coverage`` is None for a version without prediction intervals.
     """
 
     metrics: dict[str, float]
     skill: DailyMean | None = None
     base_rate: float | np.ndarray | None = None
+    coverage: ExpectedCoverage | None = None
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,27 @@ import pandas as pd
 
 from ml.adapters import layout
 from ml.adapters.rows import count_rows, null_counts, sample, sampled, sampling_share
+from ml.champions import recorded_models
 from ml.champions.recorded_settings import has_other_classes
 from ml.core.champions import tenures
 from ml.core.champions.tenures import judged_version
 from ml.core.data.days import days_between
-from ml.core.monitoring import performance
+from ml.core.monitoring import interval_coverage, performance
 from ml.core.monitoring.estimated_performance import AnyCalibration, calibrate, served_by_day
 from ml.core.monitoring.label_coverage import ServedDay
 from ml.core.monitoring.served import ExpectedPerformance
 from ml.core.predictions import gathered, names
 from ml.core.training.features import join_labels
 from ml.errors import EvergreenError, Unavailable
-from ml.records import Champion, LivePerformance, Logged
+from ml.names import LOWER, UPPER
+from ml.records import Champion, IntervalWidth, LivePerformance, Logged
 from ml.settings import Settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
 COLUMNS = ["day", "version", "target", "prediction"]
+ENDS = [LOWER, UPPER]
+"""What is read of published predictions beside them: the ends of their intervals, if they have any."""
 
 
 def run(champion: Champion, *, settings: Settings, services: Services) -> LivePerformance:
@@ -97,7 +101,8 @@ def _labelled(
         with _served(day, versions.get(day), services) as predictions:
             rows = None if predictions is None else count_rows(predictions)
             if predictions is not None and rows is not None and day in labels:
-                predicted = sampled(predictions, list(dict.fromkeys([*key, "day", *names(task)])), key=key, share=share)
+                columns = list(dict.fromkeys([*key, "day", *names(task), *ENDS]))
+                predicted = sampled(predictions, columns, key=key, share=share)
                 outcome = sampled(labels[day], [*key, target], key=key, share=share)
                 joined = join_labels(
                     gathered(predicted, task),
@@ -108,8 +113,10 @@ def _labelled(
                     classes=task.classes,
                 )
                 joined = joined.assign(version=versions[day], target=joined[target].astype(float))
+                joined = interval_coverage.with_covered(joined)
                 count = len(joined) if share >= 1 else round(rows * len(joined) / max(len(predicted), 1))
-                parts += [joined[COLUMNS]] if day >= first else []
+                columns = [name for name in (*COLUMNS, interval_coverage.COVERED) if name in joined]
+                parts += [joined[columns]] if day >= first else []
         days.append(ServedDay(day, rows, count))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS), days
 
@@ -152,8 +159,24 @@ def _seen_by_the_gate(
 ) -> ExpectedPerformance:
     if has_other_classes(version, settings, services):
         return ExpectedPerformance({})
-    holdout = _kept(judged_version(version, decisions), "lineage/holdout.parquet", services)
-    return ExpectedPerformance({}) if holdout is None else performance.expected(holdout, settings)
+    judged = judged_version(version, decisions)
+    holdout = _kept(judged, "lineage/holdout.parquet", services)
+    if holdout is None:
+        return ExpectedPerformance({})
+    return performance.expected(holdout, settings, interval=_interval(version, settings, services))
+
+
+def _interval(version: int, settings: Settings, services: Services) -> IntervalWidth | None:
+    """Read how wide the prediction intervals of a version are; None if it has none, or none that is recorded."""
+    if settings.task.kind != "regression":
+        return None
+    try:
+        return recorded_models.recorded(version, services).interval
+    except Unavailable:
+        raise
+    except EvergreenError as err:
+        logger.warning("measure_performance: nothing is known of the intervals of version %d: %s", version, err)
+        return None
 
 
 def _kept(version: int, name: str, services: Services) -> pd.DataFrame | None:

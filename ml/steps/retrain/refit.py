@@ -21,6 +21,7 @@ from ml.core.training.lineage import fingerprint_of_refit
 from ml.records import Challenger, Evaluation, Judgement, PastRefresh, RefreshHistory, Window
 from ml.settings import Settings
 from ml.steps.retrain import check, fit, out_of_fold, register
+from ml.steps.retrain.interval_width import INHERITED, width_of
 from ml.steps.retrain.judgements import record_hold
 from ml.wiring import Services
 
@@ -80,9 +81,9 @@ def _whole_window(window: Window, run_dir: Workspace, settings: Settings, servic
     whole.write_json("request.json", {**request, "reasons": [*request["reasons"], because]})
     if run_dir.has(out_of_fold.PREDICTIONS):  # a refit has no holdout: its monitoring starts from the judged one's
         whole.write_table(out_of_fold.PREDICTIONS, run_dir.read_table(out_of_fold.PREDICTIONS))
-    interval = register.interval_of(run_dir, settings)
+    interval = width_of(run_dir, settings)
     if interval is not None:
-        whole.write_json(register.INHERITED, interval.model_dump(mode="json"))
+        whole.write_json(INHERITED, interval.model_dump(mode="json"))
     parts = run_dir.read_json("parts/parts.json")
     both = [run_dir.read_table(f"parts/{name}.parquet") for name in ("train", "holdout")]
     whole.write_table("parts/train.parquet", pd.concat(both, ignore_index=True))

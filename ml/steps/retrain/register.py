@@ -15,20 +15,17 @@ from ml.champions import recorded_models
 from ml.core.monitoring import drift
 from ml.core.monitoring.drift_report import reference_of
 from ml.core.predictions import PREDICTION, names
-from ml.core.training.intervals import calibrate
 from ml.errors import SettingsError
-from ml.records import Candidate, Challenger, Evaluation, IntervalWidth, Window
+from ml.records import Candidate, Challenger, Evaluation, Window
 from ml.settings import Settings
 from ml.steps.retrain import out_of_fold
+from ml.steps.retrain.interval_width import width_of
 from ml.steps.retrain.search_result import tuned_settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
 KEPT = ("day", "target", "challenger", "base_rate", "anchor", "anchor_had_seen")
 """What is kept of the holdout: monitoring measures by it what is expected."""
-
-INHERITED = "interval.json"
-"""The prediction intervals of a refit: those of the model that was judged."""
 
 
 def run(window: Window, evaluation: Evaluation, *, settings: Settings, services: Services) -> Challenger:
@@ -67,7 +64,7 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
         "requested_by": str(lineage["requested_by"]),
         **({recorded_models.OWN_CODE: " ".join(lineage["own_code"])} if "own_code" in lineage else {}),
     }
-    interval = interval_of(run_dir, settings)
+    interval = width_of(run_dir, settings)
     if interval is not None:
         tags |= {"interval_coverage": f"{interval.coverage:g}", "interval_half_width": f"{interval.half_width:.6g}"}
     _keep_predictions(run_dir, evaluation.run_id, services)
@@ -81,18 +78,6 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
     recorded_models.write(version, window, candidate, lineage, services, interval=interval)
     logger.info("register: challenger is version %d", version)
     return Challenger(fingerprint=window.fingerprint, run_id=evaluation.run_id, version=version)
-
-
-def interval_of(run_dir: Workspace, settings: Settings) -> IntervalWidth | None:
-    """Return how wide the prediction intervals of a training's model are; None if ``fit.intervals`` asks for none.
-
-    A refit has seen the holdout: it has those of the model that was judged, which lie in its workspace.
-    """
-    if settings.fit.intervals is None:
-        return None
-    if run_dir.has(INHERITED):
-        return IntervalWidth.model_validate(run_dir.read_json(INHERITED))
-    return calibrate(run_dir.read_table("evaluation/holdout.parquet"), settings.fit.intervals)
 
 
 def _refuse_taken_names(watched: Sequence[str], settings: Settings) -> None:

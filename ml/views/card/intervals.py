@@ -6,7 +6,7 @@ from ml.core.training.intervals import Calibrated
 from ml.views.card.render import Facts, Prose, Section
 from ml.views.card.sections import number
 
-PROMISES = {
+GUARANTEES = {
     "rows": "Each row of the holdout counts alike: the coverage is promised on average over many days if rows are "
     "exchangeable, and days that share their luck have more or less of it, as the days of the holdout had.",
     "days": "Each day of the holdout counts alike: the coverage is promised for a row of a new day if days are "
@@ -25,7 +25,7 @@ def section(calibrated: Calibrated) -> Section:
     )
     method = (
         "Split conformal prediction by absolute errors on days that the judged model was not fitted on (Lei et al. "
-        f"2018, doi:10.1080/01621459.2017.1307116). {PROMISES[width.unit]} The gate chose by the same days, which "
+        f"2018, doi:10.1080/01621459.2017.1307116). {GUARANTEES[width.unit]} The gate chose by the same days, which "
         "flatters the intervals a little. All of them are equally wide: where the model errs more, less is covered. "
         "What is live is measured every day."
     )

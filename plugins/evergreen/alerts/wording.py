@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from ml.records import ColumnDrift, Decision, DriftReport, Finding, Interval, LivePerformance, Logged
 
 WORST_COLUMNS = 6
-FIGURES = {"gap": "mean prediction − observed", "skill": "gain over the base rate"}
+FIGURES = {
+    "gap": "mean prediction − observed",
+    "skill": "gain over the base rate",
+    "interval_coverage": "outcomes inside of their interval",
+}
 
 
 def subject_of(episode: episodes.Episode) -> str:
@@ -34,6 +38,8 @@ def title_of(episode: episodes.Episode) -> str:
         return next((title for name, title in titles.items() if kinds <= set(KINDS[name])), "Drift")
     if "decay" in kinds:
         return "Decay"
+    if "interval_coverage" in kinds:
+        return "Intervals too narrow"
     return "Performance unknown" if kinds <= {"unknown_performance"} else "Labels or predictions missing"
 
 
