@@ -1,4 +1,4 @@
-"""Measure how often champions are called decayed, healthy ones and others, and how good estimates without labels are.
+"""Measure how often champions are called decayed, healthy ones and others.
 
 On the demo's own days and the recipe of ``params.yaml``, April to December 2013: each week a champion is fitted on
 all days but the newest ``split.holdout_days`` and serves from then on; `ml.core.monitoring.performance.assess` judges
@@ -31,10 +31,8 @@ from sklearn.pipeline import Pipeline
 from bench.refit import fit_before, rows_of_2013
 from ml import settings as settings_module
 from ml.adapters.sources.demo import LAST_DAY
-from ml.core.data.days import days_between
 from ml.core.metrics import row_loss
 from ml.core.monitoring import performance
-from ml.core.monitoring.estimated_performance import Calibration, calibrate
 from ml.core.predictions import base_rate as base_rate_of
 from ml.core.training.estimators import predict
 from ml.core.training.features import matrix
@@ -60,8 +58,13 @@ class Serving:
     expected: performance.ExpectedPerformance
 
 
-def serve(rows: pd.DataFrame, start: date, settings: Settings, pipeline: Pipeline | None = None) -> Serving:
-    """Fit a champion that serves from ``start`` (or take a fitted one) and score all days from its holdout on."""
+def serve(
+    rows: pd.DataFrame, start: date, settings: Settings, pipeline: Pipeline | None = None, *, held_too: bool = False
+) -> Serving:
+    """Fit a champion that serves from ``start`` (or take a fitted one) and score all days from its holdout on.
+
+    With ``held_too`` what it predicted of its holdout stays among what is scored.
+    """
     held = (start - timedelta(days=settings.split.holdout_days)).isoformat()
     pipeline = pipeline or fit_before(rows, date.fromisoformat(held), settings)
     seen = rows.loc[rows["day"] >= held]
@@ -76,7 +79,8 @@ def serve(rows: pd.DataFrame, start: date, settings: Settings, pipeline: Pipelin
     holdout = scored.loc[scored["day"] < start.isoformat()].rename(columns={"prediction": "challenger"})
     base_rate = base_rate_of(rows.loc[rows["day"] < held, settings.task.target], settings.task)
     expected = performance.expected(holdout.assign(base_rate=base_rate), settings)
-    return Serving(start, pipeline, scored.loc[scored["day"] >= start.isoformat()], expected)
+    kept = scored if held_too else scored.loc[scored["day"] >= start.isoformat()]
+    return Serving(start, pipeline, kept, expected)
 
 
 def judged(serving: Serving, ages: Iterator[int] | range, settings: Settings) -> Iterator[dict[str, object]]:
@@ -180,39 +184,19 @@ def summary(name: str, found: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def out_of_fold(rows: pd.DataFrame, end: date, settings: Settings, *, folds: int = 3) -> Calibration | None:
-    """Learn what scores are worth from folds of the training window, as registration does."""
+def out_of_fold(rows: pd.DataFrame, end: date, settings: Settings, *, folds: int = 3) -> pd.DataFrame:
+    """Predict folds of the training window by fits on the days before each, as registration does."""
     train = rows.loc[rows["day"] < end.isoformat()]
     known = [date.fromisoformat(str(day)) for day in train["day"].unique()]
-    scores, outcomes = [], []
+    parts = []
     for fold in time_ordered(known, folds=folds, longest=settings.split.holdout_days):
         days = [str(day) for day in fold.scored_on]
         pipeline = fit_pipeline(train.loc[train["day"] < days[0]], settings)
         part = train.loc[train["day"].isin(days)]
-        scores.append(predict(pipeline, matrix(part, settings.features), settings.task.kind))
-        outcomes.append(part[settings.task.target].to_numpy(dtype=float))
-    return calibrate(np.concatenate(scores), np.concatenate(outcomes))
-
-
-def estimates(rows: pd.DataFrame, servings: list[Serving], settings: Settings) -> dict[str, float]:
-    """Estimate each day of every fourth champion's four weeks without its labels, and compare with what came."""
-    parts = []
-    for serving in servings[::4]:
-        calibration = out_of_fold(rows, serving.start - timedelta(days=settings.split.holdout_days), settings)
-        days = [str(day) for day in days_between(serving.start, serving.start + timedelta(days=HEALTHY - 1))]
-        own = serving.scored.loc[serving.scored["day"].isin(days)]
-        expected = serving.expected.metrics[settings.gate.metric]
-        parts.append(performance.by_day(own, calibration, settings).assign(expected=expected))
-    known = pd.concat(parts, ignore_index=True)
-    return {
-        "days": float(len(known)),
-        "mean loss": float(known["loss"].mean()),
-        "mean estimate": float(known["estimated"].mean()),
-        "mean absolute error": float((known["estimated"] - known["loss"]).abs().mean()),
-        "of the holdout's loss instead": float((known["expected"] - known["loss"]).abs().mean()),
-        "of the mean loss of all days": float((known["loss"].mean() - known["loss"]).abs().mean()),
-        "correlation": float(known["estimated"].corr(known["loss"])),
-    }
+        predicted = predict(pipeline, matrix(part, settings.features), settings.task.kind)
+        target = part[settings.task.target].to_numpy(dtype=float)
+        parts.append(pd.DataFrame({"day": part["day"].to_numpy(), "prediction": predicted, "target": target}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -242,16 +226,13 @@ def main(argv: list[str] | None = None) -> int:
     for how in ("evening late rate doubled", "late rate doubled", "departures in UTC"):
         say(how)
         table.append(summary(how, disturbed(rows, servings, how, settings, seed=asked.seed)))
-    guessed = estimates(rows, servings, settings)
     if asked.json:
-        print(json.dumps({"decay": table, "estimate": guessed}))
+        print(json.dumps({"decay": table}))
         return 0
     bounds = settings.performance
     print(f"confidence {bounds.confidence:g}, max_gap {bounds.max_gap:g}, max_lost_skill {bounds.max_lost_skill:g}")
     shares = dict.fromkeys(("decay %", "by gap %", "by skill %", "alarms %"), 1)
     print(pd.DataFrame(table).set_index("champions").round(shares | {"gain": 4, "gain if decay": 4}).to_string())
-    print("\nlog loss of a day, estimated without its labels:")
-    print(pd.Series(guessed).round(4).to_string())
     return 0
 
 

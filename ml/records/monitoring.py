@@ -111,9 +111,11 @@ class LivePerformance(Record):
     ``window`` holds metrics of the trailing labelled days with intervals by day, ``gap`` and ``skill`` among them
     (mean prediction minus observed rate; mean loss of the base rate minus that of the champion); ``expected`` the
     same names as the gate saw them on the holdout. Where prediction intervals were served, ``interval_coverage`` is
-    the share of outcomes inside of them, and expected to be as declared. ``estimated`` is the loss of
-    ``estimated_day`` expected without labels (``estimated_metrics`` holds other metrics of that day),
-    ``estimate_error`` the mean absolute error of such estimates on the days of the window.
+    the share of outcomes inside of them, and expected to be as declared. ``estimated`` is ``gate.metric`` of
+    ``estimated_day`` expected without labels, from ``estimated_low`` to ``estimated_high`` on nine days of ten
+    (``estimated_metrics`` holds all metrics of that day whose estimates are good enough), ``estimate_error`` the mean
+    absolute error on past days. It is None unless such estimates beat "the same as before" there; ``estimate_reason``
+    says so either way.
 
     ``versions`` are those whose served predictions ``window`` and ``status`` rest on: the champion alone, or with
     too few labelled days of its own also those that served before. While ``status`` is unknown, ``expected_by`` is
@@ -136,6 +138,9 @@ class LivePerformance(Record):
     estimated_day: date | None = None
     estimated_metrics: dict[str, float] = Field(default_factory=dict)
     estimate_error: float | None = None
+    estimated_low: float | None = None
+    estimated_high: float | None = None
+    estimate_reason: str = ""
     label_coverage: float | None = None
     findings: tuple[Finding, ...] = ()
     versions: tuple[int, ...] = ()

@@ -207,6 +207,9 @@ SHOWN_ONLY = {
     "estimated_day",
     "estimated_metrics",
     "estimate_error",
+    "estimated_low",
+    "estimated_high",
+    "estimate_reason",
 }
 """What production only shows: pages, and metrics and estimates that nothing is decided by."""
 DECIDING = {"gap", "skill"}

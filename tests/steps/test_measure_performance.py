@@ -6,11 +6,13 @@ import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from ml.adapters.sources.demo import DemoSource
-from ml.records import LivePerformance
+from ml.core.monitoring import day_summary
+from ml.records import Decision, LivePerformance
 from ml.steps.monitor import measure_performance
 from ml.steps.score import resolve
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
@@ -119,12 +121,39 @@ def test_too_few_labelled_days_are_unknown_and_are_measured_all_the_same(served:
     assert found.metrics["log_loss"] > 0
 
 
-def test_the_estimate_without_labels_is_of_a_named_day_and_knows_its_error(served: World) -> None:
+def test_an_estimate_without_labels_is_of_a_named_day_or_says_why_there_is_none(served: World) -> None:
     found = measured(served.having(task={"label_delay_days": 3}))
-    assert (found.labelled_day, found.estimated_day) == (SERVED[-3], SERVED[-1])
-    assert found.estimated is not None and 0.2 < found.estimated < 1
-    assert found.estimate_error is not None and 0 < found.estimate_error < 0.5
-    assert set(found.estimated_metrics) == {"log_loss", "brier", "roc_auc", "prevalence"}
+    assert found.labelled_day == SERVED[-3]
+    if found.estimated is None:
+        assert found.estimate_reason.startswith("no estimate without labels is shown: ")
+        assert (found.estimated_day, found.estimated_metrics, found.estimated_low) == (None, {}, None)
+    else:
+        assert found.estimated_day == SERVED[-1] and "the same as before" in found.estimate_reason
+        assert found.estimated_low is not None and found.estimated_low < found.estimated < 1
+    assert not [finding for finding in found.findings if "estimate" in finding.message]
+
+
+def test_a_mix_that_says_how_hard_a_day_is_makes_an_estimate(served: World) -> None:
+    """What is kept with the version is replaced by days whose easy rows come and go: the estimate proves itself."""
+    (path,) = [path for path in served.home.rglob("monitoring/predictions.parquet") if "artifacts" in path.parts]
+    known = pd.read_parquet(path)
+    days = [(SERVED[0] - timedelta(days=number)).isoformat() for number in range(40, 0, -1)]
+    chance = np.random.default_rng(0)
+    parts = []
+    for day in days:
+        p = np.where(chance.random(500) < chance.random(), 0.02, 0.45)
+        parts.append(pd.DataFrame({"day": day, "prediction": p, "target": (chance.random(500) < p) * 1.0}))
+    pd.concat(parts, ignore_index=True).astype({"day": known["day"].dtype}).to_parquet(path)
+    found = measured(served.having(task={"label_delay_days": 3}, performance={"min_days": 9}))
+    assert found.estimated is not None, found.estimate_reason
+    assert found.estimated_day == SERVED[-1]
+    assert found.estimated_low is not None and found.estimated_high is not None and found.estimate_error is not None
+    assert found.estimated_low < found.estimated < found.estimated_high
+    summary = day_summary.summarise(
+        Decision(day=TODAY, action="nothing", reasons=("all is well",), alarm=False), None, found
+    )
+    assert summary["performance"]["estimated_low"] == found.estimated_low
+    assert summary["performance"]["estimate_reason"] == found.estimate_reason
 
 
 def test_a_version_of_which_less_was_kept_is_unknown_not_fine(served: World) -> None:

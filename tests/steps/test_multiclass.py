@@ -181,7 +181,7 @@ def test_three_classes_go_through_the_whole_loop(parcels: World) -> None:
     assert {"log_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "brier"} <= set(performance.metrics)
     assert {"gap", "skill", *(f"gap of {label}" for label in CLASSES)} <= set(performance.window)
     assert set(performance.window) == set(performance.expected)
-    assert performance.estimated is not None and abs(performance.estimated - performance.metrics["log_loss"]) < 0.3
+    assert performance.estimate_reason and (performance.estimated is None or performance.estimated_low is not None)
     assert parcels.run(decide, champion, drift, performance).action == "nothing"
 
 

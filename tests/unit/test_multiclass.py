@@ -18,8 +18,9 @@ from ml.core.gate.day_resampling import day_intervals
 from ml.core.gate.refit import difference
 from ml.core.metrics import curves, measure, measured_of, row_loss
 from ml.core.monitoring import performance
+from ml.core.monitoring.calibrations import fit_classes, learnable
 from ml.core.monitoring.drift_report import reference_of
-from ml.core.monitoring.estimated_performance import ClassCalibration, calibrate
+from ml.core.monitoring.estimated_performance import estimate
 from ml.core.training.estimators import build, predict, stand_in
 from ml.core.training.lagged_means import add_history, history_names
 from ml.errors import DataRejected, SettingsError
@@ -374,22 +375,26 @@ class TestMonitoring:
 
     def test_the_expected_loss_follows_from_calibrated_scores(self) -> None:
         frame = scored(4000, days=10, skew=1.0)
-        learned = calibrate(frame["prediction"], frame["target"])
-        assert isinstance(learned, ClassCalibration)
+        learned = fit_classes(predictions.array(frame["prediction"]), frame["target"].to_numpy())
         fresh = scored(4000, days=10, seed=8, skew=1.0)
         found = measure(fresh["target"], fresh["prediction"], "multiclass")
         expected = learned.expected(fresh["prediction"])
         assert set(expected) == {"log_loss", "brier", "roc_auc"}
         assert all(expected[name] == pytest.approx(found[name], abs=0.03) for name in expected)
-        assert calibrate(frame["prediction"], frame["target"].clip(upper=1)) is None
+        assert not learnable(frame["prediction"], frame["target"].clip(upper=1))
 
-    def test_where_the_champion_served_nothing_yet_the_newest_day_is_estimated_all_the_same(self) -> None:
-        learned, newest = calibrate(scored(3600)["prediction"], scored(3600)["target"]), scored()
+    def test_where_the_mix_of_a_day_says_how_hard_it_is_the_newest_day_is_estimated(self) -> None:
+        easy = scored(18000, days=30, skew=1.0)
+        sure = predictions.array(easy["prediction"]).max(axis=1)
+        hard_day = easy["day"].map({day(number): number % 2 == 0 for number in range(30)})
+        easy = easy.loc[(sure < 0.6) | ~hard_day]  # the sure rows of every second day are left out
         report = performance.assess(
-            date(2013, 1, 13), 2, newest.iloc[:0], [], expected=performance.ExpectedPerformance({}),
-            settings=self.made, calibration=learned, newest=newest,
+            date(2013, 2, 1), 2, easy.iloc[:0], [], expected=performance.ExpectedPerformance({}), settings=self.made,
+            estimate=estimate(easy, easy.iloc[:0], easy.loc[easy["day"] == day(29)], self.made),
         )  # fmt: skip
-        assert report.status == "unknown" and report.estimated is not None and report.estimate_error is None
+        assert report.status == "unknown" and report.estimated is not None
+        assert report.estimated_low is not None and report.estimated_low < report.estimated
+        assert report.estimate_error is not None and "the same as before" in report.estimate_reason
 
 
 def test_a_task_of_two_classes_or_of_a_number_keeps_its_one_column() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.monitoring.estimated_performance import Calibration, by_day
+from ml.core.monitoring.estimate_trial import PastError
+from ml.core.monitoring.estimated_performance import Estimate
 from ml.core.monitoring.label_coverage import ServedDay, label_findings
 from ml.core.monitoring.performance import assess, expected
 from ml.core.monitoring.served import ExpectedPerformance
@@ -166,20 +167,22 @@ class TestInFull:
 
 
 class TestEstimate:
-    def test_it_is_of_the_named_day_with_the_error_that_such_estimates_had(self) -> None:
-        rows = served()
-        newest = pd.DataFrame({"day": "2013-01-14", "prediction": [0.1, 0.5]})
-        found = assessed(rows, calibration=Calibration(0.0, 1.0), newest=newest)
-        expected = -(0.1 * np.log(0.1) + 0.9 * np.log(0.9) + np.log(0.5)) / 2
-        assert found.estimated == pytest.approx(expected, abs=1e-6)
-        assert found.estimated_day == date(2013, 1, 14)
-        known = by_day(rows, Calibration(0.0, 1.0), settings())
-        assert found.estimate_error == pytest.approx(float((known["estimated"] - known["loss"]).abs().mean()), abs=1e-6)
-        assert 0 < found.estimate_error < 0.1
+    PAST = PastError(20, error=0.02, constant_error=0.04, gain=0.02, low=0.01, high=0.03, served_gain=None, reach=0.05)
 
-    def test_without_a_calibration_there_is_none(self) -> None:
-        found = assessed(served(), newest=served())
+    def test_what_is_shown_is_of_the_named_day_with_its_error_and_interval(self) -> None:
+        shown = Estimate(
+            "isotonic; it was tried", "isotonic", date(2013, 1, 14), {"log_loss": 0.5}, {"log_loss": self.PAST}
+        )
+        found = assessed(served(), estimate=shown)
+        assert (found.estimated, found.estimated_day, found.estimate_error) == (0.5, date(2013, 1, 14), 0.02)
+        assert (found.estimated_low, found.estimated_high) == (0.45, 0.55)
+        assert (found.estimated_metrics, found.estimate_reason) == ({"log_loss": 0.5}, "isotonic; it was tried")
+
+    def test_what_is_not_shown_leaves_a_sentence_and_no_finding(self) -> None:
+        plain, found = assessed(served()), assessed(served(), estimate=Estimate("no estimate is shown: why"))
         assert (found.estimated, found.estimated_day, found.estimate_error) == (None, None, None)
+        assert found.estimate_reason == "no estimate is shown: why"
+        assert (found.findings, found.status, found.reason) == (plain.findings, plain.status, plain.reason)
 
 
 def days_with(labels: list[int | None], predicted: int | None = 100) -> list[ServedDay]:

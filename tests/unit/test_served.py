@@ -105,7 +105,7 @@ class TestWhoeverServes:
 
     def test_the_table_by_day_holds_all_days_in_order(self) -> None:
         rows = pd.concat([served(10, 12, 2), served(0, 9, 1)])
-        assert list(served_by_day(rows, 2, None, settings())["day"]) == [builders.day(number) for number in range(13)]
+        assert list(served_by_day(rows, 2, {}, settings())["day"]) == [builders.day(number) for number in range(13)]
 
 
 def days_with(count: int, *, until: int, predicted: int | None = 300, labelled: int | None = None) -> list[ServedDay]:

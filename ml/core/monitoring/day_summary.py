@@ -34,6 +34,9 @@ PERFORMANCE = (
     "estimated",
     "estimated_day",
     "estimate_error",
+    "estimated_low",
+    "estimated_high",
+    "estimate_reason",
     "label_coverage",
 )
 """What is kept of the live performance, under these names."""

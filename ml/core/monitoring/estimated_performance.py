@@ -1,174 +1,143 @@
-"""How well a classifier is expected to do on rows whose labels have not arrived.
+"""How well a model is expected to do on rows whose labels have not arrived, shown only where it beats no estimate.
 
 Confidence-based performance estimation: if a score, once calibrated, is the probability of the outcome, then
 each row's expected loss follows from the score alone. CBPE in NannyML, of which the average confidence is the
-simplest form (Kivimäki, Białek, Nurminen & Kuberski 2024, arXiv:2407.08649); Białek, Kivimäki, Kuberski &
-Perrakis 2024, arXiv:2401.08348, go on from it to covariate shift. It cannot see that the relation of inputs and
-outcome has moved: that is what labels are for, and why its error is measured once they arrive.
+simplest form (Kivimäki, Białek, Nurminen & Kuberski 2024, arXiv:2407.08649). For a regression the loss itself is
+modelled. Neither can see that the relation of inputs and outcome has moved: that is what labels are for.
+
+So an estimate has to prove itself on days whose labels are known: see `ml.core.monitoring.estimate_trial`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.special import expit, logit, softmax
-from sklearn.linear_model import LogisticRegression
 
-from ml.core.built_in_metrics import SMALLEST
-from ml.core.metrics import measured_of, row_loss
+from ml.core.metrics import row_loss
+from ml.core.monitoring.estimate_trial import MIN_DAYS, PastError, Trial
 from ml.core.predictions import array, gaps
 from ml.settings import Settings
 
-MIN_ROWS = 100
-NARROWEST = 1e-6
+NOT_KEPT = "no estimate without labels is shown: what the champion predicted out of fold is not kept"
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What makes probabilities of scores: ``expit(intercept + slope × logit(score))`` (Platt 1999)."""
+class Estimate:
+    """What is expected of a day without its labels; ``reason`` says how good such estimates were, or why there is none.
 
-    intercept: float
-    slope: float
-
-    def probability(self, prediction: ArrayLike) -> np.ndarray:
-        """Return the calibrated probability of each score, an array of shape (n_rows,)."""
-        return np.asarray(expit(self.intercept + self.slope * _logit(prediction)))
-
-    def expected_losses(self, prediction: ArrayLike, metric: str) -> np.ndarray:
-        """Return each row's expected loss, an array of shape (n_rows,).
-
-        Parameters
-        ----------
-        metric
-            A loss such as ``log_loss`` or ``brier``; see `ml.core.metrics.row_loss`.
-        """
-        p, c = np.asarray(prediction, dtype=float), self.probability(prediction)
-        ones, zeros = np.ones_like(p), np.zeros_like(p)
-        return np.asarray(c * row_loss(ones, p, metric) + (1 - c) * row_loss(zeros, p, metric))
-
-    def expected(self, prediction: ArrayLike) -> dict[str, float]:
-        """Return the expected losses (``log_loss``, ``brier``), ``roc_auc`` and ``prevalence`` of some rows.
-
-        Examples
-        --------
-        >>> found = Calibration(intercept=0.0, slope=1.0).expected([0.5, 0.5])
-        >>> {name: round(value, 4) for name, value in found.items()}
-        {'log_loss': 0.6931, 'brier': 0.25, 'prevalence': 0.5, 'roc_auc': 0.5}
-        """
-        p = np.asarray(prediction, dtype=float)
-        if not len(p):
-            return {}
-        c = self.probability(p)
-        losses = {metric: float(self.expected_losses(p, metric).mean()) for metric in _losses()}
-        return losses | {"prevalence": float(c.mean()), "roc_auc": _expected_auc(p, c)}
-
-
-@dataclass(frozen=True, eq=False)
-class ClassCalibration:
-    """What makes probabilities of the scores of several classes: a softmax of linear functions of their logarithms.
-
-    Matrix scaling (Guo, Pleiss, Sun & Weinberger 2017, arXiv:1706.04599), kept from extremes by a weak penalty.
+    ``metrics`` holds the metrics that beat the constant, and is empty where `ml.settings` ``gate.metric`` is not one of
+    these. ``past`` holds the errors of each metric, ``by_day`` the estimated mean loss of past days.
     """
 
-    intercepts: np.ndarray
-    slopes: np.ndarray
-
-    def probability(self, prediction: ArrayLike) -> np.ndarray:
-        """Return the calibrated probability of each class, an array of shape (n_rows, n_classes)."""
-        return np.asarray(softmax(_logs(self._vectors(prediction)) @ self.slopes.T + self.intercepts, axis=1))
-
-    def _vectors(self, prediction: ArrayLike) -> np.ndarray:
-        """Return scores as an array of shape (n_rows, n_classes), of no rows too."""
-        return array(prediction).reshape(-1, len(self.intercepts))
-
-    def expected_losses(self, prediction: ArrayLike, metric: str) -> np.ndarray:
-        """Return each row's expected loss, an array of shape (n_rows,); see `Calibration.expected_losses`."""
-        p, c = self._vectors(prediction), self.probability(prediction)
-        return np.asarray(
-            sum(c[:, number] * row_loss(np.full(len(p), number), p, metric) for number in range(c.shape[1]))
-        )
-
-    def expected(self, prediction: ArrayLike) -> dict[str, float]:
-        """Return the expected losses and the expected ``roc_auc``, the mean over the classes, of some rows."""
-        p = self._vectors(prediction)
-        if not len(p):
-            return {}
-        c = self.probability(p)
-        losses = {metric: float(self.expected_losses(p, metric).mean()) for metric in _losses()}
-        areas = [_expected_auc(p[:, number], c[:, number]) for number in range(c.shape[1])]
-        return losses | {"roc_auc": float(np.mean(areas))}
+    reason: str
+    method: str = ""
+    day: date | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    past: Mapping[str, PastError] = field(default_factory=dict)
+    by_day: Mapping[str, float] = field(default_factory=dict)
 
 
-AnyCalibration = Calibration | ClassCalibration
-
-
-def calibrate(prediction: ArrayLike, target: ArrayLike) -> AnyCalibration | None:
-    """Learn what scores are worth from predictions of rows that the model was not fitted on.
+def estimate(
+    reference: pd.DataFrame | None, served: pd.DataFrame, newest: pd.DataFrame | None, settings: Settings
+) -> Estimate:
+    """Estimate the newest day without its labels, if that beat the constant on past days.
 
     Parameters
     ----------
-    prediction, target : array of shape (n_rows,)
-        Out-of-fold scores and their outcomes, 0 or 1; of several classes a vector a row, and the number of the class.
-
-    Returns
-    -------
-    Calibration, ClassCalibration or None
-        None where nothing can be learnt: fewer than 100 rows, a class without any, or scores that are no
-        numbers. Scores that all tie keep their order and move to the observed rate.
+    reference : DataFrame of shape (n_rows, n_columns)
+        ``day`` (ISO), ``prediction``, ``target``: what the champion or its folds predicted of days that they were not
+        fitted on; None if it is not kept. Not modified.
+    served : DataFrame of shape (n_rows, n_columns)
+        The same columns, of labelled days that the champion served; may be empty. Not modified.
+    newest : DataFrame of shape (n_rows, n_columns)
+        ``day`` and ``prediction`` of the newest day; None for the past errors alone.
     """
-    p, y = array(prediction), np.asarray(target, dtype=float)
-    if p.ndim > 1:
-        return _calibrate_classes(p, y)
-    if len(p) < MIN_ROWS or not np.isfinite(p).all() or len(np.unique(y)) != 2:
-        return None
-    scores = _logit(p)
-    if np.ptp(scores) < NARROWEST:
-        return Calibration(float(logit(y.mean()) - scores.mean()), 1.0)
-    fitted = LogisticRegression(C=np.inf).fit(scores.reshape(-1, 1), y.astype(int))
-    return Calibration(float(fitted.intercept_[0]), float(fitted.coef_[0, 0]))
+    if reference is None or reference.empty:
+        return Estimate(NOT_KEPT)
+    reference = _finite(reference)
+    served = _finite(served.loc[served["day"] > reference["day"].max()])
+    if newest is not None and len(_finite(newest)) < len(newest):
+        newest = None
+    trial = Trial.of(reference, served, settings)
+    if trial is None:
+        return Estimate("no estimate without labels is shown: there are too few labelled days to learn and to test one")
+    past, metric = trial.errors(), settings.gate.metric
+    reason = _reason(past.get(metric), metric, trial.best)
+    if not (proved := trial.proved(past)):
+        return Estimate(reason, trial.best, past=past)
+    by_day = dict(zip(trial.table["day"], trial.table["mean loss"], strict=True))
+    if newest is None or newest.empty:
+        return Estimate(reason, trial.best, past=past, by_day=by_day)
+    expected = trial.estimated(newest["prediction"])
+    shown = {name: value for name, value in expected.items() if name in proved}
+    return Estimate(reason, trial.best, date.fromisoformat(str(newest["day"].iloc[0])), shown, past, by_day)
 
 
-def _calibrate_classes(p: np.ndarray, y: np.ndarray) -> ClassCalibration | None:
-    if len(p) < MIN_ROWS or not np.isfinite(p).all() or len(np.unique(y)) != p.shape[1]:
-        return None
-    fitted = LogisticRegression(C=len(p), max_iter=1000).fit(_logs(p), y.astype(int))
-    return ClassCalibration(fitted.intercept_, fitted.coef_)
+def _finite(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows whose prediction is no number: nothing can be learnt from them."""
+    if rows.empty:
+        return rows
+    predicted = array(rows["prediction"]).reshape(len(rows), -1)
+    return rows.loc[np.isfinite(predicted).all(axis=1)]
 
 
-def _logs(prediction: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(np.clip(prediction, SMALLEST, 1.0)))
+def _reason(past: PastError | None, metric: str, method: str) -> str:
+    if past is None or past.days < MIN_DAYS:
+        count = 0 if past is None else past.days
+        return f"no estimate without labels is shown: it could be tried on {count} labelled days, and needs {MIN_DAYS}"
+    on = f"on {past.days} past labelled days"
+    if past.shown:
+        return (
+            f"{method}; {on} such estimates of {metric} were wrong by {past.error:.4g} on average, "
+            f'"the same as before" by {past.constant_error:.4g}'
+        )
+    why = (
+        f"on the days that the champion served it was worse by {-past.served_gain:.4g}"
+        if past.low > 0 and past.served_gain is not None
+        else f"that is no gain beyond noise, {past.gain:.4g} [{past.low:.4g}, {past.high:.4g}]"
+    )
+    return (
+        f"no estimate without labels is shown: {on} it was wrong by {past.error:.4g} {metric} on average and "
+        f'"the same as before" by {past.constant_error:.4g}; {why}'
+    )
 
 
-def _losses() -> list[str]:
-    return [metric.name for metric in measured_of("classification") if metric.is_loss]
+def estimated_fields(found: Estimate | None, metric: str) -> dict[str, Any]:
+    """Return what `ml.records.LivePerformance` keeps of an estimate; only the reason where none is shown."""
+    if found is None:
+        return {}
+    if metric not in found.metrics:
+        return {"estimate_reason": found.reason}
+    value, past = found.metrics[metric], found.past[metric]
+    return {
+        "estimated": round(value, 6),
+        "estimated_day": found.day,
+        "estimated_metrics": {name: round(expected, 6) for name, expected in found.metrics.items()},
+        "estimate_error": round(past.error, 6),
+        "estimated_low": round(max(value - past.reach, 0.0), 6),
+        "estimated_high": round(value + past.reach, 6),
+        "estimate_reason": found.reason,
+    }
 
 
-def _logit(prediction: ArrayLike) -> np.ndarray:
-    p = np.asarray(prediction, dtype=float)
-    return np.asarray(logit(np.clip(p, SMALLEST, 1 - SMALLEST)))
-
-
-def _expected_auc(score: np.ndarray, probability: np.ndarray) -> float:
-    """Return the share of expected (positive, negative) pairs that the scores put in order; ties count half."""
-    levels, at = np.unique(score, return_inverse=True)
-    positive = np.bincount(at, weights=probability, minlength=len(levels))
-    negative = np.bincount(at, weights=1 - probability, minlength=len(levels))
-    below = np.cumsum(negative) - negative
-    pairs = positive.sum() * negative.sum()
-    return float((positive * (below + negative / 2)).sum() / pairs) if pairs > 0 else 0.5
-
-
-def by_day(rows: pd.DataFrame, calibration: AnyCalibration | None, settings: Settings) -> pd.DataFrame:
+def by_day(rows: pd.DataFrame, estimated: Mapping[str, float], settings: Settings) -> pd.DataFrame:
     """Return each day's loss as it came out, and as it was expected without labels.
+
+    Parameters
+    ----------
+    estimated
+        The estimated mean loss by day; see `Estimate`.
 
     Returns
     -------
     DataFrame of shape (n_days, 5)
         ``day``, ``rows``, ``gap`` (of several classes one for each), ``loss`` in ``gate.metric`` (of ``rmse``: its
-        square) and ``estimated`` (null without a calibration), in day order.
+        square) and ``estimated`` (null where none is shown), in day order.
     """
     table = pd.DataFrame(
         {
@@ -176,21 +145,18 @@ def by_day(rows: pd.DataFrame, calibration: AnyCalibration | None, settings: Set
             "rows": 1,
             **gaps(rows["target"], rows["prediction"], settings.task.classes, quantile=settings.task.quantile),
             "loss": row_loss(rows["target"], rows["prediction"], settings.gate.metric),
-            "estimated": np.nan
-            if calibration is None
-            else calibration.expected_losses(rows["prediction"], settings.gate.metric),
         }
     )
     means = [name for name in table if name not in ("day", "rows")]
-    daily = table.groupby("day", sort=True).agg({"rows": "sum", **dict.fromkeys(means, "mean")})
-    return daily.reset_index()
+    daily = table.groupby("day", sort=True).agg({"rows": "sum", **dict.fromkeys(means, "mean")}).reset_index()
+    return daily.assign(estimated=daily["day"].map(dict(estimated)).astype(float))
 
 
 def served_by_day(
-    rows: pd.DataFrame, version: int | None, calibration: AnyCalibration | None, settings: Settings
+    rows: pd.DataFrame, version: int | None, estimated: Mapping[str, float], settings: Settings
 ) -> pd.DataFrame:
-    """Return `by_day` of what all versions served; the calibration is that of ``version`` alone."""
+    """Return `by_day` of what all versions served; the estimates are those of ``version`` alone."""
     own, other = rows.loc[rows["version"] == version], rows.loc[rows["version"] != version]
-    parts = [by_day(own, calibration, settings), by_day(other, None, settings)]
+    parts = [by_day(own, estimated, settings), by_day(other, {}, settings)]
     parts = [part for part in parts if len(part)] or parts[:1]
     return pd.concat(parts, ignore_index=True).sort_values("day", ignore_index=True)

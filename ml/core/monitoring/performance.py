@@ -19,7 +19,7 @@ from ml.core.gate.day_resampling import day_intervals
 from ml.core.metrics import measure, row_loss
 from ml.core.monitoring import interval_coverage, served
 from ml.core.monitoring.decay import judge
-from ml.core.monitoring.estimated_performance import AnyCalibration, by_day
+from ml.core.monitoring.estimated_performance import Estimate, estimated_fields
 from ml.core.monitoring.label_coverage import ServedDay, absent, coverage, label_findings
 from ml.core.monitoring.served import Evidence, ExpectedPerformance, Serving
 from ml.core.predictions import array, constant, gaps
@@ -88,15 +88,14 @@ def report_on(
     *,
     expected_of: Callable[[int], ExpectedPerformance],
     settings: Settings,
-    calibration: AnyCalibration | None = None,
-    newest: pd.DataFrame | None = None,
+    estimate: Estimate | None = None,
     in_full: bool = True,
 ) -> LivePerformance:
     """Measure what was served, whoever served it, beside what the gate saw of each version.
 
     Parameters
     ----------
-    rows, days, calibration, newest, in_full
+    rows, days, estimate, in_full
         See `assess`; the days are those from the oldest of `days_of` on.
     expected_of
         Returns what the gate saw of a version.
@@ -110,8 +109,7 @@ def report_on(
         days,
         expected=ExpectedPerformance({}) if version is None else expected_of(version),
         settings=settings,
-        calibration=calibration,
-        newest=newest,
+        estimate=estimate,
         in_full=in_full,
         others={other: expected_of(other) for other in others},
         serving=served.serving_of(version, champion.day, decisions),
@@ -126,8 +124,7 @@ def assess(
     *,
     expected: ExpectedPerformance,
     settings: Settings,
-    calibration: AnyCalibration | None = None,
-    newest: pd.DataFrame | None = None,
+    estimate: Estimate | None = None,
     in_full: bool = True,
     others: Mapping[int, ExpectedPerformance] | None = None,
     serving: Serving = Serving(),  # noqa: B008  frozen
@@ -147,10 +144,8 @@ def assess(
         `ml.core.monitoring.interval_coverage.with_covered` adds. Not modified.
     days
         The days of the window of which the registry holds inputs, in order.
-    calibration
-        What turns scores into an estimate without labels; None for no estimate.
-    newest : DataFrame of shape (n_rows, n_columns)
-        ``day`` and ``prediction`` as served on the newest day whose predictions may be read.
+    estimate
+        What is expected of the newest day without its labels; None if nobody asked.
     in_full
         Whether every metric is measured, and each of the window's gets an interval. Gap and skill, on which
         decay rests, always are; a replay of years needs no more.
@@ -159,7 +154,6 @@ def assess(
     serving
         Since when days are served, and what the champion was trained on.
     """
-    own = rows.loc[rows["version"] == version] if version is not None else rows.iloc[:0]
     last = rows.loc[rows["day"] == rows["day"].max()]
     metrics = measure(last["target"], last["prediction"], settings.task.kind, settings.task.quantile) if in_full else {}
     expected_by_version: dict[int | None, ExpectedPerformance] = {version: expected}
@@ -180,7 +174,6 @@ def assess(
     if status == "unknown" and version is not None:
         expected_by = served.expected_by(serving, answered=chosen.answered, settings=settings)
         overdue = served.overdue(day, expected_by, rows, days, reason, serving, settings)
-    estimates = _estimates(own, newest, calibration, settings)
     return LivePerformance(
         day=day,
         labelled_day=date.fromisoformat(str(last["day"].iloc[0])) if len(last) else None,
@@ -198,7 +191,7 @@ def assess(
         expected={name: round(value, 6) for name, value in seen.items()},
         label_coverage=coverage(days),
         findings=(*decays, *undercoverage, *overdue, *label_findings(day, days, settings)),
-        **estimates,
+        **estimated_fields(estimate, settings.gate.metric),
     )
 
 
@@ -286,20 +279,3 @@ def _window(own: pd.DataFrame, settings: Settings) -> dict[str, Interval]:
 def _interval(value: float, ends: tuple[float, float] | None) -> Interval:
     low, high = (round(end, 6) for end in ends) if ends else (None, None)
     return Interval(value=round(value, 6), low=low, high=high)
-
-
-def _estimates(
-    own: pd.DataFrame, newest: pd.DataFrame | None, calibration: AnyCalibration | None, settings: Settings
-) -> dict[str, object]:
-    """Estimate the newest day without its labels, and say how wrong such estimates were on the labelled ones."""
-    if calibration is None or newest is None or newest.empty:
-        return {}
-    expected = calibration.expected(newest["prediction"])
-    daily = by_day(own, calibration, settings)
-    error = float((daily["estimated"] - daily["loss"]).abs().mean()) if len(daily) else None
-    return {
-        "estimated": round(expected[settings.gate.metric], 6),
-        "estimated_day": date.fromisoformat(str(newest["day"].iloc[0])),
-        "estimated_metrics": {name: round(value, 6) for name, value in expected.items()},
-        "estimate_error": None if error is None else round(error, 6),
-    }

@@ -18,7 +18,7 @@ from ml.core.champions import tenures
 from ml.core.champions.tenures import judged_version
 from ml.core.data.days import days_between
 from ml.core.monitoring import interval_coverage, performance
-from ml.core.monitoring.estimated_performance import AnyCalibration, calibrate, served_by_day
+from ml.core.monitoring.estimated_performance import estimate, served_by_day
 from ml.core.monitoring.label_coverage import ServedDay
 from ml.core.monitoring.served import ExpectedPerformance
 from ml.core.predictions import gathered, names
@@ -47,7 +47,9 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     oldest, first, last = performance.days_of(day, settings)
     versions = _versions(oldest, day - timedelta(days=1), decisions, settings)
     rows, served = _labelled(oldest, first, last, versions, champion, settings, services)
-    calibration = _calibration(champion.version, settings, services)
+    reference = _out_of_fold(champion.version, settings, services)
+    newest = None if reference is None else _newest(last, day, versions, champion.version, settings, services)
+    expected = estimate(reference, rows.loc[rows["version"] == champion.version], newest, settings)
     report = performance.report_on(
         champion,
         rows,
@@ -55,11 +57,10 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         decisions,
         expected_of=lambda version: _seen_by_the_gate(version, decisions, settings, services),
         settings=settings,
-        calibration=calibration,
-        newest=_newest(last, day, versions, champion.version, settings, services) if calibration else None,
+        estimate=expected,
     )
     stored = services.storage_folder(layout.monitoring(day))
-    by_day = served_by_day(rows, champion.version, calibration, settings)
+    by_day = served_by_day(rows, champion.version, expected.by_day, settings)
     stored.write_text(layout.PERFORMANCE_BY_DAY, by_day.to_csv(index=False))
     stored.write_json(layout.PERFORMANCE, report.model_dump(mode="json"))
     logger.info("measure_performance: %s: %s", report.status, report.reason)
@@ -146,12 +147,11 @@ def _newest(
     return None
 
 
-def _calibration(version: int | None, settings: Settings, services: Services) -> AnyCalibration | None:
-    """Learn what a version's scores are worth; None where that is not known, or for a regression."""
-    if version is None or settings.task.kind == "regression" or has_other_classes(version, settings, services):
+def _out_of_fold(version: int | None, settings: Settings, services: Services) -> pd.DataFrame | None:
+    """Read what a version predicted of days that it was not fitted on; None where that is not known."""
+    if version is None or has_other_classes(version, settings, services):
         return None
-    out_of_fold = _kept(version, "monitoring/predictions.parquet", services)
-    return None if out_of_fold is None else calibrate(out_of_fold["prediction"], out_of_fold["target"])
+    return _kept(version, "monitoring/predictions.parquet", services)
 
 
 def _seen_by_the_gate(

@@ -39,9 +39,10 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
         that made it, ``requested_by``, ``approved_by``, ``reasons``, ``decision_id``, ``window``,
         ``previous_version``, ``run_id``, ``card``, ``warning`` if its alias was moved by hand); ``performance``
         (``status``, ``reason``, ``figures`` beside what the gate promised, ``window``, ``estimated``,
-        ``label_coverage``); ``rejected``, the deliveries of late whose newest answer is a rejection (``what``,
-        ``message`` with the next move, ``report``); ``withdrawn`` days of late; ``data`` (``status``: ``fresh``,
-        ``due``, ``late`` or ``none``; days and a ``sentence``); ``score``, the newest day that was scored;
+        ``estimate_reason``, ``label_coverage``); ``rejected``, the deliveries of late whose newest answer is a
+        rejection (``what``, ``message`` with the next move, ``report``); ``withdrawn`` days of late; ``data``
+        (``status``: ``fresh``, ``due``, ``late`` or ``none``; days and a ``sentence``); ``score``, the newest day that
+        was scored;
         ``monitor``, the newest that was watched; ``alarm`` (``since``, ``days``); ``findings`` of that day;
         ``request`` that no judgement has answered yet; ``challenger``; ``shadow``; ``next``, what is due next;
         ``hint`` (``message``, and ``action``: ``ingest`` or ``retrain``); ``problems`` (``part``, ``message``).
@@ -101,7 +102,13 @@ def _performance(sources: StatusSources, newest: Facts | None) -> Facts | None:
     live = (newest or {}).get("performance")
     if not newest or not live:
         return None
-    estimated = {"day": live["estimated_day"], "value": live["estimated"], "error": live["estimate_error"]}
+    estimated = {
+        "day": live["estimated_day"],
+        "value": live["estimated"],
+        "error": live["estimate_error"],
+        "low": live.get("estimated_low"),
+        "high": live.get("estimated_high"),
+    }
     return {
         "day": newest["day"],
         "version": live["champion_version"],
@@ -115,6 +122,7 @@ def _performance(sources: StatusSources, newest: Facts | None) -> Facts | None:
         },
         "figures": charts.figures(live, metric=sources.services.settings.gate.metric),
         "estimated": estimated if live["estimated"] is not None else None,
+        "estimate_reason": live.get("estimate_reason") or None,
         "label_coverage": live["label_coverage"],
     }
 

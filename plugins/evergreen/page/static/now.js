@@ -50,8 +50,18 @@ function performance({ performance: known, task }) {
     figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
     others.length > 0 && fold(`and ${plural(others.length, "more figure")}`, figureTable("More live figures", others)),
     el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
-    known.estimated && el("p", { class: "quiet" }, `Without labels yet: about ${number(known.estimated.value)} ± ${number(known.estimated.error)} on ${known.estimated.day}`));
+    estimateLine(known));
 }
+
+// Days that were monitored before intervals were kept have none.
+function estimateLine({ estimated, estimate_reason: reason }) {
+  if (!estimated) return reason && el("p", { class: "quiet" }, capitalised(reason));
+  const range = typeof estimated.low === "number" ? `${number(estimated.low)} to ${number(estimated.high)} on nine days of ten` : `± ${number(estimated.error)}`;
+  return el("p", { class: "quiet", title: reason ?? "" }, `Without labels yet: about ${number(estimated.value)} (${range}) on ${estimated.day}`,
+    reason && `. By ${reason}`);
+}
+
+const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 const orDash = (value) => (value === null || value === undefined ? "–" : number(value));
 
