@@ -83,7 +83,8 @@ def _finite(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return rows
     predicted = array(rows["prediction"]).reshape(len(rows), -1)
-    return rows.loc[np.isfinite(predicted).all(axis=1)]
+    kept: pd.DataFrame = rows.loc[np.isfinite(predicted).all(axis=1)]
+    return kept
 
 
 def _reason(past: PastError | None, metric: str, method: str) -> str:
