@@ -131,7 +131,7 @@ def test_few_days_show_nothing_and_name_what_is_missing(days: int) -> None:
 @pytest.mark.parametrize("reference", [None, scored(1).iloc[:0]])
 def test_without_predictions_out_of_fold_there_is_none(reference: pd.DataFrame | None) -> None:
     found = estimate(reference, scored(1).iloc[:0], scored(1), SETTINGS)
-    assert (found.metrics, found.reason) == ({}, estimated_performance.NOT_KEPT)
+    assert (found.metrics, found.reason) == ({}, estimated_performance.NOT_STORED)
 
 
 @pytest.mark.parametrize("metric", ["mae", "rmse"])

@@ -104,25 +104,28 @@ class Trial:
 
     def fit(self, method: str, end: int, wanted: pd.Series) -> Model:
         """Learn a method from the first ``end`` blocks, for rows with the ``wanted`` predictions."""
-        settings, known = self.settings, self._before(end)
-        p, y = array(known["prediction"]), known["target"].to_numpy(dtype=float)
+        settings, earlier = self.settings, self._before(end)
+        p, y = array(earlier["prediction"]), earlier["target"].to_numpy(dtype=float)
         if settings.task.kind == "regression":
             return loss_models.fit_loss_model(method, p, y, losses_of(settings), seed=settings.fit.seed)
         name = method.removesuffix(WEIGHTED)
         weight = calibrations.density_ratio(p, array(wanted)) if name != method else None
-        return calibrations.methods_for(known["prediction"])[name](p, y, weight)
+        return calibrations.methods_for(earlier["prediction"])[name](p, y, weight)
 
     def _before(self, end: int) -> pd.DataFrame:
-        known = pd.concat(self.blocks[:end], ignore_index=True)
-        return sample_days(known, rows=MOST_ROWS, seed=self.settings.fit.seed)
+        earlier = pd.concat(self.blocks[:end], ignore_index=True)
+        return sample_days(earlier, rows=MOST_ROWS, seed=self.settings.fit.seed)
 
     def _tables(self) -> Iterator[pd.DataFrame]:
         """Yield of each block that can be tried what came, what was estimated and the constants, by day."""
         learnable = (loss_models if self.settings.task.kind == "regression" else calibrations).learnable
         surprises: list[dict[str, float]] = []
         for number, block in enumerate(self.blocks[1:], start=1):
-            known = self._before(number)
-            if not learnable(known["prediction"], known["target"]) or not np.isfinite(array(block["prediction"])).all():
+            earlier = self._before(number)
+            if (
+                not learnable(earlier["prediction"], earlier["target"])
+                or not np.isfinite(array(block["prediction"])).all()
+            ):
                 continue
             models = {name: self.fit(name, number, block["prediction"]) for name in self.methods}
             if self.best:

@@ -23,7 +23,7 @@ from ml.core.monitoring.estimate_trial import MIN_DAYS, PastError, Trial
 from ml.core.predictions import array, gaps
 from ml.settings import Settings
 
-NOT_KEPT = "no estimate without labels is shown: what the champion predicted out of fold is not kept"
+NOT_STORED = "no estimate without labels is shown: what the champion predicted out of fold is not kept"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def estimate(
         ``day`` and ``prediction`` of the newest day; None for the past errors alone.
     """
     if reference is None or reference.empty:
-        return Estimate(NOT_KEPT)
+        return Estimate(NOT_STORED)
     reference = _finite(reference)
     served = _finite(served.loc[served["day"] > reference["day"].max()])
     if newest is not None and len(_finite(newest)) < len(newest):
@@ -83,8 +83,8 @@ def _finite(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return rows
     predicted = array(rows["prediction"]).reshape(len(rows), -1)
-    kept: pd.DataFrame = rows.loc[np.isfinite(predicted).all(axis=1)]
-    return kept
+    finite: pd.DataFrame = rows.loc[np.isfinite(predicted).all(axis=1)]
+    return finite
 
 
 def _reason(past: PastError | None, metric: str, method: str) -> str:
@@ -97,32 +97,32 @@ def _reason(past: PastError | None, metric: str, method: str) -> str:
             f"{method}; {on} such estimates of {metric} were wrong by {past.error:.4g} on average, "
             f'"the same as before" by {past.constant_error:.4g}'
         )
-    why = (
+    reason = (
         f"on the days that the champion served it was worse by {-past.served_gain:.4g}"
         if past.low > 0 and past.served_gain is not None
         else f"that is no gain beyond noise, {past.gain:.4g} [{past.low:.4g}, {past.high:.4g}]"
     )
     return (
         f"no estimate without labels is shown: {on} it was wrong by {past.error:.4g} {metric} on average and "
-        f'"the same as before" by {past.constant_error:.4g}; {why}'
+        f'"the same as before" by {past.constant_error:.4g}; {reason}'
     )
 
 
-def estimated_fields(found: Estimate | None, metric: str) -> dict[str, Any]:
+def estimated_fields(expected: Estimate | None, metric: str) -> dict[str, Any]:
     """Return what `ml.records.LivePerformance` keeps of an estimate; only the reason where none is shown."""
-    if found is None:
+    if expected is None:
         return {}
-    if metric not in found.metrics:
-        return {"estimate_reason": found.reason}
-    value, past = found.metrics[metric], found.past[metric]
+    if metric not in expected.metrics:
+        return {"estimate_reason": expected.reason}
+    value, past = expected.metrics[metric], expected.past[metric]
     return {
         "estimated": round(value, 6),
-        "estimated_day": found.day,
-        "estimated_metrics": {name: round(expected, 6) for name, expected in found.metrics.items()},
+        "estimated_day": expected.day,
+        "estimated_metrics": {name: round(single, 6) for name, single in expected.metrics.items()},
         "estimate_error": round(past.error, 6),
         "estimated_low": round(max(value - past.reach, 0.0), 6),
         "estimated_high": round(value + past.reach, 6),
-        "estimate_reason": found.reason,
+        "estimate_reason": expected.reason,
     }
 
 
