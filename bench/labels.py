@@ -4,8 +4,8 @@ Labels come with the next day's partition and are judged then (`ml.core.data.lab
 and the backtest use. From each starting day on the feed is falsified for three days; the model was fitted on all days
 up to six weeks before. Damage is the mean loss of its predictions in the fortnight from the start on, against true
 outcomes, minus that without the fault: through lagged target means, with labels taken as they come and with doubtful
-ones kept out. True days are judged over the whole history; the days of the first half were looked at to choose
-`ml.core.data.label_doubt.DEGREES_OF_FREEDOM`, those of the second were not.
+ones kept out. True days are judged over the whole history. The whole year of flights was looked at to choose
+`ml.core.data.label_doubt.DEGREES_OF_FREEDOM` and the rule of the order, so that its figures are optimistic.
 
     python -m bench.labels [--data flights] [--days 3] [--seeds 1] [--json]
 """

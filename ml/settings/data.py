@@ -232,7 +232,7 @@ class Labels(Section):
     which they come: against their own past, and against what was predicted.
     """
 
-    judge: bool = False
+    judge: bool = True
     """Whether labels are judged, beside their contract. Labels in doubt are quarantined; nothing waits for them."""
     doubtful_days_per_quarter: float = Field(default=1.0, gt=0, le=6)
     """How many true days in 91 may be called doubtful; the limits follow from it."""

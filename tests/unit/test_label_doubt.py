@@ -123,6 +123,18 @@ def test_without_predictions_an_odd_level_is_confirmed_by_days_like_it_only() ->
     assert verdict_on(risen, BINARY, later=alike, predicted=False).status == "confirmed"
 
 
+def test_an_odd_level_of_a_seeded_day_is_let_in_and_a_dead_feed_is_not() -> None:
+    days = days_of(BINARY, 60)
+    storm, dead = FIRST + timedelta(days=30), FIRST + timedelta(days=40)
+    days[storm] = days_of(BINARY, 60, shift=4.0)[storm]
+    rows = rows_of(40, BINARY)
+    days[dead] = label_day(dead, np.zeros_like(rows[0]), None, BINARY)
+    without = {day: each.model_copy(update={"expected": None, "association": None}) for day, each in days.items()}
+    verdicts = judge_history(without, labels=NOTED, task=BINARY)
+    assert (verdicts[storm].status, bool(verdicts[storm].reasons)) == ("unjudged", True)
+    assert verdicts[dead].status == "doubtful"
+
+
 def test_a_level_that_stays_becomes_the_past_of_a_seeded_history() -> None:
     days = days_of(BINARY, 60)
     risen = days_of(BINARY, 150, shift=4.0)

@@ -31,7 +31,7 @@ from ml.settings import Labels, Task
 
 QUARTER_DAYS = 91
 DEGREES_OF_FREEDOM = 7.0
-"""Degrees of freedom of the days' distribution; chosen by ``bench/labels.py`` on January to June of the flights."""
+"""Degrees of freedom of the days' distribution; chosen by ``bench/labels.py`` on the flights, all of the year seen."""
 ORDERED_ERRORS = 2.0
 """Labels order rows as predictions do if their association is so many standard errors above none."""
 WEEKDAYS_EACH = 4
@@ -105,6 +105,8 @@ def judge_history(
     """Judge a whole past at once, each day by all days before it, whatever was found of those.
 
     All days are there at once: those after a day may confirm it, and a level that stays is the past of later days.
+    Where nothing was predicted, an odd level alone keeps no day out: it may be a storm. Labels that are all the same,
+    unlike the days before, are kept out all the same.
 
     Parameters
     ----------
@@ -116,7 +118,10 @@ def judge_history(
     for day in ordered if among is None else sorted(among):
         past = recent(day, days, labels)
         after = [days[other] for other in _after(day, ordered, labels.confirm_days)]
-        verdicts[day] = judge(days[day], past, after, labels=labels, task=task)
+        verdict = judge(days[day], past, after, labels=labels, task=task)
+        if verdict.status == "doubtful" and not verdict.lasting and days[day].expected is None:
+            verdict = LabelVerdict(status="unjudged", reasons=verdict.reasons)
+        verdicts[day] = verdict
     return verdicts
 
 
