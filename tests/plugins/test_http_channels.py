@@ -10,6 +10,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,23 @@ FAILING = ["refuse", "hang", "trickle", "drop", "500", "429", "404", "401", "red
 
 @pytest.fixture
 def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
-    """Start the server, lead all connections to it, and wait for answers tenths of a second only."""
+    """Start the server, and lead all connections to it."""
     server = Sink()
     server.start()
     connect(server, monkeypatch)
-    monkeypatch.setattr(http_channel, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(http_channel, "DEADLINE", 0.6)
     try:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def impatient(seconds: float = 0.3) -> Iterator[None]:
+    """Wait for answers so long only: for the other side that gives none, never for one that is slow today."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_channel, "READ_SECONDS", seconds)
+        patch.setattr(http_channel, "DEADLINE", 2 * seconds)
+        yield
 
 
 def connect(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,10 +256,9 @@ def test_whatever_fails_the_alert_waits_and_arrives_once(
         sink.stop()
     else:
         sink.mode = mode
-    started = time.monotonic()
-    enqueue(opened(), to)
-    enqueue(over(), to)
-    assert time.monotonic() - started < 6
+    with impatient():
+        enqueue(opened(), to)
+        enqueue(over(), to)
     assert len(outbox.waiting(channel, to.storage)) == 2
     for secret in (TOKEN, ROUTING, PATH, SECRET):
         assert secret not in caplog.text
@@ -276,10 +283,8 @@ def test_whatever_fails_the_alert_waits_and_arrives_once(
 
 
 def test_a_day_without_an_answer_loses_and_doubles_nothing(
-    sink: Sink, postbox: Postbox, services: Services, clock: type[Clock], monkeypatch: pytest.MonkeyPatch
+    sink: Sink, postbox: Postbox, services: Services, clock: type[Clock]
 ) -> None:
-    monkeypatch.setattr(http_channel, "READ_SECONDS", 0.15)
-    monkeypatch.setattr(http_channel, "DEADLINE", 0.3)
     to = notifying(services, channels=["slack", "pagerduty", "webhook", "email"])
     day = ["drop", "refuse", "hang", "500", "429", "trickle", "404", "drop"] * 3
     expected = []
@@ -287,9 +292,10 @@ def test_a_day_without_an_answer_loses_and_doubles_nothing(
         clock.ahead = timedelta(hours=hour)
         (sink.stop if mode == "refuse" else lambda: None)()
         sink.mode = mode
-        for about in [opened(hour)] + ([over(hour - 1)] if hour else []):
-            enqueue(about, to)
-            expected.append(about.key)
+        with impatient(0.15):
+            for about in [opened(hour)] + ([over(hour - 1)] if hour else []):
+                enqueue(about, to)
+                expected.append(about.key)
         if mode == "refuse":
             sink.start()
     assert len(subjects(postbox)) == len(expected), "mail went on all the time"
@@ -385,11 +391,10 @@ def test_an_alert_that_is_refused_holds_no_other_thread_up_and_keeps_its_own_in_
 def test_a_hanging_channel_keeps_nothing_from_another(sink: Sink, postbox: Postbox, services: Services) -> None:
     to = notifying(services, channels=["webhook", "email", "slack"])
     sink.mode = "hang"
-    started = time.monotonic()
-    for number in range(3):
-        enqueue(opened(number), to)
+    with impatient():
+        for number in range(3):
+            enqueue(opened(number), to)
     assert len(subjects(postbox)) == 3
-    assert time.monotonic() - started < 3 * 2 * 2 * 0.6 + 3
 
 
 # --- settings -------------------------------------------------------------------------------------------
