@@ -73,7 +73,7 @@ VARIANTS: list[tuple[str, dict[str, Any], Features]] = [
     *(("sklearn.linear_model.SGDClassifier", {"loss": loss}, FEATURES) for loss in ("log_loss", "modified_huber")),
     *(("sklearn.linear_model.SGDRegressor", {"loss": loss}, FEATURES) for loss in ("huber", "epsilon_insensitive")),
     ("sklearn.svm.SVC", {"probability": True}, FEATURES),
-    *(("sklearn.ensemble.GradientBoostingRegressor", {"loss": loss, "n_estimators": 5}, FEATURES)
+    *(("sklearn.ensemble.GradientBoostingRegressor", {"loss": loss, "alpha": 0.5, "n_estimators": 5}, FEATURES)
       for loss in ("absolute_error", "huber", "quantile")),
     ("sklearn.ensemble.GradientBoostingClassifier", {"loss": "exponential", "n_estimators": 5}, FEATURES),
     *(("sklearn.ensemble.HistGradientBoostingRegressor", {"loss": loss, "quantile": 0.5, "max_iter": 5}, FEATURES)
