@@ -65,6 +65,11 @@ PATHS = {
 """A function that builds a path, arguments, and the path."""
 
 CONSTANTS = {
+    "ACCEPTED_LABELS": "accepted_labels",
+    "ACCEPTED_ROWS": "accepted.parquet",
+    "LABEL_DOUBT": "doubt.json",
+    "LABEL_SUMS": "label_sums",
+    "SUMS": "newest.json",
     "REPLAYED": "replayed",
     "REPLAY_PERIOD": "period.json",
     "REQUESTS": "requests/",
