@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ml.core import metrics
+from ml.core.adoption.amounts import amount
 from ml.core.adoption.answers import Question
 from ml.core.adoption.proposal import Proposal
+from ml.core.adoption.recipes import Validated
 
 MANY = 12
+TOO_GOOD = 0.99
+"""A model that explains more than this (R², or AUC) is rarely honest."""
 
 
 def summary(proposal: Proposal, questions: Sequence[Question]) -> str:
@@ -17,18 +22,19 @@ def summary(proposal: Proposal, questions: Sequence[Question]) -> str:
     lines = [
         f"{task.name}: {task.kind} of {task.target}",
         (
-            f"  rows      {len(seen.table):,} on {grain.days} days, {grain.first_day} to {grain.last_day}; about "
-            f"{grain.rows_per_day:g} a day"
+            f"  rows      {len(seen.table):,} on {amount(grain.days, 'day')}, {grain.first_day} to {grain.last_day}; "
+            f"about {grain.rows_per_day:g} a day"
         ),
         f"  time      {seen.time.name}" + (f" (not {', '.join(seen.time.others)})" if seen.time.others else ""),
         f"  key       {', '.join(task.key)}: {seen.key.reason}",
         f"  target    {seen.target.reason}",
-        f"  delay     {task.label_delay_days} days: {seen.delay.reason}",
+        f"  delay     {amount(task.label_delay_days, 'day')}: {seen.delay.reason}",
         f"  zone      {task.timezone}",
         f"  features  {_shown([*seen.columns.categories, *seen.columns.numeric])}",
     ]
     lines += [f"  leak      {column} is left out: {reason}" for column, reason in seen.suspects.items()]
-    fixed = {task.target, "day", seen.time.name, *seen.suspects}
+    lines += [f"  output    {column} is left out: {reason}" for column, reason in seen.outputs.items()]
+    fixed = {task.target, "day", seen.time.name, *seen.suspects, *seen.outputs}
     lines += [
         f"  unused    {column} {reason}" for column, reason in seen.columns.left_out.items() if column not in fixed
     ]
@@ -61,19 +67,35 @@ def _quality(proposal: Proposal) -> list[str]:
         (r for r in proposal.results if not r.recipe.features.history and r.recipe.name.startswith("linear")), None
     )
     beside = f", a plain linear model {plain.score:.4g}" if plain is not None and plain is not best else ""
-    return [
+    lines = [
         (
             f"quality: {unit} {best.score:.4g} on days after those it was fitted on; the base rate has "
             f"{best.base_score:.4g} ({gain:.0%} less){beside}"
         ),
         f"  by {best.recipe.name} ({best.recipe.fit.estimator})",
         f"  {proposal.holdout.reason}",
-        *(
-            ["  nothing beats the base rate: the gate would hold it; look for columns that say more"]
-            if gain <= 0
-            else []
-        ),
     ]
+    library = best.recipe.fit.estimator.split(".", maxsplit=1)[0]
+    if library != "sklearn":
+        lines.append(
+            f"  {library} is needed wherever the model runs: run 'make boosting' here, and set EVERGREEN_BOOSTING=1 "
+            "for the image"
+        )
+    if gain <= 0:
+        lines.append("  nothing beats the base rate: the gate would hold it; look for columns that say more")
+    elif (explained := _explained(best)) > TOO_GOOD:
+        measure = "R²" if best.kind == "regression" else "AUC"
+        lines.append(
+            f"  {measure} {explained:.4f} is more than honest columns usually explain: look for one that is only known "
+            f"with {proposal.task.target}, and leave it out with --leave-out"
+        )
+    return lines
+
+
+def _explained(best: Validated) -> float:
+    """Return R² or AUC of all folds together."""
+    measured = metrics.measure(best.rows["truth"], best.rows["predicted"], best.kind)
+    return measured.get("r2" if best.kind == "regression" else "roc_auc", 0.0)
 
 
 def _shown(columns: Sequence[str]) -> str:

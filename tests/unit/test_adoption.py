@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,20 +13,23 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from ml import yaml_file
-from ml.core.adoption import leaks, limits, replays
+from ml.core.adoption import leaks, limits, outputs, recipes, replays
 from ml.core.adoption.answers import Answers
 from ml.core.adoption.columns import sort_columns, useless
-from ml.core.adoption.facts import Facts, Sample, see
+from ml.core.adoption.facts import Facts, Sample, see, without_season
 from ml.core.adoption.keys import find_key
 from ml.core.adoption.proposal import Proposal, propose_model
+from ml.core.adoption.recipes import Validated
 from ml.core.adoption.sections import Location
 from ml.core.adoption.suites import suites
 from ml.core.adoption.targets import describe_target, measure_delay
 from ml.core.adoption.texts import read_text
-from ml.core.adoption.times import find_time, read_instants
+from ml.core.adoption.times import Grain, find_time, parts_worth, read_instants
 from ml.core.data.time_parts import part_of
+from ml.core.monitoring.drift import FEWEST_ROWS, never_measured
 from ml.errors import SettingsError
-from ml.settings import parse
+from ml.settings import Drift, Features, Fit, parse
+from ml.steps.retrain.past_refreshes import MOST_REFRESHES, measure
 from ml.views.adopted_params import params_text, scalar
 from ml.views.adopted_summary import summary
 
@@ -116,6 +120,16 @@ class TestTime:
         with pytest.raises(SettingsError, match="--time"):
             find_time(pd.DataFrame({"a": [1, 2]}), name=None)
 
+    @pytest.mark.parametrize(("days", "has_month"), [(300, False), (364, False), (365, True)])
+    def test_the_month_is_a_part_of_a_whole_year_only(self, days: int, has_month: bool) -> None:
+        grain = Grain("2024-01-01", "2024-12-31", days, days, 24, 24, 60)
+        assert ("month" in parts_worth(grain)) == has_month
+
+    def test_dates_with_names_of_months_are_read(self) -> None:
+        for text in ("Jan 2 2000", "2 Jan 2000", "January 2, 2000", "2-Jan-2000"):
+            column = read_instants(texts(text, text.replace("2", "3", 1)), certain=False)
+            assert column is not None and column.instants.dt.month.eq(1).all(), text
+
     def test_parts_of_an_instant(self) -> None:
         local = pd.Series(pd.to_datetime(["2024-04-01 13:45"]))
         assert [part_of(local, p)[0] for p in ("hour", "minute_of_day", "weekday", "month")] == [13, 825, 1, 4]
@@ -174,6 +188,32 @@ class TestKey:
         key = find_key(table, time="at", target="y")
         assert key.columns == ("shop_id",) and "quarantined" in key.reason
 
+    def test_a_key_that_no_row_breaks_goes_before_one_that_some_rows_repeat(self) -> None:
+        rows = 400
+        times = [f"2024-01-01 00:{n // 60:02d}:{n % 60:02d}" for n in range(rows)]
+        table = pd.DataFrame({"day": "2024-01-01", "at": [times[0], *times[:-1]], "y": np.arange(rows) * 0.5})
+        assert find_key(table, time="at", target="y").columns == ("at",)
+        named = table.assign(idNum=[f"17-{n:05d}" for n in range(rows)])
+        assert find_key(named, time="at", target="y").columns == ("idNum",)
+
+    def test_the_number_of_a_row_is_the_last_resort_and_humid_is_no_name_of_a_key(self) -> None:
+        rows = 400
+        table = pd.DataFrame(
+            {
+                "day": np.repeat(["a", "b"], rows // 2),
+                "rownames": np.arange(1, rows + 1)[::-1],
+                "humid": np.tile(np.arange(rows // 2), 2),
+                "origin": np.tile(["E", "L"], rows // 2),
+                "hour": np.tile(np.arange(rows // 4).repeat(2), 2).astype(str),
+                "y": np.arange(rows) * 0.5,
+            }
+        )
+        without = table.drop(columns="humid")
+        assert set(find_key(without, time="t", target="y").columns) == {"origin", "hour"}
+        assert find_key(without.drop(columns="hour"), time="t", target="y").columns == ("rownames",)
+        humid = table.assign(humid=table["humid"] + 0.0)
+        assert "humid" not in find_key(humid, time="t", target="y").columns
+
     def test_no_key_says_what_to_do(self) -> None:
         table = pd.DataFrame({"day": ["a"] * 3, "kind": ["k"] * 3, "y": [1.5, 2.5, 3.5]})
         with pytest.raises(SettingsError, match="--key"):
@@ -216,6 +256,168 @@ class TestLeaks:
         measured = leaks.strengths(rows, ["ended", "c"], target="y", kind="classification")
         suspects = leaks.name_leaks(rows, ["ended", "c"], measured, target="y", kind="classification")
         assert set(suspects) == {"ended"} and "null exactly where y is 0" in suspects["ended"]
+
+
+class TestOutputs:
+    """Columns that another model may have written."""
+
+    def rows(self) -> pd.DataFrame:
+        chance = np.random.default_rng(4)
+        rows = 4000
+        days = pd.date_range("2024-01-01", periods=40).repeat(rows // 40).strftime("%Y-%m-%d")
+        x, z = chance.normal(size=(2, rows))
+        p = 1 / (1 + np.exp(-1.5 * x - z))
+        return pd.DataFrame(
+            {
+                "day": days,
+                "x": x,
+                "z": z,
+                "shop": chance.choice(["a", "b"], rows),
+                "risk": p.round(3),
+                "safety": (1 - p).round(3),
+                "scaled": (x - x.min()) / (x.max() - x.min()),
+                "share": chance.random(rows),
+                "y": (chance.random(rows) < p).astype(float),
+            }
+        )
+
+    @pytest.mark.parametrize(
+        ("column", "is_output"),
+        [
+            ("y_pred", True),
+            ("prediction", True),
+            ("score_prob", True),
+            ("y_pred_proba_card", True),
+            ("predictedPrice", True),
+            ("y_hat", True),
+            ("problem", False),
+            ("credit_score", False),
+            ("predecessor", False),
+            ("hat_size", False),
+        ],
+    )
+    def test_by_name(self, column: str, is_output: bool) -> None:
+        table = self.rows().rename(columns={"shop": column})
+        assert (column in outputs.name_outputs(table, [column], target="y", kind="regression")) == is_output
+
+    def test_a_calibrated_probability_that_ranks_as_well_as_all_others_is_named_and_no_honest_share_is(self) -> None:
+        columns = ["x", "z", "shop", "risk", "safety", "scaled", "share"]
+        named = outputs.name_outputs(self.rows(), columns, target="y", kind="classification")
+        assert set(named) == {"risk", "safety"} and "AUC 0.8" in named["risk"] and "1 minus it" in named["safety"]
+
+    def test_a_share_that_says_little_beside_the_others_is_an_honest_column(self) -> None:
+        rows = self.rows()
+        weak = rows["x"].map(lambda x: 0.35 if x < 0 else 0.65) + np.random.default_rng(1).normal(0, 0.01, len(rows))
+        named = outputs.name_outputs(rows.assign(rate=weak), ["x", "z", "rate"], target="y", kind="classification")
+        assert named == {}
+
+    def test_of_several_classes_the_probability_of_one_is_named(self) -> None:
+        rows = self.rows().assign(y=lambda table: table["y"] + (table["shop"] == "b"))
+        only = rows.assign(p=np.where(rows["shop"] == "b", 0, 1 - rows["risk"]) + 1e-9)
+        named = outputs.name_outputs(only, ["x", "p"], target="y", kind="multiclass", classes=3)
+        assert set(named) == {"p"}
+
+    def test_it_is_left_out_until_a_person_says_that_it_is_known(self) -> None:
+        table = self.rows().drop(columns=["risk", "safety", "scaled"]).assign(y_pred="yes")
+        table.loc[::3, "y_pred"] = "no"
+        table = table.assign(y=table["y"].map({0.0: "no", 1.0: "yes"}))
+        seen = see(Sample(table.assign(n=np.arange(len(table)).astype(str)), False), Answers(target="y"))
+        assert set(seen.outputs) == {"y_pred"} and "y_pred" in seen.columns.left_out
+        assert any(question.subject == "known" and "y_pred" in question.text for question in seen.questions())
+        known = see(Sample(table, False), Answers(target="y", known=("y_pred",), key=("x",)))
+        assert known.outputs == {} and "y_pred" in known.columns.categories
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (np.repeat([2016, 2017], 2000), "only rises"),
+        (np.arange(40).repeat(100) // 7, "only rises"),
+        (np.random.default_rng(0).permutation(4000), "counts the rows"),
+        (np.repeat([9, 12], 2000), ""),
+        (np.random.default_rng(0).integers(0, 4000, 4000), ""),
+        (np.array([f"{n // 60:02d}:{n % 60:02d}" for n in range(1000)] * 4), "time of day"),
+    ],
+)
+def test_what_only_counts_or_only_rises_teaches_nothing(values: Any, says: str) -> None:
+    days = pd.Series(pd.date_range("2024-01-01", periods=40).repeat(100).strftime("%Y-%m-%d"), name="day")
+    reason = useless(pd.Series(values, name="year" if says == "only rises" else "value"), days)
+    assert says in reason and bool(says) == bool(reason)
+
+
+class TestLimits:
+    """Limits that can pass, and that can fail."""
+
+    @staticmethod
+    def validated(mean_loss: float, base: float, *, rows_per_day: int = 24, seed: int = 0, days: int = 60) -> Validated:
+        chance = np.random.default_rng(seed)
+        day = pd.date_range("2024-01-01", periods=days).repeat(rows_per_day).strftime("%Y-%m-%d")
+        truth = chance.normal(0, np.sqrt(base), len(day))
+        predicted = truth + np.random.default_rng(seed + 1).normal(0, np.sqrt(mean_loss), len(day))
+        rows = pd.DataFrame({"day": day, "truth": truth, "predicted": predicted, "base": 0.0, "fold": 0})
+        fit = Fit(estimator="sklearn.linear_model.Ridge")
+        return Validated(recipes.Recipe(f"recipe {seed}", Features(numeric=("x",)), fit), rows, "regression")
+
+    def grain(self, rows_per_day: float, days: int) -> Grain:
+        return Grain("2024-01-01", "2024-12-31", days, days, rows_per_day, 1, 0)
+
+    def test_the_difference_that_a_holdout_shows_is_in_the_unit_of_the_metric(self) -> None:
+        best = self.validated(100.0, 900.0)
+        holdout = limits.choose_holdout(best, [best, self.validated(105.0, 900.0)], self.grain(24, 300), days=300)
+        assert (
+            f"an RMSE of {np.sqrt(best.loss + holdout.detectable):.4g} beside one of {best.score:.4g}" in holdout.reason
+        )
+
+    def test_where_no_recipe_is_as_good_the_noise_is_that_beside_the_next_and_not_beside_the_base_rate(self) -> None:
+        best, second = self.validated(0.25, 380.0), self.validated(0.4, 380.0)
+        holdout = limits.choose_holdout(best, [best, second], self.grain(24, 300), days=300)
+        assert holdout.detectable < 0.5
+
+    @pytest.mark.parametrize(("rows_per_day", "holdout_days"), [(1, 7), (1, 28), (5, 7), (24, 14), (20_000, 7)])
+    def test_a_usual_holdout_has_the_rows_that_the_gate_asks_for(self, rows_per_day: float, holdout_days: int) -> None:
+        assert 1 <= limits.gate_rows(rows_per_day, holdout_days) <= 0.6 * rows_per_day * holdout_days
+
+    @pytest.mark.parametrize("rows_per_day", [0.8, 1.0, 3.0, 5.0, 24.0, 3000.0])
+    def test_a_usual_window_has_the_rows_that_drift_is_measured_on(self, rows_per_day: float) -> None:
+        days, _ = limits.drift_window(rows_per_day)
+        drift = Drift(window_days=days)
+        usual = [max(1, round(rows_per_day))] * 90
+        assert days % 7 == 0 and never_measured(drift, usual) == ()
+        assert days == 7 or (days - 7) * rows_per_day < 1.5 * FEWEST_ROWS
+
+    def test_too_few_rows_for_drift_are_said(self) -> None:
+        assert "will not be measured" in limits.drift_window(0.1)[1]
+
+    def test_a_gate_that_knows_the_past_lets_refreshes_lose_a_tenth_of_the_skill_at_most(self) -> None:
+        best, other = self.validated(500.0, 560.0, rows_per_day=2), self.validated(520.0, 560.0, rows_per_day=2, seed=9)
+        holdout = limits.choose_holdout(best, [best, other], self.grain(2, 200), days=200)
+        options: dict[str, Any] = {"strongest": ("x", 0.1), "slices": [], "slice_rows": 60}
+        spread = limits.spread_of(best)
+        skill = best.base_loss - best.loss
+        learned, why = limits.gate_rules(best, spread, holdout, **options, learns=True)["champion"]
+        assert learned["refresh_max_loss"] == pytest.approx(0.1 * skill, rel=0.1) and "tenth of the skill" in why
+        strict, _ = limits.gate_rules(best, spread, holdout, **options, learns=False)["champion"]
+        assert strict["refresh_max_loss"] == pytest.approx(holdout.detectable, rel=0.1)  # what a holdout can show
+
+    def test_how_many_refreshes_the_past_holds_is_as_the_gate_finds_them(self) -> None:
+        task = {"name": "t", "kind": "regression", "target": "y", "key": ["day", "x"], "label_delay_days": 1}
+        for days, held in ((60, 7), (90, 14), (100, 28), (300, 28), (40, 14)):
+            settings = parse(
+                {
+                    "task": task,
+                    "source": {"kind": "demo"},
+                    "features": {"numeric": ["x"]},
+                    "fit": {"estimator": "sklearn.linear_model.Ridge"},
+                    "split": {"holdout_days": held},
+                    "pull": {"min_days": limits.least_days(held)},
+                    "gate": {"min_days": 2, "metric": "rmse"},
+                }
+            )
+            train = pd.date_range("2024-01-01", periods=days - held).strftime("%Y-%m-%d")
+            rows = pd.DataFrame({"day": train.repeat(3), "x": range(3 * len(train)), "y": np.arange(3.0 * len(train))})
+            measured = measure(rows, settings, once=lambda _, made: made())
+            expected = min(limits.past_refreshes(days, held), MOST_REFRESHES)
+            assert abs(len(measured) - expected) <= 1
 
 
 def test_each_column_is_what_it_is() -> None:
@@ -339,6 +541,28 @@ def test_the_summary_says_what_was_assumed_and_what_to_decide(proposal: Proposal
     said = summary(proposal, seen.questions())
     for words in ("at", "casual is left out", "--label-delay-days", "--timezone", "--known", "base rate"):
         assert words in said
+
+
+def test_the_summary_says_what_is_needed_for_a_library_and_doubts_what_is_too_good(proposal: Proposal) -> None:
+    assert "make boosting" not in summary(proposal, []) and "honest columns" not in summary(proposal, [])
+    fit = proposal.best.recipe.fit.model_copy(update={"estimator": "xgboost.XGBRegressor"})
+    rows = proposal.best.rows.assign(predicted=proposal.best.rows["truth"] + 0.01)
+    best = Validated(replace(proposal.best.recipe, fit=fit), rows, "regression")
+    shown = summary(replace(proposal, best=best), [])
+    assert "xgboost is needed wherever the model runs" in shown and "make boosting" in shown
+    assert "R² 1.0000 is more than honest columns usually explain" in shown
+
+
+def test_the_time_of_the_year_is_left_out_where_the_history_has_less_than_a_year(seen: Facts) -> None:
+    months = seen.time.instants.dt.month
+    columns = replace(seen.columns, few=(*seen.columns.few, "own_month", "at_month"))
+    table = seen.table.assign(own_month=months, at_month=months)
+    whole = replace(seen, table=table, parts=(*seen.parts, "month"), columns=columns)
+    assert without_season(whole, 365) is whole
+    less = without_season(whole, 364)
+    assert "month" not in less.parts and not {"own_month", "at_month"} & {*less.columns.numeric}
+    assert "at_month" not in less.table and "the 364 days of history" in less.columns.left_out["own_month"]
+    assert less.columns.numeric == seen.columns.numeric
 
 
 def test_three_texts_are_a_task_of_several_classes() -> None:

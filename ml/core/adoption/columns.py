@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,10 @@ FEW_VALUES = 31
 MOST_CATEGORIES = 200
 MOST_NULL, ROW_NAMES, RARE_ROWS = 0.98, 0.5, 3
 TEXT_WORDS, TEXT_LENGTH, FEW_TEXTS, COUNTER = 4, 40, 20, 0.999
+DENSE, LEAST_COUNTED = 2, 100
+LEAST_STEPS = 3
+CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?"
+YEAR = re.compile(r"(^|[_\s])(year|yr|jahr|ann[eé]e|año)$", re.IGNORECASE)
 FAR_BEYOND = 0.95
 ID = re.compile(r"(^|[_\s])(id|uuid|guid|key)$", re.IGNORECASE)
 
@@ -39,6 +43,14 @@ class Columns:
     def numeric(self) -> tuple[str, ...]:
         """Return the columns of numbers."""
         return (*self.few, *self.pairs, *self.numbers)
+
+    def without(self, names: Collection[str], reasons: Mapping[str, str]) -> Columns:
+        """Return the columns but for some, ``reasons`` among those that are left out."""
+        groups = {
+            group: tuple(name for name in getattr(self, group) if name not in names)
+            for group in ("texts", "many", "few", "pairs", "numbers")
+        }
+        return Columns(**groups, left_out={**self.left_out, **reasons})
 
 
 def sort_columns(table: pd.DataFrame, columns: Sequence[str], *, left_out: Mapping[str, str]) -> Columns:
@@ -90,20 +102,41 @@ def _says_nothing(values: pd.Series, known: pd.Series) -> str:
     if values.isna().mean() > MOST_NULL:
         return f"is null in {values.isna().mean():.0%} of the rows"
     if len(known.unique()) == 1:
-        return f"is always {known.iloc[0]!r}" if not values.isna().any() else "has one value, or none"
+        return f"is always {known.iloc[0]}" if not values.isna().any() else "has one value, or none"
     return ""
 
 
 def _useless_number(known: pd.Series, days: pd.Series) -> str:
+    if counts_rows(known):
+        return "counts the rows"
     if known.nunique() > FEW_VALUES:
         order = np.arange(len(known))
         ranks = known.rank().to_numpy()
         if abs(float(np.corrcoef(order, ranks)[0, 1])) > COUNTER:
             return "counts the rows: later days have values that no earlier day had"
+    if _only_rises(known, days):
+        return "only rises with the days: later days have values that no earlier day had"
     is_whole = bool((known % 1 == 0).all())
     if is_whole and ID.search(str(known.name)) and known.nunique() > FEW_VALUES and _names_rows(known, days):
         return "names rows: nearly each row of a day has a value of its own"
     return ""
+
+
+def counts_rows(values: pd.Series) -> bool:
+    """Return whether a column is the number of a row, whatever the order: whole, never repeated, with few gaps."""
+    if len(values) < LEAST_COUNTED or values.isna().any() or not pd.api.types.is_numeric_dtype(values.dtype):
+        return False
+    if pd.api.types.is_bool_dtype(values.dtype) or not bool((values % 1 == 0).all()):
+        return False
+    return values.nunique() == len(values) and float(values.max() - values.min()) < DENSE * len(values)
+
+
+def _only_rises(known: pd.Series, days: pd.Series) -> bool:
+    """Return whether a column has one value a day that never falls, such as the year or the number of a week."""
+    by_day = known.groupby(days.to_numpy()).agg(["min", "max"])
+    if not bool((by_day["min"] == by_day["max"]).all()) or not bool((by_day["min"].diff().dropna() >= 0).all()):
+        return False
+    return known.nunique() >= LEAST_STEPS or bool(YEAR.search(str(known.name)))
 
 
 def _useless_text(known: pd.Series, days: pd.Series) -> str:
@@ -113,6 +146,8 @@ def _useless_text(known: pd.Series, days: pd.Series) -> str:
         return "is free text"
     if _is_date(unique):
         return "is a date; only the time column gives parts of it"
+    if len(unique) > FEW_VALUES and unique.str.fullmatch(CLOCK).all():
+        return "is a time of day: write it into the time column (2024-05-01T11:38), and its hour is learned from"
     per_value = len(known) / len(unique)
     if per_value < RARE_ROWS and len(unique) > FEW_VALUES:
         return f"names rows: {len(unique):,} values in {len(known):,} rows"

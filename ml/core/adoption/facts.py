@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -13,9 +13,10 @@ from ml.core.adoption import leaks
 from ml.core.adoption.answers import Answers, Question
 from ml.core.adoption.columns import Columns, sort_columns
 from ml.core.adoption.keys import Key, find_key
+from ml.core.adoption.outputs import name_outputs
 from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
 from ml.core.adoption.texts import read_text
-from ml.core.adoption.times import Grain, TimeColumn, find_time, measure_grain, parts_worth
+from ml.core.adoption.times import YEAR_DAYS, Grain, TimeColumn, find_time, measure_grain, parts_worth
 from ml.core.data.targets import coded
 from ml.core.data.time_parts import part_name, part_of
 from ml.errors import SettingsError
@@ -57,6 +58,8 @@ class Facts:
         The typed rows in order of time, with ``day``, the parts of the time, and the target as it is.
     changed
         Why the source ``table`` cannot read the data as they are, if it cannot: a copy has to be written.
+    suspects, outputs
+        The columns that look as if they knew the outcome, and as if they were the output of another model, and why.
     """
 
     answers: Answers
@@ -75,6 +78,7 @@ class Facts:
     strengths: Mapping[str, float]
     suspects: Mapping[str, str]
     rows_without_time: int
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -94,8 +98,8 @@ class Facts:
         if self.answers.timezone is None and self.time.has_clock:
             meaning = "days begin" if self.time.has_offset else f"{self.time.name} is written and days begin"
             asked.append(Question("timezone", f"In which time zone {meaning}?", self.zone, "--timezone"))
-        if self.suspects:
-            text = f"Which of these are known before {target}: {', '.join(self.suspects)}?"
+        if doubtful := [*self.suspects, *self.outputs]:
+            text = f"Which of these are known before {target}, and may be learned from: {', '.join(doubtful)}?"
             asked.append(Question("known", text, "none", "--known"))
         return asked
 
@@ -219,13 +223,38 @@ def _is_there(table: pd.DataFrame, name: str, values: pd.Series) -> bool:
     """Return whether a column of that name is there, or one that says the same of each row in other words."""
     if name in table:
         return True
-    for column in table:
-        own = table[column]
-        if column != DAY and own.notna().all() and own.nunique() == values.nunique():
-            pairs = pd.DataFrame({"own": own, "part": values.loc[table.index]}).drop_duplicates()
-            if len(pairs) == values.nunique():
-                return True
-    return False
+    return any(column != DAY and _says_the_same(table[column], values.loc[table.index]) for column in table)
+
+
+def _says_the_same(own: pd.Series, values: pd.Series) -> bool:
+    if own.isna().any() or own.nunique() != values.nunique():
+        return False
+    return len(pd.DataFrame({"own": own, "part": values}).drop_duplicates()) == values.nunique()
+
+
+def without_season(seen: Facts, days: int) -> Facts:
+    """Return what was seen without columns that tell the month or the day of the year, if a model learns from less.
+
+    Parameters
+    ----------
+    days
+        How many days a model can learn from.
+    """
+    if days >= YEAR_DAYS:
+        return seen
+    made = part_name(seen.time.name, "month")
+    local = seen.time.local(ZoneInfo(seen.zone)).loc[seen.table.index]
+    seasonal = (local.dt.month, local.dt.dayofyear)
+    own = [
+        column
+        for column in seen.columns.numeric + seen.columns.categories
+        if column != made and any(_says_the_same(seen.table[column], values) for values in seasonal)
+    ]
+    reason = f"tells the time of the year, of which the {days} days of history say too little"
+    parts = tuple(part for part in seen.parts if part != "month")
+    table = seen.table if "month" not in seen.parts else seen.table.drop(columns=[made])
+    columns = seen.columns.without([made, *own], dict.fromkeys(own, reason))
+    return replace(seen, table=table, parts=parts, columns=columns)
 
 
 def _with_columns(seen: Facts) -> Facts:
@@ -238,11 +267,14 @@ def _with_columns(seen: Facts) -> Facts:
     measured = leaks.strengths(rows, free, target=answers.target, kind=kind, classes=classes)
     suspects = leaks.name_leaks(rows, free, measured, target=answers.target, kind=kind)
     suspects = {column: words for column, words in suspects.items() if column not in answers.known}
-    columns = sort_columns(table, free, left_out={**fixed, **suspects})
+    honest = [column for column in free if column not in suspects]
+    outputs = name_outputs(rows, honest, target=answers.target, kind=kind, classes=classes)
+    outputs = {column: words for column, words in outputs.items() if column not in answers.known}
+    columns = sort_columns(table, free, left_out={**fixed, **suspects, **outputs})
     keys = [column for column in seen.key.columns if column in columns.many]
     if keys:
         rest = tuple(column for column in columns.many if column not in keys)
         out = {**columns.left_out, **dict.fromkeys(keys, "is a key with many values")}
         columns = Columns(columns.texts, rest, columns.few, columns.pairs, columns.numbers, out)
     used = {column: measured[column] for column in (*columns.categories, *columns.numeric) if column in measured}
-    return Facts(**{**seen.__dict__, "columns": columns, "strengths": used, "suspects": suspects})
+    return replace(seen, columns=columns, strengths=used, suspects=suspects, outputs=outputs)

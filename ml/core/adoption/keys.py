@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
 
 from ml import names
+from ml.core.adoption.columns import counts_rows
 from ml.errors import SettingsError
 
-ID = re.compile(r"(^|[_\s.])(id|key|code|no|nr|number|num|uuid)\.?($|[_\s.])|id$|Id$|ID$", re.IGNORECASE)
-MOST_COLUMNS, TRIED = 3, 12
+ID = re.compile(
+    r"(?i:(^|[_\s.])(id|key|code|no|nr|number|num|uuid)\.?($|[_\s.]))|^id[A-Z]|[a-z](Id|ID|Key|Code|No|Nr|Number)$"
+    r"|(?i:(account|client|customer|device|item|order|patient|product|record|session|station|store|trip|user)id$)"
+)
+"""Names of keys; ``humid`` and ``paid`` are none."""
+MOST_COLUMNS, TRIED, PROSE = 3, 12, 40
 MOST_REPEATED = 0.01
 """So many rows may repeat the key of another: they are quarantined."""
 
@@ -31,8 +36,9 @@ class Key:
 def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str] = ()) -> Key:
     """Return the key: the one that is named, else the smallest that no two rows of a day share.
 
-    Rows that are the same in all columns count once. Of keys of one size, columns with a name of a key go first, then
-    text and whole numbers, then the time itself.
+    Rows that are the same in all columns count once. Of keys of one size, one that no row breaks goes before others;
+    then columns with a name of a key go first, the time itself, text, and whole numbers. The number of a row that is
+    not called like a key is taken only where nothing else is one: another export counts anew.
 
     Raises
     ------
@@ -55,26 +61,37 @@ def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str
         return Key(columns, f"as you say; {_words(repeated + doubled, nulls)}", repeated + doubled, nulls)
     usable = [str(column) for column in table if _can_be_key(table[column], str(column), target)]
     values: dict[str, pd.Series] = {column: table[column] for column in usable}
-    ordered = sorted(usable, key=lambda column: _rank(column, values[column], time))[:TRIED]
-    for columns in _sets(ordered):
-        repeated, nulls = _breaches(distinct, columns)
-        if repeated <= MOST_REPEATED and nulls <= MOST_REPEATED:
-            words = f"{_words(repeated + doubled, nulls)}, {_several(columns)}"
-            return Key(columns, words, repeated + doubled, nulls)
+    ranked = sorted(usable, key=lambda column: _rank(column, values[column], time))
+    counters = [column for column in ranked if not ID.search(column) and counts_rows(values[column])]
+    ordered = [column for column in ranked if column not in counters][:TRIED]
+    numbered: list[tuple[str, ...]] = [(column,) for column in counters]
+    for sets in [*_sets(ordered), numbered]:
+        nearly: tuple[tuple[str, ...], float, float] | None = None
+        for columns in sets:
+            repeated, nulls = _breaches(distinct, columns)
+            if not repeated and not nulls:
+                return _key(columns, doubled, 0.0)
+            if nearly is None and repeated <= MOST_REPEATED and nulls <= MOST_REPEATED:
+                nearly = columns, repeated, nulls
+        if nearly is not None:
+            return _key(nearly[0], nearly[1] + doubled, nearly[2])
     raise SettingsError(
         f"no column, and no two or three of them, names each row of a day (tried: {', '.join(ordered)}); "
         "add a number to the rows, or name the key with --key"
     )
 
 
+def _key(columns: tuple[str, ...], repeated: float, nulls: float) -> Key:
+    return Key(columns, f"{_words(repeated, nulls)}, {_several(columns)}", repeated, nulls)
+
+
 def _several(columns: Sequence[str]) -> str:
     return "no smaller key is" if len(columns) != 1 else "alone with the day"
 
 
-def _sets(columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    yield ()
-    for size in range(1, MOST_COLUMNS + 1):
-        yield from combinations(columns, size)
+def _sets(columns: Sequence[str]) -> list[list[tuple[str, ...]]]:
+    """Return the sets of columns of each size, the smallest first."""
+    return [list(combinations(columns, size)) for size in range(MOST_COLUMNS + 1)]
 
 
 def _can_be_key(values: pd.Series, name: str, target: str) -> bool:
@@ -84,7 +101,12 @@ def _can_be_key(values: pd.Series, name: str, target: str) -> bool:
         return False
     if pd.api.types.is_float_dtype(values.dtype):
         return bool((values.dropna() % 1 == 0).all()) and bool(ID.search(name))
-    return True
+    return not _is_prose(values)
+
+
+def _is_prose(values: pd.Series) -> bool:
+    sample = values.dropna().iloc[:1000]
+    return bool(sample.map(lambda value: isinstance(value, str)).all()) and sample.str.len().mean() > PROSE
 
 
 def _rank(name: str, values: pd.Series, time: str) -> tuple[int, int]:

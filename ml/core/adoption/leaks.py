@@ -31,7 +31,7 @@ def strengths(
     classes
         How many classes there are, of ``multiclass``.
     """
-    train, holdout = _cut(table)
+    train, holdout = cut(table)
     measured: dict[str, float] = {}
     for column in columns:
         looked = leakage.look(train, holdout, [column], target=target, key=["day"], kind=kind, classes=classes)
@@ -61,7 +61,8 @@ def strongest_of_blocks(
     return best
 
 
-def _cut(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cut(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the earlier days and those of the newest ones, of many rows an even sample."""
     ordered = table.sort_values("day", kind="stable")
     if len(ordered) > ROWS:
         ordered = ordered.iloc[np.unique(np.linspace(0, len(ordered) - 1, ROWS).astype(int))]

@@ -10,17 +10,22 @@ import pandas as pd
 from scipy.stats import norm
 
 from ml.core import metrics
+from ml.core.adoption.amounts import amount
 from ml.core.adoption.recipes import Validated
 from ml.core.adoption.times import Grain
+from ml.core.gate.expected_loss import LEAST_REFRESHES, TOLERATED
+from ml.core.monitoring.drift import FEWEST_ROWS
 from ml.core.predictions import array
 
 CONFIDENCE, POWER = 0.95, 0.8
 HOLDOUTS = (7, 14, 21, 28)
 VISIBLE_SHARE = 0.1
-"""The holdout shall show a model that loses a tenth of the skill over the base rate."""
+"""The holdout shall show a model that loses a tenth of the skill over the base rate, and refreshes may lose no more."""
 
 MOST_HOLDOUT_SHARE, ALIKE = 0.2, 1.15
 LEAST_OF_CLASS, LEAST_ROWS = 50, 150
+LEAST_TRAINED_DAYS = 21
+DRIFT_ROWS, MOST_DRIFT_WEEKS = 45, 13
 STRONG, USUAL_BOUND = 0.6, 0.8
 SLICE_ROWS, SLICE_DAYS, MOST_SLICES = 60, 5, 12
 
@@ -34,29 +39,83 @@ class Holdout:
     reason: str
 
 
-def choose_holdout(best: Validated, results: Sequence[Validated], grain: Grain) -> Holdout:
+def choose_holdout(best: Validated, results: Sequence[Validated], grain: Grain, *, days: int) -> Holdout:
     """Return the shortest holdout that can see a tenth of the skill, at most a fifth of all days.
 
     The noise is that of the daily difference between the best recipe and others that are about as good, as a
     champion and its challenger are; a day is the unit that is resampled. One-sided at 95 %, with a power of 80 %.
+    Of those that are too short to see it, the longest that leaves the recipe a past to learn from what refreshes gain.
+
+    Parameters
+    ----------
+    days
+        How many labelled days the first model will have.
     """
     scatter = _daily_scatter(best, results)
     skill = max(best.base_loss - best.loss, 0.0)
     needed = (norm.ppf(CONFIDENCE) + norm.ppf(POWER)) * scatter
-    possible = [days for days in HOLDOUTS if days <= max(MOST_HOLDOUT_SHARE * grain.days, HOLDOUTS[0])]
-    enough = [days for days in possible if _enough_rows(best, days)] or possible[-1:]
+    possible = [held for held in HOLDOUTS if held <= max(MOST_HOLDOUT_SHARE * days, HOLDOUTS[0])]
+    enough = [held for held in possible if _enough_rows(best, held)] or possible[-1:]
     limit = min(VISIBLE_SHARE * skill, 2 * VISIBLE_SHARE * best.loss)
-    seeing = [days for days in enough if needed / np.sqrt(days) <= limit]
-    days = seeing[0] if seeing else enough[-1]
-    detectable = float(needed / np.sqrt(days))
-    share = f"{detectable / skill:.0%} of what the model gains over the base rate" if skill > 0 else "the model's skill"
-    rows = f"{days} days of about {grain.rows_per_day:g} rows"
-    return Holdout(days, detectable, f"{rows} show a difference of {detectable:.3g}, {share}, four times in five")
+    seeing = [held for held in enough if needed / np.sqrt(held) <= limit]
+    learning = [held for held in enough if past_refreshes(days, held) >= LEAST_REFRESHES]
+    held = seeing[0] if seeing else (learning or enough)[-1]
+    detectable = float(needed / np.sqrt(held))
+    return Holdout(held, detectable, _shown_by(best, held, detectable, skill, grain))
+
+
+def _shown_by(best: Validated, days: int, detectable: float, skill: float, grain: Grain) -> str:
+    """Say which difference a holdout shows, in the unit of the metric that people read."""
+    rows = f"{amount(days, 'day')} of about {amount(grain.rows_per_day, 'row')}"
+    if best.kind == "regression":
+        shown = f"an RMSE of {np.sqrt(best.loss + detectable):.4g} beside one of {best.score:.4g}"
+    else:
+        shown = f"a log loss of {best.loss + detectable:.4g} beside one of {best.loss:.4g}"
+    part = f", {detectable / skill:.0%} of what the model gains over the base rate," if skill > 0 else ""
+    return f"{rows} tell {shown}{part} four times in five"
+
+
+def past_refreshes(days: int, holdout_days: int) -> int:
+    """Return how many refreshes of its own past a recipe of so many labelled days can look back on.
+
+    They lie half a holdout apart, each compares fits that are a holdout's length apart; see
+    `ml.steps.retrain.past_refreshes`.
+    """
+    stride = max(2, holdout_days // 2)
+    first = least_days(holdout_days)  # those of the first fit, and the holdout's length that is newer
+    return max(0, (days - holdout_days - first - stride) // stride + 1)
+
+
+def least_days(holdout_days: int) -> int:
+    """Return with how many labelled days a first model is fitted."""
+    return max(holdout_days + LEAST_TRAINED_DAYS, 35)
+
+
+def gate_rows(rows_per_day: float, holdout_days: int) -> int:
+    """Return ``gate.min_rows``: half of what a week usually holds, at least 20, and never more than half a holdout."""
+    usual = max(20.0, 0.5 * rows_per_day * min(7, holdout_days))
+    return max(1, int(min(usual, 0.5 * rows_per_day * holdout_days)))
+
+
+def drift_window(rows_per_day: float) -> tuple[int, str]:
+    """Return ``drift.window_days``: whole weeks that hold more rows than the fewest that drift is measured on.
+
+    A window of fewer rows than `ml.core.monitoring.drift.FEWEST_ROWS` is never measured.
+    """
+    weeks = min(max(1, int(np.ceil(DRIFT_ROWS / rows_per_day / 7))), MOST_DRIFT_WEEKS)
+    rows = 7 * weeks * rows_per_day
+    if rows < FEWEST_ROWS:
+        return 7 * weeks, f"about {amount(round(rows), 'row')}, too few: drift of the inputs will not be measured"
+    return 7 * weeks, f"about {amount(round(rows), 'row')}; drift is not measured on fewer than {FEWEST_ROWS}"
 
 
 def _daily_scatter(best: Validated, results: Sequence[Validated]) -> float:
-    """Return how much the mean loss of a day differs between models that are about as good as the best."""
-    alike = [r for r in results if r is not best and r.loss <= ALIKE * best.loss]
+    """Return how much the mean loss of a day differs between models that are about as good as the best.
+
+    Where none is, beside the one that comes next.
+    """
+    others = sorted((r for r in results if r is not best), key=lambda result: result.loss)
+    alike = [r for r in others if r.loss <= ALIKE * best.loss] or others[:1]
     losses = [result.losses() for result in alike] or [best.losses("base")]
     by_day = best.rows["day"].to_numpy()
     return max(float(pd.Series(best.losses() - other).groupby(by_day).mean().std(ddof=1)) for other in losses)
@@ -117,8 +176,15 @@ def gate_rules(
     strongest: tuple[str, float],
     slices: Sequence[str],
     slice_rows: int,
+    learns: bool,
 ) -> dict[str, tuple[dict[str, object], str]]:
-    """Return the gate's rules by name, each with its reason."""
+    """Return the gate's rules by name, each with its reason.
+
+    Parameters
+    ----------
+    learns
+        Whether the first model has a past from which the gate knows what refreshes gain.
+    """
     classify = best.kind != "regression"
     rules: dict[str, tuple[dict[str, object], str]] = {}
     metric, least = ("roc_auc", spread.least("roc_auc")) if classify else ("r2", spread.least("r2"))
@@ -131,12 +197,12 @@ def gate_rules(
             reason,
         )
     rules["base rate"] = ({"kind": "base_rate"}, "better than the mean of the days before")
-    margin = max(0.02 * best.loss, holdout.detectable)
+    margin, reason = _margin(best, holdout, learns=learns)
     rules["champion"] = (
         {"kind": "champion", "min_gain": _digits(0.002 * best.loss), "refresh_max_loss": _digits(margin)},
         (
-            f"in mean {'log loss' if classify else 'squared error'}, {best.loss:.4g} now: 0.2 % better, or for "
-            f"newer data {margin / best.loss:.0%} worse beyond noise at most"
+            f"in mean {'log loss' if classify else 'squared error'}, {best.loss:.4g} now: 0.2 % better; newer data "
+            f"{reason}"
         ),
     )
     if slices:
@@ -157,6 +223,21 @@ def gate_rules(
     rules["leakage"] = _leakage(best, spread, strongest)
     rules["package"] = ({"kind": "package"}, "works in a fresh process, fast and small enough")
     return rules
+
+
+def _margin(best: Validated, holdout: Holdout, *, learns: bool) -> tuple[float, str]:
+    """Return ``refresh_max_loss``, and what it means.
+
+    A refresh is held if it is expected to lose more than a fifth of it, and all together may lose it once
+    (`ml.core.gate.expected_loss`, `ml.core.gate.anchor`): it needs to be worth little beside the skill, and no holdout
+    has to show it. Where the gate has no past to learn from, a refresh must be not worse beyond noise: a margin that
+    no holdout shows would hold each one.
+    """
+    visible, skill = max(0.02 * best.loss, holdout.detectable), max(best.base_loss - best.loss, 0.0)
+    if learns and 0 < VISIBLE_SHARE * skill < visible:
+        margin = VISIBLE_SHARE * skill
+        return margin, f"may lose {TOLERATED * margin / best.loss:.2%} each time, and in all a tenth of the skill"
+    return visible, f"may lose {TOLERATED * visible / best.loss:.2%} each time, and {visible / best.loss:.1%} in all"
 
 
 def _leakage(best: Validated, spread: Spread, strongest: tuple[str, float]) -> tuple[dict[str, object], str]:

@@ -11,9 +11,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ml.core.adoption import history, limits, replays
-from ml.core.adoption.facts import Facts
+from ml.core.adoption.facts import Facts, without_season
 from ml.core.adoption.recipes import Validated, choose, newest_rows, recipes
-from ml.core.adoption.sections import Location, Section, input_columns, sections_of
+from ml.core.adoption.sections import MOST_HISTORY_DAYS, Location, Section, input_columns, sections_of
 from ml.errors import SettingsError
 from ml.settings import Task
 
@@ -90,6 +90,9 @@ def propose_model(
         Gets a line for each recipe that was validated.
     """
     task = task_of(seen, name)
+    period = _period(seen, today)
+    history_days = min(period.days_before if period else seen.grain.calendar_days, MOST_HISTORY_DAYS)
+    seen = without_season(seen, history_days)
     labelled = newest_rows(seen.labelled)
     target = labelled[task.target]
     counts = bool(task.kind == "regression" and target.min() >= 0 and (target % 1 == 0).all() and target.sum() > 0)
@@ -98,8 +101,8 @@ def propose_model(
     )
     longest = min(LONGEST_BLOCK, max(seen.grain.days // 6, 1))
     best, results = choose(tried, labelled, task, longest=longest, tell=tell)
-    holdout = limits.choose_holdout(best, results, seen.grain)
-    period = _period(seen, today)
+    labelled_days = round((history_days - task.label_delay_days) * seen.grain.share_of_days)
+    holdout = limits.choose_holdout(best, results, seen.grain, days=labelled_days)
     sections = sections_of(seen, task, location, best, holdout, period)
     inputs = seen.table[input_columns(seen)]
     labels = seen.table.loc[seen.table[task.target].notna(), [*task.key, task.target]]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml.core.adoption import leaks, limits, replays
+from ml.core.adoption.amounts import amount
 from ml.core.adoption.facts import Facts
 from ml.core.adoption.recipes import Validated, newest_rows
 from ml.core.data.time_parts import part_name
+from ml.core.gate.expected_loss import LEAST_REFRESHES
 from ml.core.monitoring.roles import propose
 from ml.core.training.lagged_means import add_history, history_names
 from ml.settings import Drift, Task
@@ -17,7 +19,7 @@ from ml.settings import Drift, Task
 Section = dict[str, tuple[Any, str]]
 """The keys of a section of ``params.yaml`` in order: the value, and why it was chosen (empty for nothing to say)."""
 
-MOST_HISTORY_DAYS, LEAST_TRAINED_DAYS = 365, 21
+MOST_HISTORY_DAYS = 365
 
 
 @dataclass(frozen=True)
@@ -88,25 +90,32 @@ def sections_of(
     if seen.key.repeated + seen.key.nulls > share / 3:
         share = round(min(0.5, 3 * (seen.key.repeated + seen.key.nulls)), 2)
     sections["screen"] = {
-        "max_quarantined_share": (share, f"a day has about {rows_per_day:g} rows"),
+        "max_quarantined_share": (share, f"a day has about {amount(rows_per_day, 'row')}"),
         "row_count_ratio": (list(ratio), reason),
     }
-    least = min(max(holdout.days + LEAST_TRAINED_DAYS, 35), max(days - task.label_delay_days, holdout.days + 1))
+    labelled_days = days - task.label_delay_days
+    least = min(limits.least_days(holdout.days), max(labelled_days, holdout.days + 1))
     sections["pull"] = {"min_days": (least, "the holdout, and at least three weeks to learn from")}
     sections["split"] = {"holdout_days": (holdout.days, holdout.reason)}
     sections["features"] = _features(best)
+    is_own = best.recipe.fit.estimator.startswith("sklearn.")
+    chosen = f"{best.recipe.name}: the best of time-ordered validation, see below"
     fit: Section = {
-        "estimator": (best.recipe.fit.estimator, f"{best.recipe.name}: the best of time-ordered validation, see below"),
+        "estimator": (best.recipe.fit.estimator, chosen if is_own else f"{chosen}; 'make boosting' installs it"),
         "args": (dict(best.recipe.fit.args), ""),
         "encoding": (best.recipe.fit.encoding, ""),
     }
     sections["fit"] = fit
-    rules = limits.gate_rules(best, spread, holdout, strongest=strongest, slices=sliced, slice_rows=slice_rows)
-    minimum = int(max(20, 0.5 * rows_per_day * min(7, holdout.days)))
+    past = limits.past_refreshes(round(labelled_days * grain.share_of_days), holdout.days)
+    rules = limits.gate_rules(
+        best, spread, holdout,
+        strongest=strongest, slices=sliced, slice_rows=slice_rows, learns=past >= LEAST_REFRESHES,
+    )  # fmt: skip
+    minimum = limits.gate_rows(rows_per_day, holdout.days)
     sections["gate"] = {
         "metric": ("rmse" if task.kind == "regression" else "log_loss", ""),
         "min_days": (min(7, holdout.days), ""),
-        "min_rows": (minimum, f"half of what {min(7, holdout.days)} days usually hold"),
+        "min_rows": (minimum, f"the holdout usually has about {rows_per_day * holdout.days:g}"),
         "rules": (rules, ""),
     }
     sections["drift"] = _drift(seen, features_columns=[*features.categorical, *features.numeric, *features.spline])
@@ -195,7 +204,8 @@ def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
         roles[proposal.role or "environment"] += [column] if proposal.role or is_used else []
     rows = max(seen.grain.rows_per_day, 1.0)
     return {
-        "min_category_share": (max(0.02, round(min(0.5, 3 / rows), 2)), f"three of a day's {rows:g} rows"),
+        "window_days": limits.drift_window(rows * seen.grain.share_of_days),
+        "min_category_share": (max(0.02, round(min(0.5, 3 / rows), 2)), f"three of the {amount(rows, 'row')} of a day"),
         "min_null_jump": (max(0.2, round(min(0.9, 3 / rows), 2)), ""),
         "structural": (roles["structural"], "blocks of a week lie close together: a move is news"),
         "environment": (roles["environment"], "wander by themselves, as weather and season do: a move only warns"),

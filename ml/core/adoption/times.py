@@ -17,9 +17,14 @@ from ml.settings import TimePart
 ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 OFFSET = r".*\d(Z|[+-]\d{2}(:?\d{2})?)"
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%d.%m.%y", "%d %b %Y")
+DATES = (
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%d.%m.%y", "%d %b %Y",
+    "%b %d %Y", "%b %d, %Y", "%d-%b-%Y", "%d %B %Y", "%B %d, %Y",
+)  # fmt: skip
 HINTS = re.compile(r"time|date|day|stamp|_at$|\bat$|^ts$|when|datum|zeit", re.IGNORECASE)
 LEAST_READ = 0.99
+YEAR_DAYS = 365
+"""With fewer days a model cannot know a month from what else was new in it."""
 EPOCHS: dict[Literal["s", "ms"], tuple[float, float]] = {"s": (9e8, 2.2e9), "ms": (9e11, 2.2e12)}
 
 
@@ -222,12 +227,12 @@ def measure_grain(days: pd.Series, local: pd.Series) -> Grain:
 
 
 def parts_worth(grain: Grain) -> tuple[TimePart, ...]:
-    """Return which parts of an instant can tell something: the time of day, the weekday, the month of a whole year."""
+    """Return which parts of an instant can tell something: the time of day, the weekday, of a whole year the month."""
     parts: list[TimePart] = []
     if grain.times_of_day > 1:
         parts.append("hour" if grain.step_minutes % 60 == 0 else "minute_of_day")
     if grain.days >= 28:
         parts.append("weekday")
-    if grain.calendar_days >= 300:
+    if grain.calendar_days >= YEAR_DAYS:
         parts.append("month")
     return tuple(parts)
