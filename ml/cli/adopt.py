@@ -1,15 +1,14 @@
 """Make a model of a table: read a sample, propose settings and contracts with reasons, and write models/NAME.
 
-The table is a file (CSV, JSON lines, Parquet), a folder of them, s3:// or a URL. What the data do not say is asked at
-a terminal, at most three things, or answered by options. Run again on more data it shows what would change, and never
-overwrites what a person wrote.
+The table is a file (CSV, JSON lines, Parquet), a folder of them, a pattern with {day} for a file a day, s3://, a URL,
+or a table or query of a database. What the data do not say is asked at a terminal, at most three things, or answered by
+options. Run again on more data it shows what would change, and never overwrites what a person wrote.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import io
 import os
 import re
 import sys
@@ -19,28 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from ml.adapters.code import one_thread
-from ml.adapters.sources.sampling import Read, read_sample
-from ml.adapters.workspace import write_parquet
 from ml.cli import adopt_check, adopt_folder
+from ml.cli.adopt_reading import Address, copies, location_of, read_both, sample_of
 from ml.command_line import execute, parser
 from ml.core.adoption.answers import Answers, Question
-from ml.core.adoption.facts import Facts, Sample, see
-from ml.core.adoption.proposal import Proposal, propose_model
-from ml.core.adoption.sections import Location
+from ml.core.adoption.facts import see
+from ml.core.adoption.proposal import propose_model
 from ml.errors import SettingsError
 from ml.settings import PROJECT_ROOT, configured_models
 from ml.views.adopted_summary import summary
 
-COPY = "data/table.parquet"
 
-
-def run(data: str, answers: Answers, *, labels: str | None, take: bool, ask: bool) -> dict[str, Any]:
+def run(address: Address, answers: Answers, *, take: bool, ask: bool) -> dict[str, Any]:
     """Read, propose and write.
 
     Parameters
     ----------
-    labels
-        The address of the table of labels; None for the same table.
     take
         Whether to write what a folder that is there would change to.
     ask
@@ -51,21 +44,16 @@ def run(data: str, answers: Answers, *, labels: str | None, take: bool, ask: boo
     dict
         ``model``, ``folder``, ``summary``, ``diff`` and ``written`` (names of files; empty if nothing was taken).
     """
-    read = read_sample(data, "DATA")
-    of_labels = read_sample(labels, "--labels") if labels else None
-    more = () if of_labels is None else of_labels.changed
-    sample = Sample(
-        read.table, read.is_text, has_types=read.has_types, changed=(*read.changed, *more),
-        labels=None if of_labels is None else of_labels.table,
-    )  # fmt: skip
+    read, labels = read_both(address, answers)
+    sample = sample_of(read, labels)
     _say(f"read {len(read.table):,} rows of {len(read.table.columns)} columns; looking at time, key, columns, leaks")
     seen = see(sample, answers)
     if ask and (questions := seen.questions()):
         answers = ask_person(questions, seen.answers)
         seen = see(sample, answers)
-    name = answers.name or default_name(data)
+    name = answers.name or default_name(address.called)
     folder, project = place_of(name)
-    location = _location(folder, project, read, of_labels, seen)
+    location = location_of(folder, project, read, labels, seen)
     _say("validating recipes on newer days than those they are fitted on")
     with one_thread():
         proposal = propose_model(
@@ -76,11 +64,12 @@ def run(data: str, answers: Answers, *, labels: str | None, take: bool, ask: boo
     diff = "".join(change.diff() for change in made)
     is_new = not folder.exists()
     taken = is_new or not diff or take or (ask and _confirmed(diff))
-    written = adopt_folder.write(folder, made, copy=_copies(seen, proposal)) if taken else []
+    written = adopt_folder.write(folder, made, copy=copies(proposal)) if taken else []
+    notes = (*read.notes, *(labels.notes if labels else ()))
     return {
         "model": name,
         "folder": str(folder),
-        "summary": summary(proposal, seen.questions()),
+        "summary": summary(proposal, seen.questions(), notes=notes),
         "diff": "" if is_new else diff,
         "written": written,
     }
@@ -91,10 +80,11 @@ def default_name(data: str) -> str:
 
     Examples
     --------
-    >>> default_name("s3://lake/Bike rentals.csv.gz"), default_name("/data/2024/")
-    ('bike-rentals', '2024')
+    >>> default_name("s3://lake/Bike rentals.csv.gz"), default_name("/data/2024/"), default_name("sales/{day}.csv")
+    ('bike-rentals', '2024', 'sales')
     """
-    stem = re.split(r"[/\\]", data.split("?", maxsplit=1)[0].rstrip("/\\"))[-1].split(".")[0]
+    plain = re.sub(r"[/_.-]*\{day\}.*", "", data) or "days"
+    stem = re.split(r"[/\\]", plain.split("?", maxsplit=1)[0].rstrip("/\\"))[-1].split(".")[0]
     return re.sub(r"[^A-Za-z0-9_]+", "-", stem).strip("-").lower()[:64] or "model"
 
 
@@ -143,39 +133,6 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _location(folder: Path, project: Path, read: Read, labels: Read | None, seen: Facts) -> Location:
-    if not seen.changed and read.address is not None:
-        beside = labels.address if labels is not None else None
-        return Location(_shown(read.address, project), None if beside is None else _shown(beside, project))
-    return Location(_shown(str(folder / COPY), project))
-
-
-def _shown(address: str, project: Path) -> str:
-    path = Path(address)
-    return str(path.relative_to(project)) if "://" not in address and path.is_relative_to(project) else address
-
-
-def _copies(seen: Facts, proposal: Proposal) -> dict[str, bytes]:
-    """Return the table in a form that the source reads; none where it reads the data as they are."""
-    if not seen.changed:
-        return {}
-    time = seen.time.name
-    columns = [c for c in proposal.inputs if c != "day" and c not in _parts(seen)] + [proposal.task.target]
-    table = seen.table[columns]
-    instants = seen.time.instants.loc[table.index]
-    form = "%Y-%m-%dT%H:%M:%S%z" if seen.time.has_offset else "%Y-%m-%dT%H:%M:%S"
-    if time != "day":
-        shown = instants.dt.strftime(form if seen.time.has_clock else "%Y-%m-%d")
-        table = table.assign(**{time: shown.str.replace(r"([+-]\d{2})(\d{2})$", r"\1:\2", regex=True)})
-    content = io.BytesIO()
-    write_parquet(table.reset_index(drop=True), content)
-    return {COPY: content.getvalue()}
-
-
-def _parts(seen: Facts) -> set[str]:
-    return {f"{seen.time.name}_{part}" for part in seen.parts}
-
-
 def _usable(library: str) -> bool:
     """Return whether a library of boosted trees is installed and may be named as an estimator."""
     return all(importlib.util.find_spec(name) is not None for name in (library, "ml.core.training.boosting"))
@@ -212,9 +169,18 @@ def show(facts: dict[str, Any]) -> str:
 
 def _options(doc: str | None) -> argparse.ArgumentParser:
     arguments = parser(doc)
-    arguments.add_argument("data", metavar="DATA", help="a file, a folder, s3:// or a URL; to check only: a model")
+    arguments.add_argument(
+        "data", metavar="DATA",
+        help="a file, a folder, a pattern with {day}, s3:// or a URL; with --table or --query a database: the name of "
+        "its connection; to check only: a model",
+    )  # fmt: skip
+    arguments.add_argument("--table", metavar="NAME", help="the table or view of a database")
+    arguments.add_argument("--query", metavar="SQL", help="in place of a table: a query for the rows of all days")
     arguments.add_argument("--target", help="the column that is predicted")
-    arguments.add_argument("--labels", metavar="DATA", help="the table that holds the target, if it is another one")
+    arguments.add_argument(
+        "--labels", metavar="DATA",
+        help="the table that holds the target, if it is another one; of a database a table or a query",
+    )  # fmt: skip
     arguments.add_argument("--time", metavar="COLUMN", help="the column that tells when a row happened")
     arguments.add_argument("--key", metavar="COLUMN", action="append", help="a column of the key; again for each one")
     arguments.add_argument("--name", help="what the model is called; without it like the data")
@@ -246,7 +212,8 @@ def main(argv: list[str] | None = None) -> int:
             timezone=options.timezone, known=tuple(options.known or ()), left_out=tuple(options.leave_out or ()),
             replay=options.replay,
         )  # fmt: skip
-        facts = run(options.data, answers, labels=options.labels, take=options.yes, ask=ask)
+        address = Address(options.data, options.labels, options.table, options.query)
+        facts = run(address, answers, take=options.yes, ask=ask)
         return {**facts, "check": adopt_check.run(facts["model"])} if options.check else facts
 
     return execute(work, show=lambda facts: show(facts) if "summary" in facts else "\n".join(facts["lines"]))

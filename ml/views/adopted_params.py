@@ -7,8 +7,8 @@ from datetime import date
 from typing import Any
 
 from ml import yaml_file
+from ml.core.adoption.origins import Section
 from ml.core.adoption.proposal import Proposal
-from ml.core.adoption.sections import Section
 
 WIDTH, COMMENT_AT, SMALL = 118, 34, 1e-3
 TITLES = {

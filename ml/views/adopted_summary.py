@@ -11,12 +11,13 @@ from ml.core.adoption.proposal import Proposal
 from ml.core.adoption.recipes import Validated
 
 MANY = 12
-TOO_GOOD = 0.99
+FEW_UNKNOWN = 0.02
+TOO_GOOD = 0.995
 """A model that explains more than this (R², or AUC) is rarely honest."""
 
 
-def summary(proposal: Proposal, questions: Sequence[Question]) -> str:
-    """Return what people read when a model was adopted."""
+def summary(proposal: Proposal, questions: Sequence[Question], *, notes: Sequence[str] = ()) -> str:
+    """Return what people read when a model was adopted; ``notes`` are of whoever read the data."""
     seen, task = proposal.facts, proposal.task
     grain = seen.grain
     lines = [
@@ -40,6 +41,8 @@ def summary(proposal: Proposal, questions: Sequence[Question]) -> str:
     ]
     if seen.rows_without_time:
         lines.append(f"  dropped   {seen.rows_without_time:,} rows whose {seen.time.name} nobody can read")
+    if seen.labels_without_row:
+        lines.append(f"  dropped   {seen.labels_without_row:,} labels that belong to no row of the data")
     if seen.changed:
         lines.append("  copy      the source cannot read the data as they are, so that a copy was made:")
         lines += [f"              {reason}" for reason in seen.changed[:MANY]]
@@ -51,12 +54,24 @@ def summary(proposal: Proposal, questions: Sequence[Question]) -> str:
         )
     if proposal.sparse:
         lines.append("  sparse    few days have rows: read 'Days without data' in docs/sources.md")
-    lines += [f"  note      {note}" for note in seen.target.notes]
+    lines += [f"  note      {note}" for note in (*notes, *_without_outcome(proposal), *seen.target.notes)]
     lines += ["", *_quality(proposal)]
     if questions:
         lines += ["", "to decide (assumed so far, and the option that says otherwise):"]
         lines += [f"  {question.text} {question.assumed} ({question.option})" for question in questions]
     return "\n".join(lines)
+
+
+def _without_outcome(proposal: Proposal) -> list[str]:
+    """Say how many rows have no outcome though later ones have: they are not learned from."""
+    target = proposal.task.target
+    table = proposal.facts.table[["day", target]]
+    known = table.loc[table[target].notna(), "day"].max()
+    share = float(table.loc[table["day"] <= known, target].isna().mean())
+    if share < FEW_UNKNOWN:
+        return []
+    unknown = f"{share:.0%} of the rows up to {known} have no {target}, and are not learned from"
+    return [f"{unknown}; if an empty field is an outcome too, write it as one"]
 
 
 def _quality(proposal: Proposal) -> list[str]:

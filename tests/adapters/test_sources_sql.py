@@ -139,7 +139,13 @@ def test_inputs_of_a_table_may_have_the_parts_of_its_time(url: str, tmp_path: Pa
     for rows_at_once in (1, 10):
         source.write("inputs", DAY, tmp_path / "out", rows_at_once=rows_at_once)
         assert pd.read_parquet(tmp_path / "out").filter(like="hour").iloc[:, 0].tolist() == [0, 12]
-    with pytest.raises(SettingsError, match="time_parts are of the time of a table"):
+    query = "SELECT station, at FROM rentals WHERE at >= :day_start AND at < :day_end"
+    if url.startswith("sqlite"):
+        query = query.replace("at >=", "datetime(at) >=").replace("at <", "datetime(at) <")
+    of_query = {"query": query, "time": "at"}
+    asked = _source(of_query, {"table": "rentals", "time": "at"}, time_parts=["hour"])
+    assert asked.inputs(DAY).filter(like="hour").iloc[:, 0].tolist() == [0, 12]
+    with pytest.raises(SettingsError, match="time_parts need inputs.time"):
         _source({"query": "SELECT 1 WHERE :day = x"}, {"table": "rentals", "time": "at"}, time_parts=["hour"])
 
 
@@ -420,7 +426,7 @@ def test_what_python_can_hold_becomes_what_a_file_can_hold() -> None:
         ({"query": "SELECT 1 WHERE x = :day", "table": "t"}, "either query, or table and time"),
         ({}, "either query, or table and time"),
         ({"table": "t"}, "give time beside table"),
-        ({"query": "SELECT 1 WHERE x = :day", "time": "at"}, "time and columns are of a table"),
+        ({"query": "SELECT 1 WHERE x = :day", "columns": ["at"]}, "columns are of a table"),
         ({"query": "SELECT 1 WHERE x = :day"}, "give labels"),
     ],
 )

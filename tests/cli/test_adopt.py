@@ -13,6 +13,7 @@ import pytest
 
 from ml.adapters.sources.sampling import read_sample
 from ml.cli import adopt, adopt_folder
+from ml.cli.adopt_reading import Address
 from ml.core.adoption import proposal, recipes
 from ml.core.adoption.answers import Answers, Question
 from ml.errors import SettingsError
@@ -49,7 +50,7 @@ def sales(path: Path, days: int = 50) -> Path:
 
 
 def adopted(path: Path, *, take: bool = False) -> dict[str, object]:
-    return adopt.run(str(path), Answers(target="Sold"), labels=None, take=take, ask=False)
+    return adopt.run(Address(str(path)), Answers(target="Sold"), take=take, ask=False)
 
 
 def test_a_spreadsheets_export_becomes_a_folder_whose_source_gives_days(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_any_usual_file_is_read(tmp_path: Path, ending: str) -> None:
         frame.to_csv(path, index=False)
     table = read_sample(str(path), "DATA")
     assert list(table.table) == ["at", "n"] and str(table.table["n"][0]) == "1" and table.changed == ()
-    assert table.address == str(path)
+    assert table.location is not None and table.location.inputs == str(path)
 
 
 def test_other_encodings_and_doubled_names_are_read_and_said(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from ml.core.adoption.answers import Answers
 from ml.core.adoption.columns import sort_columns, useless
 from ml.core.adoption.facts import Facts, Sample, see, without_season
 from ml.core.adoption.keys import find_key
+from ml.core.adoption.origins import Location
 from ml.core.adoption.proposal import Proposal, propose_model
 from ml.core.adoption.recipes import Validated
-from ml.core.adoption.sections import Location
 from ml.core.adoption.suites import suites
 from ml.core.adoption.targets import describe_target, measure_delay
 from ml.core.adoption.texts import read_text
@@ -156,6 +156,13 @@ class TestTarget:
         assert describe_target(pd.Series(["a", "b", "c"])).classes == ("a", "b", "c")
         with pytest.raises(SettingsError, match="1 different values"):
             describe_target(pd.Series(["a", "a"], name="y"))
+
+    def test_where_a_null_is_often_an_outcome_only_many_of_them_are_a_delay(self) -> None:
+        days = pd.Series([f"2024-01-{n:02d}" for n in range(1, 31)]).repeat(5)
+        known = pd.Series(np.where(np.random.default_rng(1).random(150) < 0.6, 1.0, np.nan), index=days.index)
+        assert not measure_delay(days, known.mask(days.to_numpy() >= "2024-01-30")).is_certain
+        late = measure_delay(days, known.mask(days.to_numpy() >= "2024-01-24"))
+        assert (late.days, late.is_certain) == (7, True)
 
     def test_the_delay_shows_where_the_newest_outcomes_are_not_known(self) -> None:
         days = pd.Series([f"2024-01-{n:02d}" for n in range(1, 31)])
@@ -364,9 +371,8 @@ class TestLimits:
     def test_the_difference_that_a_holdout_shows_is_in_the_unit_of_the_metric(self) -> None:
         best = self.validated(100.0, 900.0)
         holdout = limits.choose_holdout(best, [best, self.validated(105.0, 900.0)], self.grain(24, 300), days=300)
-        assert (
-            f"an RMSE of {np.sqrt(best.loss + holdout.detectable):.4g} beside one of {best.score:.4g}" in holdout.reason
-        )
+        higher = np.sqrt(best.loss + holdout.detectable)
+        assert f"a rise of the RMSE from {best.score:.4g} to {higher:.4g} (" in holdout.reason
 
     def test_where_no_recipe_is_as_good_the_noise_is_that_beside_the_next_and_not_beside_the_base_rate(self) -> None:
         best, second = self.validated(0.25, 380.0), self.validated(0.4, 380.0)
@@ -394,10 +400,22 @@ class TestLimits:
         options: dict[str, Any] = {"strongest": ("x", 0.1), "slices": [], "slice_rows": 60}
         spread = limits.spread_of(best)
         skill = best.base_loss - best.loss
-        learned, why = limits.gate_rules(best, spread, holdout, **options, learns=True)["champion"]
-        assert learned["refresh_max_loss"] == pytest.approx(0.1 * skill, rel=0.1) and "tenth of the skill" in why
+        learned, _ = limits.gate_rules(best, spread, holdout, **options, learns=True)["champion"]
+        assert learned["refresh_max_loss"] == pytest.approx(0.1 * skill, rel=0.1)
         strict, _ = limits.gate_rules(best, spread, holdout, **options, learns=False)["champion"]
         assert strict["refresh_max_loss"] == pytest.approx(holdout.detectable, rel=0.1)  # what a holdout can show
+
+    def test_the_bounds_of_leakage_let_a_very_good_model_pass(self) -> None:
+        best = self.validated(0.25, 400.0)
+        holdout = limits.choose_holdout(best, [best, self.validated(0.3, 400.0)], self.grain(24, 300), days=300)
+        spread = limits.spread_of(best)
+        options: dict[str, Any] = {"slices": [], "slice_rows": 60, "learns": True}
+        rule, _ = limits.gate_rules(best, spread, holdout, **options, strongest=("x", 0.995))["leakage"]
+        assert spread.most("r2") > 0.999
+        assert spread.most("r2") < rule["max_feature_pair"] < 1 and spread.most("r2") < rule["max_first_score"] < 1
+        assert 0.995 < rule["max_single_feature"] < 1
+        (lost, _) = limits.performance_limits(best, spread, holdout)["max_lost_skill"]
+        assert lost == pytest.approx(0.5 * best.score, rel=0.1)  # and not three tenths of a skill of 20
 
     def test_how_many_refreshes_the_past_holds_is_as_the_gate_finds_them(self) -> None:
         task = {"name": "t", "kind": "regression", "target": "y", "key": ["day", "x"], "label_delay_days": 1}
@@ -551,6 +569,13 @@ def test_the_summary_says_what_is_needed_for_a_library_and_doubts_what_is_too_go
     shown = summary(replace(proposal, best=best), [])
     assert "xgboost is needed wherever the model runs" in shown and "make boosting" in shown
     assert "R² 1.0000 is more than honest columns usually explain" in shown
+
+
+def test_rows_without_an_outcome_are_said(proposal: Proposal, seen: Facts) -> None:
+    assert "are not learned from" not in summary(proposal, [])
+    table = seen.table.assign(rented=seen.table["rented"].where(np.arange(len(seen.table)) % 4 != 0))
+    shown = summary(replace(proposal, facts=replace(seen, table=table)), [])
+    assert "25% of the rows up to 2026-11-23 have no rented, and are not learned from" in shown
 
 
 def test_the_time_of_the_year_is_left_out_where_the_history_has_less_than_a_year(seen: Facts) -> None:

@@ -17,7 +17,7 @@ from ml.adapters.sources.patterns import DAY
 ISO_DAY = r"\d{4}-\d{2}-\d{2}"
 ALIKE = 0.75
 """So alike are the names of a file and of its misspelling (`difflib.SequenceMatcher.ratio`), the day left out."""
-TABLES = (".csv", ".parquet", ".CSV", ".PARQUET")
+TABLES = (".csv", ".parquet", ".csv.gz", ".csv.zst", ".CSV", ".PARQUET")
 HIDDEN = (".", "_")
 """Uploads and markers often begin with these."""
 MOST_SHOWN = 3

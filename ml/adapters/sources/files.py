@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pandas as pd
 
 from ml import settings
 from ml.adapters.rows import count_rows
@@ -27,20 +30,21 @@ from ml.adapters.sources.completeness import (
     read_manifest,
 )
 from ml.adapters.sources.parquet_tables import copy_parquet, is_larger
-from ml.adapters.sources.patterns import DAY, check_pattern, format_of
+from ml.adapters.sources.patterns import DAY, check_pattern, format_of, packing_of
+from ml.adapters.sources.table_texts import unpacked
 from ml.adapters.sources.tables import read_table
+from ml.adapters.sources.time_columns import add_day_to_file, add_parts, add_parts_to_file
 from ml.adapters.sources.unpacked import MEGABYTE, too_large
 from ml.adapters.workspace import write_parquet
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Asset
-from ml.settings import Complete
+from ml.settings import Complete, TimePart
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ml.adapters.sources.kinds.files import FilesSource
 
 S3 = s3.S3
+UTC = ZoneInfo("UTC")
 BUCKET_SLASHES = 2
 """In ``s3://bucket``."""
 
@@ -61,13 +65,16 @@ class DatedFiles:
     Parameters
     ----------
     inputs_pattern, labels_pattern
-        A path, or ``s3://bucket/key``, that ends in ``.parquet`` or ``.csv`` and names ``{day}``.
-        A relative path starts at the project's own folder, wherever the process runs.
+        A path, or ``s3://bucket/key``, that ends in ``.parquet`` or ``.csv`` (also ``.csv.gz`` or ``.csv.zst``) and
+        names ``{day}``. A relative path starts at the project's own folder, wherever the process runs. A table without
+        a column ``day`` gets it from the name of its file.
     complete
         How a file shows that it is whole; None takes a file as soon as it is there.
     max_megabytes
         The most that is read into memory at once, as unpacked, in millions of bytes: a CSV file, a small Parquet file,
         or a batch of a large one.
+    time, time_parts, zone
+        The column of inputs whose parts become columns, which parts, and by the clocks of which time zone.
 
     Raises
     ------
@@ -80,6 +87,9 @@ class DatedFiles:
     complete: Complete | None = None
     types: Mapping[Asset, Mapping[str, str]] = field(default_factory=dict, compare=False)
     max_megabytes: float = 4096.0
+    time: str | None = None
+    time_parts: tuple[TimePart, ...] = ()
+    zone: ZoneInfo = UTC
 
     def __post_init__(self) -> None:
         for key, pattern in (("source.inputs", self.inputs_pattern), ("source.labels", self.labels_pattern)):
@@ -91,9 +101,13 @@ class DatedFiles:
                     _check(named.replace("{asset}", "inputs"), key)
 
     @classmethod
-    def from_settings(cls, section: FilesSource) -> DatedFiles:
+    def from_settings(cls, section: FilesSource, zone: ZoneInfo = UTC) -> DatedFiles:
         """Read the patterns of ``source`` in ``params.yaml``."""
-        return cls(section.inputs, section.labels, section.complete, max_megabytes=section.max_megabytes)
+        return cls(
+            section.inputs, section.labels, section.complete,
+            max_megabytes=section.max_megabytes,
+            time=section.time, time_parts=section.time_parts, zone=zone,
+        )  # fmt: skip
 
     def inputs(self, day: date) -> pd.DataFrame:
         """Read the day's file of inputs; see `ml.adapters.sources.tables` for what becomes of types."""
@@ -119,22 +133,31 @@ class DatedFiles:
             path, origin = delivered.path, delivered.name
             large = kind == "parquet" and is_larger(path, rows_at_once, limit=self._limit, origin=origin)
             if not (large and copy_parquet(path, target, origin=origin)):
-                write_parquet(self._table(asset, delivered), target)
+                write_parquet(self._table(asset, delivered, day), target)
+            else:
+                add_day_to_file(target, day.isoformat())
+                if asset == "inputs" and self.time_parts:
+                    add_parts_to_file(target, str(self.time), self.time_parts, self.zone)
             if delivered.manifest:
                 delivered.manifest.check_rows(count_rows(target), origin)
 
     def _read(self, asset: Asset, day: date) -> pd.DataFrame:
         with self._delivered(asset, day) as delivered:
-            table = self._table(asset, delivered)
+            table = self._table(asset, delivered, day)
             if delivered.manifest:
                 delivered.manifest.check_rows(len(table), delivered.name)
         return table
 
-    def _table(self, asset: Asset, delivered: Delivered) -> pd.DataFrame:
+    def _table(self, asset: Asset, delivered: Delivered, day: date) -> pd.DataFrame:
         if delivered.path.stat().st_size > self._limit:
             raise too_large(delivered.name, self._limit)
-        kind, content = format_of(self._pattern(asset), key=f"source.{asset}"), delivered.path.read_bytes()
-        return read_table(content, kind, origin=delivered.name, types=self.types.get(asset), limit=self._limit)
+        pattern = self._pattern(asset)
+        content = unpacked(delivered.path, packing_of(pattern), delivered.name, limit=self._limit)
+        kind, types = format_of(pattern, key=f"source.{asset}"), self.types.get(asset)
+        table = read_table(content, kind, origin=delivered.name, types=types, limit=self._limit)
+        if "day" not in table:
+            table.insert(0, "day", pd.Series(day.isoformat(), index=table.index, dtype="str"))
+        return add_parts(table, str(self.time), self.time_parts, self.zone) if asset == "inputs" else table
 
     @property
     def _limit(self) -> int:

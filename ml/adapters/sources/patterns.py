@@ -7,7 +7,9 @@ from typing import Literal
 from ml.errors import SettingsError
 
 TableFormat = Literal["parquet", "csv"]
+Packing = Literal["gz", "zst"]
 DAY = "{day}"
+PACKINGS: tuple[Packing, ...] = ("gz", "zst")
 
 
 def check_pattern(pattern: str, *, key: str, shown: str | None = None) -> None:
@@ -32,6 +34,20 @@ def format_of(name: str, *, key: str) -> TableFormat:
     """Return the format that a name's ending stands for; ``key`` is the settings key that holds the name."""
     if name.lower().endswith(".parquet"):
         return "parquet"
-    if name.lower().endswith(".csv"):
+    packing = packing_of(name)
+    if (name[: -len(packing) - 1] if packing else name).lower().endswith(".csv"):
         return "csv"
-    raise SettingsError(f"{key}: {name} ends in neither .parquet nor .csv; name a file of either format")
+    raise SettingsError(
+        f"{key}: {name} ends in neither .parquet nor .csv (also .csv.gz or .csv.zst); name a file of either format"
+    )
+
+
+def packing_of(name: str) -> Packing | None:
+    """Return how a file is packed, by its name; None if it is not.
+
+    Examples
+    --------
+    >>> packing_of("2024-05-01.csv.gz"), packing_of("2024-05-01.parquet")
+    ('gz', None)
+    """
+    return next((packing for packing in PACKINGS if name.lower().endswith(f".{packing}")), None)

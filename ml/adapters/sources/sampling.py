@@ -21,6 +21,7 @@ from ml.adapters.sources.columns import first_line
 from ml.adapters.sources.download import Downloads
 from ml.adapters.sources.table_files import TableFile, find_files
 from ml.adapters.sources.table_texts import opened_text
+from ml.core.adoption.origins import Location
 from ml.errors import DataRejected, SettingsError
 from ml.urls import redact
 
@@ -28,6 +29,7 @@ MAX_ROWS = 1_000_000
 """So many of the newest rows are looked at, as they stand in the files."""
 
 SEPARATORS, ENCODINGS = ",;\t|", ("utf-8-sig", "cp1252")
+WHOLE_DIGITS = 18
 DOWNLOAD = Downloads(timeout_seconds=60.0, retries=3, backoff_seconds=1.0, max_bytes=4_000_000_000)
 LATER = "save it as CSV with commas in UTF-8, or as Parquet"
 
@@ -42,15 +44,21 @@ class Read:
         Text, and None for an empty field, if ``is_text``; else with the types of the file.
     changed
         What the source ``table`` would not read as it is.
-    address
-        The path or address that was read, as settings can name it; None for a URL, which ``table`` does not read.
+    location
+        Where the source finds it, as settings can name it; None for a URL, which ``table`` does not read.
+    dated
+        Whether each row has its ``day``, from the name of its file.
+    notes
+        What else people should know of it.
     """
 
     table: pd.DataFrame
     is_text: bool
     has_types: bool
     changed: tuple[str, ...]
-    address: str | None
+    location: Location | None
+    dated: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def read_sample(address: str, option: str) -> Read:
@@ -72,11 +80,9 @@ def read_sample(address: str, option: str) -> Read:
         with _downloaded(address, option) as path:
             read = _read_all(find_files(str(path), option), option)
         name = redact(address)
-        return replace(
-            read, changed=(f"it comes from {name}, which kind: table does not read", *read.changed), address=None
-        )
+        return replace(read, changed=(f"it comes from {name}, which kind: table does not read", *read.changed))
     place = address if "://" in address else str(Path(address).absolute())
-    return replace(_read_all(find_files(place, option), option), address=place)
+    return replace(_read_all(find_files(place, option), option), location=Location(place))
 
 
 @contextmanager
@@ -94,7 +100,7 @@ def _read_all(files: list[TableFile], option: str) -> Read:
     with ExitStack() as stack:
         for file in reversed(files):  # the newest names last
             path = stack.enter_context(file.fetched(option))
-            part, more = _read_one(file, path)
+            part, more = read_one(file, path)
             part = part.assign(**{name: value for name, value in file.partitions.items() if name not in part})
             parts.insert(0, part)
             changed = tuple(dict.fromkeys((*changed, *more)))
@@ -106,17 +112,30 @@ def _read_all(files: list[TableFile], option: str) -> Read:
     return Read(table, files[0].format == "csv", files[0].format == "parquet", changed, None)
 
 
-def _read_one(file: TableFile, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a frame of plain values: decimals as numbers, entries of a dictionary as themselves."""
+    for number, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_decimal(kind):
+            kind = pa.int64() if kind.scale <= 0 and kind.precision <= WHOLE_DIGITS else pa.float64()
+        if kind != field.type:
+            table = table.set_column(number, field.name, table.column(number).cast(kind))
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def read_one(file: TableFile, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a file that is on this machine, and say what the source would not read as it is."""
     if file.format == "parquet":
         try:
-            return parquet.read_table(path).to_pandas(), ()
+            return as_frame(parquet.read_table(path)), ()
         except (pa.ArrowInvalid, OSError) as err:
             raise DataRejected(f"{file.name} is no whole Parquet file ({first_line(err)}); write it again") from err
     for encoding in ENCODINGS:
         try:
             with opened_text(path, file.packing, file.name, encoding) as text:
                 if file.format == "json":
-                    return pd.read_json(text, lines=True, dtype=False, convert_dates=False), ()
+                    return pd.read_json(text, lines=True, dtype=False, convert_dates=False, precise_float=True), ()
                 content = text.read()
         except UnicodeDecodeError:
             continue

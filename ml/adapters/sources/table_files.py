@@ -19,13 +19,13 @@ from ml import settings
 from ml.adapters.s3_errors import NoSuchObject
 from ml.adapters.sources import local, s3
 from ml.adapters.sources.addresses import HIDDEN, show_some
+from ml.adapters.sources.patterns import Packing
 from ml.errors import MissingArtifact, SettingsError, Unavailable
 
 ENDING = re.compile(r"\.(csv|parquet|jsonl|ndjson|json)(\.gz|\.zst)?$", re.IGNORECASE)
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 ENDINGS = ".parquet, .csv, .jsonl, .ndjson or .json (the texts also with .gz or .zst)"
 FileFormat = Literal["csv", "parquet", "json"]
-Packing = Literal["gz", "zst"]
 
 
 @dataclass(frozen=True)

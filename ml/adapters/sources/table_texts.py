@@ -22,13 +22,15 @@ from ml.adapters.sources.csv_quotes import checked_rows
 from ml.adapters.sources.csv_tables import HEADER_CHARACTERS, read_header
 from ml.adapters.sources.csv_types import as_type
 from ml.adapters.sources.local_day import LocalDay, NoTime
-from ml.adapters.sources.table_files import Packing, TableFile
+from ml.adapters.sources.patterns import Packing
+from ml.adapters.sources.table_files import TableFile
 from ml.adapters.sources.unpacked import too_large
 from ml.errors import DataRejected, EmptyDelivery
 
 NOT_WHOLE = (EOFError, zlib.error, OSError, pa.ArrowException)
 """What unpacking raises for a file that is not packed so, or is cut."""
 TEMPORAL = ("date", "timestamp")
+PIECE_BYTES = 1 << 20
 
 
 def no_time(err: NoTime, where: str, time: str) -> DataRejected:
@@ -233,6 +235,18 @@ def _opened(path: Path, packing: Packing | None, origin: str) -> Iterator[Binary
             f"{origin} is no whole {name} file ({first_line(err)}); pack it again, and write under another name and "
             "rename, so that half a file is never seen"
         ) from err
+
+
+def unpacked(path: Path, packing: Packing | None, origin: str, *, limit: int) -> bytes:
+    """Return the bytes of a file as unpacked; DataRejected if it is no whole one, or has more than ``limit`` bytes."""
+    with _opened(path, packing, origin) as content:
+        pieces, size = [], 0
+        while piece := content.read(PIECE_BYTES):
+            size += len(piece)
+            if size > limit:
+                raise too_large(origin, limit)
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 @contextmanager

@@ -36,6 +36,10 @@ def add_parts(table: pd.DataFrame, time: str, parts: Sequence[TimePart], zone: Z
     """
     if not parts:
         return table
+    if time not in table:
+        raise DataRejected(
+            f"the table has no column {time!r}, of which source.time_parts are; it has {', '.join(map(str, table))}"
+        )
     local = _local(table[time], zone)
     columns = {part_name(time, part): part_of(local, part) for part in parts}
     if taken := sorted({*columns} & {*table.columns}):
@@ -58,6 +62,19 @@ def add_parts_to_file(path: Path, time: str, parts: Sequence[TimePart], zone: Zo
                 added = add_parts(batch.select([time]).to_pandas(), time, parts, zone)
                 columns = [*batch.columns, *(pa.array(added[name], pa.int64()) for name in names)]
                 groups.write(pa.table(dict(zip([*batch.column_names, *names], columns, strict=True))))
+        changed.replace(path)
+
+
+def add_day_to_file(path: Path, day: str) -> None:
+    """Add the column ``day`` to a Parquet file that has none, batch by batch."""
+    schema = parquet.read_schema(path).remove_metadata()
+    if "day" in schema.names:
+        return
+    with TemporaryDirectory(dir=path.parent) as folder:
+        changed = Path(folder) / path.name
+        with RowGroups(changed, schema.insert(0, pa.field("day", pa.string()))) as groups:
+            for batch in batches(path, BATCH_ROWS):
+                groups.write(batch.add_column(0, "day", pa.array([day] * batch.num_rows, pa.string())))
         changed.replace(path)
 
 

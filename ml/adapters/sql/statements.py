@@ -6,7 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Date, DateTime, Executable, String, bindparam, column, select, table, text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Date,
+    DateTime,
+    Executable,
+    LargeBinary,
+    Select,
+    String,
+    bindparam,
+    column,
+    literal_column,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.types import TypeEngine
 
 from ml.adapters.sources.local_day import LocalDay
@@ -66,6 +81,32 @@ def of_table(
         .where(moment >= bindparam("first", value=first, type_=bound))
         .where(moment < bindparam("last", value=last, type_=bound))
     )
+
+
+def newest_rows(rows: str, time: str | None, most: int, columns: Sequence[str] | None) -> Executable:
+    """Return the query for the newest rows of a table, or of a query for all rows.
+
+    Parameters
+    ----------
+    time
+        The column that they are ordered by; None for any rows.
+    columns
+        Those of a table; None for a query, which says it by itself.
+    """
+    asked: Select[Any]
+    if columns is None:
+        inner = rows.strip().removesuffix(";").rstrip()
+        asked = select(literal_column("*")).select_from(text(f"(\n{inner}\n) AS all_rows"))
+    else:
+        schema, bare = split_name(rows)
+        selected = table(bare, *[column(own) for own in columns], schema=schema)
+        asked = select(*[selected.c[own] for own in columns])
+    return asked.limit(most) if time is None else asked.order_by(column(time).desc()).limit(most)
+
+
+def is_nested(kind: TypeEngine[Any]) -> bool:
+    """Return whether a column of a type holds bytes, JSON or arrays, and no plain values."""
+    return isinstance(kind, (LargeBinary, JSON, ARRAY))
 
 
 def _range(kind: TypeEngine[Any], day: LocalDay, backend: str) -> tuple[Any, Any, TypeEngine[Any] | None]:

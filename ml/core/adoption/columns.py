@@ -50,7 +50,8 @@ class Columns:
             group: tuple(name for name in getattr(self, group) if name not in names)
             for group in ("texts", "many", "few", "pairs", "numbers")
         }
-        return Columns(**groups, left_out={**self.left_out, **reasons})
+        left_out = {name: reason for name, reason in self.left_out.items() if name not in names}
+        return Columns(**groups, left_out={**left_out, **reasons})
 
 
 def sort_columns(table: pd.DataFrame, columns: Sequence[str], *, left_out: Mapping[str, str]) -> Columns:

@@ -16,13 +16,15 @@ from ml.core.adoption.keys import Key, find_key
 from ml.core.adoption.outputs import name_outputs
 from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
 from ml.core.adoption.texts import read_text
-from ml.core.adoption.times import YEAR_DAYS, Grain, TimeColumn, find_time, measure_grain, parts_worth
+from ml.core.adoption.times import YEAR_DAYS, Grain, TimeColumn, find_time, measure_grain, parts_worth, read_instants
 from ml.core.data.targets import coded
 from ml.core.data.time_parts import part_name, part_of
 from ml.errors import SettingsError
 from ml.settings import TimePart, TypeName
 
 DAY, RENAMED = "day", "day_of_data"
+LEAST_OF_DAY = 0.99
+"""In so many rows a time has to be of the day of its file to be the time of the rows."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Sample:
         What the reader had to change that the source ``table`` would not: separators, encodings, names.
     labels : DataFrame or None
         The table of labels, where that is one of its own.
+    labels_are_text
+        As ``is_text``, of that table; None if it is as the other one.
+    dated
+        Whether each row came with its ``day``, out of the name of its file.
     """
 
     table: pd.DataFrame
@@ -46,6 +52,8 @@ class Sample:
     has_types: bool = False
     changed: tuple[str, ...] = ()
     labels: pd.DataFrame | None = None
+    labels_are_text: bool | None = None
+    dated: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class Facts:
         The typed rows in order of time, with ``day``, the parts of the time, and the target as it is.
     changed
         Why the source ``table`` cannot read the data as they are, if it cannot: a copy has to be written.
+    own_columns
+        The columns of inputs as they were read.
     suspects, outputs
         The columns that look as if they knew the outcome, and as if they were the output of another model, and why.
     """
@@ -79,6 +89,8 @@ class Facts:
     suspects: Mapping[str, str]
     rows_without_time: int
     outputs: Mapping[str, str] = field(default_factory=dict)
+    own_columns: tuple[str, ...] = ()
+    labels_without_row: int = 0
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -113,6 +125,7 @@ def see(sample: Sample, answers: Answers) -> Facts:
         If there is no such target, no time, or no key; the message says what to do.
     """
     table, types, changed = _typed(sample)
+    own_columns = tuple(map(str, table))
     target_name = answers.target
     if target_name not in table and sample.labels is None:
         raise SettingsError(
@@ -123,14 +136,20 @@ def see(sample: Sample, answers: Answers) -> Facts:
         clocks = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as err:
         raise SettingsError(f"--timezone {zone}: no IANA time zone such as Europe/Berlin") from err
-    time = find_time(table, name=answers.time, leave_out=[target_name])
-    local = time.local(clocks)
-    table, changed = _with_day(table, time, local, changed)
+    if sample.dated:
+        time = _time_of_files(table, answers, clocks)
+        local = time.local(clocks)
+    else:
+        time = find_time(table, name=answers.time, leave_out=[target_name])
+        local = time.local(clocks)
+        table, changed = _with_day(table, time, local, changed)
     order = local.dropna().sort_values(kind="stable").index
     table, local = table.loc[order], local.loc[order]
     newest = str(table[DAY].max())
+    missed = 0
     if sample.labels is not None:
-        table = _with_labels(table, sample, answers, time, clocks)
+        table, types[target_name], more, missed = _with_labels(table, sample, answers, time, clocks)
+        changed = [*changed, *more]
     grain = measure_grain(table[DAY], local)
     parts: tuple[TimePart, ...] = tuple(
         part for part in parts_worth(grain) if not _is_there(table, part_name(time.name, part), part_of(local, part))
@@ -148,7 +167,8 @@ def see(sample: Sample, answers: Answers) -> Facts:
     )  # fmt: skip
     seen = Facts(
         answers, table, types, sample.has_types, tuple(changed), time, zone, parts, grain, target, delay, key,
-        Columns(), {}, {}, int(local.isna().sum()) + len(sample.table) - len(order),
+        Columns(), {}, {}, len(sample.table) - len(order),
+        own_columns=own_columns, labels_without_row=missed,
     )  # fmt: skip
     return _with_columns(seen)
 
@@ -198,25 +218,60 @@ def _with_day(
     return table.assign(**{DAY: day}), changed
 
 
+def _time_of_files(table: pd.DataFrame, answers: Answers, clocks: ZoneInfo) -> TimeColumn:
+    """Return the column of times of a file a day: the one that is named, one whose clock agrees with the days, or none.
+
+    The day of a row is that of its file, whatever its time says; its parts become columns of inputs.
+    """
+    if answers.time is not None:
+        return find_time(table, name=answers.time)
+    rest = [column for column in table if column not in (DAY, answers.target)]
+    for column in map(str, rest):
+        time = read_instants(table[column], certain=False)
+        if time is None or not time.is_iso or not time.has_clock:
+            continue
+        if (time.local(clocks).dt.strftime("%Y-%m-%d") == table[DAY]).mean() >= LEAST_OF_DAY:
+            return time
+    return find_time(table, name=DAY)
+
+
 def _with_labels(
     table: pd.DataFrame, sample: Sample, answers: Answers, time: TimeColumn, clocks: ZoneInfo
-) -> pd.DataFrame:
-    """Put the outcomes of a table of labels beside the inputs of the same time and key."""
-    labels, _, _ = _typed(Sample(sample.labels, sample.is_text)) if sample.labels is not None else (table, {}, [])
-    for column in (time.name, answers.target):
+) -> tuple[pd.DataFrame, TypeName, list[str], int]:
+    """Put the outcomes of a table of labels beside the inputs of the same time and key.
+
+    Returns
+    -------
+    tuple
+        The table, the type of the target, what had to be changed in the labels, and how many of them have no row.
+    """
+    assert sample.labels is not None
+    target = answers.target
+    is_text = sample.is_text if sample.labels_are_text is None else sample.labels_are_text
+    labels, types, changed = _typed(Sample(sample.labels, is_text))
+    for column in (target,) if sample.dated else (time.name, target):
         if column not in labels:
             raise SettingsError(f"--labels: there is no column {column}; there are: {', '.join(map(str, labels))}")
-    labels_time = find_time(labels, name=time.name)
-    labels = labels.assign(**{DAY: labels_time.local(clocks).dt.strftime("%Y-%m-%d")})
-    shared = [column for column in labels if column in table and column not in (answers.target, time.name)]
-    if time.has_clock:
+    if not sample.dated:
+        labels_time = find_time(labels, name=time.name)
+        labels = labels.assign(**{DAY: labels_time.local(clocks).dt.strftime("%Y-%m-%d")})
+    shared = [column for column in labels if column in table and column not in (target, time.name)]
+    if time.has_clock and time.name in labels:
         shared.append(time.name)
-    once = labels.drop_duplicates(subset=shared)[[*shared, answers.target]]
-    inputs = table.drop(columns=[answers.target], errors="ignore")
+    for column in map(str, shared):
+        if pd.api.types.is_numeric_dtype(labels[column]) != pd.api.types.is_numeric_dtype(table[column]):
+            raise SettingsError(
+                f"--labels: {column} holds {'numbers' if pd.api.types.is_numeric_dtype(labels[column]) else 'text'} "
+                "there and not in the data, so that no row finds its label; write it alike in both"
+            )
+    once = labels.drop_duplicates(subset=shared)[[*shared, target]]
+    inputs = table.drop(columns=[target], errors="ignore")
     joined = inputs.reset_index().merge(once, on=shared, how="left").drop_duplicates("index").set_index("index")
-    if joined[answers.target].notna().sum() == 0:
+    if joined[target].notna().sum() == 0:
         raise SettingsError(f"--labels: no row has the values of a row of the data in {', '.join(map(str, shared))}")
-    return joined
+    once = once.loc[once[DAY] >= inputs[DAY].min()]  # older ones may have rows that were not read
+    both = once.merge(inputs[shared].drop_duplicates(), on=shared, how="left", indicator=True)
+    return joined, types.get(target, "string"), changed, int((both["_merge"] == "left_only").sum())
 
 
 def _is_there(table: pd.DataFrame, name: str, values: pd.Series) -> bool:
@@ -232,6 +287,14 @@ def _says_the_same(own: pd.Series, values: pd.Series) -> bool:
     return len(pd.DataFrame({"own": own, "part": values}).drop_duplicates()) == values.nunique()
 
 
+def _is_season(own: pd.Series, local: pd.Series) -> bool:
+    months = local.dt.month
+    if not (months == months.iloc[0]).all() and _says_the_same(own, months):
+        return True
+    counted = (local.dt.dayofyear, local.dt.isocalendar().week.astype("int64"))
+    return pd.api.types.is_numeric_dtype(own.dtype) and any(bool((own == values).all()) for values in counted)
+
+
 def without_season(seen: Facts, days: int) -> Facts:
     """Return what was seen without columns that tell the month or the day of the year, if a model learns from less.
 
@@ -244,12 +307,8 @@ def without_season(seen: Facts, days: int) -> Facts:
         return seen
     made = part_name(seen.time.name, "month")
     local = seen.time.local(ZoneInfo(seen.zone)).loc[seen.table.index]
-    seasonal = (local.dt.month, local.dt.dayofyear)
-    own = [
-        column
-        for column in seen.columns.numeric + seen.columns.categories
-        if column != made and any(_says_the_same(seen.table[column], values) for values in seasonal)
-    ]
+    names = [column for column in seen.columns.numeric + seen.columns.categories if column != made]
+    own = [column for column in names if _is_season(seen.table[column], local)]
     reason = f"tells the time of the year, of which the {days} days of history say too little"
     parts = tuple(part for part in seen.parts if part != "month")
     table = seen.table if "month" not in seen.parts else seen.table.drop(columns=[made])
@@ -276,5 +335,10 @@ def _with_columns(seen: Facts) -> Facts:
         rest = tuple(column for column in columns.many if column not in keys)
         out = {**columns.left_out, **dict.fromkeys(keys, "is a key with many values")}
         columns = Columns(columns.texts, rest, columns.few, columns.pairs, columns.numbers, out)
+    useless = [part for part in seen.parts if part_name(seen.time.name, part) in columns.left_out]
+    made = [part_name(seen.time.name, part) for part in useless]
+    columns = columns.without(made, {})
+    parts = tuple(part for part in seen.parts if part not in useless)
     used = {column: measured[column] for column in (*columns.categories, *columns.numeric) if column in measured}
-    return replace(seen, columns=columns, strengths=used, suspects=suspects, outputs=outputs)
+    table = table.drop(columns=made)
+    return replace(seen, table=table, parts=parts, columns=columns, strengths=used, suspects=suspects, outputs=outputs)

@@ -70,7 +70,7 @@ def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str
         for columns in sets:
             repeated, nulls = _breaches(distinct, columns)
             if not repeated and not nulls:
-                return _key(columns, doubled, 0.0)
+                return _key(columns, doubled, 0.0, counts=sets is numbered)
             if nearly is None and repeated <= MOST_REPEATED and nulls <= MOST_REPEATED:
                 nearly = columns, repeated, nulls
         if nearly is not None:
@@ -81,8 +81,9 @@ def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str
     )
 
 
-def _key(columns: tuple[str, ...], repeated: float, nulls: float) -> Key:
-    return Key(columns, f"{_words(repeated, nulls)}, {_several(columns)}", repeated, nulls)
+def _key(columns: tuple[str, ...], repeated: float, nulls: float, *, counts: bool = False) -> Key:
+    beside = "but only counts the rows: see that a later export counts on" if counts else _several(columns)
+    return Key(columns, f"{_words(repeated, nulls)}, {beside}", repeated, nulls)
 
 
 def _several(columns: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ MOST_HOLDOUT_SHARE, ALIKE = 0.2, 1.15
 LEAST_OF_CLASS, LEAST_ROWS = 50, 150
 LEAST_TRAINED_DAYS = 21
 DRIFT_ROWS, MOST_DRIFT_WEEKS = 45, 13
-STRONG, USUAL_BOUND = 0.6, 0.8
+STRONG, USUAL_BOUND, USUAL_MOST = 0.6, 0.8, 0.99
 SLICE_ROWS, SLICE_DAYS, MOST_SLICES = 60, 5, 12
 
 
@@ -56,7 +56,7 @@ def choose_holdout(best: Validated, results: Sequence[Validated], grain: Grain, 
     needed = (norm.ppf(CONFIDENCE) + norm.ppf(POWER)) * scatter
     possible = [held for held in HOLDOUTS if held <= max(MOST_HOLDOUT_SHARE * days, HOLDOUTS[0])]
     enough = [held for held in possible if _enough_rows(best, held)] or possible[-1:]
-    limit = min(VISIBLE_SHARE * skill, 2 * VISIBLE_SHARE * best.loss)
+    limit = _worth_seeing(best)
     seeing = [held for held in enough if needed / np.sqrt(held) <= limit]
     learning = [held for held in enough if past_refreshes(days, held) >= LEAST_REFRESHES]
     held = seeing[0] if seeing else (learning or enough)[-1]
@@ -64,15 +64,21 @@ def choose_holdout(best: Validated, results: Sequence[Validated], grain: Grain, 
     return Holdout(held, detectable, _shown_by(best, held, detectable, skill, grain))
 
 
+def _worth_seeing(best: Validated) -> float:
+    """Return how much more loss matters: a tenth of the skill over the base rate, at most a fifth of the loss."""
+    return min(VISIBLE_SHARE * max(best.base_loss - best.loss, 0.0), 2 * VISIBLE_SHARE * best.loss)
+
+
 def _shown_by(best: Validated, days: int, detectable: float, skill: float, grain: Grain) -> str:
     """Say which difference a holdout shows, in the unit of the metric that people read."""
     rows = f"{amount(days, 'day')} of about {amount(grain.rows_per_day, 'row')}"
     if best.kind == "regression":
-        shown = f"an RMSE of {np.sqrt(best.loss + detectable):.4g} beside one of {best.score:.4g}"
+        shown = f"a rise of the RMSE from {best.score:.4g} to {np.sqrt(best.loss + detectable):.4g}"
     else:
-        shown = f"a log loss of {best.loss + detectable:.4g} beside one of {best.loss:.4g}"
-    part = f", {detectable / skill:.0%} of what the model gains over the base rate," if skill > 0 else ""
-    return f"{rows} tell {shown}{part} four times in five"
+        shown = f"a rise of the log loss from {best.loss:.4g} to {best.loss + detectable:.4g}"
+    share = detectable / skill if skill > 0 else 0.0
+    lost = f" ({'less than 1%' if share < 0.01 else f'{share:.0%}'} of what the model gains over the base rate)"
+    return f"{rows} show {shown}{lost if skill > 0 else ''} four times in five"
 
 
 def past_refreshes(days: int, holdout_days: int) -> int:
@@ -233,23 +239,23 @@ def _margin(best: Validated, holdout: Holdout, *, learns: bool) -> tuple[float, 
     has to show it. Where the gate has no past to learn from, a refresh must be not worse beyond noise: a margin that
     no holdout shows would hold each one.
     """
-    visible, skill = max(0.02 * best.loss, holdout.detectable), max(best.base_loss - best.loss, 0.0)
-    if learns and 0 < VISIBLE_SHARE * skill < visible:
-        margin = VISIBLE_SHARE * skill
-        return margin, f"may lose {TOLERATED * margin / best.loss:.2%} each time, and in all a tenth of the skill"
-    return visible, f"may lose {TOLERATED * visible / best.loss:.2%} each time, and {visible / best.loss:.1%} in all"
+    margin = max(0.02 * best.loss, holdout.detectable)
+    if learns and (most := _worth_seeing(best)) > 0:
+        margin = min(margin, most)
+    return margin, f"may lose {TOLERATED * margin / best.loss:.2g} of it each time, and {margin / best.loss:.2g} in all"
 
 
 def _leakage(best: Validated, spread: Spread, strongest: tuple[str, float]) -> tuple[dict[str, object], str]:
     name, strength = strongest
     rule: dict[str, object] = {"kind": "leakage"}
-    bound = _up(_towards_one(strength), 2) if strength > STRONG else USUAL_BOUND
-    rule["max_single_feature"] = min(bound, 0.99)
+    places = 4 if strength > USUAL_MOST else 2
+    bound = _up(_towards_one(strength), places) if strength > STRONG else USUAL_BOUND
+    rule["max_single_feature"] = bound if strength > USUAL_MOST else min(bound, USUAL_MOST)
     score, believed = (spread.most("r2"), 0.995) if best.kind == "regression" else (spread.most("roc_auc"), 0.98)
     pair = max(float(rule["max_single_feature"]), _towards_one(score))  # type: ignore[arg-type]
-    rule["max_feature_pair"] = min(_up(pair, 2), 0.99)
+    rule["max_feature_pair"] = _up(pair, 4) if max(score, strength) > USUAL_MOST else min(_up(pair, 2), USUAL_MOST)
     if _towards_one(score) > believed:
-        rule["max_first_score"] = min(_up(_towards_one(score), 3), 0.999)
+        rule["max_first_score"] = _up(_towards_one(score), 4)
     measure = "R²" if best.kind == "regression" else "AUC"
     beside = "three quarters of the way from there to 1" if strength > STRONG else "far below the bound"
     return rule, f"the strongest feature, {name}, has {measure} {strength:.2f} alone in some holdout: {beside}"
@@ -282,12 +288,15 @@ def performance_limits(best: Validated, spread: Spread, holdout: Holdout) -> dic
     bias = "calibration_gap" if best.kind != "regression" else "bias"
     gap = max(2 * abs(spread.worst(bias)), 3 * spread.daily_gap / np.sqrt(holdout.days))
     skill = max(best.base_score - best.score, 0.0)
-    lost = max(0.3 * skill, 0.01 * best.base_score)
+    lost = max(min(0.3 * skill, 0.5 * best.score), 0.01 * best.base_score)
     return {
         "window_days": (max(holdout.days, 14), "as many as the holdout has, at least a fortnight"),
         "min_days": (min(7, holdout.days), ""),
         "max_gap": (_digits(gap, up=True), f"twice the worst mean error of validation ({spread.worst(bias):+.3g})"),
-        "max_lost_skill": (_digits(lost), f"three tenths of the {skill:.3g} that the model gains over the base rate"),
+        "max_lost_skill": (
+            _digits(lost),
+            f"{lost / skill:.0%} of the {skill:.3g} gained over the base rate" if skill else "",
+        ),
     }
 
 

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from ml.core.adoption import history, limits, replays
 from ml.core.adoption.facts import Facts, without_season
+from ml.core.adoption.origins import Location, Section
 from ml.core.adoption.recipes import Validated, choose, newest_rows, recipes
-from ml.core.adoption.sections import MOST_HISTORY_DAYS, Location, Section, input_columns, sections_of
+from ml.core.adoption.sections import MOST_HISTORY_DAYS, input_columns, sections_of
 from ml.errors import SettingsError
 from ml.settings import Task
 

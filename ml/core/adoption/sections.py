@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from ml.core.adoption import leaks, limits, replays
 from ml.core.adoption.amounts import amount
 from ml.core.adoption.facts import Facts
+from ml.core.adoption.origins import Location, Section, source_of, types_of
 from ml.core.adoption.recipes import Validated, newest_rows
 from ml.core.data.time_parts import part_name
 from ml.core.gate.expected_loss import LEAST_REFRESHES
@@ -16,18 +15,7 @@ from ml.core.monitoring.roles import propose
 from ml.core.training.lagged_means import add_history, history_names
 from ml.settings import Drift, Task
 
-Section = dict[str, tuple[Any, str]]
-"""The keys of a section of ``params.yaml`` in order: the value, and why it was chosen (empty for nothing to say)."""
-
 MOST_HISTORY_DAYS = 365
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where the tables are, as ``params.yaml`` names them; ``labels`` None for the same table."""
-
-    inputs: str
-    labels: str | None = None
 
 
 def input_columns(seen: Facts) -> list[str]:
@@ -59,17 +47,7 @@ def sections_of(
     )  # fmt: skip
     strongest = _strongest(seen, task, best, holdout.days)
     sections: dict[str, Section] = {"task": _task(seen, task, best)}
-    source: Section = {"kind": ("table", "one table of all days; a day's rows are those whose time falls into it")}
-    source["inputs"] = (
-        location.inputs,
-        "a copy, since the source cannot read the data as they are" if seen.changed else "",
-    )
-    if location.labels:
-        source["labels"] = (location.labels, "")
-    source["time"] = (seen.time.name, _others("not", seen.time.others))
-    if seen.parts:
-        source["time_parts"] = (list(seen.parts), f"become the columns {', '.join(parts)}")
-    source["inputs_columns"] = (columns, "known when a day is scored; what is left out is named at the end")
+    source = source_of(seen, task, location, columns, parts)
     if period:
         source["replay"] = (
             {"from": period.first_day, "to": period.last_day},
@@ -83,8 +61,8 @@ def sections_of(
         "history_days": (days, "landed at the start" + ("" if days == available else f"; {available} days are there")),
         "calendar": ("learned", f"{grain.days} of {grain.calendar_days} days have rows"),
     }
-    if not seen.has_types and not seen.changed:
-        sections["types"] = _types(seen, task, columns)
+    if (types := types_of(seen, task, location, columns)) is not None:
+        sections["types"] = types
     ratio, reason = limits.row_count_ratio(seen.table["day"])
     share = max(0.05, round(min(0.2, 3 / rows_per_day), 2))
     if seen.key.repeated + seen.key.nulls > share / 3:
@@ -162,17 +140,6 @@ def _task(seen: Facts, task: Task, best: Validated) -> Section:
     return section
 
 
-def _types(seen: Facts, task: Task, columns: Sequence[str]) -> Section:
-    inputs = {column: str(seen.types[column]) for column in columns if column in seen.types and column != "day"}
-    labels = {column: inputs[column] for column in task.key if column in inputs}
-    target = seen.types.get(task.target, "string")
-    labels[task.target] = "float64" if target == "int64" else target
-    return {
-        "inputs": (inputs, "text has no types: these are what all values ask for, so that 007 stays 007"),
-        "labels": (labels, ""),
-    }
-
-
 def _features(best: Validated) -> Section:
     features = best.recipe.features
     section: Section = {}
@@ -210,7 +177,3 @@ def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
         "structural": (roles["structural"], "blocks of a week lie close together: a move is news"),
         "environment": (roles["environment"], "wander by themselves, as weather and season do: a move only warns"),
     }
-
-
-def _others(word: str, others: Sequence[str]) -> str:
-    return f"{word} {', '.join(others)}" if others else ""

@@ -135,7 +135,7 @@ class Delay:
 
 
 ASSUMED_DELAY = 1
-LEAST_UNKNOWN = 0.5
+LEAST_UNKNOWN, MOSTLY_KNOWN, OLDER, BY_CHANCE = 0.5, 0.9, 0.8, 0.001
 
 
 def measure_delay(days: pd.Series, target: pd.Series, *, newest_inputs: str | None = None) -> Delay:
@@ -150,7 +150,13 @@ def measure_delay(days: pd.Series, target: pd.Series, *, newest_inputs: str | No
     """
     known = target.notna().groupby(days.to_numpy()).mean()
     last = newest_inputs or str(known.index.max())
-    labelled = known.index[known > 1 - LEAST_UNKNOWN]
+    usual = float(known.iloc[: max(1, int(OLDER * len(known)))].mean())
+    if usual > MOSTLY_KNOWN:
+        labelled = known.index[known > 1 - LEAST_UNKNOWN]
+    else:  # a null is often an outcome too: only so many in a row that chance does not make them say more
+        labelled = known.index[known > 0]
+        newer = int((days > max(labelled, default=last)).sum())
+        labelled = labelled if (1 - usual) ** newer < BY_CHANCE else labelled[:0]
     if len(labelled) and (gap := (date.fromisoformat(last) - date.fromisoformat(max(labelled))).days) > 0:
         return Delay(gap, f"no outcome is known after {max(labelled)}, and the newest day is {last}", True)
     return Delay(ASSUMED_DELAY, "nothing in the data says when an outcome is known: the next day is assumed", False)

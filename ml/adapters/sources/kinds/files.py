@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ml.adapters.sources import Source, SourceKind
-from ml.settings import Complete, Name, Replay
+from ml.settings import Complete, Name, Replay, Task, TimePart
 
 
 class FilesSource(SourceKind):
@@ -15,21 +16,33 @@ class FilesSource(SourceKind):
 
     kind: Literal["files"]
     inputs: Name
-    """Where a day's inputs are: a path or an ``s3://`` address with ``{day}`` in it."""
+    """Where a day's inputs are: a path or an ``s3://`` address with ``{day}`` in it, that ends in ``.parquet``,
+    ``.csv``, ``.csv.gz`` or ``.csv.zst``. A table without a column ``day`` gets it from this name.
+    """
     labels: Name
     """Where a day's labels are, likewise."""
     complete: Complete | None = None
     """How a file shows that it is whole; null if it is as soon as it is there."""
     max_megabytes: float = Field(default=4096.0, gt=0)
     """How many millions of bytes are in memory at once at most, as unpacked."""
+    time: Name | None = None
+    """The column of inputs with an instant, whose parts are ``time_parts``."""
+    time_parts: tuple[TimePart, ...] = ()
+    """Which parts of ``time`` inputs have as columns too; see ``kind: table``."""
     replay: Replay | None = None
     """The past period that is served as if it were now; null serves days as they are."""
 
-    def open(self) -> Source:
+    @model_validator(mode="after")
+    def _parts_have_a_time(self) -> FilesSource:
+        if self.time_parts and self.time is None:
+            raise ValueError("time_parts need time: the column that they are parts of")
+        return self
+
+    def open_for(self, task: Task) -> Source:
         from ml.adapters.sources.files import DatedFiles
         from ml.adapters.sources.replayed import ReplayedSource
 
-        source = DatedFiles.from_settings(self)
+        source = DatedFiles.from_settings(self, ZoneInfo(task.timezone))
         return source if self.replay is None else ReplayedSource(source, self.replay)
 
     def of_history(self) -> FilesSource:

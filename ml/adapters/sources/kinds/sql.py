@@ -25,7 +25,9 @@ class Rows(Section):
     table: Name | None = None
     """In place of a query: a table or view, ``schema.name`` or ``name``."""
     time: Name | None = None
-    """Of a table: the column with an instant or a date, by which rows belong to a day of ``task.timezone``."""
+    """Of a table: the column with an instant or a date, by which rows belong to a day of ``task.timezone``. Of a query:
+    the column whose parts are ``source.time_parts``.
+    """
     columns: tuple[Name, ...] | None = Field(default=None, min_length=1)
     """Of a table: the columns that are read; null for all but the target (inputs), or for key and target (labels)."""
 
@@ -36,8 +38,8 @@ class Rows(Section):
         if self.table is not None and self.time is None:
             raise ValueError("give time beside table: the column that tells to which day a row belongs")
         if self.query is not None:
-            if self.time is not None or self.columns is not None:
-                raise ValueError("time and columns are of a table; a query says by itself which rows and columns")
+            if self.columns is not None:
+                raise ValueError("columns are of a table; a query says by itself which columns")
             self._check_binds(self.query)
         return self
 
@@ -70,7 +72,7 @@ class SqlSource(SourceKind):
     labels: Rows | None = None
     """Which rows are its labels; null for those of the table of inputs."""
     time_parts: tuple[TimePart, ...] = ()
-    """Of a table of inputs: which parts of its ``time`` they have as columns too; see ``kind: table``."""
+    """Which parts of the ``time`` of inputs they have as columns too; see ``kind: table``."""
     as_of_hours: float = Field(default=0.0, ge=0, le=366 * 24)
     """How many hours after a day was due ``:as_of`` lies; never later than now."""
     batch_rows: int = Field(default=65_536, ge=1)
@@ -84,8 +86,8 @@ class SqlSource(SourceKind):
     def _labels_are_named(self) -> SqlSource:
         if self.labels is None and self.inputs.table is None:
             raise ValueError("give labels: only a table of inputs can hold the labels as well")
-        if self.time_parts and self.inputs.table is None:
-            raise ValueError("time_parts are of the time of a table; a query gives such columns by itself")
+        if self.time_parts and self.inputs.time is None:
+            raise ValueError("time_parts need inputs.time: the column of the query that they are parts of")
         return self
 
     def open_in(self, settings: Settings) -> Source:
