@@ -144,6 +144,8 @@ def copies(proposal: Proposal) -> dict[str, bytes]:
     if time != "day":
         shown = instants.dt.strftime(form if seen.time.has_clock else "%Y-%m-%d")
         table = table.assign(**{time: shown.str.replace(r"([+-]\d{2})(\d{2})$", r"\1:\2", regex=True)})
+    if not seen.has_types and seen.types.get(proposal.task.target) == "int64":
+        table = table.astype({proposal.task.target: "float64"})  # as it is declared: a null loses nothing
     content = io.BytesIO()
     write_parquet(table.reset_index(drop=True), content)
     return {COPY: content.getvalue()}

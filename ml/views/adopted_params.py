@@ -56,14 +56,27 @@ def _rules(rules: Section) -> list[str]:
 def _entry(key: str, value: Any, reason: str, indent: int) -> list[str]:
     name = scalar(key)
     inline = f"{name}: {flow(value)}"
-    if len(inline) + indent <= WIDTH or not value or not isinstance(value, Mapping | list | tuple):
+    blocks = isinstance(value, Mapping) and any(_is_block(inner) for inner in value.values())
+    fits = len(inline) + indent <= WIDTH and not blocks
+    if fits or not value or not isinstance(value, Mapping | list | tuple):
         return _line(inline, reason, indent)
     items = (
-        [f"{scalar(str(part))}: {flow(inner)}" for part, inner in value.items()]
+        [line for part, inner in value.items() for line in _item(str(part), inner)]
         if isinstance(value, Mapping)
         else [f"- {flow(inner)}" for inner in value]
     )
     return [*_line(f"{name}:", reason, indent), *(f"{' ' * (indent + 2)}{item}" for item in items)]
+
+
+def _is_block(value: object) -> bool:
+    return isinstance(value, str) and "\n" in value and not value.startswith((" ", "\n")) and not value.endswith("\n")
+
+
+def _item(key: str, value: Any) -> list[str]:
+    """Return an entry of a mapping in a line, and a text of several lines (a query) in as many."""
+    if not _is_block(value):
+        return [f"{scalar(key)}: {flow(value)}"]
+    return [f"{scalar(key)}: |-", *(f"  {line}" for line in value.split("\n"))]
 
 
 def _line(text: str, comment: str, indent: int) -> list[str]:

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +30,7 @@ from ml.core.adoption import proposal, recipes
 from ml.core.adoption.answers import Answers
 from ml.errors import AccessDenied, DataRejected, MissingArtifact, SettingsError
 from ml.settings import Settings, parse, read
+from ml.steps.ingest import seed
 from ml.wiring import Environment, Services
 from tests.adapters.conftest import s3_root, s3_server
 from tests.postgres import PASSWORD, Postgres, postgres
@@ -355,6 +356,46 @@ class TestS3:
             read_both(Address(f"{s3_root}/none.csv"), Answers(target="y"))
         with pytest.raises(SettingsError, match="for any day"):
             read_both(Address(f"{s3_root}/none/{{day}}.csv", f"{s3_root}/none/{{day}}.csv"), Answers(target="y"))
+
+
+@pytest.mark.parametrize("form", ["csv", "ugly csv", "jsonl", "parquet", "sqlite", "postgresql", "days"])
+def test_days_of_a_whole_number_are_landed_in_every_form(
+    form: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target of 0 and 1, a column of whole numbers with some nulls, and one that is null on whole days."""
+    chance = np.random.default_rng(2)
+    table = orders().drop(columns="amount")
+    table = table.assign(
+        late=(chance.random(len(table)) < 0.2 + 0.6 * (table["shop"] == "007")).astype(int),
+        pieces=pd.Series(chance.integers(0, 50, len(table))).where(chance.random(len(table)) > 0.1),
+        voucher=np.where(table["created at"].dt.dayofweek < 5, 5.5, np.nan) + chance.integers(0, 3, len(table)),
+    )
+    address = Address(str(tmp_path / f"orders.{form}"))
+    if form in ("csv", "ugly csv"):
+        address = Address(str(tmp_path / "orders.csv"))
+        table.to_csv(address.data, index=False, sep=";" if form == "ugly csv" else ",")
+    elif form == "jsonl":
+        shown = table.assign(**{"created at": table["created at"].dt.strftime("%Y-%m-%dT%H:%M:%S")})
+        shown.to_json(address.data, orient="records", lines=True)
+    elif form == "parquet":
+        table.to_parquet(address.data, index=False)
+    elif form == "days":
+        for name, columns in (("in", ["late"]), ("out", ["created at", "shop", "weight", "pieces", "voucher"])):
+            (tmp_path / name).mkdir()
+            for day, rows in table.groupby(table["created at"].dt.strftime("%Y-%m-%d")):
+                rows.drop(columns=columns).to_csv(tmp_path / name / f"{day}.csv.gz", index=False)
+        address = Address(f"{tmp_path}/in/{{day}}.csv.gz", f"{tmp_path}/out/{{day}}.csv.gz")
+    else:
+        url = request.getfixturevalue("postgres").new() if form == "postgresql" else f"sqlite:///{tmp_path}/data.db"
+        monkeypatch.setenv("EVERGREEN_CONNECTION_WAREHOUSE", url)
+        engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        table.to_sql("orders", engine, index=False)
+        engine.dispose()
+        address = Address("warehouse", table="orders")
+    settings, services, _ = adopted(address, target="late", name="orders")
+    last = (LAST - pd.Timedelta(days=2)).date()
+    landed = seed.run(last - timedelta(days=9), last, settings=settings, services=services)
+    assert landed["rejected"] == [] and landed["days"] == 10 and landed["rows"] == 400
 
 
 class Files(SimpleHTTPRequestHandler):

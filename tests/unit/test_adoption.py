@@ -30,7 +30,7 @@ from ml.core.monitoring.drift import FEWEST_ROWS, never_measured
 from ml.errors import SettingsError
 from ml.settings import Drift, Features, Fit, parse
 from ml.steps.retrain.past_refreshes import MOST_REFRESHES, measure
-from ml.views.adopted_params import params_text, scalar
+from ml.views.adopted_params import _entry, params_text, scalar
 from ml.views.adopted_summary import summary
 
 TODAY = date(2026, 11, 28)
@@ -634,3 +634,11 @@ def test_a_column_called_day_that_is_none_is_renamed_and_said() -> None:
 def test_a_wrong_answer_is_named_with_its_option(answers: Answers, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         see(Sample(rentals(40), True), answers)
+
+
+def test_a_query_of_several_lines_stays_readable_and_comes_back_as_it_is() -> None:
+    query = 'SELECT "a: b"\nFROM (\n  select 1 -- "one"\t# no comment\n\n) AS all_rows\nWHERE x >= :day'
+    section = {"inputs": ({"query": query, "time": "at"}, "known when a day is scored")}
+    lines = _entry("inputs", *section["inputs"], 2)
+    assert "    query: |-" in lines and "      FROM (" in lines
+    assert yaml_file.parse("source:\n" + "\n".join(lines)) == {"source": {"inputs": {"query": query, "time": "at"}}}

@@ -95,6 +95,19 @@ def test_nulls_are_bounded_where_there_are_some_and_forbidden_where_there_are_no
     assert share.kwargs["min_value"] == {"$PARAMETER": "min_non_null_share__extra"}
 
 
+def test_a_day_that_may_have_no_value_gets_no_limit_that_refuses_it(inputs: pd.DataFrame) -> None:
+    """On some days a column is null in each row; on others it has a single value."""
+    empty = inputs["day"].isin(DAYS[5::7])
+    single = inputs["day"].isin(DAYS[3::7]) & inputs.duplicated("day")
+    table = inputs.assign(extra=inputs["rate"].mask(empty), rate=inputs["rate"].mask(single))
+    proposals = propose_suite(table, asset="inputs", task=TASK)
+    kinds = ("proportion_of_non_null_values_to_be_between", "mean_to_be_between", "quantile_values_to_be_between")
+    assert not any(of(proposals, kind, "extra") for kind in (*kinds, "stdev_to_be_between"))
+    assert of(proposals, "mean_to_be_between", "rate") is not None
+    assert of(proposals, "stdev_to_be_between", "rate") is None
+    assert of(propose_suite(inputs, asset="inputs", task=TASK), "stdev_to_be_between", "rate") is not None
+
+
 def test_labels_window_and_predictions_follow(
     inputs: pd.DataFrame, labels: pd.DataFrame, proposals: list[ProposedExpectation]
 ) -> None:

@@ -242,7 +242,10 @@ def _margin(best: Validated, holdout: Holdout, *, learns: bool) -> tuple[float, 
     margin = max(0.02 * best.loss, holdout.detectable)
     if learns and (most := _worth_seeing(best)) > 0:
         margin = min(margin, most)
-    return margin, f"may lose {TOLERATED * margin / best.loss:.2g} of it each time, and {margin / best.loss:.2g} in all"
+    return (
+        margin,
+        f"may lose {_percent(TOLERATED * margin / best.loss)} each time, and {_percent(margin / best.loss)} in all",
+    )
 
 
 def _leakage(best: Validated, spread: Spread, strongest: tuple[str, float]) -> tuple[dict[str, object], str]:
@@ -321,6 +324,10 @@ def decision_threshold(best: Validated) -> tuple[float, str]:
     share = float(best.rows["truth"].mean())
     value = float(np.quantile(best.rows["predicted"], 1 - share))
     return min(max(round(value, 2), 0.01), 0.99), f"as many rows lie above it as are positive ({share:.0%})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _digits(value: float, *, up: bool = False) -> float:

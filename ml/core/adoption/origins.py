@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ml.core.adoption.facts import Facts
 from ml.errors import SettingsError
-from ml.settings import Task
+from ml.settings import Task, connection_variable, is_url
 
 Section = dict[str, tuple[Any, str]]
 """The keys of a section of ``params.yaml`` in order: the value, and why it was chosen (empty for nothing to say)."""
@@ -66,7 +66,8 @@ def source_of(seen: Facts, task: Task, location: Location, columns: Sequence[str
     others = f"not {', '.join(seen.time.others)}" if seen.time.others else ""
     known = "known when a day is scored; what is left out is named at the end"
     if location.kind == "sql":
-        section["database"] = (location.database, "the URL is in the environment or in Airflow's connections")
+        named = "" if is_url(location.database) else f"its URL is in {connection_variable(location.database)}"
+        section["database"] = (location.database, f"{named}, or in Airflow's connections" if named else "")
         section |= _of_database(seen, task, location, columns)
     else:
         copied = "a copy, since the source cannot read the data as they are"

@@ -70,7 +70,10 @@ def type_expectation(values: pd.Series, column: str) -> ProposedExpectation | No
 
 
 def null_expectations(table: pd.DataFrame, column: str, *, key: bool) -> Iterator[ProposedExpectation]:
-    """Yield that a column is never null, or which share of it must hold a value."""
+    """Yield that a column is never null, or which share of it must hold a value.
+
+    Nothing where a day had none: the limit from the recent past refuses the first such day, and so each one after it.
+    """
     values = table[column]
     nulls = int(values.isna().sum())
     if key or (not nulls and len(values) >= MIN_ROWS):
@@ -79,6 +82,8 @@ def null_expectations(table: pd.DataFrame, column: str, *, key: bool) -> Iterato
     if not nulls or key:
         return
     by_day = values.isna().groupby(table["day"].to_numpy()).mean()
+    if by_day.max() >= 1:
+        return
     worst, usual = float(by_day.max()), float(by_day.median())
     proportion = "expect_column_proportion_of_non_null_values_to_be_between"
     spread = f"By day {usual:.1%} of it is null as a rule, {worst:.1%} at most."
@@ -87,7 +92,7 @@ def null_expectations(table: pd.DataFrame, column: str, *, key: bool) -> Iterato
         yield ProposedExpectation(
             proportion, {"column": column, "min_value": bound}, "table", f"{spread} The limit follows the recent past."
         )
-    elif worst < 1:
+    else:
         least = max(round(1 - worst - max(NULL_MARGIN, worst / 2), 2), 0.01)
         yield ProposedExpectation(proportion, {"column": column, "min_value": least}, "table", spread)
 
@@ -96,7 +101,6 @@ def _follows_recent_past(null_shares: np.ndarray) -> bool:
     """Return whether limits from the days before would have accepted each day."""
     return all(
         null_shares[day] <= null_shares[max(0, day - 28) : day].max() + NULL_MARGIN
-        or (null_shares[day] < 1 and null_shares[max(0, day - 28) : day].max() >= 1)
         for day in range(7, len(null_shares))
     )
 

@@ -22,6 +22,8 @@ SAYS_MORE = 0.7
 def number_profile(table: pd.DataFrame, column: str, limits_of_values: NumberLimits) -> Iterator[ProposedExpectation]:
     """Yield limits for a day's mean, standard deviation, quantiles, and share of zeros.
 
+    Where a day had no value, which is legal then, a day may have no mean; nor a deviation where one had a single value.
+
     Parameters
     ----------
     table : DataFrame of shape (n_rows, n_columns)
@@ -36,13 +38,17 @@ def number_profile(table: pd.DataFrame, column: str, limits_of_values: NumberLim
         return
     by_day = numbers.groupby(table["day"].to_numpy())
     room = room_for_days(table["day"])
+    fewest = int(by_day.count().min())
+    if fewest < 1:
+        yield from _zeros(table, column)
+        return
     means, deviations = by_day.mean().dropna(), by_day.std().dropna()
     limits = limits_that_held(means.to_numpy(), least_span=0.1 * spread, least_room=room)
     if limits is not None and _says_more(limits, limits_of_values):
         kwargs = _between(column, *outward(*limits))
         yield ProposedExpectation("expect_column_mean_to_be_between", kwargs, "table", _seen(means))
     limits = limits_that_held(deviations.to_numpy(), least_span=0.1, least_room=room, logarithmic=True)
-    if limits is not None and (deviations > 0).all() and limits[1] < 10 * deviations.max():
+    if limits is not None and fewest > 1 and (deviations > 0).all() and limits[1] < 10 * deviations.max():
         kwargs = _between(column, float(f"{limits[0]:.3g}"), float(f"{limits[1]:.3g}"))
         yield ProposedExpectation("expect_column_stdev_to_be_between", kwargs, "table", _seen(deviations))
     yield from _quantiles(by_day, column, spread, room, limits_of_values)
