@@ -84,11 +84,13 @@ class Shop:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.changed: dict[str, Any] = {}
 
     @property
     def services(self) -> Services:
         params = {
             **PARAMS,
+            **self.changed,
             "source": {
                 "kind": "files",
                 "inputs": str(self.home / "data" / "inputs" / "{day}.parquet"),
@@ -354,9 +356,18 @@ def test_a_column_of_another_type_than_before_is_refused(shop: Shop) -> None:
     )
 
 
+def test_a_feed_that_is_dead_for_a_month_is_kept_out_of_every_window(shop: Shop) -> None:
+    for path in (shop.home / "data" / "labels").glob("2024-02-*.parquet"):
+        pd.read_parquet(path).assign(late=1.0).to_parquet(path)
+    shop.replay("evergreen")
+    assert not shop.by_day["event"].astype(str).str.contains("single class").any()
+
+
 def test_a_window_of_a_single_class_is_not_judged(shop: Shop) -> None:
     for path in (shop.home / "data" / "labels").glob("2024-02-*.parquet"):
         pd.read_parquet(path).assign(late=1.0).to_parquet(path)
+    shop.changed = {"labels": {"judge": False}}
+    assert shop.services, "which writes the settings"
     shop.replay("evergreen")
     events = shop.by_day["event"].dropna()
     assert len(events) and events.str.contains("holds a single class of 'late'").any()
