@@ -93,8 +93,8 @@ def _quality(proposal: Proposal) -> list[str]:
     library = best.recipe.fit.estimator.split(".", maxsplit=1)[0]
     if library != "sklearn":
         lines.append(
-            f"  {library} is needed wherever the model runs: run 'make boosting' here, and set EVERGREEN_BOOSTING=1 "
-            "for the image"
+            f"  {library} is needed wherever the model runs: run 'make boosting' here; for an image see "
+            "docs/estimators.md"
         )
     if gain <= 0:
         lines.append("  nothing beats the base rate: the gate would hold it; look for columns that say more")
