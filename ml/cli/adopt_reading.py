@@ -10,7 +10,7 @@ from ml.adapters.sources.sampling import Read, read_sample
 from ml.adapters.workspace import write_parquet
 from ml.core.adoption.answers import Answers
 from ml.core.adoption.facts import Facts, Sample
-from ml.core.adoption.origins import Location, is_query
+from ml.core.adoption.origins import Location, is_query, with_iso_time
 from ml.core.adoption.proposal import Proposal
 from ml.core.data.time_parts import part_name
 from ml.errors import SettingsError
@@ -139,11 +139,7 @@ def copies(proposal: Proposal) -> dict[str, bytes]:
     parts = {part_name(time, part) for part in seen.parts}
     columns = [c for c in proposal.inputs if c != "day" and c not in parts] + [proposal.task.target]
     table = seen.table[columns]
-    instants = seen.time.instants.loc[table.index]
-    form = "%Y-%m-%dT%H:%M:%S%z" if seen.time.has_offset else "%Y-%m-%dT%H:%M:%S"
-    if time != "day":
-        shown = instants.dt.strftime(form if seen.time.has_clock else "%Y-%m-%d")
-        table = table.assign(**{time: shown.str.replace(r"([+-]\d{2})(\d{2})$", r"\1:\2", regex=True)})
+    table = with_iso_time(seen, table)
     if not seen.has_types and seen.types.get(proposal.task.target) == "int64":
         table = table.astype({proposal.task.target: "float64"})  # as it is declared: a null loses nothing
     content = io.BytesIO()

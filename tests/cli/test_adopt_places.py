@@ -358,7 +358,9 @@ class TestS3:
             read_both(Address(f"{s3_root}/none/{{day}}.csv", f"{s3_root}/none/{{day}}.csv"), Answers(target="y"))
 
 
-@pytest.mark.parametrize("form", ["csv", "ugly csv", "jsonl", "parquet", "sqlite", "postgresql", "days"])
+@pytest.mark.parametrize(
+    "form", ["csv", "ugly csv", "german dates", "jsonl", "parquet", "sqlite", "postgresql", "days"]
+)
 def test_days_of_a_whole_number_are_landed_in_every_form(
     form: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,9 +373,11 @@ def test_days_of_a_whole_number_are_landed_in_every_form(
         voucher=np.where(table["created at"].dt.dayofweek < 5, 5.5, np.nan) + chance.integers(0, 3, len(table)),
     )
     address = Address(str(tmp_path / f"orders.{form}"))
-    if form in ("csv", "ugly csv"):
+    if form == "german dates":  # of days alone, so that the key is another column
+        table = table.assign(**{"created at": table["created at"].dt.strftime("%d.%m.%Y")})
+    if form in ("csv", "ugly csv", "german dates"):
         address = Address(str(tmp_path / "orders.csv"))
-        table.to_csv(address.data, index=False, sep=";" if form == "ugly csv" else ",")
+        table.to_csv(address.data, index=False, sep="," if form == "csv" else ";")
     elif form == "jsonl":
         shown = table.assign(**{"created at": table["created at"].dt.strftime("%Y-%m-%dT%H:%M:%S")})
         shown.to_json(address.data, orient="records", lines=True)

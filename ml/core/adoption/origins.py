@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pandas as pd
+
 from ml.core.adoption.facts import Facts
 from ml.errors import SettingsError
 from ml.settings import Task, connection_variable, is_url
@@ -132,6 +134,16 @@ def _query(location: Location, query: str, columns: Sequence[str], seen: Facts) 
 def _quoted(location: Location, name: str) -> str:
     begin, end = location.quotes
     return f"{begin}{name.replace(end, end + end)}{end}".replace(":", "\\:")
+
+
+def with_iso_time(seen: Facts, table: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of the sample as a copy holds them: with their instants in ISO 8601."""
+    time = seen.time
+    if time.name == "day" or time.name not in table:
+        return table
+    form = "%Y-%m-%dT%H:%M:%S%z" if time.has_offset else "%Y-%m-%dT%H:%M:%S"
+    shown = time.instants.loc[table.index].dt.strftime(form if time.has_clock else "%Y-%m-%d")
+    return table.assign(**{time.name: shown.str.replace(r"([+-]\d{2})(\d{2})$", r"\1:\2", regex=True)})
 
 
 def types_of(seen: Facts, task: Task, location: Location, columns: Sequence[str]) -> Section | None:

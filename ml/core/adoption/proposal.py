@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ml.core.adoption import history, limits, replays
 from ml.core.adoption.facts import Facts, without_season
-from ml.core.adoption.origins import Location, Section
+from ml.core.adoption.origins import Location, Section, with_iso_time
 from ml.core.adoption.recipes import Validated, choose, newest_rows, recipes
 from ml.core.adoption.sections import MOST_HISTORY_DAYS, input_columns, sections_of
 from ml.errors import SettingsError
@@ -107,6 +107,8 @@ def propose_model(
     sections = sections_of(seen, task, location, best, holdout, period)
     inputs = seen.table[input_columns(seen)]
     labels = seen.table.loc[seen.table[task.target].notna(), [*task.key, task.target]]
+    if seen.changed:
+        inputs, labels = with_iso_time(seen, inputs), with_iso_time(seen, labels)
     if not seen.has_types and seen.types.get(task.target) == "int64":
         labels = labels.astype({task.target: "float64"})  # as it is declared, so that a null loses nothing
     return Proposal(
