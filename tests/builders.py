@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,3 +123,16 @@ def column(name: str, score: float | None, limit: float | None, *, role: str = "
     """Build one column's drift; it drifted if it is over its limit."""
     moved = score is not None and limit is not None and score > limit
     return ColumnDrift(column=name, role=role, method="wasserstein", score=score, limit=limit, drifted=moved)  # type: ignore[arg-type]
+
+
+def write_suite(
+    folder: Path, name: str, columns: list[str], *rules: tuple[str, dict[str, Any], str], key: list[str]
+) -> None:
+    """Write an expectation suite: these columns only, a unique key, and ``(type, kwargs, level)`` rules."""
+    entries = [
+        ("expect_table_columns_to_match_set", {"column_set": columns, "exact_match": True}, "table"),
+        ("expect_compound_columns_to_be_unique", {"column_list": key}, "table"),
+        *rules,
+    ]
+    listed = [{"type": kind, "kwargs": kwargs, "meta": {"level": level}} for kind, kwargs, level in entries]
+    (folder / f"{name}.json").write_text(json.dumps({"name": name, "expectations": listed}))

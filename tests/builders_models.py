@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+
+from tests.builders import write_suite
 
 FIRST = date(2024, 1, 1)
 DAYS = 24
@@ -94,16 +96,7 @@ class SmallModel:
     def expectations(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         shop, weight = self.features
-
-        def suite(name: str, columns: list[str], *rules: tuple[str, dict[str, Any], str]) -> None:
-            entries = [
-                ("expect_table_columns_to_match_set", {"column_set": columns, "exact_match": True}, "table"),
-                ("expect_compound_columns_to_be_unique", {"column_list": self.key}, "table"),
-                *rules,
-            ]
-            listed = [{"type": kind, "kwargs": kwargs, "meta": {"level": level}} for kind, kwargs, level in entries]
-            (folder / f"{name}.json").write_text(json.dumps({"name": name, "expectations": listed}))
-
+        suite = partial(write_suite, folder, key=self.key)
         suite("inputs", [*self.key, shop, weight])
         suite("labels", [*self.key, self.target])
         suite("window", [*self.key, shop, weight, self.target])

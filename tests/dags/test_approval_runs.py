@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dags.postbox import smtp_server
-from tests.dags.world import Ran, World
+from tests.dags.world import Ran, World, running_world
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # tasks run in this process, where a warning is an error
 FIRST = date(2013, 1, 1)
@@ -20,22 +19,10 @@ APPROVERS = ["anna@example.com", "ben@example.com"]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from airflow.utils.db import initdb
-    from evergreen import warm
-
-    warm.import_all(warm.HEAVY_MODULES)
-    initdb()
-    made = World(tmp_path_factory.mktemp("evergreen"))
-    server = smtp_server(made.postbox)
-    server.start()
-    try:
-        with pytest.MonkeyPatch.context() as environment:
-            made.open(environment, server.port)
-            made.deliver(FIRST, FIRST + timedelta(days=SEEDED - 1))
-            assert made.seed(FIRST, FIRST + timedelta(days=SEEDED - 1))["rejected"] == []
-            yield made
-    finally:
-        server.stop()
+    with running_world(tmp_path_factory.mktemp("evergreen")) as (made, _):
+        made.deliver(FIRST, FIRST + timedelta(days=SEEDED - 1))
+        assert made.seed(FIRST, FIRST + timedelta(days=SEEDED - 1))["rejected"] == []
+        yield made
 
 
 def settings(world: World, *, approval: str, hours: float = 24.0, c: float = 0.001) -> AbstractContextManager[None]:

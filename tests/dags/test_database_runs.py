@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.dags.postbox import smtp_server
-from tests.dags.world import MODEL, Ran, World
+from tests.dags.world import MODEL, Ran, World, running_world
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FIRST = date(2013, 1, 1)
@@ -24,17 +23,8 @@ VARIABLE = "EVERGREEN_CONNECTION_WAREHOUSE"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from airflow.utils.db import initdb
-    from evergreen import warm
-
-    warm.import_all(warm.HEAVY_MODULES)
-    initdb()
-    made = World(tmp_path_factory.mktemp("evergreen"))
-    server = smtp_server(made.postbox)
-    server.start()
     try:
-        with pytest.MonkeyPatch.context() as environment:
-            made.open(environment, server.port)
+        with running_world(tmp_path_factory.mktemp("evergreen")) as (made, environment):
             _fill(made)
             environment.setenv(VARIABLE, "")  # so that what a task sets is taken back
             environment.delenv(VARIABLE)
@@ -43,7 +33,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             yield made
     finally:
         os.environ.pop(VARIABLE, None)
-        server.stop()
 
 
 def _fill(world: World) -> None:

@@ -18,8 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.dags.postbox import smtp_server
-from tests.dags.world import Ran, World
+from tests.dags.world import Ran, World, running_world
 
 # Tasks run in this process, where a warning is an error; in their own, as in production, it is none.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -37,22 +36,10 @@ def day(number: int) -> date:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from airflow.utils.db import initdb
-    from evergreen import warm
-
-    warm.import_all(warm.HEAVY_MODULES)  # as the scheduler does; their warnings are upstream's
-    initdb()
-    made = World(tmp_path_factory.mktemp("evergreen"))
-    server = smtp_server(made.postbox)
-    server.start()
-    try:
-        with pytest.MonkeyPatch.context() as environment:
-            made.open(environment, server.port)
-            made.deliver(day(1), day(NEXT))
-            assert made.seed(day(1), day(SEEDED))["rejected"] == []
-            yield made
-    finally:
-        server.stop()
+    with running_world(tmp_path_factory.mktemp("evergreen")) as (made, _):
+        made.deliver(day(1), day(NEXT))
+        assert made.seed(day(1), day(SEEDED))["rejected"] == []
+        yield made
 
 
 # --- chapter 1: nobody serves yet -------------------------------------------------------------------

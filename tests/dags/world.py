@@ -21,7 +21,7 @@ import yaml
 
 from ml.wiring import Services, open_services
 from tests.dags.airflow_home import PROJECT
-from tests.dags.postbox import Postbox, smtp_connection
+from tests.dags.postbox import Postbox, smtp_connection, smtp_server
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -262,3 +262,22 @@ class World:
         with create_session() as session:
             events = session.query(AssetEvent).order_by(AssetEvent.id).all()
             return [(event.name, event.partition_key) for event in events]
+
+
+@contextmanager
+def running_world(home: Path) -> Iterator[tuple[World, pytest.MonkeyPatch]]:
+    """Yield a world below ``home`` with Airflow's database and a mail server, and the patch of the environment."""
+    from airflow.utils.db import initdb
+    from evergreen import warm
+
+    warm.import_all(warm.HEAVY_MODULES)  # as the scheduler does; their warnings are upstream's
+    initdb()
+    world = World(home)
+    server = smtp_server(world.postbox)
+    server.start()
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            world.open(environment, server.port)
+            yield world, environment
+    finally:
+        server.stop()

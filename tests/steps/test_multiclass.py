@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ml.steps.ingest import seed
 from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance
 from ml.steps.retrain import describe, promote, pull, refit
 from ml.steps.score import resolve, shadow
+from tests.builders import write_suite
 from tests.steps.conftest import World
 
 FIRST = date(2024, 1, 1)
@@ -41,15 +42,10 @@ def table(day: date, *, late: float = 0.0) -> pd.DataFrame:
 
 
 def expectations(folder: Path) -> None:
-    def suite(name: str, columns: list[str], *rules: tuple[str, dict[str, Any], str]) -> None:
-        entries = [("expect_table_columns_to_match_set", {"column_set": columns, "exact_match": True}, "table")]
-        entries += [("expect_compound_columns_to_be_unique", {"column_list": KEY}, "table"), *rules]
-        listed = [{"type": kind, "kwargs": kwargs, "meta": {"level": level}} for kind, kwargs, level in entries]
-        (folder / f"{name}.json").write_text(json.dumps({"name": name, "expectations": listed}))
-
     def share(column: str) -> tuple[str, dict[str, Any], str]:
         return "expect_column_values_to_be_between", {"column": column, "min_value": 0, "max_value": 1}, "table"
 
+    suite = partial(write_suite, folder, key=KEY)
     folder.mkdir()
     suite("inputs", [*KEY, "depot", "way"])
     suite("labels", [*KEY, "came"])

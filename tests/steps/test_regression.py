@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from ml.steps.ingest import seed
 from ml.steps.monitor import decide, measure_drift, measure_performance
 from ml.steps.score import resolve
+from tests.builders import write_suite
 from tests.steps.conftest import World
 
 FIRST = date(2024, 1, 1)
@@ -34,15 +36,10 @@ def table(day: date) -> pd.DataFrame:
 
 
 def expectations(folder: Path) -> None:
-    def suite(name: str, columns: list[str], *rules: tuple[str, dict[str, Any], str]) -> None:
-        entries = [("expect_table_columns_to_match_set", {"column_set": columns, "exact_match": True}, "table")]
-        entries += [("expect_compound_columns_to_be_unique", {"column_list": KEY}, "table"), *rules]
-        listed = [{"type": kind, "kwargs": kwargs, "meta": {"level": level}} for kind, kwargs, level in entries]
-        (folder / f"{name}.json").write_text(json.dumps({"name": name, "expectations": listed}))
-
     def between(column: str, low: float, high: float) -> tuple[str, dict[str, Any], str]:
         return "expect_column_values_to_be_between", {"column": column, "min_value": low, "max_value": high}, "row"
 
+    suite = partial(write_suite, folder, key=KEY)
     folder.mkdir()
     suite("inputs", [*KEY, "shop", "weight"], between("weight", 0, 1000))
     suite("labels", [*KEY, "amount"], ("expect_column_values_to_not_be_null", {"column": "amount"}, "row"))
