@@ -45,23 +45,11 @@ print(json.dumps({"airflow": imported - started, "all": time.perf_counter() - im
 def steps(home: str, *, warm: bool = False) -> dict[str, float]:
     """Return the seconds of each Dag's steps, called one after the other."""
     from ml.adapters import contracts, drift, tracking  # noqa: F401 - imports are not what is measured
+    from ml.cli.replayed_day import retrain_steps
     from ml.records import RetrainRequest
     from ml.steps.ingest import commit, land, screen
     from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance
-    from ml.steps.retrain import (
-        check,
-        describe,
-        evaluate,
-        fit,
-        gate,
-        promote,
-        pull,
-        refit,
-        register,
-        split,
-        tune,
-        validate,
-    )
+    from ml.steps.retrain import fit
     from ml.steps.score import plan, predict, publish, resolve, shadow
 
     if warm:
@@ -76,18 +64,13 @@ def steps(home: str, *, warm: bool = False) -> dict[str, float]:
         took[name] = took.get(name, 0.0) + time.perf_counter() - started
         return found
 
-    window = call("retrain", pull.run, RetrainRequest(requested_by="a benchmark", reasons=("to measure",)))
-    for step in (validate, split, tune):
-        call("retrain", step.run, window)
-    candidate = call("retrain", fit.run, window)
-    evaluation = call("retrain", evaluate.run, window, meet_champion=True)
-    challenger = call("retrain", register.run, window, evaluation)
-    call("retrain", check.run, window, challenger=challenger)
-    judgement = call("retrain", gate.run, window, challenger=challenger)
-    judgement = call("retrain", refit.run, window, judgement)
-    call("retrain", describe.run, window, judgement)
-    call("retrain", promote.run, window, judgement)
-    took["fit"] = candidate.fit_seconds
+    def call_retrain(run: Callable[..., Any], *records: Any, workspace: str | None = None, **options: Any) -> Any:
+        found = call("retrain", run, *records, **options)
+        if run is fit.run:
+            took["fit"] = found.fit_seconds
+        return found
+
+    retrain_steps(RetrainRequest(requested_by="a benchmark", reasons=("to measure",)), call_retrain)
     now = datetime.now(UTC)
     day = settings.newest_due_day(now)
     landing = call("ingest", land.run, day, now=now)

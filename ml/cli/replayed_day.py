@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -128,6 +128,26 @@ class Day:
 
 def retrain(request: RetrainRequest | None) -> str:
     """Train and judge a challenger, and let it serve if it wins; nobody is asked. Return what came of it."""
+    promotion = retrain_steps(request, call)
+    if promotion is None:
+        return "this very training was judged before"
+    return f"{'promoted' if promotion.promoted else 'held'} version {promotion.version}: {promotion.reason}"
+
+
+def retrain_steps(request: RetrainRequest | None, call: Callable[..., Any]) -> Promotion | None:
+    """Run the steps of *retrain* in their order, without a person's approval.
+
+    Parameters
+    ----------
+    call
+        Runs one step: takes its ``run`` and its records, ``workspace`` (that of the training whose settings count) and
+        the step's own options, and returns what the step returns.
+
+    Returns
+    -------
+    Promotion or None
+        None if this very training was judged before.
+    """
     from ml.steps.retrain import (
         check,
         describe,
@@ -145,7 +165,7 @@ def retrain(request: RetrainRequest | None) -> str:
 
     window = call(pull.run, request)
     if window.seen_before:
-        return "this very training was judged before"
+        return None
     for step in (validate, split, tune, fit):
         call(step.run, window, workspace=window.workspace)
     evaluation = call(evaluate.run, window, workspace=window.workspace, meet_champion=True)
@@ -155,7 +175,7 @@ def retrain(request: RetrainRequest | None) -> str:
     judgement = call(refit.run, window, verdict, workspace=window.workspace)
     call(describe.run, window, judgement, workspace=window.workspace)
     promotion: Promotion = call(promote.run, window, judgement, workspace=window.workspace)
-    return f"{'promoted' if promotion.promoted else 'held'} version {promotion.version}: {promotion.reason}"
+    return promotion
 
 
 def call(run: Callable[..., Answer], *records: object, workspace: str | None = None, **options: object) -> Answer:
