@@ -236,3 +236,16 @@ def test_other_classes_than_those_it_was_trained_on_cannot_be_measured(trained: 
     assert performance.expected == {} and performance.status == "unknown"
     _, evaluation = other.train()
     assert evaluation.champion is None, "their columns mean other classes: the gate holds"
+
+
+def test_classes_that_are_added_or_retired_stop_no_day_from_being_judged(parcels: World) -> None:
+    first, second, third = (FIRST + timedelta(days=DAYS + n) for n in range(3))
+    folder = Path(parcels.params["source"]["inputs"]).parent
+    frame = table(first)
+    deliver(folder, first, frame.assign(came=frame["came"].where(frame["parcel"] > 4, "lost")))
+    parcels.ingest(first, now=NOW)
+    wider = parcels.having(task={"classes": [*CLASSES, "lost"]})
+    assert wider.ingest(second, now=NOW).rejected == ()
+    assert first in wider.services.registry.days("labels")
+    assert parcels.ingest(third, now=NOW).rejected == ()
+    assert second in parcels.services.registry.days("labels")

@@ -22,7 +22,7 @@ from ml.core.data.label_days import label_day
 from ml.core.data.label_doubt import judge, judge_history, recent
 from ml.core.data.targets import coded
 from ml.core.predictions import gathered, names
-from ml.errors import MissingArtifact
+from ml.errors import DataRejected, MissingArtifact
 from ml.records import AssetScreening, DayFile, LabelDay, LabelVerdict
 from ml.settings import Settings
 from ml.steps.ingest.deliveries import md5_of
@@ -30,24 +30,24 @@ from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
 Sums = dict[date, tuple[str, LabelDay]]
-"""By day, of which content they are (its md5, and the version whose predictions they stand beside), and the sums."""
+"""By day, of what they are (the md5, the version whose predictions they stand beside, the task), and the sums."""
 
 
 def judge_day(day: date, accepted: Path, services: Services) -> tuple[LabelDay | None, LabelVerdict]:
     """Judge the labels of a day that their contract lets in.
 
     Those that the registry holds already, and those that a person accepted with this very content, are plausible. The
-    sums of the day are None where labels are not judged.
+    sums of the day are None where nothing had to be summed up for that.
     """
-    settings, held = services.settings, services.registry.days("labels")
-    md5 = md5_of(accepted)
+    settings = services.settings
     if not settings.labels.judge:
         return None, LabelVerdict(status="unjudged")
-    today = sum_up(day, accepted, _version(day, services), services)
+    held, md5 = services.registry.days("labels"), md5_of(accepted)
     if (day in held and held[day].md5 == md5) or is_accepted(day, md5, services):
-        return today, LabelVerdict(status="plausible")
+        return None, LabelVerdict(status="plausible")
+    today = sum_up(day, accepted, _version(day, services), services)
     others = _other_days(day, held, services)
-    later = _later(day, others, services)
+    later = [other for other in _later(day, others, services) if len(other.level) == len(today.level)]
     verdict = judge(today, recent(day, others, settings.labels), later, labels=settings.labels, task=settings.task)
     logger.info("label_doubts: labels of %s are %s: %s", day, verdict.status, "; ".join(verdict.reasons) or "-")
     return today, verdict
@@ -140,19 +140,27 @@ def is_accepted(day: date, md5: str, services: Services) -> bool:
 
 
 def _other_days(day: date, held: Mapping[date, DayFile], services: Services) -> dict[date, LabelDay]:
-    """Return the sums of the registry's days around a day, computed where they are not kept or not of this content."""
+    """Return the sums of the registry's days around a day, computed where they are not kept or not of this content.
+
+    A day whose labels the task cannot read any more (a class that was retired) is compared with no other day.
+    """
     labels, stored = services.settings.labels, _read_sums(services)
     first, last = day - timedelta(days=labels.recent_days), day + timedelta(days=labels.recent_days)
     wanted = [other for other in held if first <= other <= last and other != day]
+    task = services.settings.task
+    read_as = f"{task.kind} {task.target} {task.positive} {list(task.classes)}"
     sums: Sums = {}
     for other in wanted:
         version = _version(other, services)
-        identity = f"{held[other].md5} {version}"
+        identity = f"{held[other].md5} {version} {read_as}"
         if other in stored and stored[other][0] == identity:
             sums[other] = stored[other]
             continue
         path = services.registry.open("labels", first_day=other, last_day=other)[other]
-        sums[other] = identity, sum_up(other, path, version, services)
+        try:
+            sums[other] = identity, sum_up(other, path, version, services)
+        except DataRejected as err:
+            logger.warning("label_doubts: %s is compared with no day: %s", other, err)
     if sums != {other: entry for other, entry in stored.items() if other in sums} or len(sums) < len(stored):
         oldest = max(held, default=day) - timedelta(days=2 * labels.recent_days)
         _write_sums({other: entry for other, entry in {**stored, **sums}.items() if other >= oldest}, services)
