@@ -52,12 +52,12 @@ FEEDS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one fault was judged from one starting day; ``told`` on its first labelled day."""
+    """How one fault was judged from one starting day; ``reported`` on its first labelled day."""
 
     data: str
     fault: str
     start: str
-    told: bool
+    reported: bool
     kept_out: float
     damage_taken: float
     damage_judged: float
@@ -197,10 +197,10 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps({"faults": [asdict(one) for one in outcomes], "true": [asdict(one) for one in quiet]}))
         return 0
-    print(f"Faults of {options.days} days; told: on the first labelled day")
+    print(f"Faults of {options.days} days; reported: on the first labelled day")
     table = pd.DataFrame([asdict(one) for one in outcomes]).groupby(["data", "fault"], sort=False)
     lines = table.agg(
-        starts=("start", "size"), told=("told", "sum"), kept_out=("kept_out", "mean"),
+        starts=("start", "size"), reported=("reported", "sum"), kept_out=("kept_out", "mean"),
         taken=("damage_taken", "mean"), taken_worst=("damage_taken", "max"),
         judged=("damage_judged", "mean"), judged_worst=("damage_judged", "max"),
     )  # fmt: skip

@@ -150,7 +150,7 @@ def _done(tenure: Logged, *, moved: bool) -> Rollback:
     )
     if not moved:
         reason = f"done already on {tenure.decided_at:%Y-%m-%d}: {reason}"
-    return _told(reason, tenure, moved=moved, version=to, from_version=bad)
+    return _outcome(reason, tenure, moved=moved, version=to, from_version=bad)
 
 
 def _keep(serving: serving_state.ServingState, services: Services) -> Rollback:
@@ -160,14 +160,14 @@ def _keep(serving: serving_state.ServingState, services: Services) -> Rollback:
     services.tracking.move_alias("champion", serving.version)
     where = f"from version {serving.alias}" if serving.alias is not None else "from nowhere"
     reason = f"the alias was moved by hand; it is back {where} to version {serving.version}, which the decisions name"
-    return _told(reason, serving.tenure, moved=True, version=serving.version, from_version=serving.alias)
+    return _outcome(reason, serving.tenure, moved=True, version=serving.version, from_version=serving.alias)
 
 
 def _stays(serving: serving_state.ServingState, reason: str) -> Rollback:
-    return _told(reason, serving.tenure, moved=False, version=serving.version, from_version=serving.version)
+    return _outcome(reason, serving.tenure, moved=False, version=serving.version, from_version=serving.version)
 
 
-def _told(
+def _outcome(
     reason: str, tenure: Logged | None, *, moved: bool, version: int | None, from_version: int | None
 ) -> Rollback:
     logger.info("rollback: %s%s", "" if moved else "nothing moved: ", reason)

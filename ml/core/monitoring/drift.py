@@ -276,6 +276,6 @@ def drift_findings(
 
 
 def _sentence(column: ColumnDrift) -> str:
-    damage = {True: "the champion leans on it", False: "the champion does not need it", None: ""}
+    damage = {True: "the champion depends on it", False: "the champion does not need it", None: ""}
     detail = [words for words in (column.changed, damage[column.matters]) if words]
     return f"{describe(column)}: {'; '.join(detail)}" if detail else describe(column)

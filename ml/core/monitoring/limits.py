@@ -14,7 +14,7 @@ this very rule, on simulated columns that never change, raises as many alarms as
 columns are independent and heavy-tailed (Student's t with 3 degrees of freedom): real days have holidays and storms.
 That tail was chosen on the columns of the demo, calm and bursty ones, and on noise (decision 12): on other data
 take the rate for an order of magnitude, and measure it (`bench/false_alarms.py`). A reference with an unusual week of
-its own may have wandered further than its limit.
+its own may have moved further than its limit.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SEED = 20130101
 
 
 def limits_of(reference: pd.DataFrame, drift: Drift) -> dict[str, Limit]:
-    """Return each watched column its own limit, from how much it wandered in the reference.
+    """Return each watched column its own limit, from its baseline variability in the reference.
 
     All structural columns together then raise about ``drift.false_alarms_per_quarter`` alarms in 91 days while nothing
     changes; fewer where the floor ``drift.min_distance`` binds, where columns move together, or where
@@ -75,7 +75,7 @@ def limits_from(wandering: Mapping[str, np.ndarray], days: int, drift: Drift) ->
     Parameters
     ----------
     wandering
-        Of each column, the distances that `ml.core.monitoring.day_blocks.wandered` gives.
+        Of each column, the distances that `ml.core.monitoring.day_blocks.variability` gives.
     days
         How many days the reference has.
     """

@@ -52,7 +52,7 @@ def structural_faults(
     profiles
         The profile of the champion's reference, as `profile` gives it.
     matters
-        Whether the champion leans on a column; None where that is not known.
+        Whether the champion depends on a column; None where that is not known.
     yesterday
         The day before, counted likewise; None if it is not there.
     """

@@ -45,7 +45,7 @@ def screen_day(
 
 
 def keep(services: Services, asset: Asset, day: date, path: Path, screened_file: ScreenedFile) -> AssetScreening:
-    """Keep the report, and whatever was set aside, and say where they are.
+    """Keep the report, and whatever was quarantined, and say where they are.
 
     A refused table is kept as it came, so that nothing is lost.
     """

@@ -42,7 +42,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Previo
 
 
 class _Pairs:
-    """What champion and rival predicted, and the labels that have arrived, a share of the rows of each day if many."""
+    """What both champions predicted, and the labels that have arrived, a share of the rows of each day if many."""
 
     def __init__(self, champion: Champion, settings: Settings, services: Services) -> None:
         self.champion, self.settings, self.services = champion, settings, services
