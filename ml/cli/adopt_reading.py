@@ -119,10 +119,11 @@ def location_of(folder: Path, project: Path, read: Read, labels: Read | None, se
         return where if labels is None or labels.location is None else replace(where, labels=labels.location.inputs)
     if seen.changed or where is None:
         return Location(_shown(str(folder / COPY), project))
-    beside = labels.location.inputs if labels is not None and labels.location is not None else None
+    others = None if labels is None else labels.location
     return replace(
-        where, inputs=_shown(where.inputs, project), labels=None if beside is None else _shown(beside, project)
-    )
+        where, inputs=_shown(where.inputs, project), labels=None if others is None else _shown(others.inputs, project),
+        day_from_name=where.day_from_name or (others is not None and others.day_from_name),
+    )  # fmt: skip
 
 
 def _shown(address: str, project: Path) -> str:

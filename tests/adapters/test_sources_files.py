@@ -529,6 +529,18 @@ def test_a_large_parquet_is_copied_in_batches_into_what_reading_it_whole_would_g
     pd.testing.assert_frame_equal(whole, pd.read_parquet(tmp_path / "read.parquet"))
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 10**6])
+def test_only_a_source_whose_names_carry_the_day_adds_it_to_a_table_that_has_none(
+    rows_at_once: int, tmp_path: Path
+) -> None:
+    pattern, target = f"{tmp_path}/inputs-{{day}}.parquet", tmp_path / "landed.parquet"
+    pd.DataFrame({"x": [1, 2, 3]}).to_parquet(tmp_path / f"inputs-{DAY}.parquet")
+    DatedFiles(pattern, pattern).write("inputs", DAY, target, rows_at_once=rows_at_once)
+    assert list(pd.read_parquet(target)) == ["x"]
+    DatedFiles(pattern, pattern, day_from_name=True).write("inputs", DAY, target, rows_at_once=rows_at_once)
+    assert list(pd.read_parquet(target)["day"]) == [DAY.isoformat()] * 3
+
+
 def test_no_flipped_byte_of_a_large_parquet_escapes_as_another_kind_of_error(tmp_path: Path) -> None:
     whole = _parquet(pd.DataFrame({"x": range(500), "text": [f"row {n}" for n in range(500)]}))
     for offset in range(4, len(whole), 61):

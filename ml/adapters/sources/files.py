@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+from pyarrow.parquet import read_schema
 
 from ml import settings
 from ml.adapters.rows import count_rows
@@ -66,10 +67,11 @@ class DatedFiles:
     ----------
     inputs_pattern, labels_pattern
         A path, or ``s3://bucket/key``, that ends in ``.parquet`` or ``.csv`` (also ``.csv.gz`` or ``.csv.zst``) and
-        names ``{day}``. A relative path starts at the project's own folder, wherever the process runs. A table without
-        a column ``day`` gets it from the name of its file.
+        names ``{day}``. A relative path starts at the project's own folder, wherever the process runs.
     complete
         How a file shows that it is whole; None takes a file as soon as it is there.
+    day_from_name
+        Whether a table without a column ``day`` gets it from the name of its file.
     max_megabytes
         The most that is read into memory at once, as unpacked, in millions of bytes: a CSV file, a small Parquet file,
         or a batch of a large one.
@@ -86,6 +88,7 @@ class DatedFiles:
     labels_pattern: str
     complete: Complete | None = None
     types: Mapping[Asset, Mapping[str, str]] = field(default_factory=dict, compare=False)
+    day_from_name: bool = False
     max_megabytes: float = 4096.0
     time: str | None = None
     time_parts: tuple[TimePart, ...] = ()
@@ -105,7 +108,7 @@ class DatedFiles:
         """Read the patterns of ``source`` in ``params.yaml``."""
         return cls(
             section.inputs, section.labels, section.complete,
-            max_megabytes=section.max_megabytes,
+            day_from_name=section.day_from_name, max_megabytes=section.max_megabytes,
             time=section.time, time_parts=section.time_parts, zone=zone,
         )  # fmt: skip
 
@@ -135,7 +138,8 @@ class DatedFiles:
             if not (large and copy_parquet(path, target, origin=origin)):
                 write_parquet(self._table(asset, delivered, day), target)
             else:
-                add_day_to_file(target, day.isoformat())
+                if self.day_from_name and "day" not in read_schema(target).names:
+                    add_day_to_file(target, day.isoformat())
                 if asset == "inputs" and self.time_parts:
                     add_parts_to_file(target, str(self.time), self.time_parts, self.zone)
             if delivered.manifest:
@@ -155,7 +159,7 @@ class DatedFiles:
         content = unpacked(delivered.path, packing_of(pattern), delivered.name, limit=self._limit)
         kind, types = format_of(pattern, key=f"source.{asset}"), self.types.get(asset)
         table = read_table(content, kind, origin=delivered.name, types=types, limit=self._limit)
-        if "day" not in table:
+        if self.day_from_name and "day" not in table:
             table.insert(0, "day", pd.Series(day.isoformat(), index=table.index, dtype="str"))
         return add_parts(table, str(self.time), self.time_parts, self.zone) if asset == "inputs" else table
 

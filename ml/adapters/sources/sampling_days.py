@@ -43,10 +43,12 @@ def read_days(pattern: str, option: str) -> Read:
     names = _names(pattern, option)
     parts: list[pd.DataFrame] = []
     changed: tuple[str, ...] = ()
+    undated = False
     for day in sorted(names, reverse=True):
         file = TableFile(names[day], kind, packing)
         with file.fetched(option) as path:
             part, more = read_one(file, path)
+        undated = undated or "day" not in part
         parts.insert(0, _dated(part, day, file.name))
         changed = tuple(dict.fromkeys((*changed, *more)))
         if sum(map(len, parts)) >= MAX_ROWS:
@@ -54,7 +56,8 @@ def read_days(pattern: str, option: str) -> Read:
     table = pd.concat(parts, ignore_index=True)
     if table.empty:
         raise SettingsError(f"{option}: {pattern} holds no row on any day; give some weeks of data")
-    return Read(table, kind == "csv", kind == "parquet", changed, Location(pattern, kind="files"), dated=True)
+    location = Location(pattern, kind="files", day_from_name=undated)
+    return Read(table, kind == "csv", kind == "parquet", changed, location, dated=True)
 
 
 def _dated(table: pd.DataFrame, day: date, name: str) -> pd.DataFrame:

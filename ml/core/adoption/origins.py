@@ -31,6 +31,8 @@ class Location:
     ----------
     inputs, labels
         A path or ``s3://`` address; of ``files`` with ``{day}`` in it; of ``sql`` a table or a query of all rows.
+    day_from_name
+        Of ``files``: whether the day is in the names of the files only.
     database
         Of ``sql``: the name of its connection, or its URL without secrets.
     dialect, quotes
@@ -40,6 +42,7 @@ class Location:
     inputs: str
     labels: str | None = None
     kind: Literal["table", "files", "sql"] = "table"
+    day_from_name: bool = False
     database: str = ""
     dialect: str = ""
     quotes: tuple[str, str] = ('"', '"')
@@ -76,6 +79,8 @@ def source_of(seen: Facts, task: Task, location: Location, columns: Sequence[str
         section["inputs"] = (location.inputs, copied if seen.changed else "")
         if location.labels:
             section["labels"] = (location.labels, "")
+        if location.day_from_name:
+            section["day_from_name"] = (True, "the tables have no column day")
         if location.kind == "table" or seen.parts:
             section["time"] = (seen.time.name, others)
     if seen.parts:

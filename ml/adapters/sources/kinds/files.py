@@ -17,12 +17,14 @@ class FilesSource(SourceKind):
     kind: Literal["files"]
     inputs: Name
     """Where a day's inputs are: a path or an ``s3://`` address with ``{day}`` in it, that ends in ``.parquet``,
-    ``.csv``, ``.csv.gz`` or ``.csv.zst``. A table without a column ``day`` gets it from this name.
+    ``.csv``, ``.csv.gz`` or ``.csv.zst``.
     """
     labels: Name
     """Where a day's labels are, likewise."""
     complete: Complete | None = None
     """How a file shows that it is whole; null if it is as soon as it is there."""
+    day_from_name: bool = False
+    """Whether a table without a column ``day`` gets it from the name of its file; else its contract rejects it."""
     max_megabytes: float = Field(default=4096.0, gt=0)
     """How many millions of bytes are in memory at once at most, as unpacked."""
     time: Name | None = None
