@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-from pyarrow.parquet import read_schema
 
 from ml import settings
 from ml.adapters.rows import count_rows
@@ -138,7 +137,7 @@ class DatedFiles:
             if not (large and copy_parquet(path, target, origin=origin)):
                 write_parquet(self._table(asset, delivered, day), target)
             else:
-                if self.day_from_name and "day" not in read_schema(target).names:
+                if self.day_from_name:
                     add_day_to_file(target, day.isoformat())
                 if asset == "inputs" and self.time_parts:
                     add_parts_to_file(target, str(self.time), self.time_parts, self.zone)

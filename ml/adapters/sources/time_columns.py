@@ -68,6 +68,8 @@ def add_parts_to_file(path: Path, time: str, parts: Sequence[TimePart], zone: Zo
 def add_day_to_file(path: Path, day: str) -> None:
     """Add the column ``day`` to a Parquet file that has none, batch by batch."""
     schema = parquet.read_schema(path).remove_metadata()
+    if "day" in schema.names:
+        return
     with TemporaryDirectory(dir=path.parent) as folder:
         changed = Path(folder) / path.name
         with RowGroups(changed, schema.insert(0, pa.field("day", pa.string()))) as groups:
