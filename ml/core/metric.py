@@ -137,7 +137,7 @@ class Metric:
     @property
     def mean_label(self) -> str:
         """Return the name of the mean of its rows, which of a root is not the metric itself."""
-        return (self.resampling.mean_label if isinstance(self.resampling, Mean) else "") or self.name
+        return (self.resampling.mean_label if isinstance(self.resampling, Mean) else "") or self.label
 
     def compute(self, target: np.ndarray, prediction: np.ndarray) -> float | None:
         """Return the value over all rows; None where it does not exist."""

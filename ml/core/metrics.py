@@ -109,7 +109,7 @@ def mean_loss(metric: str) -> str:
     Examples
     --------
     >>> mean_loss("rmse"), mean_loss("log_loss")
-    ('mean squared error', 'log_loss')
+    ('mean squared error', 'log loss')
     """
     return find(metric).mean_label
 

@@ -283,7 +283,7 @@ class TestLeakage:
         facts = {"challenger": {**evidence().challenger, **own}, "base_rate": base}
         found = ruling(decide(gate(), evidence(**facts, past=past)), "leakage")
         assert found.passed is False
-        assert "it avoids 40% of the base rate's log_loss, the champion 12% at best: too good" in found.reason
+        assert "it avoids 40% of the base rate's log loss, the champion 12% at best: too good" in found.reason
         assert "raise gate.rules.leakage.max_skill_gain and retrain with force" in found.reason
         raised = {**RULES, "leakage": {"kind": "leakage", "max_single_feature": 0.9, "max_skill_gain": 0.3}}
         assert ruling(decide(gate(raised), evidence(**facts, past=past)), "leakage").passed is True

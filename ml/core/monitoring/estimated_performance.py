@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml.core.metrics import row_loss
+from ml.core.metrics import label, row_loss
 from ml.core.monitoring.estimate_trial import MIN_DAYS, PastError, Trial
 from ml.core.predictions import array, gaps
 from ml.settings import Settings
@@ -94,17 +94,17 @@ def _reason(past: PastError | None, metric: str, method: str) -> str:
     on = f"on {past.days} past labelled days"
     if past.shown:
         return (
-            f"{method}; {on} such estimates of {metric} were wrong by {past.error:.4g} on average, "
+            f"{method}; {on} such estimates of {label(metric)} were wrong by {past.error:.4g} on average, "
             f'"the same as before" by {past.constant_error:.4g}'
         )
     reason = (
         f"on the days that the champion served it was worse by {-past.served_gain:.4g}"
         if past.low > 0 and past.served_gain is not None
-        else f"that is no gain beyond noise, {past.gain:.4g} [{past.low:.4g}, {past.high:.4g}]"
+        else f"no gain beyond noise, {past.gain:.4g} [{past.low:.4g}, {past.high:.4g}]"
     )
     return (
-        f"no estimate without labels is shown: {on} it was wrong by {past.error:.4g} {metric} on average and "
-        f'"the same as before" by {past.constant_error:.4g}; {reason}'
+        f'no estimate without labels is shown: {on} its {label(metric)} was no surer than "the same as before" '
+        f"(wrong by {past.error:.4g} on average, against {past.constant_error:.4g}; {reason})"
     )
 
 

@@ -129,7 +129,7 @@ def decide(facts: Facts, *, settings: Settings) -> Decision:
         if condition.message not in retrain_reasons
     )
     if not retrain_reasons:
-        return _decision(facts, state, (*other_findings, *_otherwise(facts, champion)))
+        return _decision(facts, state, (*other_findings, *_otherwise(facts, champion, settings)))
     wait_reasons = _wait_reasons(facts, conditions, settings)
     if wait_reasons:
         return _decision(facts, state, (*retrain_reasons, *other_findings, *wait_reasons))
@@ -175,10 +175,7 @@ def _too_new(facts: Facts, settings: Settings) -> bool:
     """Return whether there cannot be ``performance.min_days`` labelled days yet of what was served."""
     if facts.champion is None:
         return False
-    if facts.performance is not None and facts.performance.expected_by is not None:
-        return facts.day < facts.performance.expected_by
-    served = (facts.day - facts.champion.promoted_on).days + 1 - settings.task.label_delay_days
-    return served < settings.land.calendar_days(settings.performance.min_days)
+    return facts.day < _first_figure(facts, facts.champion, settings)
 
 
 def _retrain_reasons(
@@ -208,14 +205,24 @@ def _condition_sentence(condition: AlarmCondition, policy: Retrain) -> str:
     )
 
 
-def _otherwise(facts: Facts, champion: ChampionFacts) -> tuple[str, ...]:
+def _otherwise(facts: Facts, champion: ChampionFacts, settings: Settings) -> tuple[str, ...]:
     """Return what is calm, and what could not be measured."""
     reasons = [] if facts.drift.status == "drift" else [facts.drift.reason]
     if facts.drift.status == "unknown":
         reasons = [f"drift unknown: {facts.drift.reason}"]
     if facts.performance is not None and facts.performance.status == "unknown":
-        reasons.append(f"performance unknown: {facts.performance.reason}")
+        first = _first_figure(facts, champion, settings)
+        when = f"; its first figure comes on {first} at the earliest" if first > facts.day else ""
+        reasons.append(f"performance unknown: {facts.performance.reason}{when}")
     return (*reasons, _served(champion, facts.day))
+
+
+def _first_figure(facts: Facts, champion: ChampionFacts, settings: Settings) -> date:
+    """Return the first day on which ``performance.min_days`` days of what was served can be labelled."""
+    if facts.performance is not None and facts.performance.expected_by is not None:
+        return facts.performance.expected_by
+    days = settings.task.label_delay_days + settings.land.calendar_days(settings.performance.min_days) - 1
+    return champion.promoted_on + timedelta(days=days)
 
 
 def _served(champion: ChampionFacts, day: date) -> str:

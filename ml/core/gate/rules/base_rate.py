@@ -20,12 +20,14 @@ class BaseRateRule(GateRule):
     kind: Literal["base_rate"]
 
     def judge(self, name: str, gate: Gate, evidence: Evidence) -> Ruling:
+        from ml.core.metrics import label
+
         metric = gate.metric
         value, base = finite(evidence.challenger.get(metric)), finite(evidence.base_rate.get(metric))
         figures = {metric: value, "base_rate": base}
         if value is None or base is None:
-            return self.ruling(name, None, f"{metric} could not be measured against the base rate", figures)
-        words = f"{metric} {value:.4f} against {base:.4f} for the base rate"
+            return self.ruling(name, None, f"{label(metric)} could not be measured against the base rate", figures)
+        words = f"{label(metric)} {value:.4f} against {base:.4f} for the base rate"
         champion = finite(evidence.champion.get(metric))
         if value >= base and champion is not None and self._refreshes(gate, evidence) and champion >= base:
             words += f"; so is the champion's, {champion:.4f}: to keep it would be no better"

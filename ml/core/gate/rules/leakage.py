@@ -118,9 +118,11 @@ class LeakageRule(GateRule):
         figures: dict[str, float | None] = {"skill_gain": own - best}
         if own - best <= self.max_skill_gain:
             return figures, ""
+        from ml.core.metrics import label
+
         return figures, (
-            f"it avoids {own:.0%} of the base rate's {metric}, the champion {best:.0%} at best: too good for this "
-            f"task's own past, as if a feature knew the outcome (a gain of at most {self.max_skill_gain:.0%} is "
+            f"it avoids {own:.0%} of the base rate's {label(metric)}, the champion {best:.0%} at best: too good for "
+            f"this task's own past, as if a feature knew the outcome (a gain of at most {self.max_skill_gain:.0%} is "
             f"believed). If a person has made sure that none does, raise gate.rules.{name}.max_skill_gain and retrain "
             "with force"
         )

@@ -142,7 +142,7 @@ export function runsInWords({ runs, known, failed, waiting, silent }) {
     run.note ? ` ${run.note}` : ""));
   const paused = known.filter(({ is_paused: isPaused }) => isPaused).map(({ dag }) => dag);
   const expected = known.filter((one) => one.next_dagrun_run_after && !one.is_paused)
-    .map((one) => el("li", null, `${one.dag} is expected at ${instant(one.next_dagrun_run_after)}`));
+    .map((one) => el("li", null, `${one.dag} is expected at ${instant(one.next_dagrun_run_after)} UTC`));
   return [
     ...red,
     questions.length > 0 && el("ul", { class: "waiting-list" }, questions),

@@ -35,7 +35,7 @@ const some = (days) => (days.length > 8 ? `${days.slice(0, 8).join(", ")} and ${
 const where = ({ held, state, reason }) => [badge(state ?? (held ? "held" : "missing"), state === "rest" ? "no data expected" : undefined), state === "withdrawn" && reason ? `: ${reason}` : ""];
 
 function screened(one) {
-  if (!one) return "not validated";
+  if (!one) return "not here yet";
   if (one.withdrawn) return [badge("withdrawn"), ` ${one.withdrawn}`];
   if (one.rejected === null && one.rows === null) return "no validation report";
   if (one.rejected) return [badge("rejected"), ` ${one.rejected}`];
