@@ -28,7 +28,7 @@ from ml.core.adoption.times import Grain, find_time, parts_worth, read_instants
 from ml.core.data.time_parts import part_of
 from ml.core.monitoring.drift import FEWEST_ROWS, never_measured
 from ml.errors import SettingsError
-from ml.settings import Drift, Features, Fit, parse
+from ml.settings import Drift, Features, Fit, Task, parse
 from ml.steps.retrain.past_refreshes import MOST_REFRESHES, measure
 from ml.views.adopted_params import _entry, params_text, scalar
 from ml.views.adopted_summary import summary
@@ -465,6 +465,42 @@ def test_each_column_is_what_it_is() -> None:
     )  # fmt: skip
     assert set(columns.left_out) == {"constant", "empty", "row", "uuid", "text", "birthday"}
     assert "counts the rows" in useless(table["row"], days)
+
+
+class TestRecipes:
+    def results(self, *losses: float, estimators: tuple[str, ...] = ()) -> list[Validated]:
+        """Results whose daily losses are ``losses`` with the same luck of the day, and a little of their own."""
+        chance = np.random.default_rng(5)
+        day = pd.date_range("2024-01-01", periods=100).strftime("%Y-%m-%d")
+        luck, found = chance.gamma(4, 0.25, len(day)), []
+        for number, loss in enumerate(losses):
+            squared = luck * loss + chance.normal(0, 0.02, len(day))
+            rows = pd.DataFrame({"day": day, "truth": 0.0, "predicted": np.sqrt(squared), "base": 0.0, "fold": 0})
+            estimator = estimators[number] if estimators else "sklearn.linear_model.Ridge"
+            recipe = recipes.Recipe(str(number), Features(numeric=("x",)), Fit(estimator=estimator))
+            found.append(Validated(recipe, rows, "regression"))
+        return found
+
+    def test_a_simpler_one_is_taken_if_it_cannot_be_told_from_the_best(self) -> None:
+        for losses, taken in (((1.0, 1.0, 0.999), "0"), ((1.1, 1.0, 0.999), "1"), ((1.1, 1.05, 1.0), "2")):
+            assert recipes.simplest_of_the_best(self.results(*losses)).recipe.name == taken
+
+    def test_a_library_that_has_to_be_installed_has_to_be_worth_it(self) -> None:
+        both = ("sklearn.linear_model.Ridge", "xgboost.XGBRegressor")
+        assert recipes.simplest_of_the_best(self.results(1.008, 1.0, estimators=both)).recipe.name == "0"
+        assert recipes.simplest_of_the_best(self.results(1.1, 1.0, estimators=both)).recipe.name == "1"
+
+    def test_few_days_are_validated_in_as_many_folds_as_they_are(self) -> None:
+        chance = np.random.default_rng(2)
+        table = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=6).repeat(50).strftime("%Y-%m-%d")})
+        table["x"] = chance.normal(size=len(table))
+        table["amount"] = table["x"] + chance.normal(size=len(table))
+        said = {"name": "few", "kind": "regression", "target": "amount", "key": ["day", "x"], "label_delay_days": 0}
+        task = Task.model_validate(said)
+        recipe = recipes.Recipe("linear", Features(numeric=("x",)), Fit(estimator="sklearn.linear_model.Ridge"))
+        found = recipes.validate(recipe, table, task, longest=28)
+        assert found is not None and found.rows["fold"].nunique() == 5
+        assert found.loss < found.base_loss
 
 
 class TestReplay:

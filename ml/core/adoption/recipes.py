@@ -21,10 +21,10 @@ from ml.core.training.lagged_means import add_history
 from ml.errors import EvergreenError
 from ml.settings import Features, Fit, Task
 
-ROWS, FOLDS = 20_000, 3
-SIMPLER_WITHIN, OWN_WITHIN = 0.002, 0.01
-"""A recipe that comes before the best one in the list, and loses no larger share of its loss, is taken; and one of
-scikit-learn, which is everywhere, before one of a library that has to be installed wherever the model runs.
+ROWS, FOLDS = 20_000, 8
+OWN_WITHIN = 0.01
+"""One of scikit-learn, which is everywhere, that loses no larger share of the best one's loss is taken before one of a
+library that has to be installed wherever the model runs.
 """
 
 LINEAR_ROWS_PER_CATEGORY = 200
@@ -115,8 +115,11 @@ def recipes(
     name = f"sklearn.ensemble.HistGradientBoosting{'Classifier' if classify else 'Regressor'}"
     careful: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 300, "max_leaf_nodes": 31, "l2_regularization": 1.0}
     small: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 150, "max_leaf_nodes": 8, "min_samples_leaf": 40}
-    first: list[tuple[str, str, dict[str, Any]]] = [("boosted trees", name, {})]
-    further = [("boosted trees, small", name, small), *first, ("boosted trees, slow", name, careful)]
+    further: list[tuple[str, str, dict[str, Any]]] = [
+        ("boosted trees, small", name, small),
+        ("boosted trees", name, {}),
+        ("boosted trees, slow", name, careful),
+    ]
     further += [("boosted trees for counts", name, {"loss": "poisson", **careful})] if counts else []
     further += [(library, *_booster(library, classify)) for library in installed]
     tried: list[Recipe] = []
@@ -127,7 +130,7 @@ def recipes(
         if any(trees.values()) or lagged:
             tried += [
                 _recipe(f"{label}{suffix}", {**trees, "history": lagged}, (path, args), "ordinal", rare)
-                for label, path, args in (first if groups and not lagged else further)
+                for label, path, args in further
             ]
     return tried
 
@@ -172,7 +175,9 @@ def validate(recipe: Recipe, table: pd.DataFrame, task: Task, *, longest: int) -
     parts = []
     delayed = max(task.label_delay_days, 1) - 1
     try:
-        for number, fold in enumerate(time_ordered(_days(rows), folds=FOLDS, longest=longest)):
+        days = _days(rows)
+        folds = time_ordered(days, folds=min(FOLDS, max(len(days) - 1, 1)), longest=longest)
+        for number, fold in enumerate(folds):
             fitted_days = [day.isoformat() for day in fold.fitted_on if (fold.scored_on[0] - day).days > delayed]
             train = rows.loc[rows["day"].isin(fitted_days)]
             judged = rows.loc[rows["day"].isin([day.isoformat() for day in fold.scored_on])]
@@ -220,7 +225,10 @@ def choose(
     longest: int,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Validated, list[Validated]]:
-    """Return the recipe that loses least on newer days than it was fitted on, and what each of them did.
+    """Return the simplest recipe that cannot be told from the best one on newer days, and what each of them did.
+
+    It loses no more than the best one and the standard error of their daily difference (the rule of one standard error:
+    Breiman, Friedman, Olshen and Stone, *Classification and Regression Trees*, 1984, section 3.4.3).
 
     Raises
     ------
@@ -238,13 +246,24 @@ def choose(
             "no model could be fitted on the sample: it has too few labelled days, or one class only on most of them; "
             "give more data"
         )
+    return simplest_of_the_best(results), results
+
+
+def simplest_of_the_best(results: Sequence[Validated]) -> Validated:
+    """Return the simplest result, which comes first, that cannot be told from the best; see `choose`."""
     best = min(results, key=lambda result: result.loss)
     own = [r for r in results if r.recipe.fit.estimator.startswith("sklearn.")]
     best_own = min(own, key=lambda result: result.loss, default=best)
     if best_own.loss <= best.loss * (1 + OWN_WITHIN):
         best = best_own
-    limit = best.loss * (1 + SIMPLER_WITHIN)
-    return next(result for result in results if result.loss <= limit), results
+    return next(result for result in results if _is_about_as_good(result, best))
+
+
+def _is_about_as_good(result: Validated, best: Validated) -> bool:
+    """Return whether a recipe loses no more than the best one beyond the standard error of their daily difference."""
+    more = pd.Series(result.losses() - best.losses()).groupby(result.rows["day"].to_numpy()).sum()
+    error = np.sqrt(len(more)) * more.std(ddof=1) if len(more) > 1 else 0.0
+    return bool(more.sum() <= error)
 
 
 def newest_rows(table: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
