@@ -77,7 +77,7 @@ def sections_of(
     sections["split"] = {"holdout_days": (holdout.days, holdout.reason)}
     sections["features"] = _features(best)
     is_own = best.recipe.fit.estimator.startswith("sklearn.")
-    chosen = f"{best.recipe.name}: the best of time-ordered validation, see below"
+    chosen = f"{best.recipe.name}: chosen by time-ordered validation, see below"
     fit: Section = {
         "estimator": (best.recipe.fit.estimator, chosen if is_own else f"{chosen}; 'make boosting' installs it"),
         "args": (dict(best.recipe.fit.args), ""),

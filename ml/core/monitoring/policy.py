@@ -212,8 +212,8 @@ def _otherwise(facts: Facts, champion: ChampionFacts, settings: Settings) -> tup
         reasons = [f"drift unknown: {facts.drift.reason}"]
     if facts.performance is not None and facts.performance.status == "unknown":
         first = _first_figure(facts, champion, settings)
-        when = f"; its first figure comes on {first} at the earliest" if first > facts.day else ""
-        reasons.append(f"performance unknown: {facts.performance.reason}{when}")
+        until = f" until {first} at the earliest" if first > facts.day else ""
+        reasons.append(f"performance unknown{until}: {facts.performance.reason}")
     return (*reasons, _served(champion, facts.day))
 
 
