@@ -32,3 +32,10 @@ def test_every_figure_is_in_the_docs() -> None:
     page = (FOLDER.parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
     shown = page.replace("`…_low`", "`evergreen_live_metric_low`").replace("`…_high`", "`evergreen_live_metric_high`")
     assert [name for name in FAMILIES if f"`{name}`" not in shown] == []
+
+
+def test_every_rule_has_a_row_in_the_runbook() -> None:
+    (group,) = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+    page = (FOLDER.parents[1] / "docs" / "runbook.md").read_text(encoding="utf-8")
+    rows = page.partition("## Alerts of Prometheus\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) == [rule["alert"] for rule in group["rules"]]
