@@ -108,6 +108,15 @@ def test_a_day_that_may_have_no_value_gets_no_limit_that_refuses_it(inputs: pd.D
     assert of(propose_suite(inputs, asset="inputs", task=TASK), "stdev_to_be_between", "rate") is not None
 
 
+def test_a_day_may_hardly_vary_where_values_pile_up_at_the_end_of_their_scale(
+    proposals: list[ProposedExpectation],
+) -> None:
+    """As a humidity that reaches 100 %: on a day of fog it is that all day long. The spread is bounded above still."""
+    free, saturated = (of(proposals, "stdev_to_be_between", column) for column in ("net", "rate"))
+    assert free is not None and free.kwargs["min_value"] > 0
+    assert saturated is not None and "min_value" not in saturated.kwargs and saturated.kwargs["max_value"] > 0
+
+
 def test_labels_window_and_predictions_follow(
     inputs: pd.DataFrame, labels: pd.DataFrame, proposals: list[ProposedExpectation]
 ) -> None:

@@ -17,6 +17,10 @@ MOST_CATEGORIES = 50
 HOLDOUT = 0.01
 """The weight of values that were never seen before, together."""
 SAYS_MORE = 0.7
+SATURATED, STANDS_OUT, NEIGHBOURS = 0.005, 5.0, 5
+"""A scale ends at its smallest or largest value if that is so large a share of all, and so many times as frequent as
+each of so many values next to it.
+"""
 
 
 def number_profile(table: pd.DataFrame, column: str, limits_of_values: NumberLimits) -> Iterator[ProposedExpectation]:
@@ -50,9 +54,21 @@ def number_profile(table: pd.DataFrame, column: str, limits_of_values: NumberLim
     limits = limits_that_held(deviations.to_numpy(), least_span=0.1, least_room=room, logarithmic=True)
     if limits is not None and fewest > 1 and (deviations > 0).all() and limits[1] < 10 * deviations.max():
         kwargs = _between(column, float(f"{limits[0]:.3g}"), float(f"{limits[1]:.3g}"))
+        if _saturates(numbers):
+            del kwargs["min_value"]
         yield ProposedExpectation("expect_column_stdev_to_be_between", kwargs, "table", _seen(deviations))
     yield from _quantiles(by_day, column, spread, room, limits_of_values)
     yield from _zeros(table, column)
+
+
+def _saturates(numbers: pd.Series) -> bool:
+    """Return whether values pile up at an end of a scale, such as a humidity of 100 %: a day may then hardly vary."""
+    counts = numbers.value_counts().sort_index()
+    return any(
+        ordered.iloc[0] > max(SATURATED * counts.sum(), STANDS_OUT * ordered.iloc[1 : 1 + NEIGHBOURS].max())
+        for ordered in (counts, counts[::-1])
+        if len(ordered) > 1
+    )
 
 
 def _says_more(limits: tuple[float, float], of_values: NumberLimits) -> bool:
