@@ -11,6 +11,7 @@ however many shards and workers.
 with a held challenger (if `score.shadow_challenger`). Shadow predictions are kept apart and never served;
 **shadow** failing takes nothing back. Where `score.sink` names a database, **export** writes the day to its table too,
 in one transaction; it is retried and cleared by itself, and the file stays whatever comes of it.
+Where `score.due_by` is set, **check_deadline** tells people who were told that predictions are late that they came.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from airflow.sdk import DAG, PartitionedAssetTimetable, task
 from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.links import with_links
 from evergreen.models import Model, draw_each
-from evergreen.stepping import Facts, partition_day, step
+from evergreen.stepping import Facts, now, partition_day, step
 
 
 def draw(model: Model) -> DAG:
@@ -68,11 +69,21 @@ def draw(model: Model) -> DAG:
 
             return step(export.run, scoring["day"], scoring["version"])
 
+        @task(task_display_name="Alert the team if late predictions came")
+        def check_deadline() -> None:
+            from evergreen.alerts.kinds.late import alert_timeliness
+
+            from ml.steps.score import check_deadline
+
+            alert_timeliness(step(check_deadline.run, now=now()))
+
         shards = resolve()
         published = publish(shards, predict.expand(shard=shards))
         published >> shadow(shards)
         if model.settings.score.sink is not None:
             export(published)
+        if model.settings.score.due_by is not None:
+            published >> check_deadline()
 
     return with_links(score())
 

@@ -272,6 +272,15 @@ def alert(key: str) -> str:
     return f"{ALERTS}{key}.json"
 
 
+LATE = "predictions_late/since="
+"""How the keys of alerts begin that say that predictions are late, or that they came: a day follows."""
+
+
+def late_key(day: Day, what: Literal["opened", "resolved"]) -> str:
+    """Return the key of the alert by which an episode of late predictions begins, or ends."""
+    return f"{LATE}{day}/{what}"
+
+
 def delivered(channel: str, key: str) -> str:
     """Return the receipt of an alert that a channel has done with."""
     return f"{deliveries(channel)}{key}.json"

@@ -73,7 +73,21 @@ def figures_of(services: Services, now: datetime) -> list[Sample]:
     newest = StatusSources(services, now).newest
     drift = newest.facts.get("drift") if newest is not None and newest.facts else None
     waiting = waiting_alerts(services.settings.notify.channels, services.storage)
-    return samples(page.now(services, today=now), drift, waiting)
+    return samples(page.now(services, today=now), drift, waiting, _late(services, now))
+
+
+def _late(services: Services, now: datetime) -> bool | None:
+    """Return whether predictions are late; None if they have no deadline, or nobody can say."""
+    from ml.steps.score import check_deadline
+
+    settings = services.settings
+    if settings.score.due_by is None:
+        return None
+    try:
+        return check_deadline.run(settings=settings, services=services, now=now).late
+    except EvergreenError as err:
+        logger.warning("metrics: nobody knows whether predictions of %s are late: %s", settings.task.name, err)
+        return None
 
 
 def text() -> str:

@@ -50,7 +50,7 @@ from ml.records.monitoring import (
     PreviousChampionComparison,
 )
 from ml.records.record import Asset, Record
-from ml.records.scoring import Adaptation, Champion, Export, Exports, Plan, Scoring, Shadows, Shard
+from ml.records.scoring import Adaptation, Champion, Export, Exports, Plan, Scoring, Shadows, Shard, Timeliness
 from ml.records.training import (
     Candidate,
     Challenger,
@@ -127,6 +127,7 @@ __all__ = [
     "Shadows",
     "Shard",
     "SliceEvidence",
+    "Timeliness",
     "Tuned",
     "Unread",
     "Verdict",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Literal
 
 from ml.records.record import Record
 
@@ -92,3 +93,24 @@ class Shadows(Record):
     versions: tuple[int, ...]
     uris: tuple[str, ...]
     reason: str
+
+
+class Timeliness(Record):
+    """Whether the predictions of the newest day of which they are due were published by their deadline.
+
+    Attributes
+    ----------
+    day
+        That day.
+    late
+        Whether they are not there, though the deadline has passed.
+    cause
+        Why, by what is known; None unless they are late.
+    reason
+        The same in a sentence, with the next move; empty unless they are late.
+    """
+
+    day: date
+    late: bool
+    cause: Literal["source_late", "data_rejected", "no_champion", "task_failed"] | None = None
+    reason: str = ""

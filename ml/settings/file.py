@@ -20,7 +20,7 @@ from ml.settings.databases import is_url
 from ml.settings.environment import Environment
 from ml.settings.gate import METRICS, RULES, Gate, Measure, RuleSettings
 from ml.settings.operation import Drift, Performance, Retrain, Rollback, Score
-from ml.settings.running import Notify, Schedule
+from ml.settings.running import Notify, Schedule, refuse_early_deadline
 from ml.settings.section import Section
 from ml.settings.serving import Serving
 from ml.settings.task import Task
@@ -86,6 +86,7 @@ class Settings(Section):
         if self.task.target in used:
             raise ValueError(f"features name the target {self.task.target!r}: a label can never be a feature")
         refuse_unsuited(self.task, self.features, self.score)
+        refuse_early_deadline(self.score.due_by, self.land.due_hour, self.schedule)
         refuse_intervals(self.task, self.fit.intervals, self.split)
         recent = self.screen.recent_days // self.land.every_days
         if self.land.every_days > 1 and recent < self.screen.min_recent_days:

@@ -67,6 +67,11 @@ class Score(Section):
     """The largest shift, in the same unit."""
     sink: Sink | None = None
     """Where predictions are written beside the file; null for nowhere."""
+    due_by: str | None = Field(default=None, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    """The time of day (``HH:MM``, in ``task.timezone``) by which the predictions of the day that is due must be
+    published: if they are not, people are alerted, and once more when they come. It lies after ``land.due_hour`` and
+    ``schedule.cron``, on the same day. null: nobody is alerted.
+    """
 
 
 class Methods(Section):

@@ -20,6 +20,7 @@ MailKind = Literal[
     "data_rejected",
     "labels_in_doubt",
     "task_failed",
+    "predictions_late",
     "promoted",
     "held",
     "rolled_back",
@@ -128,3 +129,17 @@ class Schedule(Section):
     """Which of Airflow's pools, each of limited width, its work waits in."""
     priority: int = Field(default=1, ge=1, le=1000)
     """What goes first in its pool: the larger."""
+
+
+def refuse_early_deadline(due_by: str | None, due_hour: int, schedule: Schedule) -> None:
+    """Check that predictions are due after the data of their day are.
+
+    Raises
+    ------
+    ValueError
+        If they are due before: they would be late every day.
+    """
+    minute, hour = map(int, schedule.cron.split()[:2]) if schedule.cron else (0, due_hour)
+    if due_by is not None and due_by <= f"{hour:02d}:{minute:02d}":
+        asked = f"schedule.cron is {schedule.cron}" if schedule.cron else f"land.due_hour is {due_hour}"
+        raise ValueError(f"score.due_by ({due_by}) is not after the time at which a day is ingested: {asked}")

@@ -16,6 +16,7 @@ FAMILIES = {
     "evergreen_champion_version": "The version that serves; 0 for none.",
     "evergreen_champion_age_days": "Days that the champion serves.",
     "evergreen_newest_day_age_days": "Days from the newest day of inputs, labels or predictions to the due day.",
+    "evergreen_predictions_late": "Whether the due predictions are not published after score.due_by: 1, or 0.",
     "evergreen_alarm": "Whether monitoring is in alarm: 1, or 0.",
     "evergreen_alarm_days": "Days that the alarm lasts; 0 without one.",
     "evergreen_rejected_deliveries": "Deliveries of late whose newest answer is a rejection.",
@@ -41,7 +42,9 @@ class Sample:
     value: float
 
 
-def samples(now: Mapping[str, Any], drift: Mapping[str, Any] | None, waiting: Mapping[str, int]) -> list[Sample]:
+def samples(
+    now: Mapping[str, Any], drift: Mapping[str, Any] | None, waiting: Mapping[str, int], late: bool | None = None
+) -> list[Sample]:
     """Return a model's figures; what is unknown has none.
 
     Parameters
@@ -52,11 +55,13 @@ def samples(now: Mapping[str, Any], drift: Mapping[str, Any] | None, waiting: Ma
         The drift of the newest monitored day, as `ml.core.monitoring.day_summary` keeps it.
     waiting
         How many alerts wait, by channel.
+    late
+        Whether predictions are late; None where they have no deadline.
     """
     model = now["task"]["name"]
     return [
         Sample(name, {"model": model, **labels}, float(value))
-        for name, labels, value in _figures(now, drift, waiting)
+        for name, labels, value in (*_figures(now, drift, waiting), ("evergreen_predictions_late", {}, late))
         if value is not None
     ]
 

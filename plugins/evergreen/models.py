@@ -116,8 +116,8 @@ def stage(group_id: str, name: str) -> TaskGroup:
     return TaskGroup(group_id, prefix_group_id=False, group_display_name=name)
 
 
-def draw_each(draw: Callable[[Model], DAG]) -> None:
-    """Draw a Dag for each configured model.
+def draw_each(draw: Callable[[Model], DAG | None]) -> None:
+    """Draw a Dag for each configured model that has it.
 
     A model whose settings are wrong has no Dags, and stops no other's; `report_wrong_settings` says so.
     """

@@ -21,6 +21,8 @@ from tests.dags.world import MODEL
 
 REPORT = "wrong_settings.py"
 FILES = sorted(path for path in (PROJECT / "dags").glob("*.py") if path.name != REPORT)
+DEADLINE = "deadline.py"
+"""Draws a Dag only for a model whose predictions have a deadline."""
 VERBS = ["ingest", "monitor", "retrain", "rollback", "score"]
 MOST_LINES = {"retrain": 180, "monitor": 140}  # sixteen boxes, and ten
 ASKS = {("retrain", "approve")}
@@ -69,7 +71,8 @@ class Trap(BaseSecretsBackend):
 
 def test_all_parse_and_bear_their_files_names(bag: Any) -> None:
     assert bag.import_errors == {}
-    assert sorted(bag.dags) == [f"{MODEL}.{file.stem}" for file in FILES] == [f"{MODEL}.{verb}" for verb in VERBS]
+    drawn = [f"{MODEL}.{file.stem}" for file in FILES if file.name != DEADLINE]
+    assert sorted(bag.dags) == drawn == [f"{MODEL}.{verb}" for verb in VERBS]
     for dag_id, dag in bag.dags.items():
         assert f"{MODEL}.{Path(dag.fileloc).stem}" == dag_id
 
@@ -176,6 +179,17 @@ def test_each_model_has_dags_of_its_own_drawn_by_its_own_settings(churn: Path, t
     ):
         assert cron in drawn[f"{model}.ingest"]["timetable"]
         assert drawn[f"{model}.ingest"]["start"].startswith(midnight), "of the model's own time zone"
+
+
+def test_a_deadline_is_looked_at_in_the_time_of_the_model_that_has_one(churn: Path, tmp_path: Path) -> None:
+    params = yaml_file.parse(churn.read_text(encoding="utf-8"))
+    params["score"]["due_by"] = "09:45"
+    churn.write_text(yaml_file.dump(params), encoding="utf-8")
+    parsed = parse(PROJECT / "dags", tmp_path)
+    assert parsed["errors"] == {}
+    assert [name for name in parsed["dags"] if name.endswith(".deadline")] == ["churn.deadline"]
+    assert "45 9 * * *" in parsed["drawn"]["churn.deadline"]["timetable"]
+    assert set(parsed["new"]) & HEAVY == set()
 
 
 def test_wrong_settings_take_the_dags_of_their_own_model_only_and_one_file_reports_them(

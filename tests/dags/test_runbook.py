@@ -18,13 +18,14 @@ MAILS = {
     "data_rejected": "Data rejected",
     "labels_in_doubt": "Labels in doubt",
     "task_failed": "Task failed",
+    "predictions_late": "Predictions late since",
     "promoted": "was promoted",
     "held": "was held",
     "rolled_back": "Rolled back",
     "approval": "Approve?",
 }
 DOES_NOTHING = {"retrain.approved"}
-DRAWN_IF_ASKED_FOR = {"score.export"}
+DRAWN_IF_ASKED_FOR = {"score.export", "score.check_deadline"}
 """Tasks that the model at the top has not, as it is delivered."""
 
 

@@ -1,0 +1,83 @@
+"""Alert people that predictions are late, once, and once more when they come."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from evergreen.alerts import outbox
+
+if TYPE_CHECKING:
+    from ml.adapters.storage import Objects
+    from ml.records import Timeliness
+    from ml.wiring import Services
+
+log = logging.getLogger(__name__)
+CAUSES = {
+    "source_late": "the source is late",
+    "data_rejected": "the data were rejected",
+    "no_champion": "nobody serves",
+    "task_failed": "a task failed",
+}
+
+
+def alert_timeliness(facts: dict[str, Any]) -> None:
+    """Alert people if the predictions of the model whose Dag runs are late, or late no more, by what its step found."""
+    from evergreen.models import current_model
+    from ml.records import Timeliness
+    from ml.wiring import open_services
+
+    alert_late(Timeliness.model_validate(facts), open_services(model=current_model()))
+
+
+def alert_late(timeliness: Timeliness, services: Services) -> None:
+    """Open an episode if none is open and predictions are late; resolve the open one if they are not.
+
+    The alerts in the outbox are the memory of it: killed anywhere and run again, each is made once.
+    """
+    since = open_episode(services.storage)
+    if timeliness.late and since is None:
+        _enqueue(timeliness, str(timeliness.day), services)
+    elif since is not None and not timeliness.late:
+        _enqueue(timeliness, since, services)
+    else:
+        log.info("predictions: %s", f"late since {since}, which people know" if since else "in time")
+        outbox.flush(services)
+
+
+def open_episode(storage: Objects) -> str | None:
+    """Return since which day predictions are late, as people were alerted; None if they are not."""
+    from ml.adapters import layout
+
+    keys = {layout.key_of(path, layout.ALERTS) for path in storage.list(f"{layout.ALERTS}{layout.LATE}")}
+    days = sorted({key.removeprefix(layout.LATE).partition("/")[0] for key in keys})
+    return next((day for day in reversed(days) if layout.late_key(day, "resolved") not in keys), None)
+
+
+def _enqueue(timeliness: Timeliness, since: str, services: Services) -> None:
+    from ml.adapters import layout
+
+    opening = layout.late_key(since, "opened")
+    facts = {
+        "task": services.settings.task.name,
+        "since": since,
+        "day": timeliness.day,
+        "due_by": services.settings.score.due_by,
+        "timezone": services.settings.task.timezone,
+        "cause": CAUSES.get(timeliness.cause or "", ""),
+        "reason": timeliness.reason,
+        "links": [],
+    }
+    alert = outbox.compose(
+        "predictions_late",
+        opening if timeliness.late else layout.late_key(since, "resolved"),
+        "late",
+        f"Predictions late since {since}",
+        facts,
+        services,
+        severity="alarm" if timeliness.late else "info",
+        day=timeliness.day,
+        thread=None if timeliness.late else opening,
+        resolves=not timeliness.late,
+    )
+    outbox.enqueue(alert, services)
