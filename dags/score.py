@@ -11,7 +11,7 @@ however many shards and workers.
 with a held challenger (if `score.shadow_challenger`). Shadow predictions are kept apart and never served;
 **shadow** failing takes nothing back. Where `score.sink` names a database, **export** writes the day to its table too,
 in one transaction; it is retried and cleared by itself, and the file stays whatever comes of it.
-Where `score.due_by` is set, **check_deadline** tells people who were told that predictions are late that they came.
+Where `score.due_by` is set, **check_deadline** resolves the alert of late predictions when they came.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Late predictions are told once, with their cause, and once more when they come; through the real outbox and mail."""
+"""Late predictions are alerted once with their cause, and resolved once, through the real outbox and mail."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def choose(
     longest: int,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Validated, list[Validated]]:
-    """Return the simplest recipe that cannot be told from the best one on newer days, and what each of them did.
+    """Return the simplest recipe that newer days cannot distinguish from the best one, and what each of them did.
 
     It loses no more than the best one and the standard error of their daily difference (the rule of one standard error:
     Breiman, Friedman, Olshen and Stone, *Classification and Regression Trees*, 1984, section 3.4.3).
@@ -250,7 +250,7 @@ def choose(
 
 
 def simplest_of_the_best(results: Sequence[Validated]) -> Validated:
-    """Return the simplest result, which comes first, that cannot be told from the best; see `choose`."""
+    """Return the simplest result, which comes first, that cannot be distinguished from the best; see `choose`."""
     best = min(results, key=lambda result: result.loss)
     own = [r for r in results if r.recipe.fit.estimator.startswith("sklearn.")]
     best_own = min(own, key=lambda result: result.loss, default=best)
