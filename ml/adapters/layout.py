@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from datetime import date
 from typing import Literal
 
@@ -152,6 +153,11 @@ def version_report(version: int | None) -> str:
 
 
 VERSION_FACTS = re.compile(r"version=(\d+)\.json")
+
+
+def published_versions(names: Iterable[str]) -> list[int]:
+    """Return the versions whose predictions a day's folder of predictions holds as published, by its names."""
+    return sorted(int(match[1]) for name in names if (match := VERSION_FACTS.fullmatch(name)))
 
 
 # --- monitoring -----------------------------------------------------------------------------------

@@ -96,7 +96,15 @@ CONSTANTS = {
     "INSTALLATION": "outbox/installation",
     "ALERTS": "outbox/alerts/",
 }
-READERS = {layout.run_of, layout.is_claim, layout.book_of, layout.after_of, layout.digest, layout.key_of}
+READERS = {
+    layout.published_versions,
+    layout.run_of,
+    layout.is_claim,
+    layout.book_of,
+    layout.after_of,
+    layout.digest,
+    layout.key_of,
+}
 """These take a path apart."""
 
 
@@ -136,5 +144,7 @@ def test_paths_are_read_back() -> None:
     assert not layout.is_claim(layout.withdrawal(layout.claim("m-1", "k")), "m")
     assert not layout.is_claim(layout.claim("m-x-1", "k"), "m")
     assert layout.VERSION_FACTS.fullmatch(layout.version_facts(3))
+    names = [layout.version_facts(12), layout.version_table(4), layout.version_facts(3)]
+    assert layout.published_versions(names) == [3, 12]
     for name in (layout.REJECTED_PARTITION, layout.QUARANTINED_ROWS):
         assert layout.QUARANTINED.fullmatch(f"{layout.quarantine('inputs', DAY)}/{name}")

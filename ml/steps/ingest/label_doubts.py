@@ -182,8 +182,8 @@ def _later(day: date, others: Mapping[date, LabelDay], services: Services) -> li
 
 def _version(day: date, services: Services) -> int | None:
     """Return the newest version whose predictions of a day are published; None if nothing was predicted."""
-    matches = map(layout.VERSION_FACTS.fullmatch, services.storage_folder(layout.predictions(day)).names())
-    return max((int(match[1]) for match in matches if match), default=None)
+    names = services.storage_folder(layout.predictions(day)).names()
+    return max(layout.published_versions(names), default=None)
 
 
 def _read_sums(services: Services) -> Sums:

@@ -52,8 +52,7 @@ def _due_day(settings: Settings, held: Collection[date], now: datetime) -> date:
 
 
 def _published(day: date, services: Services) -> bool:
-    names = services.storage_folder(layout.predictions(day)).names()
-    return any(layout.VERSION_FACTS.fullmatch(name) for name in names)
+    return bool(layout.published_versions(services.storage_folder(layout.predictions(day)).names()))
 
 
 def _not_ingested(day: date, services: Services) -> tuple[Literal["data_rejected", "source_late", "task_failed"], str]:

@@ -163,13 +163,13 @@ def _score(sources: StatusSources) -> Facts | None:
     """Find the newest day that was scored."""
     for day in reversed(sources.inventory.newest_days(LOOK_BACK_DAYS)):
         stored = sources.services.storage_folder(layout.predictions(day))
-        names = {int(match[1]): name for name in stored.names() if (match := layout.VERSION_FACTS.fullmatch(name))}
-        if not names:
+        versions = layout.published_versions(stored.names())
+        if not versions:
             continue
         tenure, _ = tenures.champion_of(day, sources.changes)
-        version = tenure.version if tenure and tenure.version in names else max(names)
+        version = tenure.version if tenure and tenure.version in versions else max(versions)
         try:
-            facts = json.loads(stored.objects.get_bytes(stored.name(names[version])))
+            facts = json.loads(stored.objects.get_bytes(stored.name(layout.version_facts(version))))
         except ValueError:
             facts = {}
         late = sources.inventory.newer_than(day)
