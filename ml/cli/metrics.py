@@ -18,7 +18,7 @@ from typing import Any
 from ml.command_line import execute, parser
 from ml.errors import EvergreenError, SettingsError
 from ml.settings import Environment, configured_models, load_model
-from ml.views.loop_metrics import FAMILIES, Sample, samples, unreadable, waiting_alerts
+from ml.views.loop_metrics import FAMILIES, Sample, blank, samples, unreadable, waiting_alerts
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -67,13 +67,19 @@ def _of_model(name: str) -> list[Sample]:
 
 def figures_of(services: Services, now: datetime) -> list[Sample]:
     """Return the figures of one model at an instant."""
-    from ml.views import page
+    from ml.adapters.tracking import database
+    from ml.views import loop_totals, page
     from ml.views.page.status_sources import StatusSources
 
-    newest = StatusSources(services, now).newest
-    drift = newest.facts.get("drift") if newest is not None and newest.facts else None
+    if database.is_absent(services.environment.tracking):  # MLflow would make it, and nothing is to be made here
+        return blank(services.settings.task.name)
+    sources = StatusSources(services, now)
+    drift = sources.newest.facts.get("drift") if sources.newest is not None and sources.newest.facts else None
     waiting = waiting_alerts(services.settings.notify.channels, services.storage)
-    return samples(page.now(services, today=now), drift, waiting, _late(services, now))
+    totals = loop_totals.samples(sources, now)
+    facts = page.now(services, today=now)
+    problems = [*facts["problems"], *sources.problems]
+    return [*samples({**facts, "problems": problems}, drift, waiting, _late(services, now)), *totals]
 
 
 def _late(services: Services, now: datetime) -> bool | None:

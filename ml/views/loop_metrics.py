@@ -29,6 +29,13 @@ FAMILIES = {
     "evergreen_label_coverage_ratio": "Share of the predicted rows of labelled days that has labels.",
     "evergreen_retrain_requested": "Whether a retrain was requested and not answered yet: 1, or 0.",
     "evergreen_alerts_waiting": "Alerts that a channel has not delivered yet.",
+    "evergreen_quarantined_ratio": "Share of the rows delivered in the newest 14 days that was quarantined.",
+    "evergreen_recent_decisions": "Decisions of the last 30 days, by kind.",
+    "evergreen_recent_retrains": "Versions that were trained and registered in the last 30 days.",
+    "evergreen_fit_seconds": "Seconds that the fit of the newest registered version took.",
+    "evergreen_model_versions": "Versions that are registered in MLflow.",
+    "evergreen_registry_days": "Days in the newest data version.",
+    "evergreen_registry_bytes": "Bytes of the files of the newest data version.",
 }
 """Each metric, and what it is; all are gauges."""
 
@@ -63,6 +70,14 @@ def samples(
         Sample(name, {"model": model, **labels}, float(value))
         for name, labels, value in (*_figures(now, drift, waiting), ("evergreen_predictions_late", {}, late))
         if value is not None
+    ]
+
+
+def blank(model: str) -> list[Sample]:
+    """Return the figures of a model of which there is nothing yet."""
+    return [
+        Sample("evergreen_model_readable", {"model": model}, 1.0),
+        Sample("evergreen_champion_version", {"model": model}, 0.0),
     ]
 
 

@@ -28,6 +28,13 @@ def test_every_rule_asks_for_figures_that_exist() -> None:
         assert set(re.findall(r"evergreen_\w+", rule["expr"])) <= FAMILIES.keys(), rule["alert"]
 
 
+def test_every_rule_is_tried_out() -> None:
+    (group,) = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+    tried = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
+    fired = {case["alertname"] for test in tried for case in test["alert_rule_test"] if case["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in group["rules"]}
+
+
 def test_every_figure_is_in_the_docs() -> None:
     page = (FOLDER.parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
     shown = page.replace("`…_low`", "`evergreen_live_metric_low`").replace("`…_high`", "`evergreen_live_metric_high`")

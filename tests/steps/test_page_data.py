@@ -15,6 +15,7 @@ import yaml
 from mlflow.tracking._tracking_service import utils as mlflow_memory
 from prometheus_client.parser import text_string_to_metric_families
 
+from ml.adapters import layout
 from ml.adapters.tracking import Tracking
 from ml.cli import champion, history, metrics
 from ml.core.monitoring import day_summary
@@ -458,6 +459,36 @@ class TestMetrics:
             assert figures["evergreen_drift_distance", *sorted({column.column, column.role})] == column.score
         assert figures["evergreen_expected_metric", "log_loss"] == performance.expected["log_loss"]
         assert figures["evergreen_alerts_waiting", "email"] == 0
+
+    def test_totals_agree_with_the_registry_the_decisions_and_the_contracts(self, services: Services) -> None:
+        figures = self.figures(services)
+        files = services.registry.days("inputs").values()
+        assert figures["evergreen_registry_days", "inputs"] == len(files)
+        assert figures["evergreen_registry_bytes", "inputs"] == sum(file.bytes for file in files) > 10_000
+        decisions = services.tracking.decisions()
+        for kind in ("promotion", "rejection", "hold", "rollback"):
+            assert figures["evergreen_recent_decisions", kind] == sum(entry.kind == kind for entry in decisions)
+        assert figures["evergreen_recent_decisions", "promotion"] >= 1
+        newest, *_ = versions = services.tracking.versions()
+        assert figures["evergreen_model_versions",] == figures["evergreen_recent_retrains",] == len(versions)
+        assert figures["evergreen_fit_seconds",] == newest.metrics["fit_seconds"] > 0
+
+    def test_the_share_in_quarantine_is_that_of_the_contracts_results(self, world: World) -> None:
+        services, last = world.services, DAYS[-1]
+        held_days = [day for day in services.registry.days("inputs") if (last - day).days < 14]
+        name = f"{layout.validation('inputs', last)}/{layout.RESULT}"
+        for day in held_days:
+            path = f"{layout.validation('inputs', day)}/{layout.RESULT}"
+            services.storage.put_bytes(path, json.dumps({"rows": 100, "quarantined_rows": 0}).encode())
+        services.storage.put_bytes(name, json.dumps({"rows": 100, "quarantined_rows": 14}).encode())
+        assert self.figures(services)["evergreen_quarantined_ratio", "inputs"] == 14 / (100 * len(held_days))
+
+    def test_an_empty_home_stays_empty(self, tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        services = Services(load(PROJECT_ROOT / "params.yaml"), Environment.load({"EVERGREEN_HOME": str(home)}))
+        figures = self.figures(services)
+        assert figures == {("evergreen_model_readable",): 1.0, ("evergreen_champion_version",): 0.0}
+        assert not home.exists()
 
     def test_an_alert_that_waits_is_counted(self, world: World) -> None:
         for path in ("outbox/alerts/drift/a.json", "outbox/alerts/drift/b.json", "outbox/delivered/email/drift/a.json"):

@@ -11,6 +11,11 @@ from filelock import FileLock
 SQLITE = "sqlite:///"
 
 
+def is_absent(uri: str) -> bool:
+    """Return whether an address names a database on this machine that nobody has made yet."""
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+
+
 @contextmanager
 def opening(uri: str) -> Iterator[None]:
     """Hold the lock beside a SQLite database; for other addresses there is nothing to hold.

@@ -99,6 +99,24 @@ def data(services: Services, *, days: int = 60) -> Facts:
     return facts
 
 
+def quarantined_shares(services: Services, *, days: int) -> Facts:
+    """Compute by asset the share of delivered rows that was quarantined, over the newest ``days`` calendar days held.
+
+    Deliveries that were rejected as a whole are left out; None where no contract's result of these days is kept.
+    """
+    inventory = held(services)
+    wanted = [("inputs", day) for day in inventory.newest_days(days)]
+    last = inventory.labelled
+    wanted += [("labels", day) for day in sorted(inventory.labels) if last and (last - day).days < days]
+    results, _ = _results(services, wanted)
+    shares: Facts = {}
+    for asset in ASSETS:
+        accepted = [facts for (of, _), facts in results.items() if of == asset and not facts.get("reason")]
+        rows = sum(facts.get("rows") or 0 for facts in accepted)
+        shares[asset] = sum(facts.get("quarantined_rows") or 0 for facts in accepted) / rows if rows else None
+    return shares
+
+
 def _quarantined_days(services: Services) -> dict[tuple[str, date], set[str]]:
     """Find the days of which rows, or the whole partition, were quarantined."""
 
