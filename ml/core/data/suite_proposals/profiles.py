@@ -21,12 +21,15 @@ SATURATED, STANDS_OUT, NEIGHBOURS = 0.005, 5.0, 5
 """A scale ends at its smallest or largest value if that is so large a share of all, and so many times as frequent as
 each of so many values next to it.
 """
+FULL = (1, 100)
+"""What a share and a percentage are at most."""
 
 
 def number_profile(table: pd.DataFrame, column: str, limits_of_values: NumberLimits) -> Iterator[ProposedExpectation]:
     """Yield limits for a day's mean, standard deviation, quantiles, and share of zeros.
 
     Where a day had no value, which is legal then, a day may have no mean; nor a deviation where one had a single value.
+    Where a scale has an end that the past has seen, a day may lie wholly at it: its deviation has no lower limit.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def number_profile(table: pd.DataFrame, column: str, limits_of_values: NumberLim
     limits = limits_that_held(deviations.to_numpy(), least_span=0.1, least_room=room, logarithmic=True)
     if limits is not None and fewest > 1 and (deviations > 0).all() and limits[1] < 10 * deviations.max():
         kwargs = _between(column, float(f"{limits[0]:.3g}"), float(f"{limits[1]:.3g}"))
-        if _saturates(numbers):
+        if _saturates(numbers) or _is_full_share(numbers):
             del kwargs["min_value"]
         yield ProposedExpectation("expect_column_stdev_to_be_between", kwargs, "table", _seen(deviations))
     yield from _quantiles(by_day, column, spread, room, limits_of_values)
@@ -69,6 +72,11 @@ def _saturates(numbers: pd.Series) -> bool:
         for ordered in (counts, counts[::-1])
         if len(ordered) > 1
     )
+
+
+def _is_full_share(numbers: pd.Series) -> bool:
+    """Return whether a share or a percentage was once full, such as a humidity of 100 %: it may be for a whole day."""
+    return bool(numbers.min() >= 0 and numbers.max() in FULL)
 
 
 def _says_more(limits: tuple[float, float], of_values: NumberLimits) -> bool:
