@@ -76,6 +76,26 @@ def test_parts_say_the_same_as_the_whole(folder: Path, tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize(("values", "met"), [(0, True), (3, False), (270, True), (300, True)])
+@pytest.mark.parametrize("rows_at_once", [1000, 100])
+def test_a_column_may_be_empty_on_a_whole_day_and_not_on_most_of_one(
+    tmp_path: Path, values: int, met: bool, rows_at_once: int
+) -> None:
+    kind = "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between"
+    of_type = {"type": "expect_column_values_to_be_of_type", "kwargs": {"column": "a", "type_": "float64"}}
+    share = {"type": kind, "kwargs": {"column": "a", "min_value": 0.9}}
+    write_entries(tmp_path / "inputs.json", [{**entry, "meta": {"level": "table"}} for entry in (of_type, share)])
+    path = tmp_path / "day.parquet"
+    pd.DataFrame({"id": np.arange(300), "a": np.where(np.arange(300) < values, 1.5, np.nan)}).to_parquet(path)
+    screened = screen_file(
+        Contracts(tmp_path), "inputs", path, key=["id"], parameters={}, folder=tmp_path, rows_at_once=rows_at_once
+    ).screened
+    assert screened.rejected is not met
+    assert met or screened.reason == (
+        "unless a has no value at all, the share of it that holds one must be at least 90.0%, but it is 1.00%"
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "kwargs"),
     [

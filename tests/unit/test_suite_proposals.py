@@ -101,11 +101,45 @@ def test_a_day_that_may_have_no_value_gets_no_limit_that_refuses_it(inputs: pd.D
     single = inputs["day"].isin(DAYS[3::7]) & inputs.duplicated("day")
     table = inputs.assign(extra=inputs["rate"].mask(empty), rate=inputs["rate"].mask(single))
     proposals = propose_suite(table, asset="inputs", task=TASK)
-    kinds = ("proportion_of_non_null_values_to_be_between", "mean_to_be_between", "quantile_values_to_be_between")
-    assert not any(of(proposals, kind, "extra") for kind in (*kinds, "stdev_to_be_between"))
+    kinds = ("expect_column_proportion_of_non_null_values_to_be_between", "not_be_null", "mean_to_be_between")
+    kinds = (*kinds, "quantile_values_to_be_between", "stdev_to_be_between")
+    assert not any(of(proposals, kind, "extra") for kind in kinds)
     assert of(proposals, "mean_to_be_between", "rate") is not None
     assert of(proposals, "stdev_to_be_between", "rate") is None
     assert of(propose_suite(inputs, asset="inputs", task=TASK), "stdev_to_be_between", "rate") is not None
+
+
+EMPTY_OR = "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between"
+
+
+def test_days_with_values_keep_their_share_where_others_have_none(inputs: pd.DataFrame) -> None:
+    empty = inputs["day"].isin(DAYS[5::7])
+    table = inputs.assign(rate=inputs["rate"].mask(empty), extra=inputs["extra"].mask(empty))
+    proposals = propose_suite(table, asset="inputs", task=TASK)
+    full, partly = of(proposals, EMPTY_OR, "rate"), of(proposals, EMPTY_OR, "extra")
+    assert full is not None and full.kwargs == {"column": "rate", "min_value": 0.9} and full.level == "table"
+    assert "On 5 of 40 days it has no value" in full.reason
+    worst = inputs.loc[~empty, "extra"].isna().groupby(inputs["day"]).mean().max()
+    assert partly is not None and 0.3 < partly.kwargs["min_value"] < 1 - worst
+
+
+@pytest.mark.parametrize("rows", [1, 10])
+def test_a_column_that_comes_now_and_then_gets_no_share(inputs: pd.DataFrame, rows: int) -> None:
+    """Of 50 rows one holds a value on some days, or only the newest days have that few."""
+    days = DAYS[3::7] if rows == 1 else DAYS[-4:]
+    few = inputs["day"].isin(days) & (inputs.groupby("day").cumcount() >= rows)
+    table = inputs.assign(rate=inputs["rate"].mask(inputs["day"].isin(DAYS[5::7]) | few))
+    proposals = propose_suite(table, asset="inputs", task=TASK)
+    assert not [p for p in proposals if p.columns == ("rate",) and "null" in p.type]
+
+
+def test_a_share_that_was_once_full_may_be_full_for_a_whole_day(inputs: pd.DataFrame) -> None:
+    """As a humidity of 100 % in one hour of the past. Of amounts that were once 100 by chance nothing is known."""
+    share = pd.Series(np.random.default_rng(3).normal(60, 8, len(inputs)))
+    full = share.mask(share.index == 700, 100.0)
+    for values, bounded in ((share, True), (full, False), (full.mask(full.index == 900, -5.0), True)):
+        stdev = of(propose_suite(inputs.assign(rate=values), asset="inputs", task=TASK), "stdev_to_be_between", "rate")
+        assert stdev is not None and ("min_value" in stdev.kwargs) is bounded
 
 
 def test_a_day_may_hardly_vary_where_values_pile_up_at_the_end_of_their_scale(
@@ -201,8 +235,10 @@ def test_what_a_person_wrote_stays() -> None:
 def test_a_bound_on_nulls_that_a_person_wrote_is_not_doubled() -> None:
     share = {"type": "expect_column_proportion_of_non_null_values_to_be_between", "kwargs": {"column": "a"}, "meta": {}}
     never = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "a"}, "meta": {"proposed": True}}
-    (change,) = changes_of([share], [never])
-    assert (change.state, change.entry, change.proposed) == ("yours", share, never)
+    empty_or = {"type": EMPTY_OR, "kwargs": {"column": "a", "min_value": 0.9}, "meta": {"proposed": True}}
+    for proposal in (never, empty_or):
+        (change,) = changes_of([share], [proposal])
+        assert (change.state, change.entry, change.proposed) == ("yours", share, proposal)
 
 
 def test_planted_errors_hit_the_share_that_they_should(related: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
-"""Expectations that Great Expectations does not have: relations between the columns of a row, and the step of a number.
+"""Expectations that Great Expectations lacks: relations between columns, steps of numbers, days without values.
 
 They are subclasses as Great Expectations asks for, so that a suite names them like its own. Importing this module
-registers them. A row with a null in one of the columns meets them.
+registers them. A row with a null in one of the columns meets those of single rows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from great_expectations.compatibility import pydantic
 from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.core import ExpectColumnProportionOfNonNullValuesToBeBetween
 from great_expectations.expectations.expectation import ColumnMapExpectation, MulticolumnMapExpectation
 from great_expectations.expectations.metrics.map_metric_provider import (
     ColumnMapMetricProvider,
@@ -26,7 +27,9 @@ STEP, SUM, FOLLOWS = (
     "expect_last_column_to_follow_from_others",
 )
 OWN = frozenset({STEP, SUM, FOLLOWS})
-"""What this module adds; each looks at one row at a time."""
+"""What this module adds that looks at one row at a time."""
+EMPTY_OR_SHARE = "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between"
+"""What it adds that looks at a whole column."""
 RELATIVE = 1e-9
 """Numbers are compared to so much of their size."""
 
@@ -132,3 +135,14 @@ class ExpectLastColumnToFollowFromOthers(MulticolumnMapExpectation):
         if not values["known"] or any(len(row) != len(values["column_list"]) for row in values["known"]):
             raise ValueError("known must hold lists, each with a value for each column of column_list")
         return values
+
+
+class ExpectColumnToBeEmptyOrProportionOfNonNullValuesToBeBetween(ExpectColumnProportionOfNonNullValuesToBeBetween):
+    """Expect a column to be null in each row, or else the share of its values that are not null to lie between limits.
+
+    For what does not come on some days, such as prices on a holiday: half of a day is an error then, and none is not.
+    """
+
+    def _validate(self, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        result = super()._validate(metrics, *args, **kwargs)
+        return {**result, "success": True} if metrics["column.non_null_proportion"] == 0 else result

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from ml.adapters import rows
 from ml.adapters.contracts.judge import TYPE_EXPECTATIONS, KeyMatch, evaluate, judge
 from ml.adapters.contracts.outcomes import UNIQUE_EXPECTATIONS, Outcome, outcome_of
-from ml.adapters.contracts.own_expectations import OWN
+from ml.adapters.contracts.own_expectations import EMPTY_OR_SHARE, OWN
 from ml.adapters.contracts.suite import Entry
 from ml.core.data.contracts import Failure
 
@@ -56,7 +56,7 @@ OF_EACH_ROW = frozenset(
 OF_ALL_ROWS = frozenset({"expect_table_row_count_to_be_between", "expect_table_row_count_to_equal"})
 """Of the expectations that name no column, those that any one column of the whole day answers."""
 
-OF_NULLS = frozenset({"expect_column_proportion_of_non_null_values_to_be_between"})
+OF_NULLS = frozenset({"expect_column_proportion_of_non_null_values_to_be_between", EMPTY_OR_SHARE})
 """What depends on how many values are null, and on nothing else of a column."""
 
 

@@ -33,6 +33,9 @@ BETWEEN = {
     "expect_column_values_to_be_between": "{column}",
     "expect_table_row_count_to_be_between": "the row count",
     "expect_column_proportion_of_non_null_values_to_be_between": "the share of {column} that holds a value",
+    "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between": (
+        "unless {column} has no value at all, the share of it that holds one"
+    ),
     "expect_column_unique_value_count_to_be_between": "the number of different values of {column}",
 }
 BOUNDS = {"column", "min_value", "max_value", "strict_min", "strict_max"}

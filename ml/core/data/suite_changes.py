@@ -12,6 +12,7 @@ Entry = Mapping[str, Any]
 OF_NULLS = (
     "expect_column_values_to_not_be_null",
     "expect_column_proportion_of_non_null_values_to_be_between",
+    "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between",
 )
 State = Literal["new", "changed", "same", "yours", "gone"]
 

@@ -13,14 +13,9 @@ import pandas as pd
 
 from ml.core.data.schema import kind_of_values
 from ml.core.data.suite_proposals.codes import code_expectations
-from ml.core.data.suite_proposals.columns import (
-    FREQUENT,
-    MIN_ROWS,
-    column_expectations,
-    null_expectations,
-    type_expectation,
-)
+from ml.core.data.suite_proposals.columns import FREQUENT, column_expectations, type_expectation
 from ml.core.data.suite_proposals.limits import NumberLimits
+from ml.core.data.suite_proposals.nulls import MIN_ROWS, null_expectations
 from ml.core.data.suite_proposals.profiles import category_profile, number_profile
 from ml.core.data.suite_proposals.proposed import ProposedExpectation
 from ml.core.data.suite_proposals.relations import relation_expectations

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ml.core.data.schema import kind_of_values
 from ml.core.data.suite_proposals.limits import ROOMS, outward, room_for_seasons, room_that_held
+from ml.core.data.suite_proposals.nulls import MIN_ROWS, null_expectations
 from ml.core.data.suite_proposals.proposed import ProposedExpectation
 
 PANDAS_TYPES = re.compile(r"^(str|bool|u?int\d+|float\d+)$")
@@ -17,9 +18,6 @@ FEW_VALUES, FREQUENT = 20, 0.05
 """A category with at most so many values is closed, once no new one has come for long; a column with more values than
 so many for each of its rows names rows.
 """
-MIN_ROWS = 200
-"""With fewer rows nothing is said of what a column never holds."""
-NULL_MARGIN = 0.1
 FAR = 4.0
 """Where the largest value of all days is so many times that of the usual day, others may be larger still."""
 FEW_TIMES = 2.5
@@ -32,8 +30,6 @@ steps than so many has no more digits to tell.
 NATURAL_ENDS = (0, 1, 7, 12, 23, 24, 31, 59, 60, 100, 365, 366, 1439, 1440)
 NO_VALUES = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "NONE", "none", "-", "--", "?", "unknown"]
 """Words that stand for a null in text."""
-IDENTIFIER = re.compile(r"^[A-Za-z]\w*$")
-"""What a parameter may be called."""
 
 
 def column_expectations(table: pd.DataFrame, column: str, *, key: bool) -> Iterator[ProposedExpectation]:
@@ -67,42 +63,6 @@ def type_expectation(values: pd.Series, column: str) -> ProposedExpectation | No
         return None
     reason = f"Each of {values.notna().sum():,} values is."
     return ProposedExpectation("expect_column_values_to_be_of_type", {"column": column, "type_": name}, "table", reason)
-
-
-def null_expectations(table: pd.DataFrame, column: str, *, key: bool) -> Iterator[ProposedExpectation]:
-    """Yield that a column is never null, or which share of it must hold a value.
-
-    Nothing where a day had none: the limit from the recent past refuses the first such day, and so each one after it.
-    """
-    values = table[column]
-    nulls = int(values.isna().sum())
-    if key or (not nulls and len(values) >= MIN_ROWS):
-        reason = f"No null in {len(values):,} rows." if not nulls else "A part of the key."
-        yield ProposedExpectation("expect_column_values_to_not_be_null", {"column": column}, "row", reason)
-    if not nulls or key:
-        return
-    by_day = values.isna().groupby(table["day"].to_numpy()).mean()
-    if by_day.max() >= 1:
-        return
-    worst, usual = float(by_day.max()), float(by_day.median())
-    proportion = "expect_column_proportion_of_non_null_values_to_be_between"
-    spread = f"By day {usual:.1%} of it is null as a rule, {worst:.1%} at most."
-    if IDENTIFIER.match(column) and _follows_recent_past(by_day.to_numpy()):
-        bound: object = {"$PARAMETER": f"min_non_null_share__{column}"}
-        yield ProposedExpectation(
-            proportion, {"column": column, "min_value": bound}, "table", f"{spread} The limit follows the recent past."
-        )
-    else:
-        least = max(round(1 - worst - max(NULL_MARGIN, worst / 2), 2), 0.01)
-        yield ProposedExpectation(proportion, {"column": column, "min_value": least}, "table", spread)
-
-
-def _follows_recent_past(null_shares: np.ndarray) -> bool:
-    """Return whether limits from the days before would have accepted each day."""
-    return all(
-        null_shares[day] <= null_shares[max(0, day - 28) : day].max() + NULL_MARGIN
-        for day in range(7, len(null_shares))
-    )
 
 
 def range_expectations(table: pd.DataFrame, column: str, *, key: bool) -> Iterator[ProposedExpectation]:
