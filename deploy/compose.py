@@ -29,6 +29,8 @@ OURS = (
     "mlflow", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-worker",
     "serving",
 )  # fmt: skip
+METRICS = ("metrics", "statsd", "prometheus", "grafana")
+"""Services of the profile `metrics`, which starts on request only."""
 START_SECONDS = 600
 LOOK_EVERY_SECONDS = 2.0
 ML_VIEW = "/#/experiments?workflowType=machine_learning"

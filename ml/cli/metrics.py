@@ -125,6 +125,9 @@ def server(host: str, port: int, token: str) -> Any:
     metrics = make_wsgi_app(registry)
 
     def answer(environ: dict[str, Any], start: Any) -> Any:
+        if environ.get("PATH_INFO") == "/live":
+            start("200 OK", [("Content-Type", "text/plain")])
+            return [b"ok\n"]
         given = environ.get("HTTP_AUTHORIZATION", "")
         if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
             start("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Type", "text/plain")])

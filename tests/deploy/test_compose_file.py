@@ -16,7 +16,8 @@ from deploy import compose, env
 PROJECT = Path(__file__).resolve().parents[2]
 FILE = PROJECT / "docker-compose.yaml"
 STANDIN = PROJECT / "tests" / "deploy" / "standin" / "docker-compose.standin.yaml"
-PAGES = {"mailpit": "8025", "mlflow": "5000", "airflow-apiserver": "8080", "flower": "5555", "serving": "8088"}
+PAGES = {"mailpit": "8025", "mlflow": "5000", "airflow-apiserver": "8080", "flower": "5555", "serving": "8088",
+         "grafana": "3000"}  # fmt: skip
 """Services with a page for people or an API for programs, and its port."""
 
 TEXT = FILE.read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ def test_airflow_starts_after_the_first_start_has_ended_well(name: str) -> None:
 
 
 def test_our_containers_have_no_powers_and_no_root() -> None:
-    for name in (*compose.OURS, "init", "flower"):
+    for name in (*compose.OURS, "init", "flower", "metrics"):
         assert SERVICES[name]["cap_drop"] == ["ALL"]
         assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
     assert "\nUSER evergreen\n" in (PROJECT / "Dockerfile").read_text(encoding="utf-8")
@@ -92,7 +93,35 @@ def test_mlflow_asks_for_a_login_that_tasks_have_and_no_command_line_shows() -> 
 
 
 def test_the_services_are_those_that_the_tools_know() -> None:
-    assert set(SERVICES) == {*compose.STORES, *compose.OURS, compose.BUILT, "flower"}
+    assert set(SERVICES) == {*compose.STORES, *compose.OURS, *compose.METRICS, compose.BUILT, "flower"}
+
+
+def test_metrics_start_on_request_and_read_what_the_loop_reads() -> None:
+    on_request = {name for name, service in SERVICES.items() if "profiles" in service}
+    assert on_request == {*compose.METRICS, "flower"}
+    exporter, serving = SERVICES["metrics"]["environment"], SERVICES["serving"]["environment"]
+    own = {"EVERGREEN_METRICS_TOKEN", "EVERGREEN_SERVING_TOKEN"}
+    assert {name: value for name, value in exporter.items() if name not in own} == {
+        name: value for name, value in serving.items() if name not in own
+    }
+
+
+def test_every_target_of_prometheus_is_a_service_at_the_port_it_listens_on() -> None:
+    scraped = yaml.safe_load((PROJECT / "deploy" / "prometheus" / "compose.yml").read_text(encoding="utf-8"))
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped["scrape_configs"]
+               if "static_configs" in job}  # fmt: skip
+    assert targets == {"evergreen-loop": ["metrics:8089"], "mlflow": ["mlflow:5000"], "airflow": ["statsd:9102"]}
+    assert SERVICES["metrics"]["command"][-1] == "8089"
+    assert "--expose-prometheus" in SERVICES["mlflow"]["command"]
+    assert SERVICES["mlflow"]["environment"]["PROMETHEUS_MULTIPROC_DIR"] == SERVICES["mlflow"]["command"][-1]
+    (found,) = (job["dns_sd_configs"] for job in scraped["scrape_configs"] if "dns_sd_configs" in job)
+    assert found == [{"names": ["serving"], "type": "A", "port": 8088}]
+
+
+def test_airflow_sends_its_metrics_only_where_they_are_taken() -> None:
+    worker = SERVICES["airflow-worker"]["environment"]
+    assert worker["AIRFLOW__METRICS__STATSD_ON"] == "${EVERGREEN_AIRFLOW_METRICS:-False}"
+    assert worker["AIRFLOW__METRICS__STATSD_HOST"] in SERVICES
 
 
 def test_the_stand_ins_swap_images_and_nothing_else() -> None:

@@ -16,7 +16,15 @@ FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-@pytest.mark.parametrize("words", [("check", "config", "prometheus.yml"), ("test", "rules", "rules_test.yml")], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "config", "prometheus.yml"),
+        ("check", "config", "--syntax-only", "compose.yml"),
+        ("test", "rules", "rules_test.yml"),
+    ],
+    ids=str,
+)
 def test_prometheus_takes_the_files(words: tuple[str, ...]) -> None:
     result = subprocess.run(["promtool", *words], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

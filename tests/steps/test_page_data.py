@@ -510,10 +510,12 @@ class TestMetrics:
             bearer = {"Authorization": "Bearer a-token"}
             refused = requests.get(f"{url}/metrics", headers={"Authorization": "Bearer no"}, timeout=60)
             elsewhere = requests.get(f"{url}/", headers=bearer, timeout=60)
+            alive = requests.get(f"{url}/live", timeout=60)
             answer = requests.get(f"{url}/metrics", headers=bearer, timeout=60)
             running.shutdown()
         assert (refused.status_code, elsewhere.status_code, answer.status_code) == (401, 404, 200)
         assert "evergreen" not in refused.text
+        assert (alive.status_code, alive.text) == (200, "ok\n")
         families = {family.name: family for family in text_string_to_metric_families(answer.text)}
         (sample,) = families["evergreen_champion_version"].samples
         assert (sample.labels, sample.value) == ({"model": "flight-delay"}, 2.0)
