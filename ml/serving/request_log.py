@@ -67,9 +67,22 @@ class RequestLog:
         self._thread.start()
 
     def add(
-        self, table: pa.Table, predictions: np.ndarray, version: int, request: str, *, half_width: float | None = None
+        self,
+        table: pa.Table,
+        predictions: np.ndarray,
+        version: int,
+        request: str,
+        *,
+        seconds: float,
+        half_width: float | None = None,
     ) -> None:
-        """Add the rows of a request with its answer; of all rows the share ``log_share``, by their keys."""
+        """Add the rows of a request with its answer; of all rows the share ``log_share``, by their keys.
+
+        Parameters
+        ----------
+        seconds
+            How long the look-ups and the prediction of all its rows took.
+        """
         if self.own.log_share <= 0:
             return
         size = table.num_rows
@@ -79,6 +92,7 @@ class RequestLog:
             table.append_column("model_version", pa.array(np.full(size, version, dtype=np.int64)))
             .append_column("requested_at", pa.array([datetime.now(UTC)] * size, pa.timestamp("us", tz="UTC")))
             .append_column("request", pa.array([request] * size, pa.string()))
+            .append_column("seconds", pa.array(np.full(size, seconds), pa.float64()))
         )
         sampled = rows.in_sample(table, self.key, self.own.log_share)
         if not sampled.num_rows:

@@ -101,7 +101,7 @@ class ServedModel:
         Refused
             If the rows are unfit, nobody serves, or a day cannot be looked up.
         """
-        serving = self.serving
+        serving, started = self.serving, time.perf_counter()
         if serving is None:
             raise Refused(503, f"{self.name}: {self.problem}", retry_after=5)
         served = serving.served
@@ -130,7 +130,8 @@ class ServedModel:
             predictions, contributions = await self._by_day(days, opened, table, explained)
         if not np.isfinite(predictions).all():
             raise Refused(500, f"version {served.version} predicts no number for some rows; see 'evergreen doctor'")
-        self.log.add(table, predictions, served.version, request, half_width=served.half_width)
+        seconds = time.perf_counter() - started
+        self.log.add(table, predictions, served.version, request, seconds=seconds, half_width=served.half_width)
         provisional = any(day.is_provisional for day in opened)
         return Prediction(predictions, served.version, provisional, contributions, served.half_width)
 

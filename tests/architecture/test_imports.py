@@ -63,6 +63,7 @@ DOORS = {
         "ml/adapters/contracts/day_files.py",
         "ml/adapters/contracts/parts.py",
         "ml/adapters/partitions.py",
+        "ml/adapters/request_parts.py",
         "ml/adapters/rows.py",
         "ml/adapters/aggregates.py",
         "ml/adapters/sources/csv_types.py",

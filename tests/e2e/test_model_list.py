@@ -204,6 +204,25 @@ def test_from_one_model_to_another_nothing_of_the_first_stays(page: Page) -> Non
     assert [name for name in files if not name.startswith("files/churn/")] == []
 
 
+@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_what_was_served_on_request_is_shown_by_day_with_its_versions_and_times(
+    browser: Browser, url: str, viewport: Any
+) -> None:
+    page = opened(browser, url, "#churn/serving", viewport=viewport)
+    days = page.locator("#view tbody tr")
+    expect(days).to_have_count(3)
+    expect(days.nth(0)).to_contain_text("1,204")
+    expect(days.nth(0)).to_contain_text("version 3 (3,002), version 2 (308)")
+    expect(days.nth(0)).to_contain_text("41 ms")
+    expect(days.nth(1)).to_contain_text("unknown")
+    expect(days.nth(2)).to_contain_text("not counted")
+    expect(page.locator("#view .problem")).to_contain_text("its file does not have the recorded hash")
+    expect(page.locator("#view")).to_contain_text("25 % of the rows")
+    assert Axe().run(page).response["violations"] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.close()
+
+
 @pytest.mark.parametrize(
     ("old", "now", "heading"),
     [("#now", "#flight-delay/now", "Now"), ("#decisions", "#flight-delay/decisions", "Decisions"),

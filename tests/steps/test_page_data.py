@@ -34,7 +34,7 @@ from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
 from tests.steps.test_decide import bring
 
 DAYS = [NEXT_DAY + timedelta(days=n) for n in range(2)]
-PAGE = ("now", "timeline", "drift_map", "decisions", "data", "models")
+PAGE = ("now", "timeline", "drift_map", "decisions", "data", "models", "served")
 
 
 def ask(services: Services, part: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from ml.serving.served_model import NO_CHAMPION, ServedModel
 from ml.settings import Environment
 from ml.steps import rollback
 from ml.steps.retrain import promote
+from ml.views import page as overview
+from ml.views.page.cache import MEMORY
 from ml.wiring import Services
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, Contest, World
 
@@ -382,6 +384,49 @@ def test_every_row_is_in_the_log_with_key_time_version_and_answer(asked: Asked) 
     assert set(logged["model_version"]) == {1}
     assert logged["distance"].tolist() == frame["distance"].tolist()
     assert logged["requested_at"].notna().all()
+
+
+def test_the_page_counts_requests_rows_versions_and_times_of_the_log(asked: Asked) -> None:
+    MEMORY.forget()
+    assert "No prediction was asked for" in overview.served(asked.services)["hint"]
+    rows = as_records(asked.world.held("inputs", LAST_DAY).head(9))
+    asked.predict(rows[:7])
+    asked.model.log.flush()
+    asked.predict(rows[7:])
+    asked.predict(rows[:1])
+    asked.model.log.flush()
+    asked.post([{**rows[0], "distance": "far"}])  # refused, so not in the log
+    asked.model.log.flush()
+    MEMORY.forget()
+    facts = overview.served(asked.services)
+    (day,) = facts["days"]
+    assert (day["day"], day["requests"], day["rows"]) == (LAST_DAY.isoformat(), 3, 10)
+    assert day["versions"] == [{"version": 1, "rows": 10}]
+    assert 0 < day["seconds"]["median"] <= day["seconds"]["p99"]
+    logged = request_log.read(asked.services, LAST_DAY)
+    assert day["last_at"] == logged["requested_at"].max().isoformat()
+    assert (facts["hint"], facts["problems"], facts["log_share"], facts["older_days"]) == (None, [], 1.0, 0)
+
+
+def test_a_part_that_cannot_be_read_leaves_its_day_uncounted(asked: Asked) -> None:
+    asked.predict([a_row(asked.world)])
+    asked.model.log.flush()
+    asked.services.storage.put_bytes(layout.request_part(LAST_DAY, "damaged", 3), b"PAR")
+    asked.services.storage.put_bytes(layout.serving_problem("0" * 64), b"{")
+    MEMORY.forget()
+    facts = overview.served(asked.services)
+    assert [(day["day"], day["rows"], day["requests"]) for day in facts["days"]] == [(str(LAST_DAY), None, None)]
+    assert facts["problems"] == []
+
+
+def test_no_more_of_the_log_is_read_than_a_page_may_wait_for(asked: Asked, monkeypatch: Any) -> None:
+    asked.predict([a_row(asked.world)])
+    asked.model.log.flush()
+    asked.services.storage.put_bytes(layout.request_part("2013-01-02", "old", 10**9), b"never read")
+    MEMORY.forget()
+    facts = overview.served(asked.services)
+    assert [(day["day"], day["rows"]) for day in facts["days"]] == [(str(LAST_DAY), 1), ("2013-01-02", None)]
+    assert overview.served(asked.services, days=1)["older_days"] == 1
 
 
 def test_a_part_that_the_storage_does_not_take_waits_on_this_machine(asked: Asked, monkeypatch: Any) -> None:

@@ -13,6 +13,7 @@ from ml.views.page.decision_list import decision, decisions
 from ml.views.page.files import File, file
 from ml.views.page.installation import list_models
 from ml.views.page.model_list import compare, model, models
+from ml.views.page.served import served
 from ml.views.page.status import now
 from ml.views.page.timeline import drift_map, timeline
 
@@ -28,5 +29,6 @@ __all__ = [
     "model",
     "models",
     "now",
+    "served",
     "timeline",
 ]

@@ -127,6 +127,11 @@ async def data(model: str) -> Response:
     return await answered_of(model, lambda services: _overview().data(services))
 
 
+async def served(model: str) -> Response:
+    """Return what was answered over HTTP: requests, rows, versions and times by day."""
+    return await answered_of(model, lambda services: _overview().served(services))
+
+
 async def versions(model: str, before: int | None = None) -> Response:
     """List the versions of a model: the newest, or those below one."""
     return await answered_of(model, lambda services: _overview().models(services, before=before))
@@ -183,6 +188,7 @@ ROUTES: dict[str, Callable[..., Awaitable[Response]]] = {
     f"{OF_MODEL}/decisions": decisions,
     f"{OF_MODEL}/decisions/{{decision_id}}": decision,
     f"{OF_MODEL}/data": data,
+    f"{OF_MODEL}/served": served,
     f"{OF_MODEL}/versions": versions,
     f"{OF_MODEL}/versions/{{version}}": version,
     f"{OF_MODEL}/compare": compare,

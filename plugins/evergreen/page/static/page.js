@@ -8,6 +8,7 @@ import { drawDecision, drawDecisions } from "./decisions.js";
 import { drawDrift } from "./drift.js";
 import { modelList } from "./list.js";
 import { drawNow } from "./now.js";
+import { drawServed } from "./served.js";
 import { drawTimeline } from "./timeline.js";
 import { drawComparison, drawVersion, drawVersions } from "./versions.js";
 
@@ -125,6 +126,7 @@ function viewOf([name, one, other]) {
   if (name === "decisions" && one) return ["Decision", ["decisions", "All decisions"], `decisions/${encodeURIComponent(one)}`, drawDecision];
   if (name === "decisions") return ["Decisions", null, "decisions", drawDecisions];
   if (name === "data") return ["Data", null, "data", drawData];
+  if (name === "serving") return ["Serving", null, "served", drawServed];
   if (other) {
     return [`Version ${one} beside version ${other}`, ["versions", "All versions"],
       `compare?a=${encodeURIComponent(one)}&b=${encodeURIComponent(other)}`, drawComparison];

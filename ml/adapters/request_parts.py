@@ -1,0 +1,49 @@
+"""Read of a part of the request log how many rows and requests it has, who answered, and how long it took."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+COLUMNS = ("request", "model_version", "requested_at", "seconds")
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """What a part of the request log holds.
+
+    Attributes
+    ----------
+    rows_by_version
+        How many rows each version answered.
+    seconds
+        Of each request that says so (releases before did not), how long its rows took to be predicted.
+    last_at
+        When the newest row was answered.
+    """
+
+    requests: frozenset[str]
+    rows_by_version: dict[int, int]
+    seconds: tuple[float, ...]
+    last_at: datetime
+
+
+def summarise(content: bytes) -> PartSummary:
+    """Summarise a part; ValueError if it cannot be read as one."""
+    try:
+        with pq.ParquetFile(io.BytesIO(content)) as file:
+            held = set(file.schema_arrow.names)
+            table = file.read(columns=[name for name in COLUMNS if name in held])
+        requests = table["request"].to_pylist()
+        seconds = table["seconds"].to_pylist() if "seconds" in held else [None] * len(requests)
+        last_at = max(table["requested_at"].to_pylist())
+        versions = Counter(table["model_version"].to_pylist())
+    except (pa.ArrowException, KeyError, OSError) as err:
+        raise ValueError(f"no part of a request log: {err}") from err
+    taken = {request: value for request, value in zip(requests, seconds, strict=True) if value is not None}
+    return PartSummary(frozenset(requests), dict(versions), tuple(taken.values()), last_at.astimezone(UTC))
