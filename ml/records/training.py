@@ -84,7 +84,7 @@ class Evaluation(Record):
     same rows. ``is_refresh`` says that the candidate is the champion's recipe on newer data. ``compared`` says who
     stands for the champion: it itself, the version that was judged in its place, or its recipe fitted again.
     ``anchor_version`` is the last one that won by superiority, None where that is the champion or nothing is a refresh;
-    ``anchor_problem`` says why it cannot be compared with.
+    ``anchor_problem`` says why it cannot be compared with, ``champion_problem`` why the champion cannot.
     """
 
     fingerprint: str
@@ -99,6 +99,7 @@ class Evaluation(Record):
     compared: Literal["model", "twin", "recipe"] = "model"
     anchor_version: int | None = None
     anchor_problem: str | None = None
+    champion_problem: str | None = None
 
 
 class PastRefresh(Record):

@@ -8,6 +8,8 @@ from typing import Any
 from ml.core.champions import tenures
 from ml.core.monitoring.day_summary import Facts
 from ml.records import Logged
+from ml.settings import Gate
+from ml.views import gain
 from ml.views.charts import better, day_of, label
 
 OUTCOMES = {True: "passed", False: "failed", None: "no evidence"}
@@ -18,11 +20,13 @@ NO_METRICS = ("fit_seconds", "train_rows", "holdout_rows", "holdout_days")
 # --- decisions ----------------------------------------------------------------------------------------
 
 
-def row(entry: Logged, *, requested_by: str | None = None) -> Facts:
+def row(entry: Logged, gate: Gate, *, requested_by: str | None = None) -> Facts:
     """Describe one decision in a line.
 
     Parameters
     ----------
+    gate
+        Names the metric of the ``gain`` (`ml.views.gain.of`; None where nothing was compared).
     requested_by
         Who asked for the training of its version, for decisions that do not say so themselves.
     """
@@ -41,7 +45,8 @@ def row(entry: Logged, *, requested_by: str | None = None) -> Facts:
         "requested_by": summary.requested_by or requested_by,
         "approval": tenures.approval_in_words(approval) if isinstance(approval, Mapping) else None,
         "verdict": _verdict(entry).get("decision"),
-        "reasons": list(summary.reasons),
+        "reasons": gain.reasons_of(entry, gate),
+        "gain": gain.of(_rulings(entry), gate),
         "rules": {
             "passed": outcomes.count("passed"),
             "failed": outcomes.count("failed"),
@@ -52,13 +57,13 @@ def row(entry: Logged, *, requested_by: str | None = None) -> Facts:
     }
 
 
-def opened(entry: Logged, *, requested_by: str | None = None) -> Facts:
+def opened(entry: Logged, gate: Gate, *, requested_by: str | None = None) -> Facts:
     """Describe one decision in full: each rule with its evidence, and whatever else was written down."""
     summary = ("verdict", "approval", "version", "requested_by", "reasons", "evidence", "reason")
     facts = {name: value for name, value in entry.payload.items() if name not in summary}
     evidence = entry.payload.get("evidence")
     return {
-        **row(entry, requested_by=requested_by),
+        **row(entry, gate, requested_by=requested_by),
         "effective_day": entry.effective_day,
         "rulings": _rulings(entry),
         "evidence": dict(evidence) if isinstance(evidence, Mapping) else {},
@@ -231,18 +236,29 @@ def compared_facts(a: Sequence[Facts], b: Sequence[Facts]) -> list[Facts]:
 
 
 def paired(a: int, b: int, decisions: Sequence[Logged]) -> Facts | None:
-    """Find the newest gate in which two versions met on the same rows: the only figures that compare them."""
-    for entry in reversed(decisions):
-        weighed = entry.payload.get("judged_version") or entry.payload.get("version")
-        summary = tenures.summarise(entry)
-        if entry.kind in ("rollback", "withdrawal") or {weighed, summary.against} != {a, b}:
+    """Find the newest gate in which two versions met on the same rows: the only figures that compare them.
+
+    A refit is compared by the version that was judged in its place, and so is a champion that is one.
+
+    Parameters
+    ----------
+    decisions
+        Those about both versions and the versions judged in their place; oldest first.
+    """
+    wanted = {tenures.judged_version(version, decisions) for version in (a, b)}
+    for entry in reversed(decisions) if len(wanted) == 2 else ():
+        judged = entry.payload.get("judged_version") or entry.payload.get("version")
+        against = tenures.summarise(entry).against
+        if entry.kind in ("rollback", "withdrawal") or judged is None or against is None:
+            continue
+        if {judged, tenures.judged_version(against, decisions)} != wanted:
             continue
         for ruling in _rulings(entry):
             if ruling["comparison"]:
                 return {
                     "decision_id": entry.decision_id,
-                    "champion": summary.against,
-                    "challenger": weighed,
+                    "champion": against,
+                    "challenger": judged,
                     **{figure: ruling["comparison"].get(figure) for figure in ("gain", "low", "high")},
                     "reason": ruling["reason"],
                 }

@@ -43,13 +43,14 @@ def question(window: Window, judgement: Judgement, services: Services, *, reques
     -------
     dict
         ``subject``; ``body`` (Markdown with the table of evidence); ``hours`` within which an
-        answer counts; ``claim``, ``trained``, ``rulings`` and ``links`` for the mail.
+        answer counts; ``gain``, ``claim``, ``trained``, ``rulings`` and ``links`` for the mail.
     """
     gate = services.settings.gate
     facts: dict[str, Any] = {
         "subject": f"{services.identity}: may version {judgement.version} serve?",
         "hours": gate.approval_hours,
         "claim": claim(judgement),
+        "gain": lead(judgement, gate),
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
             f"data version {window.data_version[:12]}, requested by {requested_by}."
@@ -70,6 +71,14 @@ def claim(judgement: Judgement) -> str:
     request = f"take the place of version {judgement.champion_version}" if judgement.champion_version else "serve"
     nobody = "" if judgement.champion_version else " Nobody serves yet."
     return f"{own} passed every rule of the gate and asks to {request}.{nobody}"
+
+
+def lead(judgement: Judgement, gate: Gate) -> str:
+    """Return the gain over the champion with its interval and margin; the base rate where nobody serves."""
+    from ml.views import gain
+
+    sentences = gain.in_short([ruling.model_dump() for ruling in judgement.verdict.rulings], gate)
+    return f"{sentences[0][:1].upper()}{sentences[0][1:]}." if len(sentences) > 1 else ""
 
 
 def ruling_row(ruling: Ruling) -> dict[str, str]:
@@ -98,6 +107,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
     rows = [f"| {_cell(row['rule'])} | {row['passed']} | {_cell(row['reason'])} |" for row in facts["rulings"]]
     links = [f"- [{name}]({target})" for name, target in facts["links"]]
     parts = [
+        facts.get("gain", ""),
         facts["claim"],
         facts["trained"],
         "\n".join(["| rule | passed | what was found |", "| --- | --- | --- |", *rows]),

@@ -157,7 +157,7 @@ DECISIONS = (
         requested_by="monitor of 2013-04-01",
     ),
 )
-LED_BY = next(ruling for ruling in RULINGS if ruling.kind == "champion")
+LEAD = "Gain over the champion in log loss: +0.0061 (95 % interval +0.0023 to +0.0098) on the same 14 days"
 LOST = RULINGS[2].model_copy(update={"passed": False, "reason": "log_loss is lower by 0.0002, min_gain is 0.001"})
 UNKNOWN = RULINGS[3].model_copy(update={"passed": None, "reason": "not checked"})
 
@@ -222,7 +222,9 @@ def test_an_approval_mail_shows_the_evidence_and_where_to_answer() -> None:
     assert f'href="{RUN}/tasks/approve/required_actions?map_index=-1"' in html
     for said in (visible(html), " ".join(text.split())):
         assert "Version 5 passed every rule of the gate and asks to take the place of version 4." in said
-        assert [said.index(ruling.rule) for ruling in RULINGS] == sorted(said.index(r.rule) for r in RULINGS)
+        assert said.index(LEAD) < said.index("asks to take the place")
+        below = said.partition("rained on")[2]
+        assert [below.index(ruling.rule) for ruling in RULINGS] == sorted(below.index(r.rule) for r in RULINGS)
         assert all(ruling.reason in said for ruling in RULINGS)
         assert "No answer within 24 hours means no" in said
         assert "2013-01-01 to 2013-03-31 (90 days, 80,789 rows)" in said
@@ -272,13 +274,15 @@ def test_a_promoted_mail_says_who_serves_since_when_why_and_on_what_evidence() -
     for said in (visible(html), " ".join(text.split())):
         assert "version 5 was promoted, instead of version 4" in said
         assert "It serves the days from 2013-04-02 on" in said
-        assert "requested by monitor of 2013-04-01" in said
-        assert [said.index(ruling.rule) for ruling in RULINGS] == sorted(said.index(r.rule) for r in RULINGS)
-        assert said.index(f"{LED_BY.reason}. All {len(RULINGS)} rules passed.") < said.index("Trained on")
+        assert "Requested by monitor of 2013-04-01" in said
+        assert [said.rindex(ruling.rule) for ruling in RULINGS] == sorted(said.rindex(r.rule) for r in RULINGS)
+        order = [LEAD, f"All {len(RULINGS)} rules of the gate passed", "It serves the days", "Rule by rule"]
+        assert [said.index(words) for words in order] == sorted(said.index(words) for words in order)
         assert said.count(RULINGS[0].reason) == 1
         assert "What to do" not in said
         assert "None" not in said
     assert "/plugin/evergreen/evergreen/#flight-delay/decisions/p" in text
+    assert "/evergreen/files/flight-delay/version=5/card/model_card.html" in text
     assert "http://mlflow.test:5000/#/models/flight-delay/versions/5?workflowType=machine_learning" in text
     assert "http://mlflow.test:5000/#/models/flight-delay/versions/4" not in text
 
@@ -286,7 +290,7 @@ def test_a_promoted_mail_says_who_serves_since_when_why_and_on_what_evidence() -
 def test_a_held_mail_says_which_rules_held_what_to_do_and_who_goes_on() -> None:
     html, text = render("verdict", held_facts())
     for said in (visible(html), " ".join(text.split())):
-        assert "version 5 was held by champion, package" in said
+        assert "version 5 was held: rules champion and package did not pass" in said
         assert "Version 4 goes on serving; it is champion since 2013-03-20" in said
         assert "champion: nothing: as far as these days can tell" in said
         assert "package: evidence is missing" in said
@@ -309,7 +313,7 @@ def test_what_held_though_every_rule_passed_is_the_reason_given() -> None:
     promotion = Promotion(promoted=False, version=5, previous_version=4, decision_id="h", reason="rolled back before")
     facts = verdict_kind.verdict_facts(WINDOW, JUDGEMENT, promotion, SERVICES, [held])
     assert facts["headline"] == "Version 5 was held"
-    assert facts["reason"] == "rolled back before"
+    assert facts["reasons"][0] == "Rolled back before"
     assert len(facts["advice"]) == 1
 
 

@@ -269,10 +269,13 @@ def test_the_end_says_why_how_long_and_what_was_done(story: Story, postbox: Post
         ),
     ]
     story.tell(report(3, *CALM, version=4), live(3))
+    assert len(postbox.messages) == 1  # a promotion proves nothing about the data
+    story.tell(report(4, *CALM, version=4), live(4))
     end = postbox.messages[-1]
     for said in both(end):
-        assert "version 4 serves instead of version 3" in said
-        assert "It lasted 3 days, from 2013-04-01 to 2013-04-04" in said
+        assert "nothing was found on 2 days in a row" in said
+        assert "Version 3 served when it began, version 4 serves now." in said
+        assert "It lasted 4 days, from 2013-04-01 to 2013-04-05" in said
         assert said.index("2013-04-02: a challenger was requested") < said.index("2013-04-03: version 4 was promoted")
         assert "version 2" not in said
 

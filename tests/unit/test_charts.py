@@ -13,6 +13,7 @@ from ml.core.monitoring import day_summary, health
 from ml.core.monitoring.day_summary import Day, Facts
 from ml.core.monitoring.health import Freshness
 from ml.records import ColumnDrift, Decision, DriftReport, Finding, Interval, LivePerformance, Logged
+from ml.settings import Gate
 from ml.views import charts, decision_view
 from tests import builders
 
@@ -298,10 +299,10 @@ class TestDecisions:
             requested_by="alice",
             verdict={"decision": "hold", "reasons": ["not better"], "rulings": rulings},
         )
-        found = decision_view.opened(entry)
+        found = decision_view.opened(entry, Gate())
         assert [one["outcome"] for one in found["rulings"]] == ["passed", "failed", "no evidence"]
         assert found["rules"] == {"passed": 1, "failed": 1, "missing": 1}
-        assert (found["verdict"], found["reasons"], found["requested_by"]) == ("hold", ["not better"], "alice")
+        assert (found["verdict"], found["reasons"][0], found["requested_by"]) == ("hold", "not better", "alice")
         assert found["facts"]["judged_on"] == str(DAY)
 
     @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ class TestDecisions:
         ],
     )
     def test_an_old_or_odd_decision_is_told_as_far_as_it_goes(self, payload: dict[str, Any]) -> None:
-        found = day_summary.plain(decision_view.opened(logged("hold", **payload)))
+        found = day_summary.plain(decision_view.opened(logged("hold", **payload), Gate()))
         json.dumps(found, allow_nan=False)
         assert found["kind"] == "hold"
 
@@ -384,7 +385,8 @@ class TestVersions:
                         ruling("made up", True, kind="made_up", staleness=3.0, max_gap=0.2, gain=1.0),
                     ],
                 },
-            )
+            ),
+            Gate(),
         )["rulings"]
         found = decision_view.slices(rulings)
         assert [one["rule"] for one in found] == ["slices", "gaps"]
@@ -408,6 +410,17 @@ class TestVersions:
             assert found is not None
             assert (found["champion"], found["challenger"], found["gain"]) == (2, 3, 0.004)
         assert decision_view.paired(1, 3, log) is None
+
+    def test_two_champions_that_are_refits_are_compared_by_the_versions_that_were_judged_in_their_place(self) -> None:
+        gain = {"gain": 0.004, "low": 0.001, "high": 0.007}
+        verdict = {"decision": "promote", "rulings": [ruling("mine", True, comparison=gain)]}
+        first = promoted(2, DAY, judged_version=1)
+        log = [first, promoted(4, later(7), over=2, judged_version=3, verdict=verdict)]
+        for pair in ((4, 2), (2, 4), (3, 2), (3, 1)):
+            found = decision_view.paired(*pair, log)
+            assert found is not None
+            assert (found["champion"], found["challenger"], found["gain"]) == (2, 3, 0.004)
+        assert decision_view.paired(4, 3, log) is None  # a refit and its own twin never met
 
     def test_lineage_says_what_it_knows(self) -> None:
         facts: Facts = {"data_version": "abc", "settings": {"fit": {"estimator": "tree", "args": {"depth": 3}}}}

@@ -152,22 +152,42 @@ def test_a_day_without_a_champion_changes_nothing() -> None:
     assert mailed(told) == [["opened"], [], [], []]
 
 
-def test_a_new_champion_ends_the_episode_of_the_old_one() -> None:
+def test_an_episode_goes_on_when_another_version_comes_to_serve() -> None:
+    told = story(a_day(0, NULLS), a_day(1, NULLS, version=4), a_day(2, NULLS, version=4), a_day(3, NULLS, version=4))
+    assert mailed(told) == [["opened"], ["escalated"], [], []]
+    (again,) = told[1]
+    assert again.reason == "version 4 serves instead of version 3, and the alarm goes on"
+    assert again.episode.id == told[0][0].episode.id
+    assert (again.episode.champion_version, again.episode.serves) == (3, 4)
+
+
+def test_a_promotion_by_itself_resolves_nothing() -> None:
     told = story(a_day(0, NULLS), a_day(1, version=4))
-    assert mailed(told) == [["opened"], ["resolved"]]
-    assert told[-1][0].reason == "version 4 serves instead of version 3"
-    assert told[-1][0].episode.champion_version == 3
+    assert mailed(told) == [["opened"], []]
+    assert told[-1][0].episode.open
 
 
-def test_an_old_champions_days_do_not_count_against_the_new_one() -> None:
-    told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, version=4, alarm=False))
-    assert mailed(told) == [[], ["opened"], ["resolved"]]
+def test_an_episode_ends_after_as_many_calm_days_under_another_version() -> None:
+    told = story(a_day(0, NULLS), a_day(1, version=4), a_day(2, version=4))
+    assert mailed(told) == [["opened"], [], ["resolved"]]
+    assert told[-1][0].episode.serves == 4
 
 
-def test_one_episode_can_end_and_the_next_begin_on_one_day() -> None:
-    told = story(a_day(0, NULLS), a_day(1, NULLS, version=4))
-    assert mailed(told) == [["opened"], ["resolved", "opened"]]
-    assert told[-1][1].episode.id == "drift_2013-04-02_v4"
+def test_a_new_champion_whose_performance_is_unknown_does_not_end_a_decay() -> None:
+    unmeasured = frozenset[Family]({"drift"})
+    days = [a_day(0, DECAY, alarm=False), a_day(1, DECAY)]
+    blind = [a_day(n, version=4, known=unmeasured) for n in range(2, 9)]
+    assert list(chain(*mailed(story(*days, *blind, family="decay")))) == ["opened"]
+
+
+def test_findings_under_another_version_wait_for_its_own_alarm() -> None:
+    told = story(
+        a_day(0, MOVED, alarm=False),
+        a_day(1, MOVED),
+        a_day(2, MOVED, version=4, alarm=False),
+        a_day(3, MOVED, version=4),
+    )
+    assert mailed(told) == [[], ["opened"], [], ["escalated"]]
 
 
 def test_what_comes_back_is_a_new_episode() -> None:

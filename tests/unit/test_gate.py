@@ -87,8 +87,18 @@ class TestVerdict:
     def test_a_hold_gives_the_reason_of_each_rule_that_failed_and_of_no_other(self) -> None:
         found = decide(gate(), evidence(challenger={**METRICS, "roc_auc": 0.5}, comparison=None))
         assert found.reasons[0] == "roc_auc is 0.5000, must be at least 0.6 and at most 0.99"
-        assert "champion and challenger could not be compared on the same days" in found.reasons
+        assert any(reason.startswith("champion and challenger could not be compared") for reason in found.reasons)
         assert not any("base rate" in reason for reason in found.reasons)
+
+    def test_a_champion_that_could_not_score_the_holdout_is_held_with_the_cause(self) -> None:
+        found = decide(gate(), evidence(comparison=None, champion_problem="it predicts another target: fare"))
+        assert ruling(found, "champion").reason.endswith("on the same days: it predicts another target: fare")
+
+    def test_what_is_judged_without_asking_for_a_champion_does_not_claim_that_nobody_serves(self) -> None:
+        found = decide(gate(), evidence(comparison=None, against_champion=False, champion_asked=False))
+        for rule in ("champion", "slices"):
+            assert "no champion serves" not in ruling(found, rule).reason
+            assert "only a registered challenger" in ruling(found, rule).reason
 
     def test_a_gate_without_rules_holds_even_the_first(self) -> None:
         found = decide(gate({}), evidence(against_champion=False))

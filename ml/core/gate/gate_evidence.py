@@ -183,6 +183,8 @@ def collect(
     refreshes: RefreshHistory | None = None,
     anchor_version: int | None = None,
     anchor_problem: str | None = None,
+    champion_problem: str | None = None,
+    champion_asked: bool = True,
     package: PackageCheck | None = None,
 ) -> Evidence:
     """Build the evidence of one holdout.
@@ -195,7 +197,7 @@ def collect(
         What `is_refresh` returned.
     refreshes
         What `refresh_history` returned; None where a refresh is not decided on by its past.
-    compared, anchor_version, anchor_problem
+    compared, anchor_version, anchor_problem, champion_problem, champion_asked
         See `Evidence`.
     """
     return Evidence(
@@ -212,6 +214,8 @@ def collect(
         anchor_version=anchor_version,
         anchor=_comparison_with_anchor(scored, settings),
         anchor_problem=anchor_problem,
+        champion_problem=champion_problem,
+        champion_asked=champion_asked,
         slices=_slices(scored, holdout, settings),
         leakage=leakage,
         package=package,

@@ -38,6 +38,10 @@ class Evidence:
     anchor_version, anchor, anchor_problem
         Of a refresh: the last version that won by superiority where that is not the champion, the challenger's
         comparison with it, and why there is none.
+    champion_problem
+        Why the champion could not score the holdout; None where it did, or where nobody serves.
+    champion_asked
+        Whether it was looked for a champion at all: ``dvc repro``, which registers nothing, compares with none.
     refreshes
         What refreshes gained in the recipe's own past; None where that is not known.
     champion
@@ -66,6 +70,8 @@ class Evidence:
     anchor_version: int | None = None
     anchor: PairedGain | None = None
     anchor_problem: str | None = None
+    champion_problem: str | None = None
+    champion_asked: bool = True
     refreshes: RefreshHistory | None = None
     champion: Mapping[str, float] = field(default_factory=dict)
     slices: Mapping[str, tuple[Slice, ...] | None] = field(default_factory=dict)

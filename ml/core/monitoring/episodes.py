@@ -50,6 +50,9 @@ class Day:
 class Episode(Record):
     """One alarm from its start to its end, as people were notified of it up to ``day``.
 
+    It goes on when another version comes to serve: ``champion_version`` served when it opened, ``serving_version`` is
+    the newest that people know of (None: the same).
+
     ``notified`` and ``actions`` are what they know already; ``repeats`` counts the days in alarm since the
     newest mail, ``suppressed`` all of them; ``clean_days`` the measured days in a row without a finding.
     """
@@ -66,6 +69,12 @@ class Episode(Record):
     suppressed: int = 0
     clean_days: int = 0
     subject: str = ""
+    serving_version: int | None = None
+
+    @property
+    def serves(self) -> int:
+        """Return the version that serves, as far as people know."""
+        return self.champion_version if self.serving_version is None else self.serving_version
 
     @property
     def id(self) -> str:
@@ -78,7 +87,7 @@ class Event:
     """What became of an episode on a day.
 
     ``news`` names what was not notified before; ``repeats`` the days in alarm that nobody was notified of since the
-    mail before this one; ``reason`` says in words why an episode ended.
+    mail before this one; ``reason`` says in words why an episode ended, or that it goes on under another champion.
     """
 
     what: What
@@ -116,8 +125,9 @@ def follow(
 
     An episode opens when the policy raises an alarm and this family's findings carry it: on k of the newest n
     days with the newest among them, or at once. It ends after n - k + 1 measured days in a row without one (so
-    that one quiet day inside an alarm is no end), or when another version serves. The same day, judged twice, gives
-    the same events or none.
+    that one quiet day inside an alarm is no end), whoever serves: a promotion proves nothing about the data. If the
+    alarm stands under another champion too, people are alerted of that once. The same day, judged twice, gives the same
+    events or none.
 
     Parameters
     ----------
@@ -135,24 +145,14 @@ def follow(
     Returns
     -------
     tuple of Event
-        Nothing on a calm day; two where one version's episode ends and the next one's begins. The last
-        one's ``episode`` is what has to be kept.
+        Nothing on a calm day. The last one's ``episode`` is what has to be kept.
     """
     if before is not None and before.day > today.day:
         return ()
-    ended = _replaced(before, today) if before is not None and before.open else None
-    if before is None or not before.open or ended is not None:
-        last = ended.episode if ended else before
-        opened = _opened(last, today, earlier, family, alarm_days, every_days)
-        return tuple(event for event in (ended, opened) if event is not None)
+    if before is None or not before.open:
+        opened = _opened(before, today, earlier, family, alarm_days, every_days)
+        return () if opened is None else (opened,)
     return _goes_on(before, today, earlier, alarm_days, every_days)
-
-
-def _replaced(before: Episode, today: Day) -> Event | None:
-    if today.champion_version is None or today.champion_version == before.champion_version:
-        return None
-    reason = f"version {today.champion_version} serves instead of version {before.champion_version}"
-    return _closed(before, today, reason)
 
 
 def _opened(
@@ -174,7 +174,7 @@ def _opened(
     if explained and not _raised(days, family, alarm_days):
         return None
     start = carried[0].day if len(carried) >= alarm_days[0] else today.day
-    if last is not None and last.champion_version == version:
+    if last is not None:
         start = min(max(start, last.day), today.day)
     news = tuple(dict.fromkeys(signature(finding) for day in carried for finding in alarms(day, family)))
     episode = Episode(
@@ -210,7 +210,8 @@ def _goes_on(
         if name not in before.notified and (at_once or _count(days, name) >= alarm_days[0])
     )
     acted = tuple(action for action in _acted(today) if action not in before.actions)
-    if not news and not acted:
+    since = _goes_on_under(before, today)
+    if not news and not acted and not since:
         counted = 0 if again else 1
         repeated = {
             "day": today.day,
@@ -225,12 +226,21 @@ def _goes_on(
         "notified": before.notified + news,
         "actions": before.actions + acted,
         "repeats": 0,
+        "serving_version": today.champion_version if since else before.serving_version,
     }
-    return (Event("escalated", before.model_copy(update=grown), news, before.repeats),)
+    return (Event("escalated", before.model_copy(update=grown), news, before.repeats, since),)
+
+
+def _goes_on_under(before: Episode, today: Day) -> str:
+    """Return that the alarm stands under a champion that people have not been alerted of; empty if it does not."""
+    if not today.alarm or today.champion_version in (None, before.serves):
+        return ""
+    return f"version {today.champion_version} serves instead of version {before.serves}, and the alarm goes on"
 
 
 def _closed(before: Episode, today: Day, reason: str) -> Event:
-    ended = before.model_copy(update={"day": today.day, "open": False, "repeats": 0})
+    update = {"day": today.day, "open": False, "repeats": 0, "serving_version": today.champion_version}
+    ended = before.model_copy(update=update)
     return Event("resolved", ended, repeats=before.repeats, reason=reason)
 
 

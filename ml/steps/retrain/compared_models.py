@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -53,6 +53,7 @@ class Opponents:
     compared: Compared = "model"
     anchor_version: int | None = None
     anchor_problem: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class Contest:
             own, last_day = training_of(champion, self.services)
         except (MissingArtifact, SettingsError) as err:
             logger.warning("evaluate: champion v%d cannot be compared with: %s", champion, err)
-            return Opponents(scored)
+            return Opponents(scored, problem=str(err))
         refreshed = gate_evidence.is_refresh(own, last_day, self.settings, self.window.last_day)
         is_refresh = refreshed and self._same_code(champion)
         opponents = Opponents(scored, is_refresh)
@@ -89,7 +90,7 @@ class Contest:
             scored = gate_evidence.with_champion(scored, predicted, trained_until=until.isoformat())
         except (DataRejected, SettingsError) as err:
             logger.warning("evaluate: champion v%d cannot score this holdout: %s", champion, err)
-            return opponents
+            return replace(opponents, problem=str(err))
         logger.info("evaluate: champion v%d is compared with by its %s", champion, who)
         if not is_refresh or not gate_evidence.wants_past(self.settings):
             return Opponents(scored, is_refresh, who)

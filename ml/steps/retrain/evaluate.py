@@ -63,6 +63,7 @@ def run(window: Window, *, settings: Settings, services: Services, meet_champion
         compared=opponents.compared,
         anchor_version=opponents.anchor_version,
         anchor_problem=opponents.anchor_problem,
+        champion_problem=opponents.problem,
     )
     _write(run_dir, scored, evaluation, settings, services)
     logger.info(

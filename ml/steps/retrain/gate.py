@@ -47,6 +47,8 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
         compared=evaluation.compared,
         anchor_version=evaluation.anchor_version,
         anchor_problem=evaluation.anchor_problem,
+        champion_problem=evaluation.champion_problem,
+        champion_asked=challenger is not None or evaluation.champion_version is not None,
         refreshes=_kept(run_dir, "evaluation/refreshes.json", RefreshHistory) if evaluation.is_refresh else None,
         leakage=_kept(run_dir, "evaluation/leakage.json", Leakage),
         package=_kept(run_dir, "check/check.json", PackageCheck),
@@ -63,7 +65,8 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
         verdict=verdict,
         decision_id=None,
     )
-    logger.info("gate: %s: %s", verdict.decision, "; ".join(verdict.reasons))
+    alone = " by its own rules, nothing is registered or promoted here" if challenger is None else ""
+    logger.info("gate: %s%s: %s", verdict.decision, alone, "; ".join(verdict.reasons))
     if challenger is None or verdict.decision == "promote":
         return judgement
     return judgement.model_copy(update={"decision_id": record_hold(judgement, window, services)})

@@ -6,14 +6,24 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from ml.records import Judgement, Window
+from ml.records import Approval, Judgement, Window
 from ml.wiring import Services
 
 
 def record_hold(judgement: Judgement, window: Window, services: Services) -> str:
     """Write a hold down, once, and give the decision's id."""
     key = f"hold version {judgement.version} against {judgement.champion_version or 'none'}"
-    return record("hold", key, judgement, window, services)
+    return record("hold", key, judgement, window, services, requested=requested(window, services))
+
+
+def requested(window: Window, services: Services, approval: Approval | None = None) -> dict[str, Any]:
+    """Return who asked for the training and why, and who approved of its result or did not."""
+    facts: dict[str, Any] = {} if approval is None else {"approval": approval.model_dump(mode="json")}
+    run_dir = services.workspace(window.workspace)
+    if run_dir.has("request.json"):
+        request = run_dir.read_json("request.json")
+        facts |= {"requested_by": request.get("requested_by"), "requested_because": request.get("reasons")}
+    return facts
 
 
 def record(

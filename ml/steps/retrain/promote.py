@@ -8,7 +8,6 @@ Killed between any two of these and run again, or never, the end is the same: se
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from ml.adapters.champion_changes import ChampionChange
 from ml.champions import promotion_protocol, promotion_record, serving_state, withdrawal
@@ -131,7 +130,7 @@ def _move(
             "previous_version": judgement.champion_version,
             "model": model.model_dump(mode="json"),
             **judgements.evidence(judgement, window, newest),
-            **_request(window, approval, services),
+            **judgements.requested(window, services, approval),
         },
     )
 
@@ -146,16 +145,6 @@ def _key(judgement: Judgement, serving: serving_state.ServingState, services: Se
         name = f"{key}, after {promotion_protocol.digest_of(serving.last) if serving.last else 'none'}"
         name += f", {tries}" if tries > 1 else ""
     return name
-
-
-def _request(window: Window, approval: Approval | None, services: Services) -> dict[str, Any]:
-    """Return who asked for the training, and who approved of its result or did not."""
-    facts: dict[str, Any] = {} if approval is None else {"approval": approval.model_dump(mode="json")}
-    run_dir = services.workspace(window.workspace)
-    if run_dir.has("request.json"):
-        request = run_dir.read_json("request.json")
-        facts |= {"requested_by": request.get("requested_by"), "requested_because": request.get("reasons")}
-    return facts
 
 
 def _recorded(judgement: Judgement, serving: serving_state.ServingState, services: Services) -> Logged | None:
@@ -211,14 +200,14 @@ def _hold(
     """Write down that a challenger stays outside although its verdict was to promote."""
     verdict = Verdict(decision="hold", reasons=(reason,), rulings=judgement.verdict.rulings)
     held = judgement.model_copy(update={"verdict": verdict})
-    requested = _request(window, approval, services)
+    requested = judgements.requested(window, services, approval)
     return _stays(held, reason, judgements.record("hold", key, held, window, services, requested=requested))
 
 
 def _reject(judgement: Judgement, window: Window, approval: Approval, services: Services) -> Promotion:
     key = f"reject version {judgement.version} against {judgement.champion_version or 'none'}"
     reason = tenures.approval_in_words(approval.model_dump(mode="json"))
-    requested = _request(window, approval, services)
+    requested = judgements.requested(window, services, approval)
     return _stays(
         judgement, reason, judgements.record("rejection", key, judgement, window, services, requested=requested)
     )

@@ -45,7 +45,8 @@ def decisions(
     page = decided(services).newest(count, before=before, kind=kind)
     requesters = _requesters(services) if page.entries else {}
     rows = [
-        decision_view.row(entry, requested_by=requesters.get(entry.payload.get("version"))) for entry in page.entries
+        decision_view.row(entry, services.settings.gate, requested_by=requesters.get(entry.payload.get("version")))
+        for entry in page.entries
     ]
     none = f"No decision was made yet: {retrain()}." if kind is None else "There is no decision of this kind."
     facts: dict[str, Any] = plain(
@@ -76,9 +77,11 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
     of_it = by_version.get(version) if isinstance(version, int) else None
     facts: dict[str, Any] = plain(
         {
-            **decision_view.opened(entry, requested_by=of_it.tags.get("requested_by") if of_it else None),
+            **decision_view.opened(
+                entry, services.settings.gate, requested_by=of_it.tags.get("requested_by") if of_it else None
+            ),
             "run_id": of_it.run_id if of_it else None,
-            "card": card_of(of_it.version) if of_it else None,
+            "card": card_of(of_it.version) if of_it and entry.kind != "adoption" else None,
             "report": _report(entry, services),
         }
     )

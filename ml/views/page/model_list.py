@@ -101,7 +101,7 @@ def model(services: Services, version: int) -> dict[str, Any]:
     about = log.about(version)
     decisions = merged(log.changes, about)
     measured = _measured(model_version, decisions, services)
-    judged = [decision_view.opened(entry) for entry in about if entry.payload.get("verdict")]
+    judged = [decision_view.opened(entry, services.settings.gate) for entry in about if entry.payload.get("verdict")]
     rulings = judged[-1]["rulings"] if judged else []
     problems: list[dict[str, str]] = []
     files = _files(model_version, services, problems)
@@ -111,7 +111,7 @@ def model(services: Services, version: int) -> dict[str, Any]:
             "card": card_of(version) if card_of(version) in [file["file"] for file in files] else None,
             "figures": decision_view.figures(measured, metric=services.settings.gate.metric),
             "holdout": {"rows": measured.get("holdout_rows"), "days": measured.get("holdout_days")},
-            "decisions": [decision_view.row(entry) for entry in reversed(about)],
+            "decisions": [decision_view.row(entry, services.settings.gate) for entry in reversed(about)],
             "rulings": rulings,
             "slices": decision_view.slices(rulings),
             "importance": _stored(model_version, IMPORTANCE, services, problems),
@@ -160,8 +160,7 @@ def compare(services: Services, a: int, b: int) -> dict[str, Any]:
             "metrics": decision_view.compared_metrics(*metrics, metric=services.settings.gate.metric),
             "same_holdout": same,
             "note": note,
-            "paired": decision_view.paired(rows[0]["judged_version"], rows[1]["judged_version"], met)
-            or decision_view.paired(a, b, met),
+            "paired": decision_view.paired(a, b, met),
             "facts": decision_view.compared_facts(*traced),
             "importance": [
                 {"feature": name, "a": leaned[0].get(name), "b": leaned[1].get(name)}

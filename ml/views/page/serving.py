@@ -8,7 +8,7 @@ from ml.core.champions import previous_champion, tenures
 from ml.core.monitoring.day_summary import Facts
 from ml.errors import MissingArtifact, UntrustedModel
 from ml.records import Logged
-from ml.views import decision_view
+from ml.views import decision_view, gain
 from ml.views.page.decision_list import card_of
 from ml.views.page.sources import registered
 from ml.views.page.status_sources import StatusSources
@@ -34,7 +34,7 @@ def champion(sources: StatusSources) -> Facts | None:
         "kind": entry.kind,
         "requested_by": summary.requested_by or tags.get("requested_by"),
         "approved_by": approval.get("by") if approval.get("approved") else None,
-        "reasons": summary.reasons,
+        "reasons": gain.reasons_of(entry, sources.services.settings.gate),
         "decision_id": summary.decision_id,
         "decided_at": summary.decided_at,
         "window": {"first_day": tags.get("window_first_day"), "last_day": entry.payload.get("window_last_day")},
@@ -91,7 +91,7 @@ def challenger(sources: StatusSources) -> Facts | None:
     return {
         "version": version,
         "outcome": decision_view.outcome(version, merged(sources.changes, about)),
-        "reasons": tenures.summarise(about[-1]).reasons if about else (),
+        "reasons": gain.reasons_of(about[-1], sources.services.settings.gate) if about else (),
         "decision_id": about[-1].decision_id if about else None,
     }
 

@@ -36,6 +36,23 @@ def readable(uri: str, services: Services) -> str:
     return (LinkBuilder.of(services).file(uri) or uri) if uri else ""
 
 
+def page_link(services: Services) -> tuple[str, str]:
+    """Return the model on Evergreen's page, named."""
+    from evergreen.link_builder import LinkBuilder
+
+    return "This model on Evergreen's page", LinkBuilder.of(services).page("now")
+
+
+def card_link(version: int | None, services: Services) -> list[tuple[str, str]]:
+    """Return the model card of a version that the gate decided about, named; empty without one."""
+    from evergreen.link_builder import LinkBuilder
+    from ml.adapters import layout
+
+    if version is None:
+        return []
+    return [("Model card", LinkBuilder.of(services).stored(layout.artifact(version, "card/model_card.html")))]
+
+
 def _link(dag_id: str, run_id: str) -> str:
     from urllib.parse import quote
 

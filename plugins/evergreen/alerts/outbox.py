@@ -77,6 +77,8 @@ def compose(
 ) -> Alert:
     """Build an alert of this model that happened now; its facts become JSON, ``links`` among them go beside.
 
+    The last link of each leads to the model on Evergreen's page.
+
     Parameters
     ----------
     more
@@ -84,11 +86,12 @@ def compose(
     """
     from pydantic_core import to_jsonable_python
 
+    from evergreen.alerts.links import page_link
     from ml.records import Alert
 
     plain = {name: value for name, value in facts.items() if name != "links"}
     return Alert.model_validate(
-        {"severity": "info", "links": facts.get("links", ())}
+        {"severity": "info", "links": [*facts.get("links", ()), page_link(services)]}
         | more
         | {
             "kind": kind,

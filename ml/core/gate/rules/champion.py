@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ml.core.gate.rule import Compared, Evidence, GateRule
+from ml.next_moves import retrain
 from ml.records import GainEvidence, Ruling
 from ml.settings import Gate
 
@@ -22,6 +23,13 @@ WHO: Mapping[Compared, str] = {
     "recipe": "the champion's recipe (fitted again up to the holdout, since the champion has seen these days)",
 }
 """Who was compared with, as people read it."""
+
+
+def nobody(evidence: Evidence, so: str) -> str:
+    """Return why a challenger is compared with no champion; ``so`` is what follows where nobody serves."""
+    if evidence.champion_asked:
+        return f"no champion serves yet: {so}"
+    return f"not compared with the champion, which only a registered challenger is: {retrain()} for that"
 
 
 class ChampionRule(GateRule):
@@ -56,11 +64,12 @@ class ChampionRule(GateRule):
         setting = "refresh_max_loss" if is_refresh else "min_gain" if self.min_gain is not None else "max_loss"
         threshold: dict[str, float | None] = {setting: getattr(self, setting)}
         if not evidence.against_champion:
-            reason = "no champion serves yet: there is nobody to be compared with"
+            reason = nobody(evidence, "there is nobody to be compared with")
             return self.ruling(name, True, reason, threshold)
         measured = evidence.comparison
         if measured is None or not all(map(math.isfinite, (measured.gain, measured.low, measured.high))):
-            reason = "champion and challenger could not be compared on the same days"
+            problem = evidence.champion_problem or "no day is new to both, or a row has no finite loss"
+            reason = f"champion and challenger could not be compared on the same days: {problem}"
             return self.ruling(name, None, reason, threshold)
         compared = GainEvidence(
             gain=measured.gain,

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ml.core.gate.rule import Evidence, GateRule
+from ml.core.gate.rules.champion import nobody
 from ml.records import Ruling, SliceEvidence
 from ml.settings import Cut, Gate, Term
 
@@ -39,7 +40,7 @@ class SlicesRule(GateRule):
 
         threshold: dict[str, float | None] = {"max_loss": self.max_loss}
         if not evidence.against_champion:
-            return self.ruling(name, True, "no champion serves yet: no slice can regress", threshold)
+            return self.ruling(name, True, nobody(evidence, "no slice can regress"), threshold)
         parts = evidence.slices.get(name)
         if parts is None:
             reason = f"the slices by {', '.join(self.by)} could not be cut: a column of them is not in inputs"

@@ -171,6 +171,7 @@ class Watch:
             "title": wording.title_of(episode),
             "event": event,
             "episode": episode,
+            "serves": self.decision.champion_version or episode.serves,
             "day": self.decision.day,
             "did": wording.sentence_of_action(self.decision),
             "links": list(self.links),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evergreen.alerts.links import card_link
 from evergreen.approval import ruling_row, version_link
 
 if TYPE_CHECKING:
@@ -11,13 +12,15 @@ if TYPE_CHECKING:
     from datetime import date
 
     from ml.records import Judgement, Logged, Promotion, Verdict, Window
-    from ml.settings import MailKind
+    from ml.settings import Gate, MailKind
     from ml.wiring import Services
 
 OUTCOME = "outcome"
 """XCom of ``promote``: an `ml.records.Promotion`; a hold leaves it as well, though it skips that task."""
 
-MISSING = "Evidence is missing, which never promotes: read the log of the task gate."
+MISSING = (
+    "Evidence is missing, and what is unknown never promotes: put right what its line below says, then train again."
+)
 UNKNOWN = "Read the reason above."
 BY_HAND = "A person said no, or nobody answered in time: train again when the reason is gone."
 
@@ -52,7 +55,7 @@ def alert_outcome(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> No
     decisions = [*decision_log.changes, *([recorded] if recorded else [])]
     facts = verdict_facts(record, Judgement.model_validate(judgement), promotion, services, decisions)
     kind: MailKind = "promoted" if promotion.promoted else "held"
-    links = [("This Airflow run", run_link(context)), *facts["links"]]
+    links = [*facts["links"], ("This Airflow run", run_link(context))]
     run = outbox.key_part(context["dag_run"].run_id)
     about = f"decision={promotion.decision_id}" if promotion.decision_id else f"run={run}"
     alert = outbox.compose(
@@ -85,7 +88,6 @@ def verdict_facts(
     recorded = next((entry for entry in decisions if entry.decision_id == promotion.decision_id), None)
     recorded_verdict = recorded.payload.get("verdict") if recorded is not None else None
     verdict = Verdict.model_validate(recorded_verdict) if recorded_verdict else judgement.verdict
-    requester = recorded.payload.get("requested_by") if recorded is not None else None
     champion_tenures = tenures.champion_tenures(decisions) if tenures.promoted_on(None, decisions) else []
     settings, version = services.settings, promotion.version
     promoted = promotion.promoted
@@ -98,16 +100,17 @@ def verdict_facts(
         "serves": _serves(promotion, recorded.effective_day if recorded else None)
         if promoted
         else _stays(champion_tenures),
-        "reason": _basis(verdict) or promotion.reason if promoted else promotion.reason,
+        "reasons": _why(verdict, recorded, promotion, settings.gate),
+        "requested": _requested(recorded),
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
-            f"data version {window.data_version[:12]}{f', requested by {requester}' if requester else ''}. "
-            "The model card is with its run in MLflow: card/model_card.html."
+            f"data version {window.data_version[:12]}."
         ),
         "rulings": [ruling_row(ruling) for ruling in verdict.rulings],
         "advice": [] if promoted else advice(verdict, rejected=_kind(recorded) == "rejection"),
         "links": [
             *_decision_link(promotion, services),
+            *card_link(version, services),
             *version_link("Promoted" if promoted else "Held", version, services),
         ],
     }
@@ -142,11 +145,27 @@ def advice_of(kind: str) -> str:
         return UNKNOWN
 
 
-def _basis(verdict: Verdict) -> str:
-    """Return what spoke for a challenger: its comparison with the champion, or with the base rate if nobody served."""
-    by_kind = {ruling.kind: ruling.reason for ruling in reversed(verdict.rulings) if ruling.reason}
-    basis = by_kind.get("champion") or by_kind.get("base_rate") or ""
-    return f"{basis}. All {len(verdict.rulings)} rules passed." if basis else ""
+def _why(verdict: Verdict, recorded: Logged | None, promotion: Promotion, gate: Gate) -> list[str]:
+    """Return why in few sentences, the gain first; as the page says it."""
+    from ml.views import gain
+
+    if recorded is not None:
+        sentences = gain.reasons_of(recorded, gate)
+    else:
+        sentences = gain.in_short([ruling.model_dump() for ruling in verdict.rulings], gate) or [promotion.reason]
+    if not promotion.promoted and verdict.rulings and all(ruling.passed for ruling in verdict.rulings):
+        sentences = list(dict.fromkeys([promotion.reason, *sentences]))  # something else than a rule held it
+    return [f"{sentence[:1].upper()}{sentence[1:]}" for sentence in sentences]
+
+
+def _requested(recorded: Logged | None) -> str:
+    """Return who asked for the training and why, in a sentence; empty where nobody wrote it down."""
+    requester = recorded.payload.get("requested_by") if recorded is not None else None
+    because = recorded.payload.get("requested_because") if recorded is not None else None
+    if not requester:
+        return ""
+    reasons = "; ".join(map(str, [because] if isinstance(because, str) else because or ()))
+    return f"Requested by {requester}{f': {reasons}' if reasons else ''}"
 
 
 def _decision_link(promotion: Promotion, services: Services) -> list[tuple[str, str]]:
@@ -170,7 +189,10 @@ def _held(version: int | None, verdict: Verdict, recorded: Logged | None) -> str
     if _kind(recorded) == "rejection":
         return f"{name} was not approved"
     by = [ruling.rule for ruling in verdict.rulings if ruling.passed is not True]
-    return f"{name} was held" + (f" by {', '.join(by)}" if by else "")
+    if not by:
+        return f"{name} was held"
+    named = f"{', '.join(by[:-1])} and {by[-1]}" if by[1:] else by[0]
+    return f"{name} was held: {'rules' if by[1:] else 'rule'} {named} did not pass"
 
 
 def _serves(promotion: Promotion, since: date | None) -> str:
