@@ -246,6 +246,7 @@ def test_a_challenger_on_more_data_meets_the_champion_on_the_same_rows_and_a_hol
     assert [entry.decision_id for entry in held] == [judgement.decision_id]
     assert held[0].payload["verdict"]["decision"] == "hold"
     assert held[0].payload["judged_on"] == NEXT_DAY.isoformat()
+    assert (held[0].payload["requested_by"], held[0].payload["requested_because"]) == ("a test", ["to see"])
     assert trained.run(pull, REQUEST).seen_before
     assert trained.services.tracking.alias("champion") == 1
 

@@ -100,7 +100,7 @@ def verdict_facts(
         "serves": _serves(promotion, recorded.effective_day if recorded else None)
         if promoted
         else _stays(champion_tenures),
-        "reasons": _why(verdict, recorded, promotion, settings.gate),
+        "reasons": _reasons(verdict, recorded, promotion, settings.gate),
         "requested": _requested(recorded),
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
@@ -145,7 +145,7 @@ def advice_of(kind: str) -> str:
         return UNKNOWN
 
 
-def _why(verdict: Verdict, recorded: Logged | None, promotion: Promotion, gate: Gate) -> list[str]:
+def _reasons(verdict: Verdict, recorded: Logged | None, promotion: Promotion, gate: Gate) -> list[str]:
     """Return why in few sentences, the gain first; as the page says it."""
     from ml.views import gain
 
