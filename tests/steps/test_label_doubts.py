@@ -7,11 +7,14 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
+from ml.cli import history
 from ml.cli import labels as labels_command
-from ml.errors import LabelsInDoubt, MissingArtifact
+from ml.errors import LabelsInDoubt, MissingArtifact, Unavailable
+from ml.records import DataVersion
 from ml.steps.ingest import commit, land, screen
 from ml.steps.retrain import pull
 from ml.views import page as overview
+from ml.views.page import decision_list
 from ml.views.page.cache import MEMORY
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, REQUEST, World
 from tests.steps.test_bad_input import DAY_AFTER, DEMO, Delivery, delivery_to
@@ -30,6 +33,13 @@ def delivery(seeded: World) -> Delivery:
         made.deliver("inputs", day)
         made.deliver("labels", day - timedelta(days=1))
     return made
+
+
+def accept(delivery: Delivery, reason: str) -> DataVersion:
+    world = delivery.world
+    return labels_command.accept(
+        [LAST_DAY], reason=reason, requested_by="ann", settings=world.settings, services=world.services
+    )
 
 
 def labelled(delivery: Delivery) -> set[date]:
@@ -70,12 +80,11 @@ def test_a_person_lets_labels_in_and_they_are_not_questioned_again(delivery: Del
         delivery.ingest_and_report(NEXT_DAY)
     world = delivery.world
     assert [each["day"] for each in labels_command.waiting(world.services)] == [str(LAST_DAY)]
-    settings = world.settings
-    version = labels_command.accept([LAST_DAY], reason="a strike", settings=settings, services=world.services)
-    assert "a strike" in version.message and version.changed
+    version = accept(delivery, "a strike")
+    assert "by ann: a strike" in version.message and version.changed
     assert world.held("labels", LAST_DAY)["late"].dropna().eq(0).all()
     assert labels_command.waiting(world.services) == []
-    assert not labels_command.accept([LAST_DAY], reason="again", settings=settings, services=world.services).changed
+    assert not accept(delivery, "again").changed
 
     landing = world.run(land, DAY_AFTER, now=MUCH_LATER)
     assert LAST_DAY in landing.unchanged_label_days
@@ -89,7 +98,59 @@ def test_a_person_lets_labels_in_and_they_are_not_questioned_again(delivery: Del
 
 def test_only_what_is_in_doubt_can_be_let_in(delivery: Delivery) -> None:
     with pytest.raises(MissingArtifact, match="no labels of .* are in doubt"):
-        labels_command.accept([LAST_DAY], reason="", settings=delivery.world.settings, services=delivery.world.services)
+        accept(delivery, "a strike")
+    assert delivery.world.services.tracking.decisions() == []
+
+
+def test_who_let_labels_in_is_one_decision_with_what_was_in_doubt(delivery: Delivery) -> None:
+    delivery.deliver("labels", LAST_DAY, dead)
+    with pytest.raises(LabelsInDoubt):
+        delivery.ingest_and_report(NEXT_DAY)
+    for reason in ("a strike", "again"):
+        accept(delivery, reason)
+    services = delivery.world.services
+    MEMORY.forget()
+    (shown,) = decision_list.decisions(services, kind="label_acceptance")["decisions"]
+    assert (shown["requested_by"], shown["day"], shown["version"]) == ("ann", str(LAST_DAY), None)
+    assert shown["reasons"][0] == f"labels of {LAST_DAY} let in: a strike"
+    assert "labels are the same" in shown["reasons"][1]
+    facts = decision_list.decision(services, shown["decision_id"])["facts"]
+    assert facts["rows"] == len(delivery.world.held("labels", LAST_DAY))
+    lines = history.show(history.run(services=services)).splitlines()
+    assert [("label acceptance" in line, "ann" in line, "a strike" in line) for line in lines if "strike" in line] == [
+        (True, True, True)
+    ]
+    assert "champion now: nobody" in lines, "it changes nobody's place"
+
+
+def test_labels_are_not_let_in_without_a_record_and_a_killed_command_is_finished_by_the_same(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery.deliver("labels", LAST_DAY, dead)
+    with pytest.raises(LabelsInDoubt):
+        delivery.ingest_and_report(NEXT_DAY)
+    services = delivery.world.services
+
+    def unavailable(*_: object, **__: object) -> None:
+        raise Unavailable("MLflow did not answer")
+
+    with monkeypatch.context() as patch, pytest.raises(Unavailable):
+        patch.setattr(type(services.tracking), "open_decision", unavailable)
+        accept(delivery, "a strike")
+    assert LAST_DAY not in labelled(delivery)
+
+    with monkeypatch.context() as patch, pytest.raises(Unavailable):
+        patch.setattr(type(services.registry), "commit", unavailable)
+        accept(delivery, "a strike")
+    assert LAST_DAY not in labelled(delivery) and services.tracking.decisions() == [], "an intention does not count"
+
+    with monkeypatch.context() as patch, pytest.raises(Unavailable):
+        patch.setattr(type(services.tracking), "close_decision", unavailable)
+        accept(delivery, "a strike")
+    accept(delivery, "a strike")
+    assert LAST_DAY in labelled(delivery)
+    (entry,) = services.tracking.decisions()
+    assert (entry.kind, entry.payload["requested_by"], entry.effective_day) == ("label_acceptance", "ann", LAST_DAY)
 
 
 def test_the_page_shows_what_waits_and_why(delivery: Delivery) -> None:

@@ -13,7 +13,7 @@ from ml.records import Logged
 CHAMPION_CHANGES = ("promotion", "rollback", "withdrawal")
 """Decisions that change who serves; after a withdrawal nobody does."""
 
-OTHER_KINDS = ("hold", "rejection", "retrain_request", "adoption", "unrecorded")
+OTHER_KINDS = ("hold", "rejection", "retrain_request", "label_acceptance", "adoption", "unrecorded")
 """Decisions that leave the champion where it is."""
 
 JUDGED = ("promotion", "hold", "rejection", "rollback")
@@ -264,18 +264,20 @@ def summarise(entry: Logged) -> DecisionSummary:
         against=against,
         in_force_from=entry.effective_day if entry.kind in CHAMPION_CHANGES else None,
         requested_by=facts.pop("requested_by", None),
-        reasons=_reasons(entry.kind, facts),
+        reasons=_reasons(entry, facts),
         evidence=facts,
     )
 
 
-def _reasons(kind: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
+def _reasons(entry: Logged, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Return why: what a person said goes before what was measured."""
+    if entry.kind == "label_acceptance":
+        return (f"labels of {entry.effective_day} let in: {facts.get('reason')}", *map(str, facts.get("doubts") or ()))
     verdict, approval = facts.get("verdict"), facts.get("approval")
     reasons = [str(facts["reason"])] if facts.get("reason") else []
     if isinstance(approval, Mapping):
         reasons.append(approval_in_words(approval))
-    if isinstance(verdict, Mapping) and kind != "rejection":
+    if isinstance(verdict, Mapping) and entry.kind != "rejection":
         reasons += [str(reason) for reason in verdict.get("reasons", ())]
     if not reasons:
         reasons += [str(reason) for reason in facts.get("reasons", ())]

@@ -123,9 +123,10 @@ def read_doubt(day: date, services: Services) -> dict[str, Any]:
     return facts
 
 
-def accept(day: date, md5: str, reason: str, services: Services) -> None:
+def accept(day: date, md5: str, reason: str, requested_by: str, services: Services) -> None:
     """Remember that a person let in labels with this very content."""
-    services.storage_folder(layout.ACCEPTED_LABELS).write_json(layout.day_json(day), {"md5": md5, "reason": reason})
+    facts = {"md5": md5, "reason": reason, "requested_by": requested_by}
+    services.storage_folder(layout.ACCEPTED_LABELS).write_json(layout.day_json(day), facts)
 
 
 def is_accepted(day: date, md5: str, services: Services) -> bool:
