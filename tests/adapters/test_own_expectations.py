@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +77,33 @@ def test_parts_say_the_same_as_the_whole(folder: Path, tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+EMPTY_OR = "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between"
+
+
+def test_a_column_may_not_be_empty_for_ever(tmp_path: Path) -> None:
+    """The days before count as they were accepted: after the most that are legal, each further one is rejected."""
+    run = {"max_empty_days": 2, "empty_days_before": {"$PARAMETER": "empty_days_before__a"}}
+    share = {"type": EMPTY_OR, "kwargs": {"column": "a", "min_value": 0.9, **run}, "meta": {"level": "table"}}
+    write_entries(tmp_path / "inputs.json", [share])
+    contracts, accepted, rejected = Contracts(tmp_path), [], []
+    for number, has_values in enumerate([True, False, False, True, False, False, False, False, True]):
+        day = date(2024, 1, 1 + number)
+        frame = pd.DataFrame({"id": range(20), "a": 1.0 if has_values else np.nan})
+        parameters = contracts.baselines("inputs", accepted, day=day)
+        if contracts.screen("inputs", frame, parameters=parameters).rejected:
+            rejected.append(number)
+        else:
+            accepted += profiles_of({day: frame})
+    assert rejected == [6, 7]
+
+
 @pytest.mark.parametrize(("values", "met"), [(0, True), (3, False), (270, True), (300, True)])
 @pytest.mark.parametrize("rows_at_once", [1000, 100])
 def test_a_column_may_be_empty_on_a_whole_day_and_not_on_most_of_one(
     tmp_path: Path, values: int, met: bool, rows_at_once: int
 ) -> None:
-    kind = "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between"
     of_type = {"type": "expect_column_values_to_be_of_type", "kwargs": {"column": "a", "type_": "float64"}}
-    share = {"type": kind, "kwargs": {"column": "a", "min_value": 0.9}}
+    share = {"type": EMPTY_OR, "kwargs": {"column": "a", "min_value": 0.9}}
     write_entries(tmp_path / "inputs.json", [{**entry, "meta": {"level": "table"}} for entry in (of_type, share)])
     path = tmp_path / "day.parquet"
     pd.DataFrame({"id": np.arange(300), "a": np.where(np.arange(300) < values, 1.5, np.nan)}).to_parquet(path)

@@ -98,6 +98,7 @@ def test_baselines_name_every_parameter_that_a_suite_may_use() -> None:
         "row_count_min": 500,
         "row_count_max": 2000,
         "min_non_null_share__temp": 0.9,
+        "empty_days_before__temp": 0,
     }
 
 

@@ -117,10 +117,21 @@ def test_days_with_values_keep_their_share_where_others_have_none(inputs: pd.Dat
     table = inputs.assign(rate=inputs["rate"].mask(empty), extra=inputs["extra"].mask(empty))
     proposals = propose_suite(table, asset="inputs", task=TASK)
     full, partly = of(proposals, EMPTY_OR, "rate"), of(proposals, EMPTY_OR, "extra")
-    assert full is not None and full.kwargs == {"column": "rate", "min_value": 0.9} and full.level == "table"
+    run = {"max_empty_days": 2, "empty_days_before": {"$PARAMETER": "empty_days_before__rate"}}
+    assert full is not None and full.kwargs == {"column": "rate", "min_value": 0.9, **run} and full.level == "table"
     assert "On 5 of 40 days it has no value" in full.reason
     worst = inputs.loc[~empty, "extra"].isna().groupby(inputs["day"]).mean().max()
     assert partly is not None and 0.3 < partly.kwargs["min_value"] < 1 - worst
+
+
+@pytest.mark.parametrize(("longest", "most"), [(3, 6), (8, None)])
+def test_so_many_days_in_a_row_may_have_no_value_as_twice_the_most_so_far(
+    inputs: pd.DataFrame, longest: int, most: int | None
+) -> None:
+    empty = inputs["day"].isin([*DAYS[-longest:], DAYS[4]])
+    proposals = propose_suite(inputs.assign(rate=inputs["rate"].mask(empty)), asset="inputs", task=TASK)
+    proposal = of(proposals, EMPTY_OR, "rate")
+    assert proposal is not None and proposal.kwargs.get("max_empty_days") == most
 
 
 @pytest.mark.parametrize("rows", [1, 10])

@@ -28,7 +28,8 @@ from ml.errors import DataRejected
 from ml.next_moves import rerun
 from ml.settings import Screen
 
-NULL_SHARE_PARAMETER = "min_non_null_share__"
+OF_A_COLUMN = ("min_non_null_share__", "empty_days_before__")
+"""How the parameters begin that the recent past of a column sets."""
 CHECKED = ("inputs", "labels")
 """The assets of which each row must be usable, whatever their suites say."""
 
@@ -101,8 +102,9 @@ class Contracts:
     def baselines(self, asset: str, profiles: Sequence[DayProfile], *, day: date) -> dict[str, object]:
         """Return the parameters of ``day`` that its recent past sets, for the columns that the suite names."""
         named = {name for entry in self.suite(asset) for name in parameter_names(entry.kwargs)}
-        columns = sorted(n.removeprefix(NULL_SHARE_PARAMETER) for n in named if n.startswith(NULL_SHARE_PARAMETER))
-        return baselines(profiles, day=day, screen=self.settings, columns=columns)
+        columns = sorted({n.removeprefix(start) for n in named for start in OF_A_COLUMN if n.startswith(start)})
+        parameters = baselines(profiles, day=day, screen=self.settings, columns=columns)
+        return {name: bound for name, bound in parameters.items() if name in named or not name.startswith(OF_A_COLUMN)}
 
     def screen(
         self,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 from great_expectations.compatibility import pydantic
+from great_expectations.core.suite_parameters import SuiteParameterDict
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.core import ExpectColumnProportionOfNonNullValuesToBeBetween
 from great_expectations.expectations.expectation import ColumnMapExpectation, MulticolumnMapExpectation
@@ -140,9 +141,22 @@ class ExpectLastColumnToFollowFromOthers(MulticolumnMapExpectation):
 class ExpectColumnToBeEmptyOrProportionOfNonNullValuesToBeBetween(ExpectColumnProportionOfNonNullValuesToBeBetween):
     """Expect a column to be null in each row, or else the share of its values that are not null to lie between limits.
 
-    For what does not come on some days, such as prices on a holiday: half of a day is an error then, and none is not.
+    For what does not come on some days, such as prices on a holiday: half of a day is an error then, and none is not,
+    unless the column was empty on ``max_empty_days`` days directly before (``empty_days_before`` counts them).
     """
+
+    max_empty_days: int | None = pydantic.Field(default=None, ge=1)
+    empty_days_before: int | SuiteParameterDict = 0
+    success_keys: ClassVar[tuple[str, ...]] = (
+        *ExpectColumnProportionOfNonNullValuesToBeBetween.success_keys,
+        "max_empty_days",
+        "empty_days_before",
+    )
 
     def _validate(self, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         result = super()._validate(metrics, *args, **kwargs)
-        return {**result, "success": True} if metrics["column.non_null_proportion"] == 0 else result
+        if metrics["column.non_null_proportion"] != 0:
+            return result
+        asked = self._get_success_kwargs()
+        most, before = asked["max_empty_days"], asked["empty_days_before"]
+        return {**result, "success": most is None or before < most}

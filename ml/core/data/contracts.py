@@ -97,7 +97,7 @@ def baselines(
     -------
     dict
         ``day``, ``days`` (a list of that one day), ``row_count_min``, ``row_count_max`` and, for each
-        column, ``min_non_null_share__<column>``.
+        column, ``min_non_null_share__<column>`` and ``empty_days_before__<column>``.
     """
     recent = recent_past(profiles, day=day, recent_days=screen.recent_days)
     low, high = row_count_bounds(recent, day=day, screen=screen)
@@ -108,6 +108,7 @@ def baselines(
         "row_count_min": low,
         "row_count_max": high,
         **shares,
+        **{f"empty_days_before__{c}": empty_days_before(recent, c) for c in columns},
     }
 
 
@@ -146,6 +147,12 @@ def min_non_null_share(recent: Sequence[DayProfile], column: str, *, screen: Scr
     if worst >= 1.0:
         return 0.0
     return max(1.0 - worst - screen.null_share_margin, ANY_VALUE_AT_ALL)
+
+
+def empty_days_before(recent: Sequence[DayProfile], column: str) -> int:
+    """Return on how many of the newest days of the recent past, without a break, a column had no value."""
+    shares = [profile.null_share(column) for profile in reversed(recent)]
+    return next((number for number, share in enumerate(shares) if share != 1), len(shares))
 
 
 def spare_exact_copies(

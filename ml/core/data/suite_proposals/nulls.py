@@ -17,14 +17,17 @@ NULL_MARGIN = 0.1
 IDENTIFIER = re.compile(r"^[A-Za-z]\w*$")
 """What a parameter may be called."""
 SHARE = "expect_column_proportion_of_non_null_values_to_be_between"
+MOST_EMPTY_DAYS = 14
+"""A longer run of days without a value is not bounded: the recent past is hardly longer."""
 EMPTY_OR_SHARE = "expect_column_to_be_empty_or_proportion_of_non_null_values_to_be_between"
 
 
 def null_expectations(table: pd.DataFrame, column: str, *, key: bool) -> Iterator[ProposedExpectation]:
     """Yield that a column is never null, or which share of it must hold a value.
 
-    Where a day had no value at all, such days stay legal, and the share is that of the others. There is no limit that
-    follows the recent past then: it would refuse the first such day, and so each one after it.
+    Where a day had no value at all, such days stay legal, but not for twice as many days in a row as ever before, and
+    the share is that of the others. A share that follows the recent past would refuse the first such day, and so each
+    one after it.
     """
     values = table[column]
     nulls = int(values.isna().sum())
@@ -65,13 +68,26 @@ def _where_not_empty(column: str, null_shares: np.ndarray) -> Iterator[ProposedE
     )
     if least <= 0 or not held:
         return
-    empty = len(null_shares) - len(others)
+    empty = null_shares >= 1
+    longest = _longest_run(empty)
+    most = 2 * longest
+    kwargs: dict[str, object] = {"column": column, "min_value": least}
+    in_a_row = ""
+    if IDENTIFIER.match(column) and most <= MOST_EMPTY_DAYS:
+        kwargs |= {"max_empty_days": most, "empty_days_before": {"$PARAMETER": f"empty_days_before__{column}"}}
+        in_a_row = f", on at most {most} days in a row"
     reason = (
-        f"On {empty} of {len(null_shares)} days it has no value, and such days stay legal: a feed that is dead passes. "
-        f"On the others {np.median(others):.1%} of it is null as a rule, {others.max():.1%} at most."
+        f"On {empty.sum()} of {len(empty)} days it has no value, on {longest} in a row at most. On the others "
+        f"{np.median(others):.1%} of it is null as a rule, {others.max():.1%} at most."
     )
-    rule = f"{column} must have no value on the whole day, or one in at least {least:.1%} of the rows"
-    yield ProposedExpectation(EMPTY_OR_SHARE, {"column": column, "min_value": least}, "table", reason, rule)
+    rule = f"{column} must have no value on the whole day{in_a_row}, or one in at least {least:.0%} of the rows"
+    yield ProposedExpectation(EMPTY_OR_SHARE, kwargs, "table", reason, rule)
+
+
+def _longest_run(empty: np.ndarray) -> int:
+    """Return how many days in a row are empty at most, of an array of bool."""
+    runs = np.diff(np.flatnonzero(np.concatenate(([True], ~empty, [True]))))
+    return int(runs.max()) - 1
 
 
 def _least_share(null_shares: np.ndarray) -> float:
