@@ -57,8 +57,24 @@ class TestRowCountBounds:
     def test_a_saturday_is_compared_with_saturdays(self) -> None:
         assert row_count_bounds(past(days=28, saturdays=600), day=DAY, screen=SCREEN) == (300, 1200)
 
-    def test_one_saturday_alone_is_not_enough_to_compare_with(self) -> None:
-        assert row_count_bounds(past(days=8, saturdays=600), day=DAY, screen=SCREEN) == (500, 2000)
+    def test_one_saturday_alone_is_compared_with_beside_all_days(self) -> None:
+        assert row_count_bounds(past(days=8, saturdays=600), day=DAY, screen=SCREEN) == (300, 2000)
+        assert row_count_bounds(past(days=8, saturdays=3000), day=DAY, screen=SCREEN) == (500, 6000)
+
+    def test_without_a_saturday_all_days_are_compared_with(self) -> None:
+        weekdays = [profile for profile in past(days=28) if profile.day.weekday() != DAY.weekday()]
+        assert row_count_bounds(weekdays, day=DAY, screen=SCREEN) == (500, 2000)
+
+    @pytest.mark.parametrize("share", [0.3, 3.5])
+    def test_a_weekday_of_its_own_is_accepted_from_the_first_week_on(self, share: float) -> None:
+        accepted: list[DayProfile] = []
+        for number in range(35):
+            day = DAY + timedelta(days=number - 3)
+            rows = int(1000 * share) if day.weekday() == DAY.weekday() else 1000
+            recent = recent_past(accepted, day=day, recent_days=28)
+            low, high = row_count_bounds(recent, day=day, screen=SCREEN)
+            assert low <= rows <= high, day
+            accepted.append(DayProfile(day, rows, {}))
 
     def test_too_short_a_past_allows_any_count_but_none(self) -> None:
         assert row_count_bounds(past(days=6), day=DAY, screen=SCREEN) == (1, ANY_ROW_COUNT)

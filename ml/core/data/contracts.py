@@ -115,9 +115,10 @@ def baselines(
 def row_count_bounds(recent: Sequence[DayProfile], *, day: date, screen: Screen) -> tuple[int, int]:
     """Return how few and how many rows ``day`` may have, beside the same weekdays of the recent past.
 
-    The median of the same weekdays (of all recent days, if fewer than two are the same) times
-    ``screen.row_count_ratio``. With fewer than ``screen.min_recent_days`` days to compare with, any
-    number but none is legal.
+    The median of the same weekdays times ``screen.row_count_ratio``. Where only one is the same, that one and the
+    median of all recent days both count: a rejected day is none of the past, so that quiet Sundays would be rejected
+    for ever once the second one was. Where none is the same, the median of all counts. With fewer than
+    ``screen.min_recent_days`` days to compare with, any number but none is legal.
 
     Examples
     --------
@@ -128,9 +129,9 @@ def row_count_bounds(recent: Sequence[DayProfile], *, day: date, screen: Screen)
     if len(recent) < screen.min_recent_days:
         return 1, ANY_ROW_COUNT
     same = [p.rows for p in recent if p.day.weekday() == day.weekday()]
-    usual = median(same if len(same) >= 2 else [p.rows for p in recent])
+    usual = [median(same)] if len(same) >= 2 else [median(p.rows for p in recent), *same]
     low, high = screen.row_count_ratio
-    return max(1, math.floor(usual * low)), max(1, math.ceil(usual * high))
+    return max(1, math.floor(min(usual) * low)), max(1, math.ceil(max(usual) * high))
 
 
 def min_non_null_share(recent: Sequence[DayProfile], column: str, *, screen: Screen) -> float:
