@@ -42,6 +42,7 @@ DOORS = {
         "ml/adapters/contracts/suite.py",
         "ml/adapters/contracts/judge.py",
         "ml/adapters/contracts/own_expectations.py",
+        "ml/adapters/contracts/prepared.py",
     ),
     "jinja2": (
         "ml/views/backtest_report.py",

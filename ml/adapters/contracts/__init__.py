@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml.adapters.contracts.judge import judge, match_keys, renumber, result_of
+from ml.adapters.contracts.judge import judge, match_keys, renumber, result_of, with_typed_nulls
+from ml.adapters.contracts.many_tables import RowMetrics, metrics_by_table
 from ml.adapters.contracts.outcomes import Outcome
 from ml.adapters.contracts.report import render
 from ml.adapters.contracts.suite import DERIVED, Entry, parameter_names, read_suite
@@ -106,6 +107,16 @@ class Contracts:
         parameters = baselines(profiles, day=day, screen=self.settings, columns=columns)
         return {name: bound for name, bound in parameters.items() if name in named or not name.startswith(OF_A_COLUMN)}
 
+    def row_metrics(self, asset: str, frames: Sequence[pd.DataFrame]) -> list[RowMetrics]:
+        """Return of each of several tables of an asset what one pass over the rows of all gives; see `screen`.
+
+        The verdict on a table is the same with it and without; for a history of small tables it comes sooner.
+        """
+        suite = self.suite(asset)
+        tables = [whole_keys(frame.reset_index(drop=True), self.used.key)[0] for frame in frames]
+        metrics = metrics_by_table(suite, [with_typed_nulls(suite, table) for table in tables])
+        return [RowMetrics(asset, len(table), part) for table, part in zip(tables, metrics, strict=True)]
+
     def screen(
         self,
         asset: str,
@@ -114,6 +125,7 @@ class Contracts:
         parameters: Mapping[str, object],
         known_keys: pd.DataFrame | None = None,
         clashes: Sequence[Failure] = (),
+        row_metrics: RowMetrics | None = None,
     ) -> Screened:
         """Return which rows of a table may go on, and whether any may.
 
@@ -131,6 +143,8 @@ class Contracts:
             (the share of them that has a row); without it such a suite refuses the table.
         clashes
             What is known to be wrong with the table already.
+        row_metrics
+            What `row_metrics` found of this very table.
 
         Raises
         ------
@@ -140,7 +154,8 @@ class Contracts:
         frame = frame.reset_index(drop=True)
         whole, numbers = whole_keys(frame, self.used.key)
         keys = None if known_keys is None else match_keys(whole, known_keys)
-        outcomes, obstacles = judge(self.suite(asset), whole, parameters, keys)
+        known = row_metrics.of(asset, whole) if row_metrics else None
+        outcomes, obstacles = judge(self.suite(asset), whole, parameters, keys, known)
         outcomes = renumber(outcomes, numbers)
         if len(whole) < len(frame):
             outcomes = self._with_all_rows(asset, outcomes, frame, parameters)

@@ -16,6 +16,14 @@ from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.exceptions.exceptions import SuiteParameterError
 
 from ml.adapters.contracts.outcomes import EXAMPLES, Outcome, exception_of, is_met, mismatched, outcome_of
+from ml.adapters.contracts.prepared import (
+    LOOKS_AT_ROWS,
+    RESULT_FORMAT,
+    Metrics,
+    engine_for,
+    evaluate_prepared,
+    prepare,
+)
 from ml.adapters.contracts.report import as_one_line
 from ml.adapters.contracts.suite import DERIVED, Entry
 from ml.core.data.contracts import Failure, comparable
@@ -25,14 +33,7 @@ from ml.errors import DataRejected, SettingsError
 
 TYPE_EXPECTATIONS = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
 ONE_AT_A_TIME = Lock()
-"""Great Expectations' engine knows one active batch: another thread would change what the first is asked about."""
-
-RESULT_FORMAT = {
-    "result_format": "COMPLETE",
-    "exclude_unexpected_values": True,
-    "return_unexpected_index_query": False,
-    "partial_unexpected_count": 0,
-}
+"""`batch.validate` shares an engine with one active batch: another thread would change what the first is asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +72,24 @@ def match_keys(frame: pd.DataFrame, known_keys: pd.DataFrame) -> KeyMatch:
 
 
 def judge(
-    suite: Sequence[Entry], frame: pd.DataFrame, parameters: Mapping[str, object], keys: KeyMatch | None
+    suite: Sequence[Entry],
+    frame: pd.DataFrame,
+    parameters: Mapping[str, object],
+    keys: KeyMatch | None,
+    known: Metrics | None = None,
 ) -> tuple[list[Outcome], list[Failure]]:
-    """Evaluate what can be evaluated; the second list says what kept the rest from it."""
+    """Evaluate what can be evaluated; the second list says what kept the rest from it.
+
+    ``known`` are metrics of this very table that were computed before.
+    """
     if frame.empty:
         untried = [Outcome(e, "not evaluated", e.describe(e.kwargs)) for e in suite]
         return untried, [Failure("expect_table_row_count_to_be_between", None, "table", "the table has no rows")]
-    frame = _with_typed_nulls(suite, frame)
+    frame = with_typed_nulls(suite, frame)
     about_keys = [e for e in suite if set(e.columns) & set(DERIVED)]
     about_rows = [e for e in suite if e not in about_keys and set(e.columns) <= set(frame.columns)]
     derived = pd.DataFrame() if keys is None else keys.derived()
-    results = evaluate(about_rows, frame, parameters)
+    results = evaluate(about_rows, frame, parameters, known)
     results |= evaluate([e for e in about_keys if set(e.columns) <= set(derived.columns)], derived, parameters)
 
     missing = dict.fromkeys(c for e in suite if e not in about_keys for c in e.columns if c not in frame)
@@ -105,7 +113,7 @@ def judge(
     return outcomes, obstacles
 
 
-def _with_typed_nulls(suite: Sequence[Entry], frame: pd.DataFrame) -> pd.DataFrame:
+def with_typed_nulls(suite: Sequence[Entry], frame: pd.DataFrame) -> pd.DataFrame:
     """Cast a column without any value to the type of nulls among values: Great Expectations asks no type of it.
 
     Whole numbers with a null are float64, and are judged as such.
@@ -142,8 +150,38 @@ def _batch_definition() -> Any:
     return asset.add_batch_definition_whole_dataframe("whole")
 
 
-def evaluate(entries: Sequence[Entry], frame: pd.DataFrame, parameters: Mapping[str, object]) -> dict[int, Any]:
-    """Run expectations in one pass of GX; return its results by entry number."""
+def evaluate(
+    entries: Sequence[Entry], frame: pd.DataFrame, parameters: Mapping[str, object], known: Metrics | None = None
+) -> dict[int, Any]:
+    """Ask expectations of a table; return Great Expectations' results by entry number.
+
+    Parameters
+    ----------
+    known
+        Metrics of this very table that were computed before; None if there are none.
+
+    Raises
+    ------
+    SettingsError
+        If an expectation names a parameter that is not given.
+    """
+    if not entries:
+        return {}
+    can_be_prepared = [entry for entry in entries if entry.type not in LOOKS_AT_ROWS]
+    others = [entry for entry in entries if entry.type in LOOKS_AT_ROWS]
+    try:
+        engine = engine_for(frame)
+        prepared = prepare(can_be_prepared, frame, parameters, engine)
+        results = evaluate_prepared(prepared, engine, dict(known or {}))
+    except SuiteParameterError as err:
+        raise _unknown_parameter(err, entries, parameters) from err
+    except Exception:  # noqa: BLE001 - a metric or an expectation of anybody's raises what it likes
+        return evaluate_anew(entries, frame, parameters)
+    return results | evaluate_anew(others, frame, parameters)
+
+
+def evaluate_anew(entries: Sequence[Entry], frame: pd.DataFrame, parameters: Mapping[str, object]) -> dict[int, Any]:
+    """Run expectations in one pass of `batch.validate`, which prepares all anew, and puts errors into its results."""
     if not entries:
         return {}
     suite = ExpectationSuite(name="suite", expectations=[e.expectation for e in entries])
@@ -152,11 +190,17 @@ def evaluate(entries: Sequence[Entry], frame: pd.DataFrame, parameters: Mapping[
             batch = _batch_definition().get_batch({"dataframe": frame})
             results = batch.validate(suite, result_format=RESULT_FORMAT, expectation_parameters=dict(parameters))
     except SuiteParameterError as err:
-        raise SettingsError(
-            f"{entries[0].origin}: {as_one_line(err)}; correct the name, or pass it; "
-            f"those given are {', '.join(sorted(parameters)) or 'none'}"
-        ) from err
+        raise _unknown_parameter(err, entries, parameters) from err
     return {r.expectation_config.meta["entry"]: r for r in results.results}
+
+
+def _unknown_parameter(
+    err: SuiteParameterError, entries: Sequence[Entry], parameters: Mapping[str, object]
+) -> SettingsError:
+    return SettingsError(
+        f"{entries[0].origin}: {as_one_line(err)}; correct the name, or pass it; "
+        f"those given are {', '.join(sorted(parameters)) or 'none'}"
+    )
 
 
 def result_of(

@@ -66,8 +66,9 @@ class WeightedSum(MulticolumnMapMetricProvider):
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column_list: pd.DataFrame, **kwargs: Any) -> pd.Series:  # noqa: N805
         values, weights = column_list.to_numpy(dtype=float), np.asarray(kwargs["weights"], dtype=float)
-        total = values @ weights
-        tolerance = RELATIVE * (np.abs(values) @ np.abs(weights)) + 1e-9
+        products = list((values * weights).T)  # added one after the other, as BLAS need not: the same in any table
+        total = sum(products)
+        tolerance = RELATIVE * sum(map(np.abs, products)) + 1e-9
         modulus = kwargs.get("modulus")
         if modulus:
             middle = (kwargs["min_value"] + kwargs["max_value"]) / 2

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -49,6 +50,11 @@ class Entry:
         single = [self.kwargs.get(k) for k in ("column", "column_A", "column_B")]
         several = self.kwargs.get("column_list")
         return (*(c for c in single if isinstance(c, str)), *(several if isinstance(several, list) else ()))
+
+    @cached_property
+    def identity(self) -> str:
+        """Return its number, type and kwargs as text: entries with the same ask the same, of whichever suite."""
+        return json.dumps([self.number, self.type, self.kwargs])
 
     @property
     def column(self) -> str | None:
