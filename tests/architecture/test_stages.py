@@ -18,6 +18,7 @@ STEPS = PROJECT / "ml" / "steps"
 SHARED = {
     "__init__",
     "day_screening",
+    "days_ahead",
     "deliveries",
     "label_doubts",
     "expected_types",

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from ml.adapters import partitions, rows
 from ml.adapters.contracts import Contracts, Screened
 from ml.adapters.contracts.judge import KeyMatch, judge, match_keys, renumber, result_of
+from ml.adapters.contracts.many_tables import RowMetrics
 from ml.adapters.contracts.outcomes import Outcome, merge_failures, merge_outcomes
 from ml.adapters.contracts.parts import (
     can_be_parted,
@@ -67,6 +68,7 @@ def screen_file(
     rows_at_once: int,
     known_keys: Path | None = None,
     clashes: Sequence[Failure] = (),
+    row_metrics: RowMetrics | None = None,
 ) -> ScreenedFile:
     """Return which rows of a file may go on, and whether any may; they are written to ``folder``.
 
@@ -86,6 +88,8 @@ def screen_file(
         A file with the columns ``key`` of the inputs that this table should speak of; see `Contracts.screen`.
     clashes
         What is known to be wrong with the table already: its columns are of other types than before.
+    row_metrics
+        What `Contracts.row_metrics` found of this very table; not looked at if it is screened in parts.
     """
     number = rows.count_rows(path)
     most = max(number, rows.count_rows(known_keys) if known_keys else 0)
@@ -98,7 +102,9 @@ def screen_file(
     keys = None if known_keys is None else pd.read_parquet(known_keys, columns=list(key))
     table = pq.read_table(path)
     frame = rows.exact_frame(table, key)
-    screened = contracts.screen(asset, frame, parameters=parameters, known_keys=keys, clashes=clashes)
+    screened = contracts.screen(
+        asset, frame, parameters=parameters, known_keys=keys, clashes=clashes, row_metrics=row_metrics
+    )
     accepted, quarantined_path = folder / "accepted.parquet", folder / "quarantined.parquet"
     if not screened.rejected:
         write_table(_drop_bad_rows(table, screened.failures), accepted)

@@ -17,9 +17,9 @@ from great_expectations.exceptions.exceptions import SuiteParameterError
 
 from ml.adapters.contracts.outcomes import EXAMPLES, Outcome, exception_of, is_met, mismatched, outcome_of
 from ml.adapters.contracts.prepared import (
-    LOOKS_AT_ROWS,
     RESULT_FORMAT,
     Metrics,
+    can_be_prepared,
     engine_for,
     evaluate_prepared,
     prepare,
@@ -167,11 +167,11 @@ def evaluate(
     """
     if not entries:
         return {}
-    can_be_prepared = [entry for entry in entries if entry.type not in LOOKS_AT_ROWS]
-    others = [entry for entry in entries if entry.type in LOOKS_AT_ROWS]
+    sound = [entry for entry in entries if can_be_prepared(entry)]
+    others = [entry for entry in entries if not can_be_prepared(entry)]
     try:
         engine = engine_for(frame)
-        prepared = prepare(can_be_prepared, frame, parameters, engine)
+        prepared = prepare(sound, frame, parameters, engine)
         results = evaluate_prepared(prepared, engine, dict(known or {}))
     except SuiteParameterError as err:
         raise _unknown_parameter(err, entries, parameters) from err

@@ -36,12 +36,13 @@ LOOKS_AT_ROWS = frozenset(
     {
         "expect_column_bootstrapped_ks_test_p_value_to_be_greater_than",
         "expect_column_chisquare_test_p_value_to_be_greater_than",
-        "expect_column_kl_divergence_to_be_less_than",
         "expect_column_pair_cramers_phi_value_to_be_less_than",
         "expect_column_parameterized_distribution_ks_test_p_value_to_be_greater_than",
     }
 )
-"""Expectations that may plan by the rows, or that no table with pandas can be asked: they are not prepared."""
+"""Expectations that may ask for other metrics of other rows, or that no table with pandas can be asked."""
+DIVERGENCE = "expect_column_kl_divergence_to_be_less_than"
+"""Asks for other metrics of other rows where it is not told what to compare with."""
 
 MOST_PREPARED = 4096
 Metrics = dict[Any, Any]
@@ -68,6 +69,12 @@ class Prepared:
         result = raw if isinstance(raw, ExpectationValidationResult) else ExpectationValidationResult(**raw)
         result.expectation_config = self.configuration
         return result
+
+
+def can_be_prepared(entry: Entry) -> bool:
+    """Return whether what an expectation asks for depends on its parameters and types alone, not on the rows."""
+    compares_with_data = entry.type == DIVERGENCE and entry.kwargs.get("partition_object") is None
+    return entry.type not in LOOKS_AT_ROWS and not compares_with_data
 
 
 class _Cache:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ml.adapters import layout
 from ml.adapters.column_types import conform
 from ml.adapters.contracts.day_files import ScreenedFile, screen_file
+from ml.adapters.contracts.many_tables import RowMetrics
 from ml.core.data.contracts import DayProfile
 from ml.core.data.schema import Types
 from ml.records import Asset, AssetScreening
@@ -25,10 +26,12 @@ def screen_day(
     recent: Sequence[DayProfile],
     known_keys: Path | None,
     learned: Mapping[Asset, Types] | None = None,
+    row_metrics: RowMetrics | None = None,
 ) -> ScreenedFile:
     """Hold one day of one asset against its suite, with limits from its recent past; the rows go beside ``path``.
 
-    ``learned`` are the types that were learned, by asset; None means those of the data registry.
+    ``learned`` are the types that were learned, by asset; None means those of the data registry. ``row_metrics`` is
+    what `Contracts.row_metrics` found of this very table.
     """
     types = learned_types(services) if learned is None else learned
     return screen_file(
@@ -41,6 +44,7 @@ def screen_day(
         rows_at_once=services.settings.screen.rows_at_once,
         known_keys=known_keys,
         clashes=conform(path, asset, expected_of(services.settings, asset, types)),
+        row_metrics=row_metrics,
     )
 
 

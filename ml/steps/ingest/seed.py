@@ -8,9 +8,11 @@ judged by their own past: what earlier versions predicted of these days, if anyt
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from ml.records import Asset, AssetScreening, LabelDay
 from ml.settings import Settings
 from ml.steps.ingest import deliveries, label_doubts
 from ml.steps.ingest.day_screening import keep, screen_day
-from ml.steps.ingest.source_day import fetch
+from ml.steps.ingest.days_ahead import DaysAhead
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,13 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
     held_days = {asset: set(services.registry.days(asset)) for asset in ("inputs", "labels")}
     labelled_until = last_day - timedelta(days=settings.task.label_delay_days)
     with tempfile.TemporaryDirectory() as folder:
-        batch = _Batch(services, settings, Path(folder))
-        for number, day in enumerate(days_between(first_day, last_day), start=1):
+        days = days_between(first_day, last_day)
+        wanted: dict[Asset, list[date]] = {
+            "inputs": [day for day in days if day not in held_days["inputs"]],
+            "labels": [day for day in days if day not in held_days["labels"] and day <= labelled_until],
+        }
+        batch = _Batch(services, settings, Path(folder), wanted)
+        for number, day in enumerate(days, start=1):
             if day not in held_days["inputs"] and not batch.land("inputs", day, None):
                 continue
             if day not in held_days["labels"] and day <= labelled_until:
@@ -86,8 +93,11 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
 class _Batch:
     """Accepted days on their way into one commit."""
 
-    def __init__(self, services: Services, settings: Settings, folder: Path) -> None:
+    def __init__(
+        self, services: Services, settings: Settings, folder: Path, wanted: Mapping[Asset, Iterable[date]]
+    ) -> None:
         self.services, self.settings, self.folder = services, settings, folder
+        self.ahead = DaysAhead(services, folder, wanted)
         self.files: dict[Any, Path] = {}
         self.profiles: dict[str, dict[date, DayProfile]] = {"inputs": {}, "labels": {}}
         self.schema: dict[Asset, Types] = dict(services.registry.schema())
@@ -129,26 +139,28 @@ class _Batch:
     def land(self, asset: Asset, day: date, known_keys: Path | None) -> bool:
         """Fetch one day, screen it and keep it for the commit; False if there is none, or it was refused."""
         path = self.folder / f"{asset}-{day}.parquet"
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            landed = Path(folder) / "landed.parquet"
-            try:
-                fetch(asset, day, landed, self.services, learned=self.schema, strict=False)
-                if asset == "inputs" and not count_rows(landed):
-                    raise EmptyDelivery(f"{asset} of {day} have no row")
-            except (DataRejected, MissingArtifact) as err:
-                if asset == "inputs" and isinstance(err, (EmptyDelivery, MissingArtifact)):
-                    self.absent[day] = str(err)  # whether it is missed is known when all days are there
-                    return False
-                return self._refuse(asset, day, f"left out: {err}")
-            oldest = day - timedelta(days=self.settings.screen.recent_days)
-            recent = [p for earlier_day, p in self.profiles[asset].items() if oldest <= earlier_day < day]
-            screened_file = screen_day(
-                self.services, asset, day, landed, recent=recent, known_keys=known_keys, learned=self.schema
-            )
-            result = keep(self.services, asset, day, landed, screened_file)
-            if screened_file.accepted is None:
-                return self._refuse(asset, day, f"refused: {screened_file.screened.reason} ({result.report_uri})")
-            screened_file.accepted.rename(path)
+        try:
+            fetched = self.ahead.take(asset, day, self.schema)
+            landed = fetched.path
+            if asset == "inputs" and not count_rows(landed):
+                raise EmptyDelivery(f"{asset} of {day} have no row")
+        except (DataRejected, MissingArtifact) as err:
+            if asset == "inputs" and isinstance(err, (EmptyDelivery, MissingArtifact)):
+                self.absent[day] = str(err)  # whether it is missed is known when all days are there
+                return False
+            return self._refuse(asset, day, f"left out: {err}")
+        oldest = day - timedelta(days=self.settings.screen.recent_days)
+        recent = [p for earlier_day, p in self.profiles[asset].items() if oldest <= earlier_day < day]
+        screened_file = screen_day(
+            self.services, asset, day, landed, recent=recent, known_keys=known_keys, learned=self.schema,
+            row_metrics=fetched.row_metrics,
+        )  # fmt: skip
+        result = keep(self.services, asset, day, landed, screened_file)
+        if screened_file.accepted is None:
+            shutil.rmtree(landed.parent)
+            return self._refuse(asset, day, f"refused: {screened_file.screened.reason} ({result.report_uri})")
+        screened_file.accepted.rename(path)
+        shutil.rmtree(landed.parent)
         self.files[asset, day] = path
         self.schema[asset] = learned(self.schema.get(asset, {}), [types_of(path)])
         self.profiles[asset][day] = profile(path, day=day)
