@@ -9,7 +9,7 @@ Calls while nothing changes: the true year in order (not without change, and nob
 weeks shuffled, and simulated days, independent and autocorrelated. Starts from August on are shown apart, but the
 constants were chosen with the whole year in view: all figures are optimistic.
 
-    python -m bench.slice_changes [--limit 182] [--orders 100]
+    python -m bench.slice_changes [--limit 91] [--orders 100]
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def rate(count: int, quarters: float) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=float, default=182, help="mean days between calls while nothing changes")
+    parser.add_argument("--limit", type=float, default=91, help="mean days between calls while nothing changes")
     parser.add_argument("--orders", type=int, default=100, help="orders of the weeks, and simulated years")
     asked = parser.parse_args(argv)
     settings = settings_module.load(PARAMS)

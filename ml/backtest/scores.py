@@ -12,6 +12,7 @@ import pandas as pd
 from ml.backtest.dataset import PointInTimeDataset
 from ml.backtest.judging import Version
 from ml.core.champions import previous_champion
+from ml.core.monitoring import performance, slice_findings
 from ml.core.predictions import column
 from ml.core.scoring import adaptation
 from ml.records import Logged
@@ -38,6 +39,7 @@ class Scores:
     raw: dict[tuple[date, int], np.ndarray] = field(default_factory=dict)
     predicted: dict[tuple[date, int], np.ndarray] = field(default_factory=dict)
     served: dict[date, int] = field(default_factory=dict)
+    _slices: dict[date, dict[str, float]] = field(default_factory=dict)
 
     def score(self, day: date, version: int, decisions: Sequence[Logged]) -> tuple[float, int]:
         """Score a day, and along with it by the version before while it is watched; return shift and rows."""
@@ -79,6 +81,24 @@ class Scores:
     def labelled_between(self, first: date, last: date, known_on: date) -> list[date]:
         """List the days of a span whose labels had arrived by a day."""
         return [day for day in self.dataset.labelled_days(known_on) if first <= day <= last]
+
+    def slices(self, known_on: date) -> dict[date, dict[str, float]]:
+        """Measure the slices of the served days whose labels had arrived by a day; each day once."""
+        if not slice_findings.are_watched(self.settings):
+            return {}
+        last = performance.days_of(known_on, self.settings)[2]
+        days = [day for day in self.dataset.labelled_days(known_on) if day in self.served and day <= last]
+        newest = days[-slice_findings.DAYS :]
+        self._slices |= {day: self._slices_of(day) for day in newest if day not in self._slices}
+        return {day: self._slices[day] for day in newest}
+
+    def _slices_of(self, day: date) -> dict[str, float]:
+        declared = self.settings.performance
+        share = self.dataset.share_of([day], declared.max_rows // declared.window_days)
+        rows = self.rows(day, share, prediction=self.predicted[day, self.served[day]])
+        inputs = self.dataset.inputs[day].reset_index(drop=True).loc[rows.index]
+        beside = [name for name in slice_findings.columns(self.settings) if name in inputs and name not in rows]
+        return slice_findings.scores_of(pd.concat([rows, inputs[beside]], axis=1), self.settings)
 
     def share(self, days: Collection[date]) -> float:
         """Return the share of keys whose labels are looked at."""

@@ -22,6 +22,7 @@ from ml.core.data.days import days_between
 from ml.core.gate import gate_evidence
 from ml.core.monitoring import performance, policy, policy_facts
 from ml.core.monitoring.label_coverage import ServedDay
+from ml.core.monitoring.slice_findings import with_slices
 from ml.core.predictions import column
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Champion, Decision, DriftReport, LivePerformance, Logged, PreviousChampionComparison
@@ -140,7 +141,7 @@ class Simulation:
                 ServedDay(other, None if version is None else len(self.scores.predicted[other, version]), labelled)
             )
         columns = ["day", "version", "target", "prediction"]
-        return performance.report_on(
+        report = performance.report_on(
             champion,
             pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns),
             days,
@@ -149,6 +150,7 @@ class Simulation:
             settings=self.settings,
             in_full=False,
         )
+        return with_slices(report, self.scores.slices(day), self.settings)
 
     def _comparison(self, champion: Champion) -> PreviousChampionComparison | None:
         if not self.settings.rollback.automatic:

@@ -57,6 +57,7 @@ FindingKind = Literal[
     "missing_labels",
     "label_coverage",
     "interval_coverage",
+    "slice_change",
     "unknown_performance",
     "unmeasured_drift",
 ]
@@ -119,7 +120,8 @@ class LivePerformance(Record):
 
     ``versions`` are those whose served predictions ``window`` and ``status`` rest on: the champion alone, or with
     too few labelled days of its own also those that served before. While ``status`` is unknown, ``expected_by`` is
-    the day from which on it should be known.
+    the day from which on it should be known. ``slice_reason`` says whether outcomes left the predictions in a part of
+    the data; empty where that is not looked for.
     """
 
     day: date
@@ -145,6 +147,7 @@ class LivePerformance(Record):
     findings: tuple[Finding, ...] = ()
     versions: tuple[int, ...] = ()
     expected_by: date | None = None
+    slice_reason: str = ""
 
 
 class PreviousChampionComparison(Record):

@@ -191,6 +191,13 @@ class Performance(Section):
     ``fit.intervals.coverage``. It is exceeded only if the whole interval is beyond it; the alarm asks people, and not
     for a challenger.
     """
+    slices: Literal["off", "warning", "alarm"] = "warning"
+    """What follows where outcomes leave the predictions in a part of the data, by the slices of the gate and by the
+    slope within the day: nothing, since nobody looks; a warning; or an alarm, which asks people, and not for a
+    challenger.
+    """
+    slice_false_alarms_per_quarter: float = Field(default=1.0, gt=0, le=6)
+    """How many such changes may be called in 91 days without any change, of all parts together."""
     min_label_coverage: Share = 0.8
     """If a smaller share of the rows predicted on labelled days has labels, there is an alarm."""
     max_rows: int = Field(default=1_000_000, ge=1)

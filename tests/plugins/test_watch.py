@@ -207,6 +207,20 @@ def test_drift_and_decay_are_threads_of_their_own(story: Story, postbox: Postbox
     assert all(mail["In-Reply-To"] is None for mail in postbox.messages)
 
 
+def test_a_part_of_the_data_that_changed_is_told_once_and_resolved_once(story: Story, postbox: Postbox) -> None:
+    message = "outcomes are higher than predicted where carrier = UA, since about 2013-04-01"
+    changed = Finding(kind="slice_change", severity="alarm", message=message, at_once=True)
+    story.calm(0)
+    for number in range(1, 8):
+        story.tell(report(number, *CALM), live(number), changed, reasons=("slice change",))
+    story.calm(8)
+    story.calm(9)
+    opened, resolved = postbox.messages
+    subject = "flight-delay: A part of the data changed since 2013-04-02: slice change"
+    assert [opened["Subject"].strip(), resolved["Subject"].strip()] == [subject, f"Re: {subject}"]
+    assert all(message in said and "No challenger was requested" in said for said in both(opened))
+
+
 def test_clearing_a_day_mails_nothing_more(story: Story, postbox: Postbox) -> None:
     story.drifted(0, alarm=False)
     decision = story.drifted(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ml.adapters.sources.demo import DemoSource
-from ml.core.monitoring import day_summary
+from ml.core.monitoring import day_summary, slice_changes, slice_findings
 from ml.records import Decision, LivePerformance
 from ml.steps.monitor import measure_performance
 from ml.steps.score import resolve
@@ -208,3 +209,53 @@ def test_forced_predictions_meet_their_labels_too(trained: World) -> None:
     forced.score(day)
     found = measured(forced, day + timedelta(days=1))
     assert found.labelled_day == day and found.rows > 0
+
+
+def slices(world: World) -> dict[str, tuple[str, dict[str, float]]]:
+    facts: dict[str, tuple[str, dict[str, float]]] = json.loads(
+        (world.home / "storage" / "slice_scores" / "newest.json").read_text(encoding="utf-8")
+    )
+    return facts
+
+
+def test_the_slices_of_every_served_day_are_measured_and_measured_anew_only_where_the_day_changed(
+    served: World,
+) -> None:
+    found, before = measured(served), slices(served)
+    assert list(before) == [day.isoformat() for day in SERVED]
+    assert "so far there are 9" in found.slice_reason
+    assert {"the whole day", "carrier = UA", "origin = JFK"} <= before[str(SERVED[0])][1].keys()
+    served.put({("labels", SERVED[2]): served.held("labels", SERVED[2]).assign(late=1.0)})
+    measured(served)
+    assert [day for day, entry in slices(served).items() if entry != before[day]] == [str(SERVED[2])]
+
+
+def test_slices_that_are_lost_or_damaged_are_measured_again_to_the_same(served: World) -> None:
+    found, before = measured(served), slices(served)
+    path = served.home / "storage" / "slice_scores" / "newest.json"
+    for damage in ("{", "[1]", '{"2013-01-01": 3}'):
+        path.write_text(damage, encoding="utf-8")
+        assert measured(served) == found
+        assert slices(served) == before
+
+
+def test_a_part_that_changes_is_a_finding_whatever_order_days_are_monitored_in(
+    served: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (slice_changes, slice_findings):
+        monkeypatch.setattr(module, "MIN_TRAILING_DAYS", 4)
+    turned = {("labels", day): one_airport_late(served, day) for day in SERVED[-3:]}
+    served.put(turned)
+    alarming = served.having(performance={"slices": "alarm", "slice_false_alarms_per_quarter": 6})
+    first = measured(alarming)
+    (finding,) = [finding for finding in first.findings if finding.kind == "slice_change"]
+    assert finding.severity == "alarm" and finding.at_once
+    assert "where origin = JFK" in finding.message or "where carrier = B6" in finding.message  # JetBlue is at JFK
+    assert measured(alarming, SERVED[-3]).slice_reason.startswith("no part of the data has changed")
+    assert measured(alarming) == first
+
+
+def one_airport_late(world: World, day: date) -> pd.DataFrame:
+    """Let everything from JFK be late, and nothing else."""
+    labels = world.held("labels", day)
+    return labels.assign(late=(labels["origin"] == "JFK").astype(float).where(labels["late"].notna()))

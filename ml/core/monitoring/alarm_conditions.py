@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[FindingKind, ...]] = {
     "missing labels": ("missing_labels",),
     "label coverage": ("label_coverage",),
     "interval coverage": ("interval_coverage",),
+    "slice change": ("slice_change",),
     "unknown performance": ("unknown_performance",),
 }
 """Findings that count together over the days; of these, drift and decay may ask for a challenger."""

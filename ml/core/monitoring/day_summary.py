@@ -38,6 +38,7 @@ PERFORMANCE = (
     "estimated_high",
     "estimate_reason",
     "label_coverage",
+    "slice_reason",
 )
 """What is kept of the live performance, under these names."""
 

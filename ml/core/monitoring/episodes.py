@@ -25,6 +25,7 @@ CONDITIONS: dict[Family, tuple[str, ...]] = {
         "missing labels",
         "label coverage",
         "interval coverage",
+        "slice change",
         "unknown performance",
     ),
 }

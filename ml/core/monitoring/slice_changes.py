@@ -1,11 +1,12 @@
-"""Find since when a part of the data, or all of it, no longer follows the predictions, at every daily look.
+"""Find since when a part of the data no longer follows the predictions, at every daily look.
 
-Each stream of `ml.core.monitoring.slice_streams` is standardised by its own trailing days and feeds a
-Shiryaev-Roberts e-detector (Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change
-detection", 2024, doi:10.51387/23-NEJSDS51): ``(1 + last) * e`` a day, where ``e`` is an e-value, on average at most 1
-while nothing changes. An average of e-detectors is an e-detector, whatever their dependence, and one that is called at
-c waits on average at least c days while nothing changes: c is the budget, for all streams together. Days are neither
-independent nor of a known spread, so ``bench/slice_changes.py`` measures what is left of that.
+A shift of all rows is no change of a part: what the whole day is off only standardises the others. Each stream of
+`ml.core.monitoring.slice_streams` is standardised by its own trailing days and feeds a Shiryaev-Roberts e-detector
+(Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", 2024,
+doi:10.51387/23-NEJSDS51): ``(1 + last) * e`` a day, where ``e`` is an e-value, on average at most 1 while nothing
+changes. An average of e-detectors is an e-detector, whatever their dependence, and one that is called at c waits on
+average at least c days while nothing changes: c is the budget, for all streams together. Days are neither independent
+nor of a known spread, so ``bench/slice_changes.py`` measures what is left of that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ml.core.monitoring.slice_streams import DAY, SLOPE, WHOLE
+from ml.core.monitoring.slice_streams import DAY, SLOPE
 
 TRAILING_DAYS, MIN_TRAILING_DAYS, MEMORY_DAYS = 70, 35, 56
 """Days that a day is standardised by, at most and at least; days over which evidence is gathered."""
@@ -42,7 +43,7 @@ class Change:
     high: float | None
 
 
-def standardise(scores: pd.DataFrame) -> pd.DataFrame:
+def standardise(scores: pd.DataFrame, *, newest: int | None = None) -> pd.DataFrame:
     """Measure each day's score against the trailing days of the same stream.
 
     What a stream does on days that are worse or better as a whole is taken out, by least squares on the trailing
@@ -54,18 +55,20 @@ def standardise(scores: pd.DataFrame) -> pd.DataFrame:
     ----------
     scores : DataFrame of shape (n_days, n_streams)
         In day order; NaN where a stream was too small. Not modified.
+    newest
+        So many days are measured, the newest; None for all.
 
     Returns
     -------
     DataFrame of shape (n_days, n_streams)
-        NaN on days with fewer than `MIN_TRAILING_DAYS` before them.
+        NaN on days with fewer than `MIN_TRAILING_DAYS` before them, and on those that were not asked for.
     """
     values = scores.to_numpy(dtype=float)
     whole = scores[DAY].to_numpy(dtype=float) if DAY in scores else np.zeros(len(scores))
     standardised = np.full(values.shape, np.nan)
     for stream, name in enumerate(scores.columns):
         beside = np.zeros(len(scores)) if name == DAY else whole
-        for at in range(MIN_TRAILING_DAYS, len(values)):
+        for at in range(max(MIN_TRAILING_DAYS, len(values) - (newest or len(values))), len(values)):
             past = slice(max(0, at - TRAILING_DAYS), at)
             standardised[at, stream] = _against(values[past, stream], beside[past], values[at, stream], beside[at])
     return pd.DataFrame(standardised, index=scores.index, columns=scores.columns)
@@ -89,7 +92,7 @@ def _against(past: np.ndarray, whole: np.ndarray, now: float, whole_now: float) 
 
 
 def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
-    """Run the e-detectors of all streams over the days; after a call, all begin anew.
+    """Run the e-detectors of all streams but the whole day over the days; after a call, all begin anew.
 
     Parameters
     ----------
@@ -100,9 +103,10 @@ def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of shape (n_days, n_streams + 1)
+    DataFrame of shape (n_days, n_parts + 1)
         Each stream's part of the total, and ``total``: a change is called where it reaches ``limit``.
     """
+    standardised = standardised.drop(columns=DAY, errors="ignore")
     clipped = standardised.clip(-MOST, MOST)
     bets = np.array([sign * step for step in STEPS for sign in (-1.0, 1.0)])
     weights = stream_weights(standardised.columns.tolist())
@@ -120,7 +124,7 @@ def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
 
 def stream_weights(streams: Sequence[str]) -> np.ndarray:
     """Return each stream's part of the budget: each cut has the same, and its slices share it."""
-    cuts = [stream if stream in WHOLE else stream.split(" ")[0] for stream in streams]
+    cuts = [stream if stream == SLOPE else stream.split(" ")[0] for stream in streams]
     return np.array([1 / (len(set(cuts)) * cuts.count(name)) for name in cuts])
 
 
@@ -137,10 +141,10 @@ def change_on(scores: pd.DataFrame, *, limit: float, first_day: str | None = Non
     if len(scores) <= MIN_TRAILING_DAYS:
         return None
     recent = scores.tail(TRAILING_DAYS + MEMORY_DAYS)
-    standardised = standardise(recent).tail(MEMORY_DAYS)
+    standardised = standardise(recent, newest=MEMORY_DAYS).tail(MEMORY_DAYS).drop(columns=DAY, errors="ignore")
     if first_day is not None:
         standardised = standardised.loc[standardised.index >= first_day]
-    if standardised.empty:
+    if standardised.empty or not _measured(standardised):
         return None
     gathered = evidence(standardised, limit=limit)
     if not (gathered["total"].tail(LASTING_DAYS) >= limit).any():
@@ -181,6 +185,8 @@ def message(change: Change, *, limit: float) -> str:
             else ("outcomes differ more than the predictions say")
         )
     else:
-        where = "on all rows" if change.stream == DAY else f"where {change.stream}, beyond what the whole day is off"
-        what = f"outcomes are {'lower' if change.shift < 0 else 'higher'} than predicted {where}"
-    return f"{what}, since about {change.since}: {size}; called at most once in {limit:g} days while nothing changes"
+        what = (
+            f"outcomes are {'lower' if change.shift < 0 else 'higher'} than predicted where {change.stream}, beyond "
+            "what the whole day is off"
+        )
+    return f"{what}, since about {change.since}: {size}; called at most once in {limit:.0f} days while nothing changes"

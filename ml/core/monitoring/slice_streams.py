@@ -18,8 +18,6 @@ from ml.core.gate.slices import cut
 from ml.core.metric import Kind
 
 DAY, SLOPE = "the whole day", "the slope of outcomes against predictions"
-WHOLE = (DAY, SLOPE)
-"""The streams that are no slice."""
 EDGE = 1e-6
 
 

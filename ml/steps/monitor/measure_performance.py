@@ -21,12 +21,14 @@ from ml.core.monitoring import interval_coverage, performance
 from ml.core.monitoring.estimated_performance import estimate, served_by_day
 from ml.core.monitoring.label_coverage import ServedDay
 from ml.core.monitoring.served import ExpectedPerformance
+from ml.core.monitoring.slice_findings import with_slices
 from ml.core.predictions import gathered, names
 from ml.core.training.features import join_labels
 from ml.errors import EvergreenError, Unavailable
 from ml.names import LOWER, UPPER
 from ml.records import Champion, IntervalWidth, LivePerformance, Logged
 from ml.settings import Settings
+from ml.steps.monitor.slice_days import first_day, scores_by_day
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     logger.info("measure_performance: %s", day)
     decisions = services.tracking.decisions(kinds=tenures.CHAMPION_CHANGES)
     oldest, first, last = performance.days_of(day, settings)
-    versions = _versions(oldest, day - timedelta(days=1), decisions, settings)
+    versions = _versions(min(oldest, first_day(day, settings)), day - timedelta(days=1), decisions, settings)
     rows, served = _labelled(oldest, first, last, versions, champion, settings, services)
     reference = _out_of_fold(champion.version, settings, services)
     newest = None if reference is None else _newest(last, day, versions, champion.version, settings, services)
@@ -59,6 +61,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         settings=settings,
         estimate=expected,
     )
+    report = with_slices(report, scores_by_day(champion, versions, settings=settings, services=services), settings)
     stored = services.storage_folder(layout.monitoring(day))
     by_day = served_by_day(rows, champion.version, expected.by_day, settings)
     stored.write_text(layout.PERFORMANCE_BY_DAY, by_day.to_csv(index=False))

@@ -50,7 +50,8 @@ function performance({ performance: known, task }) {
     figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
     others.length > 0 && fold(`and ${plural(others.length, "more figure")}`, figureTable("More live figures", others)),
     el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
-    estimateLine(known));
+    estimateLine(known),
+    known.slice_reason && el("p", { class: "quiet" }, `In parts: ${known.slice_reason}`));
 }
 
 // Days that were monitored before intervals were kept have none.

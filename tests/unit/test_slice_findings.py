@@ -1,0 +1,135 @@
+"""Changes of slices become a finding of their own: as loud as declared, the same in any order, said once."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.core.monitoring.policy import ChampionFacts, Facts, decide
+from ml.core.monitoring.slice_changes import MIN_TRAILING_DAYS
+from ml.core.monitoring.slice_findings import columns, scores_of, terms, with_slices
+from ml.core.monitoring.slice_streams import DAY, SLOPE
+from ml.records import DriftReport, Finding, LivePerformance
+from ml.settings import Settings
+from tests import builders
+
+FIRST = date(2024, 1, 1)
+LAST = FIRST + timedelta(days=99)
+RULES = {
+    "champion": {"kind": "champion", "min_gain": 0.0},
+    "slices": {"kind": "slices", "by": ["carrier", "number >= 0"], "max_loss": 0.1},
+    "fair": {"kind": "slice_gap", "by": "carrier", "metric": "log_loss", "max_gap": 1.0},
+}
+
+
+def settings(**performance: Any) -> Settings:
+    return builders.settings(gate={"rules": RULES}, performance=performance)
+
+
+def days(*, change: float = 3.0, count: int = 100, changed: int = 10) -> dict[date, dict[str, float]]:
+    """Make scores of days that are white, with carrier A off by ``change`` on the newest."""
+    chance = np.random.default_rng(3)
+    table = chance.normal(size=(count, 4))
+    if changed:
+        table[-changed:, 2] += change
+    names = [DAY, SLOPE, "carrier = A", "number >= 0"]
+    return {FIRST + timedelta(days=n): dict(zip(names, map(float, row), strict=True)) for n, row in enumerate(table)}
+
+
+def live(version: int | None = 3) -> LivePerformance:
+    day = LAST + timedelta(days=1)
+    return LivePerformance(
+        day=day, labelled_day=LAST, rows=9, metrics={}, reason="", champion_version=version, status="fine"
+    )
+
+
+def finding(scores: dict[date, dict[str, float]], **performance: Any) -> Finding:
+    (one,) = with_slices(live(), scores, settings(**performance)).findings
+    return one
+
+
+class TestFinding:
+    def test_a_changed_part_warns_unless_more_is_asked_for(self) -> None:
+        warned, alarmed = finding(days()), finding(days(), slices="alarm")
+        assert (warned.kind, warned.severity, warned.at_once) == ("slice_change", "warning", False)
+        assert (alarmed.severity, alarmed.at_once) == ("alarm", True)
+        assert "where carrier = A" in warned.message and "at most once in 91 days" in warned.message
+
+    def test_the_declared_rate_of_false_alarms_is_the_limit(self) -> None:
+        assert "at most once in 182 days" in finding(days(), slice_false_alarms_per_quarter=0.5).message
+
+    def test_nothing_is_said_where_nothing_changed(self) -> None:
+        report = with_slices(live(), days(changed=0), settings())
+        assert report.findings == ()
+        assert report.slice_reason == "no part of the data has changed: 3 parts, 100 labelled days"
+
+    def test_too_few_days_are_counted_and_nothing_is_found(self) -> None:
+        few = dict(list(days(change=40.0).items())[-MIN_TRAILING_DAYS:])
+        report = with_slices(live(), few, settings())
+        assert report.findings == () and "from 36 labelled days" in report.slice_reason
+        assert f"so far there are {MIN_TRAILING_DAYS}" in report.slice_reason
+        assert "so far there are 0" in with_slices(live(), {}, settings()).slice_reason
+
+    def test_the_order_in_which_days_were_measured_makes_no_difference(self) -> None:
+        scores = days()
+        backwards = dict(reversed(scores.items()))
+        assert with_slices(live(), backwards, settings()) == with_slices(live(), scores, settings())
+
+    @pytest.mark.parametrize("changed", [{"slices": "off"}, {}], ids=["off", "nobody serves"])
+    def test_nobody_looks_where_it_is_off_or_nobody_serves(self, changed: dict[str, Any]) -> None:
+        report = live() if changed else live(None)
+        assert with_slices(report, days(), settings(**changed)) == report
+
+
+class TestDecision:
+    def decided(self, report: LivePerformance) -> Any:
+        drift = DriftReport(day=report.day, status="calm", champion_version=3, reason="no column moved")
+        champion = ChampionFacts(version=3, promoted_on=report.day - timedelta(days=1))
+        facts = Facts(drift, report.day, champion, performance=report, anyone_serves=True)
+        return decide(facts, settings=settings())
+
+    def test_a_warning_is_shown_and_alarms_nobody(self) -> None:
+        decision = self.decided(with_slices(live(), days(), settings()))
+        assert (decision.state, decision.action) == ("calm", "nothing")
+        assert [finding.kind for finding in decision.findings] == ["slice_change"]
+
+    def test_an_alarm_asks_people_on_its_first_day_and_no_challenger(self) -> None:
+        decision = self.decided(with_slices(live(), days(), settings(slices="alarm")))
+        assert (decision.state, decision.action) == ("alarm", "nothing")
+        assert "where carrier = A" in "; ".join(decision.reasons)
+
+
+class TestScores:
+    def rows(self) -> pd.DataFrame:
+        rows = builders.rows(days=1, per_day=300).rename(columns={"late": "target"})
+        return rows.assign(prediction=np.linspace(0.2, 0.8, len(rows)))
+
+    def test_the_slices_are_those_of_the_gates_rules_each_once(self) -> None:
+        assert terms(settings()) == ("carrier", "number >= 0")
+        assert columns(settings()) == ["carrier", "number"]
+        assert set(scores_of(self.rows(), settings())) == {
+            DAY,
+            SLOPE,
+            "carrier = A",
+            "carrier = B",
+            "carrier = C",
+            "number >= 0",
+        }
+
+    def test_a_column_that_is_gone_or_retyped_leaves_the_other_slices(self) -> None:
+        gone = scores_of(self.rows().drop(columns="carrier"), settings())
+        retyped = scores_of(self.rows().assign(number="text"), settings())
+        assert set(gone) == {DAY, SLOPE, "number >= 0"}
+        assert "number >= 0" not in retyped and "carrier = A" in retyped
+
+    def test_rows_without_an_outcome_or_a_prediction_count_for_nothing(self) -> None:
+        rows, more = self.rows(), self.rows().head(50)
+        unknown = [more.assign(target=np.nan), more.assign(prediction=np.nan)]
+        assert scores_of(pd.concat([rows, *unknown]), settings()) == scores_of(rows, settings())
+
+    def test_a_day_of_few_rows_says_nothing(self) -> None:
+        assert scores_of(self.rows().head(10), settings()) == {}
