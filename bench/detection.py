@@ -2,10 +2,11 @@
 
 Real days of 2013. From each starting day on, the inputs (or the outcomes) of two weeks are falsified
 (`ml.backtest.faults`); the champion was fitted by the recipe of ``params.yaml`` on all days up to a fortnight before.
-Found is only what the true data of the same days do not show: a structural column beyond its limit on k of the newest
-n days, or a finding at once (`ml.core.monitoring.structural_faults`), counts as alarm; these, or any column beyond its
-limit, as reported. Damage is the mean log loss of the champion's predictions under the fault minus that without it.
-Contracts, which refuse a day before, and labels, which find a changed concept, are not asked here.
+Found is only what the true data of the same days do not show: a structural column beyond its limit, or a column of the
+environment that the champion depends on far beyond it, on k of the newest n days, or a finding at once
+(`ml.core.monitoring.structural_faults`, `ml.core.monitoring.value_ranges`), counts as alarm; these, or any column
+beyond its limit, as reported. Damage is the mean log loss of the champion's predictions under the fault minus that
+without it. Contracts, which refuse a day before, and labels, which find a changed concept, are not asked here.
 
 Beside it the share of days that Evidently's defaults flag on daily batches.
 
@@ -34,7 +35,7 @@ from ml.backtest import faults
 from ml.backtest.faults import Fault
 from ml.core.data.days import days_between
 from ml.core.metrics import row_loss
-from ml.core.monitoring import day_columns, structural_faults
+from ml.core.monitoring import day_columns, structural_faults, value_ranges
 from ml.core.monitoring import drift as drift_module
 from ml.core.monitoring.day_blocks import DailyCounts, count_all
 from ml.core.monitoring.limits import alarms, limits_from
@@ -93,12 +94,14 @@ class Scene:
 class Seen:
     """What monitoring and the defaults see of the watched days; arrays by day.
 
-    ``over`` says which column is beyond its limit, ``loud`` and ``reported`` name the findings at once: those that
+    ``over`` says which column is beyond its limit, ``gross`` which of the environment that the champion depends on is
+    far beyond it, ``loud`` and ``reported`` name the findings at once: those that
     alarm, and all; ``far`` which columns Evidently's default distance calls drifted on the day's batch;
     ``losses`` are the champion's by row, under the row's number in the true data.
     """
 
     over: Mapping[str, np.ndarray]
+    gross: Mapping[str, np.ndarray]
     loud: tuple[frozenset[str], ...]
     reported: tuple[frozenset[str], ...]
     far: Mapping[str, np.ndarray]
@@ -186,6 +189,11 @@ def look(scene: Scene, fault: Fault | None, counted: dict[str, DailyCounts]) -> 
     loud, reported = _at_once(scene, arrived)
     return Seen(
         over={column: watch.scores[column] > limits[column].limit for column in limits},
+        gross={
+            column: watch.scores[column] >= drift_module.GROSS_MOVE * limits[column].limit
+            for column in declared.environment
+            if column in limits and scene.matters.get(column)
+        },
         loud=loud,
         reported=reported,
         far={column: far[declared.alarm_days[1] :] for column, far in watch.far.items()},
@@ -210,6 +218,8 @@ def _at_once(scene: Scene, arrived: pd.DataFrame) -> tuple[tuple[frozenset[str],
         found = structural_faults.structural_faults(
             day, today, scene.profiles, scene.drift, scene.matters, yesterday=before
         )
+        known = {column: scene.reference[column] for column in scene.profiles}
+        found += value_ranges.out_of_range(day, rows, known, scene.drift, scene.matters)
         loud.append(frozenset(f"{one.kind} {one.column}" for one in found if one.severity == "alarm"))
         reported.append(frozenset(f"{one.kind} {one.column}" for one in found))
         before = today
@@ -241,7 +251,9 @@ def judge(scene: Scene, fault: Fault, seen: Seen, true: Seen) -> Outcome:
     declared = scene.drift
     new = {column: over & ~true.over[column] for column, over in seen.over.items()}
     structural = np.sum([new[column] for column in declared.structural], axis=0) >= declared.min_drifted_columns
-    raised = alarms(structural, declared.alarm_days)[declared.alarm_days[1] :]
+    far_off = [over & ~true.gross[column] for column, over in seen.gross.items() if column in true.gross]
+    moved = np.any([structural, *far_off], axis=0)
+    raised = alarms(moved, declared.alarm_days)[declared.alarm_days[1] :]
     shown = np.any(list(new.values()), axis=0)[declared.alarm_days[1] :]
     loud = np.array([bool(now - before) for now, before in zip(seen.loud, true.loud, strict=True)])
     reported = np.array([bool(now - before) for now, before in zip(seen.reported, true.reported, strict=True)])
@@ -268,6 +280,7 @@ def outcomes(scene: Scene) -> Iterator[Outcome]:
     counted: dict[str, DailyCounts] = {}
     true = look(scene, None, counted)
     quiet = replace(true, over={column: np.zeros_like(over) for column, over in true.over.items()})
+    quiet = replace(quiet, gross={column: np.zeros_like(far) for column, far in true.gross.items()})
     quiet = replace(quiet, loud=(frozenset(),) * WATCHED_DAYS, reported=(frozenset(),) * WATCHED_DAYS)
     none = Fault("nothing", "nothing", (), scene.start, None)
     yield judge(scene, none, true, quiet)

@@ -48,6 +48,7 @@ FindingKind = Literal[
     "new_category",
     "vanished_category",
     "null_share",
+    "out_of_range",
     "constant",
     "type_change",
     "prediction_drift",

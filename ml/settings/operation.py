@@ -131,7 +131,7 @@ class Drift(Section):
     structural: tuple[Name, ...] = ()
     """The columns whose drift may raise an alarm and ask for a challenger."""
     environment: tuple[Name, ...] = ()
-    """The columns whose drift only warns, such as the weather."""
+    """The columns whose drift only warns, such as the weather, unless the champion depends on one that moves far."""
     min_drifted_columns: int = Field(default=1, ge=1)
     """How many structural columns must have moved for an alarm."""
     labels: Literal["warning", "alarm"] = "alarm"

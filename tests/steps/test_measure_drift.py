@@ -115,6 +115,18 @@ class TestWhatBroke:
         assert (columns["temp"].importance, columns["temp"].matters) == (0.0, False)
         assert columns["carrier"].matters is False  # of no importance beside the other
 
+    def test_another_unit_of_the_weather_alarms_on_its_first_day_where_the_champion_depends_on_it(
+        self, trained: World
+    ) -> None:
+        card = monitoring(trained).parent / "card"
+        card.mkdir()
+        rewrite(card / "importance.json", {"features": [{"feature": "visib", "increase": 0.9, "sd": 0.0}]})
+        bring(trained, NEXT_DAY, lambda frame: frame.assign(visib=frame["visib"] * 5, temp=frame["temp"] + 300))
+        report = watch(trained, NEXT_DAY)
+        found = {(f.column, f.severity, f.at_once) for f in of_kind(report, "out_of_range")}
+        assert found == {("visib", "alarm", True), ("temp", "warning", True)}
+        assert report.status == "drift" and "visib: on" in report.reason
+
     def test_what_broke_is_found_where_the_window_is_too_short_to_be_measured(self, trained: World) -> None:
         bring(trained, NEXT_DAY, lambda frame: frame.assign(origin="ZZZ"))
         report = watch(trained.having(drift={"min_rows": 100_000}), NEXT_DAY)

@@ -249,6 +249,20 @@ class TestFindings:
         quiet = DRIFT.model_copy(update={"labels": "warning"})
         assert severities(quiet, are_new=True) == ["warning", "warning"]
 
+    @pytest.mark.parametrize(
+        ("score", "matters", "severity"),
+        [(0.2, True, "alarm"), (0.19, True, "warning"), (9.0, False, "warning"), (9.0, None, "warning")],
+    )
+    def test_the_environment_alarms_where_the_champion_depends_on_a_column_that_moved_far(
+        self, score: float, matters: bool | None, severity: str
+    ) -> None:
+        moved = column("temp", score, 0.1, role="environment").model_copy(update={"matters": matters})
+        (found,) = drift_findings([moved], DRIFT)
+        assert found.severity == severity
+        status, reason = verdict((column("a", 0.05, 0.1), moved), DRIFT)
+        assert status == ("drift" if severity == "alarm" else "calm")
+        assert ("temp 0.20 (limit 0.10)" in reason) == (severity == "alarm")
+
     def test_fewer_columns_than_count_as_drift_only_warn(self) -> None:
         (found,) = drift_findings([column("a", 0.2, 0.1)], Drift(min_drifted_columns=2))
         assert found.severity == "warning"
@@ -277,7 +291,7 @@ class TestVerdict:
             "2 of 4 structural columns moved: b 0.30 (limit 0.10), a 0.90 (limit 0.80)",
         )
 
-    def test_the_environment_never_alarms_and_is_never_missed(self) -> None:
+    def test_the_environment_alone_is_calm_and_is_never_missed(self) -> None:
         weather = (column("temp", 9.0, 0.1, role="environment"), column("wind", None, None, role="environment"))
         assert verdict((*self.CALM, *weather), DRIFT)[0] == "calm"
 

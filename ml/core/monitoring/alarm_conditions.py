@@ -12,7 +12,7 @@ Measured = DriftReport | LivePerformance
 KINDS: dict[str, tuple[FindingKind, ...]] = {
     "drift": ("drift", "new_category", "vanished_category", "prediction_drift", "label_drift"),
     "decay": ("decay",),
-    "broken data": ("null_share", "constant", "type_change"),
+    "broken data": ("null_share", "constant", "type_change", "out_of_range"),
     "unmeasured drift": ("unmeasured_drift",),
     "missing predictions": ("missing_predictions",),
     "missing labels": ("missing_labels",),

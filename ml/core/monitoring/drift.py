@@ -25,6 +25,8 @@ Role = Literal["structural", "environment", "prediction", "label"]
 Status = Literal["calm", "drift", "unknown"]
 FEWEST_ROWS, ENOUGH_ROWS = 30, 500
 """Bounds of what ``drift.min_rows`` is where it is not given."""
+GROSS_MOVE = 2.0
+"""An environment column that the champion depends on alarms from so many times its limit on."""
 IMPORTANT_FROM = 0.02
 """A column matters from this share of all importance on: under it, permuting the column hardly moves the loss."""
 
@@ -224,19 +226,33 @@ def describe(column: ColumnDrift) -> str:
 def verdict(columns: Sequence[ColumnDrift], drift: Drift) -> tuple[Status, str]:
     """Sum up a day: ``calm``, ``drift`` or ``unknown``, and why in one sentence.
 
-    Only structural columns raise an alarm; the weather moves by itself.
+    Structural columns raise an alarm, and what `is_gross`; otherwise the weather moves by itself.
     """
     structural = [column for column in columns if column.role == "structural"]
     moved = [column for column in structural if column.drifted]
     unknown = [column.column for column in structural if column.score is None or column.limit is None]
+    gross = worst_first([column for column in columns if is_gross(column)])
+    far = (
+        f"{', '.join(map(describe, gross))} moved {GROSS_MOVE:g} times beyond its limit, and the champion depends on it"
+    )
     if len(moved) >= drift.min_drifted_columns:
         listed = ", ".join(describe(column) for column in worst_first(moved))
-        return "drift", f"{len(moved)} of {len(structural)} structural columns moved: {listed}"
+        reason = f"{len(moved)} of {len(structural)} structural columns moved: {listed}"
+        return "drift", f"{reason}; {far}" if gross else reason
+    if gross:
+        return "drift", far
     if unknown:
         return "unknown", f"could not be measured: {', '.join(unknown)}"
     if not structural:
         return "unknown", "no structural column is declared under drift.structural"
     return "calm", f"none of {len(structural)} structural columns moved beyond its limit"
+
+
+def is_gross(column: ColumnDrift) -> bool:
+    """Return whether an environment column that the champion depends on moved so far that no season explains it."""
+    if column.role != "environment" or not column.matters or column.score is None or column.limit is None:
+        return False
+    return column.drifted and column.score >= GROSS_MOVE * column.limit
 
 
 def worst_first(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
@@ -249,8 +265,8 @@ def drift_findings(
 ) -> tuple[Finding, ...]:
     """Turn what moved beyond its limit into findings, the worst first.
 
-    Structural columns alarm if at least ``min_drifted_columns`` of them moved; the environment and predictions only
-    warn, and so do labels unless ``drift.labels`` is ``alarm``.
+    Structural columns alarm if at least ``min_drifted_columns`` of them moved, and those of the environment that
+    `is_gross`; the others and predictions only warn, and so do labels unless ``drift.labels`` is ``alarm``.
 
     Parameters
     ----------
@@ -264,7 +280,7 @@ def drift_findings(
     return tuple(
         Finding(
             kind=kinds.get(column.role, "drift"),
-            severity="alarm" if (column.role == "structural" and alarms) or column.role in loud else "warning",
+            severity="alarm" if _is_loud(column, loud, alarms=alarms) else "warning",
             message=_sentence(column),
             column=column.column,
             score=column.score,
@@ -273,6 +289,10 @@ def drift_findings(
         )
         for column in moved
     )
+
+
+def _is_loud(column: ColumnDrift, loud: Collection[str], *, alarms: bool) -> bool:
+    return (column.role == "structural" and alarms) or column.role in loud or is_gross(column)
 
 
 def _sentence(column: ColumnDrift) -> str:

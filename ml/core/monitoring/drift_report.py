@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import pandas as pd
 
 from ml.core.data.schema import NULL, Kind, Types, kind_of_values
-from ml.core.monitoring import day_columns, drift, limits, structural_faults
+from ml.core.monitoring import day_columns, drift, limits, structural_faults, value_ranges
 from ml.core.monitoring.change_words import change_in_words
 from ml.core.monitoring.day_columns import ColumnProfile, DayColumn
 from ml.core.monitoring.drift import Role
@@ -176,7 +176,8 @@ def report_on(
     matters = {column: worth for column, (_, worth) in dependence.items()}
     retyped = structural_faults.type_changes(window.day, window.types, kinds, declared, matters)
     comparable = reference.without({finding.column for finding in retyped if finding.column})
-    day_findings = (*retyped, *_faults_of_day(window, comparable, matters), *more)
+    day_findings = (*retyped, *_faults_of_day(window, comparable, matters), *_out_of_range(window, comparable, matters))
+    day_findings += more
     day_findings += drift.never_measured(declared, reference.rows_by_day)
     report = DriftReport(
         day=window.day,
@@ -265,3 +266,12 @@ def _faults_of_day(window: Window, reference: Reference, matters: Mapping[str, b
     return structural_faults.structural_faults(
         window.day, today, profiles, declared, matters=matters, yesterday=yesterday
     )
+
+
+def _out_of_range(window: Window, reference: Reference, matters: Mapping[str, bool | None]) -> tuple[Finding, ...]:
+    """Compare the values of the newest day, as far as they are sampled, with all that the reference ever held."""
+    declared, current = window.settings.drift, window.sample
+    today = current.loc[current["day"] == window.day.isoformat()]
+    columns = [column for column in drift.watched(declared) if column in reference.limits and column in today]
+    before = {column: reference.sample[column] for column in columns if column in reference.sample}
+    return value_ranges.out_of_range(window.day, today, before, declared, matters)
