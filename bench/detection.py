@@ -77,7 +77,12 @@ class Scene:
     inputs: pd.DataFrame
     labels: pd.DataFrame
     profiles: Mapping[str, day_columns.ColumnProfile]
-    matters: Mapping[str, bool | None]
+    dependence: Mapping[str, tuple[float | None, bool | None]]
+
+    @property
+    def matters(self) -> Mapping[str, bool | None]:
+        """Return whether the champion depends on each column."""
+        return {column: matters for column, (_, matters) in self.dependence.items()}
 
     @property
     def drift(self) -> Drift:
@@ -144,10 +149,12 @@ def scenes(settings: Settings, *, starts: int, every: int) -> Iterator[Scene]:
         held = rows.loc[rows["day"].between(trained.isoformat(), (start - timedelta(days=1)).isoformat())]
         near = [frame.loc[frame["day"].between(first, end.isoformat())] for frame in (inputs, labels)]
         profiles = day_columns.profile(reference, columns, declared)
-        yield Scene(start, settings, pipeline, reference, *near, profiles, _matters(pipeline, held, settings))
+        yield Scene(start, settings, pipeline, reference, *near, profiles, _dependence(pipeline, held, settings))
 
 
-def _matters(pipeline: Pipeline, held: pd.DataFrame, settings: Settings) -> dict[str, bool | None]:
+def _dependence(
+    pipeline: Pipeline, held: pd.DataFrame, settings: Settings
+) -> dict[str, tuple[float | None, bool | None]]:
     target = held[settings.task.target]
     found = measure_importance(
         pipeline,
@@ -159,8 +166,7 @@ def _matters(pipeline: Pipeline, held: pd.DataFrame, settings: Settings) -> dict
     )
     importance = {one["feature"]: one["increase"] for one in found.facts()["features"]}
     columns = drift_module.watched(settings.drift)
-    importance_shares = drift_module.importance_share(columns, settings.features, importance)
-    return {column: matters for column, (_, matters) in importance_shares.items()}
+    return drift_module.importance_share(columns, settings.features, importance)
 
 
 def look(scene: Scene, fault: Fault | None, counted: dict[str, DailyCounts]) -> Seen:
@@ -219,7 +225,7 @@ def _at_once(scene: Scene, arrived: pd.DataFrame) -> tuple[tuple[frozenset[str],
             day, today, scene.profiles, scene.drift, scene.matters, yesterday=before
         )
         known = {column: scene.reference[column] for column in scene.profiles}
-        found += value_ranges.out_of_range(day, rows, known, scene.drift, scene.matters)
+        found += value_ranges.out_of_range(day, rows, known, scene.drift, scene.dependence)
         loud.append(frozenset(f"{one.kind} {one.column}" for one in found if one.severity == "alarm"))
         reported.append(frozenset(f"{one.kind} {one.column}" for one in found))
         before = today

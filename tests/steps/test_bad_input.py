@@ -99,7 +99,7 @@ REFUSED: dict[str, tuple[str, Break, str]] = {
     "column nobody knows": ("inputs", lambda f: f.assign(arr_delay=1.0), "column 'arr_delay' is not in the contract"),
     "duplicate keys": ("inputs", lambda f: pd.concat([f, f.head(200).assign(distance=1.0)]), "unique"),
     "empty day": ("inputs", lambda f: f.head(0), "no row"),
-    "all-null column": ("inputs", changed("temp", np.nan), "temp"),
+    "all-null column": ("inputs", changed("visib", np.nan), "visib"),
     "infinite values": ("inputs", changed("distance", np.inf), "distance"),
     "too few rows": ("inputs", lambda f: f.head(50), "row"),
     "another day's rows": ("inputs", lambda f: f.assign(day="2013-01-01"), "day must be the partition's own"),

@@ -115,7 +115,7 @@ class TestWhatBroke:
         assert (columns["temp"].importance, columns["temp"].matters) == (0.0, False)
         assert columns["carrier"].matters is False  # of no importance beside the other
 
-    def test_another_unit_of_the_weather_alarms_on_its_first_day_where_the_champion_depends_on_it(
+    def test_another_unit_of_the_weather_alarms_on_its_first_day_where_the_champion_uses_it(
         self, trained: World
     ) -> None:
         card = monitoring(trained).parent / "card"

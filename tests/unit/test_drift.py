@@ -211,6 +211,10 @@ class TestLeaning:
         found = importance_share(["carrier", "origin"], self.FEATURES, {"number": 1.0, "carrier": 0.01, "origin": 0.03})
         assert found == {"carrier": (0.01, False), "origin": (0.03, True)}
 
+    def test_a_feature_of_which_no_importance_could_be_measured_is_not_taken_for_no_feature(self) -> None:
+        found = importance_share(["carrier", "temp"], self.FEATURES, {"number": 1.0, "carrier": -0.1})
+        assert found == {"carrier": (None, False), "temp": (0.0, False)}
+
     @pytest.mark.parametrize("importance", [None, {}, {"carrier": -0.1}])
     def test_without_importances_only_what_is_no_feature_is_known_not_to_matter(
         self, importance: dict[str, float] | None

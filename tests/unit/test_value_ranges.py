@@ -18,31 +18,28 @@ DRIFT = Drift(structural=("distance",), environment=("visib",))
 MILES = pd.Series(np.random.default_rng(0).choice([2.0, 5.0, 10.0], 5000))
 
 
-def found(today: Any, *, before: pd.Series = MILES, column: str = "visib", matters: Any = None) -> tuple[Finding, ...]:
+def found(
+    today: Any, *, before: pd.Series = MILES, column: str = "visib", importance: float | None = 0.1
+) -> tuple[Finding, ...]:
     values = pd.DataFrame({column: today})
-    return out_of_range(DAY, values, {column: before}, DRIFT, {column: matters})
+    return out_of_range(DAY, values, {column: before}, DRIFT, {column: (importance, True)})
 
 
 def test_another_unit_is_named_with_the_range_on_its_first_day() -> None:
-    (finding,) = found(MILES.head(300) * 1.609344, matters=True)
+    (finding,) = found(MILES.head(300) * 1.609344)
     assert (finding.kind, finding.severity, finding.column) == ("out_of_range", "alarm", "visib")
     assert finding.at_once
     assert "2 to 10" in finding.message and "up to 16.09" in finding.message and "2024-05-01" in finding.message
 
 
 @pytest.mark.parametrize(
-    ("column", "matters", "severity"),
-    [
-        ("visib", True, "alarm"),
-        ("visib", False, "warning"),
-        ("visib", None, "warning"),
-        ("distance", False, "alarm"),
-    ],
+    ("column", "importance", "severity"),
+    [("visib", 1e-6, "alarm"), ("visib", None, "alarm"), ("visib", 0.0, "warning"), ("distance", 0.0, "alarm")],
 )
-def test_it_alarms_in_a_structural_column_and_where_the_champion_depends_on_it(
-    column: str, matters: bool | None, severity: str
+def test_it_alarms_in_a_structural_column_and_wherever_the_champion_uses_it(
+    column: str, importance: float | None, severity: str
 ) -> None:
-    (finding,) = found(MILES.head(300) * 3, column=column, matters=matters)
+    (finding,) = found(MILES.head(300) * 3, column=column, importance=importance)
     assert finding.severity == severity
 
 
@@ -58,19 +55,19 @@ def test_it_alarms_in_a_structural_column_and_where_the_champion_depends_on_it(
     ],
 )
 def test_what_proves_nothing_finds_nothing(what: str, today: pd.Series) -> None:
-    assert found(today, matters=True) == (), what
+    assert found(today) == (), what
 
 
 def test_values_below_the_range_count_as_those_above() -> None:
-    (finding,) = found(-MILES.head(300), matters=True)
+    (finding,) = found(-MILES.head(300))
     assert "up to -10" in finding.message
 
 
 def test_a_column_of_one_value_or_of_categories_has_no_range() -> None:
-    assert found(pd.Series([9.0] * 50), before=pd.Series([1.0] * 500), matters=True) == ()
-    assert found(pd.Series([9.0] * 50), before=pd.Series(["a"] * 500), matters=True) == ()
+    assert found(pd.Series([9.0] * 50), before=pd.Series([1.0] * 500)) == ()
+    assert found(pd.Series([9.0] * 50), before=pd.Series(["a"] * 500)) == ()
 
 
 def test_one_wrong_value_in_the_reference_makes_no_range() -> None:
-    (finding,) = found(MILES.head(300) * 3, before=pd.concat([MILES, pd.Series([1048.0])]), matters=True)
+    (finding,) = found(MILES.head(300) * 3, before=pd.concat([MILES, pd.Series([1048.0])]))
     assert "2 to 10" in finding.message

@@ -143,8 +143,8 @@ def importance_share(
     Returns
     -------
     dict
-        Column to importance and whether it matters. What is no feature never matters; of a feature whose
-        importance is not known both are None.
+        Column to importance and whether it matters. What is no feature is worth 0.0 and never matters; of a feature
+        whose importance is not known both are None, and of one of which none could be measured the importance is.
     """
     shares: dict[str, tuple[float | None, bool | None]] = {}
     total = sum(max(value, 0.0) for value in (importance or {}).values())
@@ -156,7 +156,7 @@ def importance_share(
             shares[column] = (None, None)
         else:
             worth = sum(max(importance.get(name, 0.0), 0.0) for name in names)
-            shares[column] = (worth, worth >= IMPORTANT_FROM * total)
+            shares[column] = (worth or None, worth >= IMPORTANT_FROM * total)
     return shares
 
 

@@ -176,7 +176,11 @@ def report_on(
     matters = {column: worth for column, (_, worth) in dependence.items()}
     retyped = structural_faults.type_changes(window.day, window.types, kinds, declared, matters)
     comparable = reference.without({finding.column for finding in retyped if finding.column})
-    day_findings = (*retyped, *_faults_of_day(window, comparable, matters), *_out_of_range(window, comparable, matters))
+    day_findings = (
+        *retyped,
+        *_faults_of_day(window, comparable, matters),
+        *_out_of_range(window, comparable, dependence),
+    )
     day_findings += more
     day_findings += drift.never_measured(declared, reference.rows_by_day)
     report = DriftReport(
@@ -268,10 +272,10 @@ def _faults_of_day(window: Window, reference: Reference, matters: Mapping[str, b
     )
 
 
-def _out_of_range(window: Window, reference: Reference, matters: Mapping[str, bool | None]) -> tuple[Finding, ...]:
+def _out_of_range(window: Window, reference: Reference, dependence: Dependence) -> tuple[Finding, ...]:
     """Compare the values of the newest day, as far as they are sampled, with all that the reference ever held."""
     declared, current = window.settings.drift, window.sample
     today = current.loc[current["day"] == window.day.isoformat()]
     columns = [column for column in drift.watched(declared) if column in reference.limits and column in today]
     before = {column: reference.sample[column] for column in columns if column in reference.sample}
-    return value_ranges.out_of_range(window.day, today, before, declared, matters)
+    return value_ranges.out_of_range(window.day, today, before, declared, dependence)

@@ -58,9 +58,9 @@ def scores_of(rows: pd.DataFrame, settings: Settings) -> dict[str, float]:
         By stream, as `ml.core.monitoring.slice_streams.day_streams`; empty of a day that says nothing.
     """
     known = np.isfinite(array(rows["prediction"])) & np.isfinite(rows["target"].to_numpy(dtype=float))
-    kept = rows.loc[known].reset_index(drop=True)
-    by = [term for term in terms(settings) if _can_cut(kept, term)]
-    streams = day_streams(kept, settings.task.kind, by, {}, min_rows=MIN_ROWS)
+    complete = rows.loc[known].reset_index(drop=True)
+    by = [term for term in terms(settings) if _can_cut(complete, term)]
+    streams = day_streams(complete, settings.task.kind, by, {}, min_rows=MIN_ROWS)
     return {str(name): round(float(score), 6) for name, score in zip(streams["stream"], streams["score"], strict=True)}
 
 

@@ -30,12 +30,13 @@ def out_of_range(
     today: pd.DataFrame,
     reference: Mapping[str, pd.Series],
     drift: Drift,
-    matters: Mapping[str, bool | None],
+    dependence: Mapping[str, tuple[float | None, bool | None]],
 ) -> tuple[Finding, ...]:
     """Find numeric columns of which many values of a day are far outside of the reference's range.
 
-    Each is notified at once. It alarms in a structural column, and in one that the champion depends on; it warns in
-    the rest of the environment. A column of one value has no range.
+    Each is notified at once. It alarms in a structural column, and in one that the champion uses at all: importance is
+    measured inside of the range, and what a model makes of values outside nobody knows. It warns in the rest of the
+    environment. A column of one value has no range.
 
     Parameters
     ----------
@@ -43,10 +44,10 @@ def out_of_range(
         Rows of the newest day, or a sample of them; not modified.
     reference
         The values of each column that the champion knew; not modified.
-    matters
-        Whether the champion depends on a column; None where that is not known.
+    dependence
+        What `ml.core.monitoring.drift.importance_share` returned: 0.0 is the importance of what is no feature.
     """
-    loud = {*drift.structural, *(column for column, leant in matters.items() if leant)}
+    loud = {*drift.structural, *(column for column, (importance, _) in dependence.items() if importance != 0.0)}
     findings = []
     for column, before in reference.items():
         message = _message(day, today[column], before)
@@ -58,7 +59,7 @@ def out_of_range(
                     message=f"{column}: {message}",
                     column=column,
                     at_once=True,
-                    matters=matters.get(column),
+                    matters=dependence.get(column, (None, None))[1],
                 )
             )
     return tuple(findings)
