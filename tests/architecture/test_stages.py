@@ -32,6 +32,7 @@ SHARED = {
     "pipelines",
     "scorer",
     "search_result",
+    "slice_days",
     "source_day",
     "stage",
 }
