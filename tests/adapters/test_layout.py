@@ -70,6 +70,7 @@ CONSTANTS = {
     "ACCEPTED_ROWS": "accepted.parquet",
     "LABEL_DOUBT": "doubt.json",
     "LABEL_SUMS": "label_sums",
+    "SLICE_SCORES": "slice_scores",
     "SUMS": "newest.json",
     "REPLAYED": "replayed",
     "REPLAY_PERIOD": "period.json",
