@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+TIME, VERSION = "requested_at", "model_version"
 COLUMNS = ("request", "model_version", "requested_at", "seconds")
 
 
@@ -47,3 +50,22 @@ def summarise(content: bytes) -> PartSummary:
         raise ValueError(f"no part of a request log: {err}") from err
     taken = {request: value for request, value in zip(requests, seconds, strict=True) if value is not None}
     return PartSummary(frozenset(requests), dict(versions), tuple(taken.values()), last_at.astimezone(UTC))
+
+
+def write_rows(parts: Iterable[bytes], key: Sequence[str], columns: Collection[str], target: Path) -> None:
+    """Write the rows of parts into one Parquet file: of each key the newest, and only some columns.
+
+    Parameters
+    ----------
+    columns
+        Which columns are kept; one that no part has is left out. `VERSION` is always kept.
+    """
+    wanted = {*columns, *key, TIME, VERSION}
+    tables = []
+    for content in parts:
+        with pq.ParquetFile(io.BytesIO(content)) as file:
+            tables.append(file.read(columns=[name for name in file.schema_arrow.names if name in wanted]))
+    table = pa.concat_tables(tables, promote_options="permissive")
+    order = table.select([*key, TIME]).to_pandas().sort_values(TIME, kind="stable")
+    newest = order.drop_duplicates(list(key), keep="last").index
+    pq.write_table(table.take(pa.array(sorted(newest))).drop_columns([TIME]), target)

@@ -104,6 +104,11 @@ class Drift(Section):
     The limit of a column follows from how much it varies inside the champion's own reference window.
     """
 
+    rows_from: Literal["batch", "requests"] = "batch"
+    """Which rows are compared with the reference window: the inputs of the data registry, or those that were predicted
+    over HTTP, from the request log. Of these, the newest day that counts is the one before the day that is monitored,
+    which is not over yet.
+    """
     window_days: int = Field(default=7, ge=1)
     """How many of the newest days are compared with the reference window."""
     min_rows: int | None = Field(default=None, ge=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml.adapters.request_parts import summarise
+from ml.adapters.request_parts import summarise, write_rows
 
 AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -50,3 +51,11 @@ def test_a_table_of_something_else_is_no_part() -> None:
     pq.write_table(pa.table({"request": ["a"]}), buffer)
     with pytest.raises(ValueError, match="no part of a request log"):
         summarise(buffer.getvalue())
+
+
+def test_of_rows_with_one_key_the_newest_is_kept_and_of_columns_those_that_are_wanted(tmp_path: Path) -> None:
+    first = part(request=["a", "b"], model_version=[1, 1], flight=[7, 8], temp=[10.0, 11.0])
+    again = part(request=["c"], model_version=[2], flight=[7], requested_at=[AT + timedelta(hours=1)], wind=[3])
+    write_rows([again, first], ["flight"], {"temp", "carrier"}, tmp_path / "rows.parquet")
+    rows = pq.read_table(tmp_path / "rows.parquet").sort_by("flight").to_pydict()
+    assert rows == {"model_version": [2, 1], "flight": [7, 8], "temp": [None, 11.0], "carrier": ["UA", "UA"]}

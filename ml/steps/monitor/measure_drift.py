@@ -7,14 +7,15 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ml.adapters import layout, monitoring_files, rows
+from ml.adapters import layout, monitoring_files, request_parts, rows
 from ml.adapters.column_types import types_in
 from ml.champions.recorded_settings import has_other_classes, settings_of
 from ml.core.champions import tenures
@@ -101,6 +102,43 @@ class _Window(Window):
         return rows.sample(files, columns, rows=self.settings.drift.reference_rows, seed=self.settings.fit.seed)
 
 
+class _Requested(_Window):
+    """The rows that were predicted over HTTP, of each key the newest, up to the day before the monitored one."""
+
+    def __init__(
+        self, champion: Champion, version: int, settings: Settings, services: Services, *, folder: Path
+    ) -> None:
+        before = champion.day - timedelta(days=settings.land.every_days)
+        super().__init__(champion.model_copy(update={"day": before}), version, settings, services)
+        self.folder = folder
+
+    @cached_property
+    def _opened(self) -> Mapping[date, Path]:
+        storage, task, columns = self.services.storage, self.settings.task, drift.watched(self.settings.drift)
+        files = {}
+        for day in days_between(min(self.first, self.before), self.day):
+            if parts := storage.list(layout.requests(day)):
+                path = self.folder / f"{day}.parquet"
+                wanted = {"day", *columns, *names(task)}
+                request_parts.write_rows(map(storage.get_bytes, parts), task.key, wanted, path)
+                files[day] = path
+        return files
+
+    @property
+    def absent(self) -> set[str]:
+        """Return the watched columns that no request holds, since the model does not read them."""
+        held = {column for types in self.types.values() for column in types}
+        return set(drift.watched(self.settings.drift)) - held
+
+    @cached_property
+    def served(self) -> pd.Series:
+        """Read what the champion itself answered."""
+        task = self.settings.task
+        answers = self._sampled(self.files, [*names(task), request_parts.VERSION])
+        answers = answers[answers[request_parts.VERSION] == self.version]
+        return gathered(answers, task)[PREDICTION] if task.classes else answers[PREDICTION].astype("float64")
+
+
 def run(champion: Champion, *, settings: Settings, services: Services) -> DriftReport:
     """Compare the trailing window with the champion's reference and keep Evidently's report.
 
@@ -111,20 +149,24 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
     if champion.version is None:
         return _unknown(champion, champion.reason)
     version, day = champion.version, champion.day
-    window = _Window(champion, version, settings, services)
     reference = services.tracking.read_file(version, "monitoring", monitoring_files.read)
     if has_other_classes(version, settings, services):
         reference = replace(reference, predictions=None)
     stored = services.storage_folder(layout.monitoring(day))
-    report, measured = report_on(
-        window,
-        version,
-        reference,
-        _dependence(version, settings, services),
-        measure=lambda sides, limits: _by_evidently(sides, limits, settings.drift),
-        more=_missing_predictions(window),
-    )
-    facts = {"result_uri": stored.uri(layout.drift_result(version))}
+    window = batch = _Window(champion, version, settings, services)
+    with TemporaryDirectory(prefix="evergreen-requests-") as folder:
+        if settings.drift.rows_from == "requests":
+            window = requested = _Requested(champion, version, settings, services, folder=Path(folder))
+            reference = reference.without(requested.absent)
+        report, measured = report_on(
+            window,
+            version,
+            reference,
+            _dependence(version, settings, services),
+            measure=lambda sides, limits: _by_evidently(sides, limits, settings.drift),
+            more=_missing_predictions(batch),
+        )
+    facts = {"day": day, "result_uri": stored.uri(layout.drift_result(version))}
     if measured is not None:
         facts["report_uri"] = stored.write_text(layout.drift_report(version), measured.html)
     report = report.model_copy(update=facts)
