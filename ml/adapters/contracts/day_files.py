@@ -39,7 +39,7 @@ from ml.core.data.row_checks import whole_keys
 
 logger = logging.getLogger(__name__)
 WORTH_A_PART, ALWAYS_ALLOWED = 8192, 8
-"""Great Expectations takes a third of a second for any part: more than eight are made only of so many rows each."""
+"""Great Expectations takes a tenth of a second for any part: more than eight are made only of so many rows each."""
 MOST_PARTS = 500
 """So many files are open at once; of a day with more than as many times ``rows_at_once`` rows the parts are larger."""
 
