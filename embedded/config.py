@@ -133,6 +133,11 @@ class Stack:
         return file.read_text(encoding="utf-8").strip() if file.exists() else ""
 
     @property
+    def starting_file(self) -> Path:
+        """Return the file that says to the page, by the id of a process that lives, that `make up` is at work."""
+        return self.home / "starting"
+
+    @property
     def mail(self) -> Path:
         return self.home / "mail"
 

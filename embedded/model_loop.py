@@ -64,6 +64,9 @@ class ModelLoop:
         """Say what history was landed in how many seconds; raise what went wrong with it."""
         seeded = self.steps.answer(self._step("seed"))
         self.parts["history"] = seconds
+        if not int(seeded["rows"]):
+            self.say(f"history: {seeded['days']} days are in, the newest {seeded['last_day']}; nothing new came")
+            return
         self.say(
             f"history landed: {seeded['days']} days / {int(seeded['rows']):,} {self.unit}, "
             f"the newest {seeded['last_day']} ({seconds:.0f} s)"
@@ -91,7 +94,7 @@ class ModelLoop:
             match move:
                 case loop.Trigger(run_id):
                     self.say("training a first champion")
-                    conf = {"reason": "no champion yet", "requested_by": "make up"}
+                    conf = {"reason": "no champion yet", "requested_by": "the first start of Evergreen"}
                     self.api.trigger(dag_id(self.name, "retrain"), run_id=run_id, conf=conf)
                     self.training = run_id
                 case loop.Recount(run_id):
@@ -107,8 +110,7 @@ class ModelLoop:
                     )
                     return None
                 case loop.Done():
-                    for finished in (move.ingest, move.score, move.monitor):
-                        self._tell_run(finished)
+                    self._tell_closed(move)
                     return move
                 case loop.Wait():
                     self.tell_runs(self._runs)
@@ -179,6 +181,16 @@ class ModelLoop:
         else:
             done = {"ingest": "ingested", "retrain": "retrained", "score": "not scored"}.get(run.verb, "done")
             self.say(f"{day} {done}{took}")
+
+    def _tell_closed(self, done: loop.Done) -> None:
+        """Say what came of the newest day; what an earlier start has said already is one line and no news."""
+        runs = (done.ingest, done.score, done.monitor)
+        if all((run.dag_id, run.run_id) in self.earlier for run in runs):
+            self.say(f"{done.ingest.partition_key} was ingested, scored and monitored before; nothing new is due")
+            return
+        for run in runs:
+            if (run.dag_id, run.run_id) not in self.earlier:
+                self._tell_run(run)
 
     def summarise(self, done: loop.Done) -> tuple[str, ...]:
         """Print the table; return what is missing from a whole loop."""

@@ -251,6 +251,7 @@ def launch(stack: Stack, loaded: LoadedModels, *, until_done: bool) -> int:
         deadline = clock + timeout if until_done else None
         started = Launch(stack, Steps(stack, supervisor, deadline=deadline), loaded)
         try:
+            stack.starting_file.write_text(str(os.getpid()), encoding="utf-8")
             started.start()
             try:
                 started.close_loops()
@@ -259,9 +260,11 @@ def launch(stack: Stack, loaded: LoadedModels, *, until_done: bool) -> int:
             except EvergreenError as err:
                 if until_done:
                     raise
+                stack.starting_file.unlink(missing_ok=True)
                 say(f"{err}\n(the servers stay up: fix it and run the Dag again, or stop with Ctrl-C)")
                 started.serve()
                 started.follow()
+            stack.starting_file.unlink(missing_ok=True)
             if not until_done:
                 started.serve()
                 started.tell_closed(time.monotonic() - clock)

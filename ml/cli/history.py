@@ -116,7 +116,7 @@ def _table(decisions: list[dict[str, Any]]) -> str:
         ]
         for entry in decisions
     ]
-    headers = ["decided at (UTC)", "kind", "version", "against", "in force from", "asked by", "reason"]
+    headers = ["decided at (UTC)", "kind", "version", "against", "in force from", "requested by", "reason"]
     return tabulate(rows, headers=headers, missingval="-", disable_numparse=True)
 
 

@@ -28,6 +28,8 @@ class Environment(BaseModel):
     stage
         The name of the environment (``EVERGREEN_ENV``, such as ``staging``), whose ``params.<stage>.yaml`` is laid over
         the settings; empty if it has no name.
+    starting
+        A file that is there while `make up` lands the history and trains the first champion: it holds the process.
     development
         Lets a model be registered whose code no commit holds, so that nobody can rebuild it.
     """
@@ -45,6 +47,7 @@ class Environment(BaseModel):
     registry_remote: str
     cache: Path
     tracking: str
+    starting: Path | None = None
     development: bool = False
 
     @classmethod
@@ -76,6 +79,7 @@ class Environment(BaseModel):
             registry_remote=_place("EVERGREEN_REGISTRY_REMOTE", home / "registry-remote", chosen, environ),
             cache=Path(_place("EVERGREEN_CACHE", home / "cache", chosen, environ)),
             tracking=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{top / 'mlflow' / 'mlflow.db'}",
+            starting=top / "starting",
             development=environ.get("EVERGREEN_DEVELOPMENT", "0") not in {"", "0"},
         )
 

@@ -99,6 +99,12 @@ def about(version: int, decisions: Sequence[Logged]) -> list[Logged]:
     return [entry for entry in decisions if version in [entry.payload.get(name) for name in named]]
 
 
+def twins(decisions: Sequence[Logged]) -> set[int]:
+    """Return the versions that were only judged in the place of their refits: one training, which is the refit's."""
+    pairs = [(entry.payload.get("judged_version"), entry.payload.get("version")) for entry in decisions]
+    return {int(judged) for judged, version in pairs if judged is not None and version not in (None, judged)}
+
+
 def open_request(decisions: Sequence[Logged]) -> Logged | None:
     """Find the newest request for a challenger after which nothing was judged; None if none is open."""
     for entry in reversed(decisions):
@@ -176,8 +182,8 @@ def lineage(facts: Mapping[str, Any]) -> list[Facts]:
         "window": _span(window.get("first_day"), window.get("last_day")),
         "trained on": _span(parts.get("train_first_day"), parts.get("train_last_day")),
         "holdout": _span(parts.get("holdout_first_day"), parts.get("holdout_last_day")),
-        "asked by": facts.get("requested_by"),
-        "asked because": "; ".join(map(str, facts.get("reasons") or ())) or None,
+        "requested by": facts.get("requested_by"),
+        "requested because": "; ".join(map(str, facts.get("reasons") or ())) or None,
         "fingerprint": facts.get("fingerprint"),
         "data version": facts.get("data_version"),
         "code version": facts.get("code_version"),

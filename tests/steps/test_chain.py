@@ -8,6 +8,7 @@ import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ml.core.training.features import matrix
@@ -408,3 +409,21 @@ def test_the_same_training_in_another_home_has_the_same_name_and_the_same_bytes(
     assert windows[0].fingerprint == windows[1].fingerprint
     files = [Path(window.workspace) / "parts" / "train.parquet" for window in windows]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_days_of_an_alarm_within_the_training_window_are_kept_from_the_limits(seeded: World) -> None:
+    from ml.adapters import layout
+    from ml.core.monitoring.episodes import Episode
+    from ml.steps.retrain import register
+
+    first = date(2013, 3, 4)
+    stored = seeded.services.storage_folder(layout.episodes("drift"))
+    for number in range(3):
+        day = first + timedelta(days=number)
+        episode = Episode(family="drift", first_day=first, opened_on=first, champion_version=1, day=day)
+        stored.write_json(layout.day_json(day), episode.model_dump(mode="json"))
+    days = {first + timedelta(days=number) for number in range(3)}
+    train = pd.DataFrame({"day": ["2013-02-01", "2013-03-31"]})
+    assert register._days_in_alarm(train, seeded.settings, seeded.services) == days
+    after = pd.DataFrame({"day": ["2013-03-20", "2013-03-31"]})
+    assert register._days_in_alarm(after, seeded.settings, seeded.services) == set()

@@ -177,6 +177,25 @@ class TestStanding:
         found = health.freshness(day, day, due=DAY, just_due=just_due)
         assert (found.status, found.days_late) == (status, late)
 
+    def test_a_calm_day_whose_performance_nobody_knows_is_watched(self) -> None:
+        reasons = ("no column moved", "performance unknown until 2013-04-08: version 2 has 0 labelled days")
+        facts = day_summary.summarise(decided(state="calm", reasons=reasons), None, None)
+        state, sentence = health.state_of(facts, since=None, serves=True, days_behind=0, data=FRESH)
+        assert state == "watching"
+        assert "live performance unknown until 2013-04-08" in sentence
+
+    @pytest.mark.parametrize(("state", "shown"), [("watching", "alarm"), ("calm", "watching")])
+    def test_an_alarm_that_is_not_over_stays_on_the_page_whoever_serves(self, state: str, shown: str) -> None:
+        facts = day_summary.summarise(decided(state=state), None, None)
+        found = health.state_of(facts, since=None, serves=True, days_behind=0, data=FRESH, open_since=later(-5))
+        assert found[0] == shown
+        assert str(later(-5)) in found[1]
+
+    def test_while_make_up_is_at_work_nothing_is_to_be_done(self) -> None:
+        assert health.first_move(labelled_days=3, least=35, starting=True)["action"] == "wait"
+        _, sentence = health.state_of(None, since=None, serves=False, days_behind=0, data=FRESH, starting=True)
+        assert "Nothing is to be done" in sentence
+
     def test_the_first_move_is_to_get_enough_days_and_then_to_train(self) -> None:
         assert health.first_move(labelled_days=3, least=35)["action"] == "ingest"
         assert health.first_move(labelled_days=35, least=35)["action"] == "retrain"
@@ -421,6 +440,10 @@ class TestVersions:
             assert found is not None
             assert (found["champion"], found["challenger"], found["gain"]) == (2, 3, 0.004)
         assert decision_view.paired(4, 3, log) is None  # a refit and its own twin never met
+
+    def test_only_the_versions_that_were_judged_for_another_are_twins(self) -> None:
+        log = [promoted(2, DAY, judged_version=1), logged("hold", later(1), version=3), promoted(4, later(2))]
+        assert decision_view.twins(log) == {1}
 
     def test_lineage_says_what_it_knows(self) -> None:
         facts: Facts = {"data_version": "abc", "settings": {"fit": {"estimator": "tree", "args": {"depth": 3}}}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,10 @@ from pandas.testing import assert_frame_equal
 from ml.core.monitoring import day_blocks
 from ml.core.monitoring.day_blocks import apart, daily_counts, rolling, variability
 from ml.core.monitoring.drift import distance
+from ml.core.monitoring.drift_report import reference_of
 from ml.core.monitoring.limits import alarms, episodes, limit_of_series, limits_from, limits_of, multiplier
 from ml.settings import Drift, Methods
+from tests import builders
 from tests.builders import day, rows
 
 DRIFT = Drift(window_days=7, structural=("number", "carrier"), environment=("origin",))
@@ -191,3 +195,33 @@ def _alarms_of_one_quarter(drift: Drift, chance: np.random.Generator) -> int:
         measured = apart(one, np.broadcast_to(one.counts.sum(axis=0), windows.shape), windows)
         over.append(measured > limits[column].limit)
     return int(episodes(alarms(np.any(over, axis=0), drift.alarm_days))[-91:].sum())
+
+
+class TestDaysInAlarm:
+    """A week of a broken feed inside the training window."""
+
+    BROKEN = tuple(date(2013, 1, 1) + timedelta(days=n) for n in range(60, 67))
+
+    def train(self) -> pd.DataFrame:
+        chance = np.random.default_rng(7)
+        days = [date(2013, 1, 1) + timedelta(days=n) for n in range(84)]
+        parts = [
+            pd.DataFrame({"day": day.isoformat(), "x": chance.normal(3.0 * (day in self.BROKEN), 1.0, 60)})
+            for day in days
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def limit(self, *alarm_days: date) -> float:
+        settings = builders.settings(drift={"structural": ["x"], "environment": []})
+        train = self.train()
+        predictions = train.assign(prediction=0.5, target=0.0)[["day", "prediction", "target"]]
+        found = reference_of(train, predictions, settings, alarm_days=alarm_days)
+        assert len(found.sample) == len(train)
+        return found.limits["x"].limit
+
+    def test_limits_do_not_learn_from_them(self) -> None:
+        assert self.limit() > 2 * self.limit(*self.BROKEN)
+
+    def test_they_count_where_too_few_other_days_are_left(self) -> None:
+        every = [date(2013, 1, 1) + timedelta(days=n) for n in range(70)]
+        assert self.limit(*every) == self.limit()

@@ -363,6 +363,7 @@ class TestEnvironment:
             registry_remote=str(var / "registry-remote"),
             cache=var / "cache",
             tracking=f"sqlite:///{var}/mlflow/mlflow.db",
+            starting=var / "starting",
         )
 
     def test_the_home_moves_all_that_lies_under_it(self, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Monitoring and the backtest both call `report_on`. How rows are read, and by wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Protocol, TypeVar
@@ -62,7 +62,9 @@ class Reference:
         )
 
 
-def reference_of(train: pd.DataFrame, predictions: pd.DataFrame, settings: Settings) -> Reference:
+def reference_of(
+    train: pd.DataFrame, predictions: pd.DataFrame, settings: Settings, *, alarm_days: Collection[date] = ()
+) -> Reference:
     """Build what monitoring compares with, out of the rows that a version was fitted on.
 
     Parameters
@@ -71,13 +73,20 @@ def reference_of(train: pd.DataFrame, predictions: pd.DataFrame, settings: Setti
         With ``day`` and every watched column; not modified.
     predictions
         What `ml.steps.retrain.out_of_fold` made.
+    alarm_days
+        Days on which an alarm of drift stood: they stay in the sample, which is what the version knows, and no limit is
+        learned from them, or it would grow until the fault is within it. Where too few other days are left, all count.
     """
     declared = settings.drift
     columns = drift.watched(declared)
     rows = train[["day", *columns]]
+    in_alarm = {day.isoformat() for day in alarm_days}
+    calm, calm_predictions = (frame[~frame["day"].isin(in_alarm)] for frame in (rows, predictions))
+    if calm["day"].nunique() < limits.MIN_BLOCKS * declared.window_days or calm_predictions.empty:
+        calm, calm_predictions = rows, predictions
     return Reference(
         sample=drift.sample_days(rows, rows=declared.reference_rows, seed=settings.fit.seed),
-        limits=limits.limits_of(rows, declared) | limits.own_limits(predictions, declared, settings.task),
+        limits=limits.limits_of(calm, declared) | limits.own_limits(calm_predictions, declared, settings.task),
         profiles=day_columns.profile(rows, columns, declared, every_days=settings.land.every_days),
         predictions=predictions,
     )

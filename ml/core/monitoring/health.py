@@ -12,7 +12,13 @@ from ml.next_moves import ingest_past, retrain, switch_on
 
 State = Literal["calm", "watching", "alarm", "unknown"]
 NO_CHAMPION = f"No champion serves yet: once enough labelled days are in the registry, {retrain()}."
+STARTING = (
+    "Evergreen is starting: it lands the history, trains a first champion and scores the newest day by itself, which "
+    "takes some minutes. Nothing is to be done."
+)
 NOT_MONITORED = f"No day was monitored yet: {switch_on('monitor')}, then it follows each Ingest."
+UNKNOWN_PERFORMANCE = "performance unknown"
+"""How the policy's reason begins where live performance could not be measured."""
 MOST_BEHIND = 1
 """So many days may be in the registry that Monitor has not come to: it may be at work on the newest."""
 
@@ -34,6 +40,8 @@ def state_of(
     days_behind: int,
     data: Freshness,
     rejected: Sequence[str] = (),
+    open_since: date | None = None,
+    starting: bool = False,
 ) -> tuple[State, str]:
     """Return in one word and one sentence where things stand.
 
@@ -49,9 +57,13 @@ def state_of(
         So many days of the registry are newer than the newest monitored one.
     rejected
         Names the deliveries whose newest answer is a rejection, as "labels of 2013-04-01".
+    open_since
+        The first day of an alarm that people were alerted of and that is not over; a promotion does not end it.
+    starting
+        Whether `make up` is bringing about the first champion by itself.
     """
     if not serves:
-        return "unknown", NO_CHAMPION
+        return "unknown", STARTING if starting else NO_CHAMPION
     if newest is None:
         return "unknown", NOT_MONITORED
     day, state, reason = newest["day"], newest["state"], "; ".join(newest["reasons"]) or "no reason was kept"
@@ -63,9 +75,27 @@ def state_of(
     if state in ("calm", "watching") and (rejected or data.status == "late"):
         named = f"Rejected: {', '.join(rejected)}, see below" if rejected else ""
         return "watching", "; ".join(filter(None, [named, data.sentence if data.status == "late" else ""]))
+    return _with_all_data(newest, reason, open_since)
+
+
+def _with_all_data(newest: Facts, reason: str, open_since: date | None) -> tuple[State, str]:
+    """Return where things stand as monitoring left them, while data arrive and are monitored as they should."""
+    day, state = newest["day"], newest["state"]
+    if open_since is not None and state == "watching":
+        return "alarm", f"Alarm since {open_since}, and not over: {reason}"
+    if open_since is not None and state == "calm":
+        return "watching", f"Watching on {day}: nothing was found, and the alarm since {open_since} is not over yet"
+    unmeasured = _unmeasured(newest)
+    if state == "calm" and unmeasured:
+        return "watching", f"Watching on {day}: no drift, but live {unmeasured}"
     states: dict[str, State] = {"calm": "calm", "watching": "watching"}
     current_state = states.get(state, "unknown")
     return current_state, f"{current_state.capitalize()} on {day}: {reason}"
+
+
+def _unmeasured(newest: Facts) -> str:
+    """Return the reason that speaks of a performance that nobody knows yet; empty where it is known."""
+    return next((reason for reason in newest["reasons"] if reason.startswith(UNKNOWN_PERFORMANCE)), "")
 
 
 def alarm_since(days: Sequence[Day]) -> date | None:
@@ -112,8 +142,8 @@ def freshness(
     return Freshness("late", late, sentence)
 
 
-def first_move(*, labelled_days: int, least: int) -> dict[str, str]:
-    """Return what to do while nothing serves: ``message``, and ``action`` (``ingest`` or ``retrain``).
+def first_move(*, labelled_days: int, least: int, starting: bool = False) -> dict[str, str]:
+    """Return what to do while nothing serves: ``message``, and ``action`` (``ingest``, ``retrain`` or ``wait``).
 
     Parameters
     ----------
@@ -121,7 +151,11 @@ def first_move(*, labelled_days: int, least: int) -> dict[str, str]:
         So many days have inputs and labels.
     least
         As many as a training wants (``pull.min_days``).
+    starting
+        Whether `make up` is bringing about the first champion by itself.
     """
+    if starting:
+        return {"message": STARTING, "action": "wait"}
     if labelled_days < least:
         message = f"No champion yet, and {labelled_days} labelled days of the {least} that a training needs"
         return {"message": f"{message}: {ingest_past()}, then {retrain()}.", "action": "ingest"}

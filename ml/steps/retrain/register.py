@@ -7,12 +7,15 @@ import json
 import logging
 import tempfile
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
-from ml.adapters import monitoring_files
+import pandas as pd
+
+from ml.adapters import layout, monitoring_files
 from ml.adapters.workspace import Workspace, write_parquet
 from ml.champions import recorded_models
-from ml.core.monitoring import drift
+from ml.core.monitoring import drift, episodes
 from ml.core.monitoring.drift_report import reference_of
 from ml.core.predictions import PREDICTION, names
 from ml.errors import SettingsError
@@ -26,6 +29,8 @@ from ml.wiring import Services
 logger = logging.getLogger(__name__)
 KEPT = ("day", "target", "challenger", "base_rate", "anchor", "anchor_had_seen")
 """What is kept of the holdout: monitoring measures by it what is expected."""
+LONGEST_WINDOWS = 4
+"""An alarm of drift that stands for more than so many windows is the new normal: limits learn from its days again."""
 
 
 def run(window: Window, evaluation: Evaluation, *, settings: Settings, services: Services) -> Challenger:
@@ -70,7 +75,8 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
     _keep_predictions(run_dir, evaluation.run_id, services)
     with tempfile.TemporaryDirectory() as folder:
         predicted = out_of_fold.predictions(run_dir, train, tuned_settings(run_dir, settings))
-        monitoring_files.write(Path(folder), reference_of(train, predicted, settings))
+        in_alarm = _days_in_alarm(train, settings, services)
+        monitoring_files.write(Path(folder), reference_of(train, predicted, settings, alarm_days=in_alarm))
         version = services.tracking.register(
             evaluation.run_id, fingerprint=window.fingerprint, tags=tags, files=Path(folder)
         )
@@ -78,6 +84,17 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
     recorded_models.write(version, window, candidate, lineage, services, interval=interval)
     logger.info("register: challenger is version %d", version)
     return Challenger(fingerprint=window.fingerprint, run_id=evaluation.run_id, version=version)
+
+
+def _days_in_alarm(train: pd.DataFrame, settings: Settings, services: Services) -> set[date]:
+    """Read on which days of a training window an alarm of drift stood, as people were alerted."""
+    stored = services.storage_folder(layout.episodes("drift"))
+    first = layout.day_json(str(train["day"].min()))
+    entries = [episodes.Episode.model_validate(stored.read_json(name)) for name in stored.names() if name >= first]
+    in_alarm = episodes.days_in_alarm(entries, longest_days=LONGEST_WINDOWS * settings.drift.window_days)
+    if in_alarm:
+        logger.info("register: no limit is learned from the days in alarm: %s", ", ".join(map(str, sorted(in_alarm))))
+    return in_alarm
 
 
 def _refuse_taken_names(watched: Sequence[str], settings: Settings) -> None:

@@ -27,7 +27,7 @@ LINEAGE = {
     "lock_sha256": "lock file SHA-256",
     "python": "Python",
     "platform": "platform",
-    "requested_by": "asked by",
+    "requested_by": "requested by",
 }
 
 

@@ -35,12 +35,15 @@ AT_ONCE = 50
 ABOUT_VERSIONS = ("hold", "rejection", "adoption")
 """Decisions about a version that leave the champion."""
 
+WITHOUT_CARD = ("judged", "registered")
+"""What became of versions that have no card: it is written of the version that a decision is about, so of the refit."""
+
 CLOCKS = timedelta(days=1)
 """By so much the clocks of those who register and decide may differ."""
 
 
 def models(services: Services, *, count: int = AT_ONCE, before: int | None = None) -> dict[str, Any]:
-    """List registered versions, newest first.
+    """List registered versions, newest first; a version that was judged in the place of its refit is in that one's row.
 
     Parameters
     ----------
@@ -67,8 +70,9 @@ def models(services: Services, *, count: int = AT_ONCE, before: int | None = Non
     if batch:  # no decision about a version is older than it
         parts.append(log.since(min(model_version.created_at for model_version in batch) - CLOCKS, kinds=ABOUT_VERSIONS))
     decisions = merged(*parts)
-    rows = [_row(model_version, decisions, services) for model_version in [*batch, *named]]
-    hint = None if rows else f"No model was registered yet: {retrain()}."
+    twins = decision_view.twins(decisions)
+    rows = [_row(one, decisions, services) for one in [*batch, *named] if one.version not in twins]
+    hint = None if older else f"No model was registered yet: {retrain()}."
     facts: dict[str, Any] = plain(
         {
             "task": about_task(services),
@@ -187,16 +191,21 @@ def _named(version: int, services: Services) -> Version:
 
 def _measured(version: Version, decisions: Sequence[Logged], services: Services) -> dict[str, float]:
     """Return what the run of the version that was weighed in its place has measured."""
+    return _judged(version, decisions, services).metrics
+
+
+def _judged(version: Version, decisions: Sequence[Logged], services: Services) -> Version:
+    """Return the version that was weighed in the place of a refit; any other version itself."""
     judged = judged_version(version.version, decisions)
-    measured_version = next((other for other in registered(services) if other.version == judged), version)
-    return measured_version.metrics
+    return next((other for other in registered(services) if other.version == judged), version)
 
 
 def _row(version: Version, decisions: Sequence[Logged], services: Services) -> dict[str, Any]:
+    outcome = decision_view.outcome(version.version, decisions)
     return {
         "version": version.version,
         "aliases": list(version.aliases),
-        "outcome": decision_view.outcome(version.version, decisions),
+        "outcome": outcome,
         "created_at": version.created_at,
         "requested_by": version.tags.get("requested_by"),
         "run_id": version.run_id,
@@ -204,7 +213,7 @@ def _row(version: Version, decisions: Sequence[Logged], services: Services) -> d
         "data_version": version.tags.get("data_version"),
         "code_version": version.tags.get("code_version"),
         "window": {"first_day": version.tags.get("window_first_day"), "last_day": version.tags.get("window_last_day")},
-        "train_last_day": version.tags.get("train_last_day"),
+        "train_last_day": _judged(version, decisions, services).tags.get("train_last_day"),
         "judged_version": judged_version(version.version, decisions),
         "metrics": decision_view.metrics_of(_measured(version, decisions, services)),
         "champion_tenures": [
@@ -212,7 +221,7 @@ def _row(version: Version, decisions: Sequence[Logged], services: Services) -> d
             for tenure in charts.champion_tenures(decisions)
             if tenure["version"] == version.version
         ],
-        "card": card_of(version.version),
+        "card": None if outcome in WITHOUT_CARD else card_of(version.version),
     }
 
 

@@ -55,7 +55,7 @@ def _facts(sources: StatusSources) -> Facts:
     champion = sources.part("champion", lambda: serving.champion(sources))
     newest = sources.newest.facts if sources.newest else None
     data = sources.part("data", lambda: _data(sources))
-    since = health.alarm_since(sources.days)
+    since = sources.open_since or health.alarm_since(sources.days)
     behind = sources.inventory.newer_than(sources.newest.day) if sources.newest else 0
     state, sentence = health.state_of(
         newest,
@@ -64,6 +64,8 @@ def _facts(sources: StatusSources) -> Facts:
         days_behind=behind,
         data=sources.freshness,
         rejected=[record["what"] for record in sources.rejected],
+        open_since=sources.open_since,
+        starting=sources.starting,
     )
     blind = [problem["message"] for problem in sources.problems if problem["part"] in NEEDED]
     blind += [
@@ -197,7 +199,7 @@ def _monitor(sources: StatusSources, newest: Facts | None, behind: int) -> Facts
         return None
     drift = newest["drift"]
     return {
-        **{name: newest[name] for name in ("day", "state", "action", "reasons")},
+        **{name: newest[name] for name in ("day", "state", "action", "reasons", "version")},
         "days_late": behind,
         "drift": {"status": drift["status"], "reason": drift["reason"], "report": charts.report_of(newest)}
         if drift
@@ -212,7 +214,8 @@ def _next(sources: StatusSources) -> Facts:
     coming = [first + timedelta(days=n) for n in range(LOOK_BACK_DAYS)]
     day = next((day for day in coming if not sources.rests(day)), first)
     at = datetime.combine(day, time(hour), ZoneInfo(task.timezone)).astimezone(ZoneInfo("UTC"))
-    sentence = f"{day} is due at {hour:02}:00 ({task.timezone}); score and monitor follow it"
+    local = f"{hour:02}:00 {task.timezone}" + ("" if task.timezone == "UTC" else f" ({at:%H:%M} UTC)")
+    sentence = f"the data of {day} are due at {local}; score and monitor follow them"
     return {"day": day, "at": at, "sentence": sentence}
 
 
@@ -220,4 +223,5 @@ def _hint(sources: StatusSources, champion: Facts | None) -> dict[str, str] | No
     if champion is not None or sources.log is None:
         return None
     labelled = len(sources.inventory.inputs.keys() & sources.inventory.labels.keys())
-    return health.first_move(labelled_days=labelled, least=sources.services.settings.pull.min_days)
+    least = sources.services.settings.pull.min_days
+    return health.first_move(labelled_days=labelled, least=least, starting=sources.starting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -9,11 +10,13 @@ from functools import cached_property
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from ml.adapters import layout
 from ml.adapters.tracking.decision_log import DecisionLog
 from ml.core.data.days import days_between
 from ml.core.data.rest_days import rest_reason
 from ml.core.monitoring import health
 from ml.core.monitoring.day_summary import Day, Facts
+from ml.core.monitoring.episodes import FAMILIES, Episode, Family
 from ml.errors import EvergreenError
 from ml.records import Logged
 from ml.views.page import days as monitored
@@ -97,6 +100,22 @@ class StatusSources:
         """Return the newest day that was monitored."""
         return next((day for day in reversed(self.days) if day.facts), None)
 
+    @cached_property
+    def open_since(self) -> date | None:
+        """Return the first day of the oldest alarm that people know of and that is not over, if there is one."""
+        newest = self.part("alarms", lambda: [_newest_episode(family, self.services) for family in FAMILIES]) or ()
+        return min((episode.first_day for episode in newest if episode is not None and episode.open), default=None)
+
+    @cached_property
+    def starting(self) -> bool:
+        """Return whether `make up` is bringing about the first champion: its file names a process that lives."""
+        file = self.services.environment.starting
+        try:
+            os.kill(int(file.read_text(encoding="utf-8")), 0) if file is not None else None
+        except (OSError, ValueError):
+            return False
+        return file is not None
+
     @property
     def freshness(self) -> health.Freshness:
         """Compare the newest day with the newest that is due; a day that a person took out is not late."""
@@ -134,3 +153,9 @@ class StatusSources:
         settings = self.services.settings
         hour = self.today.astimezone(ZoneInfo(settings.task.timezone)).hour
         return 0 <= hour - settings.land.due_hour < GRACE_HOURS
+
+
+def _newest_episode(family: Family, services: Services) -> Episode | None:
+    stored = services.storage_folder(layout.episodes(family))
+    names = stored.names()
+    return Episode.model_validate(stored.read_json(names[-1])) if names else None

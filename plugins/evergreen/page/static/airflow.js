@@ -148,7 +148,7 @@ export function runsInWords({ runs, known, failed, waiting, silent }) {
     questions.length > 0 && el("ul", { class: "waiting-list" }, questions),
     lines.length ? el("ul", null, lines) : el("p", null, "Nothing runs at the moment."),
     expected.length > 0 && el("ul", null, expected),
-    paused.length > 0 && el("p", { class: "problem" }, `Paused in Airflow: ${paused.join(", ")}.`),
+    paused.length > 0 && !document.querySelector("#runs[data-starting]") && el("p", { class: "problem" }, `Paused in Airflow: ${paused.join(", ")}.`),
   ];
 }
 

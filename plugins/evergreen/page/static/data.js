@@ -10,7 +10,7 @@ export function drawData(data) {
     empty(data.hint),
     facts([
       ["newest day", data.newest_day],
-      ["days held", data.days_held && `${plural(data.days_held.inputs, "day")} of inputs, ${number(data.days_held.labels)} of labels${data.days_held.first_day ? `, from ${data.days_held.first_day}` : ""}`],
+      ["days in the registry", data.days_held && `${plural(data.days_held.inputs, "day")} of inputs, ${number(data.days_held.labels)} of labels${data.days_held.first_day ? `, from ${data.days_held.first_day}` : ""}`],
       ["missing days", data.missing_days?.length ? some(data.missing_days) : "none"],
       ["withdrawn", data.withdrawn?.length ? el("ul", { class: "plain" }, data.withdrawn.map((one) => el("li", null, `${one.asset} of ${one.day}${one.reason ? `: ${one.reason}` : ""}`))) : null],
       ["labels awaited", data.awaited_labels?.length ? some(data.awaited_labels) : "none"],
@@ -21,7 +21,7 @@ export function drawData(data) {
       el("ul", { class: "plain" }, held.reasons.map((reason) => el("li", null, failure(reason)))), file(held.report, "validation report")]), { class: "wide" })
       : el("p", null, "No row is in quarantine."),
     el("h3", null, "Days"),
-    data.days.length ? table("Days, newest first", ["day", "held", "inputs", "labels", "reports"], data.days.map((day) => [
+    data.days.length ? table("Days, newest first", ["day", "inputs are", "inputs", "labels", "reports"], data.days.map((day) => [
       day.day, where(day), screened(day.inputs), screened(day.labels),
       el("span", { class: "links" }, file(day.inputs?.report, "inputs"), file(day.labels?.report, "labels"))]), { class: "wide" }) : el("p", null, "No day yet."),
     el("h3", null, "Data versions"),
@@ -32,7 +32,11 @@ export function drawData(data) {
 
 const some = (days) => (days.length > 8 ? `${days.slice(0, 8).join(", ")} and ${days.length - 8} more` : days.join(", "));
 
-const where = ({ held, state, reason }) => [badge(state ?? (held ? "held" : "missing"), state === "rest" ? "no data expected" : undefined), state === "withdrawn" && reason ? `: ${reason}` : ""];
+function where({ held, state, reason }) {
+  const kind = state ?? (held ? "held" : "missing");
+  const shown = kind === "held" ? badge("fresh", "in the registry") : badge(kind, kind === "rest" ? "no data expected" : undefined);
+  return [shown, kind === "withdrawn" && reason ? `: ${reason}` : ""];
+}
 
 function screened(one) {
   if (!one) return "not here yet";

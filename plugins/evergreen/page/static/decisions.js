@@ -49,7 +49,7 @@ export function moreButton(text, give, show) {
 }
 
 export function decisionTable(decisions) {
-  return table("Decisions, newest first", ["decided", "what", "version", "against", "reason", "asked by", "rules"], decisions.map((decision) => [
+  return table("Decisions, newest first", ["decided", "what", "version", "against", "reason", "requested by", "rules"], decisions.map((decision) => [
     decisionLink(decision.decision_id, instant(decision.decided_at)), badge(decision.kind),
     versionLink(decision.version, decision.version), versionLink(decision.against, decision.against),
     el("div", { class: "reason" }, sentences(decision.reasons)), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : ""],

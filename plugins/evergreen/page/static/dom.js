@@ -91,7 +91,7 @@ export function sentences(list, most = 1) {
   const all = (list ?? []).flatMap((one) => String(one).split("; "));
   if (all.length <= most + 1) return all.join("; ");
   const others = all.slice(most);
-  return [all.slice(0, most).join("; "), fold(`and ${others.length} more`, el("ul", null, others.map((one) => el("li", null, one))))];
+  return [all.slice(0, most).join("; "), fold(`in full (${others.length} more)`, el("ul", null, others.map((one) => el("li", null, one))))];
 }
 
 /** Show any fact that came as JSON. */

@@ -39,16 +39,17 @@ function champion({ champion: known, shadow }) {
     links(decisionLink(known.decision_id, "decision"), file(known.card, "model card"), mlflowRun(known.run_id)));
 }
 
-function performance({ performance: known, task }) {
+function performance({ performance: known, task, champion: serving }) {
   if (!known) return card("Live performance", el("p", null, "Not measured yet: labels have to arrive for days that were scored."));
   const main = known.figures.find((figure) => figure.name === task.metric) ?? known.figures[0];
   const words = { fine: "as expected", decay: "decay", unknown: "unknown" };
   const others = known.figures.slice(FIRST_FIGURES);
   return card("Live performance",
     typeof main?.value === "number" && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
-    el("p", null, badge(known.status, words[known.status])),
+    el("p", null, badge(known.status, words[known.status]), another(known.version, serving) && ` of version ${known.version}, which served on ${known.day}`),
+    known.status === "unknown" && known.figures.length > 0 && el("p", { class: "quiet" }, "Until labels arrive, the holdout's figures are all that is known: they are under “expected”."),
     figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
-    others.length > 0 && fold(`and ${plural(others.length, "more figure")}`, figureTable("More live figures", others)),
+    others.length > 0 && fold(`other figures (${others.length})`, figureTable("More live figures", others)),
     el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
     estimateLine(known),
     known.slice_reason && el("p", { class: "quiet" }, `In parts: ${known.slice_reason}`));
@@ -75,22 +76,31 @@ function figureTable(name, figures) {
       el("td", null, interval(figure)), el("td", null, orDash(figure.expected)))))));
 }
 
-function monitoring({ monitor, findings, alarm }) {
+/** Say whether a card speaks of another version than the one that serves from now on. */
+const another = (version, serving) => Boolean(version && serving && version !== serving.version);
+
+function monitoring({ monitor, findings, alarm, state, champion: serving }) {
   if (!monitor) return card("Monitoring", el("p", null, "No day was monitored yet: Monitor follows each Ingest."));
-  const found = (findings ?? []).map((finding) => el("li", null, badge(finding.severity), " ", message(finding)));
+  const found = (findings ?? []).map((finding) => el("li", null, severity(finding, state), " ", message(finding)));
   const folded = found.splice(FIRST_FINDINGS);
   return card("Monitoring",
     alarm && el("p", null, el("strong", null, `Alarm since ${alarm.since}`), ` (${plural(alarm.days, "day")})`),
     found.length ? el("ul", { class: "plain" }, found) : el("p", null, "Nothing was found."),
-    folded.length > 0 && fold(`and ${folded.length} more`, el("ul", { class: "plain" }, folded)),
+    folded.length > 0 && fold(`other findings (${folded.length})`, el("ul", { class: "plain" }, folded)),
     facts([
       ["day", monitor.day],
+      ["of version", another(monitor.version, serving) ? monitor.version : null],
       ["did", monitor.action === "nothing" ? "nothing" : `requested a ${monitor.action}`],
       ["reason", sentences(monitor.reasons)],
       ["drift", monitor.drift && sentences([monitor.drift.reason])],
       ["late", monitor.days_late ? plural(monitor.days_late, "day") : null],
     ]),
     links(file(monitor.drift?.report, "Evidently report")));
+}
+
+/** A finding that would alarm counts towards an alarm; only where one stands is it called so. */
+function severity(finding, state) {
+  return finding.severity === "alarm" && state !== "alarm" ? badge("warning", "counts towards an alarm") : badge(finding.severity);
 }
 
 function challenger({ challenger: known, request }) {
@@ -127,10 +137,10 @@ function data({ data: known, score, withdrawn }) {
     score && links(file(score.report, "validation report"), runLink("score", score.run_id)));
 }
 
-function runs({ next }) {
+function runs({ next, hint }) {
   return card("Runs",
-    el("div", { id: "runs", class: "runs" }, el("p", { class: "quiet" }, "Asking Airflow…")),
-    next && el("p", null, `Next: ${next.sentence}`));
+    el("div", { id: "runs", class: "runs", "data-starting": hint?.action === "wait" }, el("p", { class: "quiet" }, "Asking Airflow…")),
+    next && el("p", null, `Next: ${next.sentence}.`));
 }
 
 export function links(...all) {
