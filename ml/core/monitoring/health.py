@@ -87,7 +87,8 @@ def _with_all_data(newest: Facts, reason: str, open_since: date | None) -> tuple
         return "watching", f"Watching on {day}: nothing was found, and the alarm since {open_since} is not over yet"
     unmeasured = _unmeasured(newest)
     if state == "calm" and unmeasured:
-        return "watching", f"Watching on {day}: no drift, but live {unmeasured}"
+        others = [other for other in newest["reasons"] if other != unmeasured]
+        return "watching", f"Watching on {day}: {'; '.join([f'live {unmeasured}', *others])}"
     states: dict[str, State] = {"calm": "calm", "watching": "watching"}
     current_state = states.get(state, "unknown")
     return current_state, f"{current_state.capitalize()} on {day}: {reason}"
