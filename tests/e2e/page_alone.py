@@ -17,6 +17,7 @@ import pytest
 
 from ml.errors import Unavailable
 from ml.settings import PROJECT_ROOT
+from tests import builders_charts
 
 FACTS = json.loads((PROJECT_ROOT / "tests/plugins/fixtures/overview.json").read_text(encoding="utf-8"))
 TODAY = date(2026, 11, 28)
@@ -146,7 +147,9 @@ def served(folder: Path, port: int) -> Iterator[str]:
     overview = SimpleNamespace(
         list_models=lambda *, today: {"models": [row(name) for name in MODELS], "reading": False},
         now=where_it_stands,
-        drift_map=facts("drift"), **{name: facts(name) for name in FACTS if name not in {"now", "drift"}},
+        model=lambda _, version: {**FACTS["model"], "version": version},
+        version_charts=lambda _, version: builders_charts.facts_of(version),
+        drift_map=facts("drift"), **{name: facts(name) for name in FACTS if name not in {"now", "drift", "model"}},
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for name, value in write_models(folder).items():

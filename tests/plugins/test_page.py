@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from evergreen import page
-from evergreen.page import answers
+from evergreen.page import answers, charting
 
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.settings import PROJECT_ROOT
@@ -327,6 +327,22 @@ def test_what_the_page_is_made_of_may_be_kept_until_it_changes(get: Get) -> None
         answer = get(f"/{path}")
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
+
+
+def test_the_charting_library_is_the_installed_one_and_may_be_kept_until_it_changes(get: Get) -> None:
+    edition = re.findall(r"static/([0-9a-f]+)/page.js", get("/").text)[0]
+    answer = get(f"/static/{edition}/{charting.NAME}")
+    assert answer.status_code == 200
+    assert "plotly.js v" in answer.text[:100]
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-encoding"] == "gzip"
+    assert get(f"/static/{charting.NAME}").status_code == 404
+
+
+def test_without_the_charting_library_the_page_says_what_is_missing(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charting, "compressed", lambda: None)
+    answer = get(f"/static/x/{charting.NAME}")
+    assert (answer.status_code, "plotly" in answer.text) == (404, True)
 
 
 def test_the_page_works_below_a_prefix(app: Any, token: str) -> None:

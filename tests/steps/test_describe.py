@@ -15,7 +15,7 @@ from ml.records import Judgement, RetrainRequest, Window
 from ml.steps.retrain import describe
 from tests.steps.conftest import Contest, World
 
-NAMES = ("model_card.html", "model_card.md", "importance.json")
+NAMES = ("model_card.html", "model_card.md", "importance.json", "charts.json")
 VOID = {"meta", "img", "source", "br"}
 
 

@@ -44,6 +44,13 @@ def ask(services: Services, part: str) -> dict[str, Any]:
     return dict(json.loads(json.dumps(found, allow_nan=False)))
 
 
+def charts_of_shape(world: World, shape: int) -> Path:
+    folder = world.home / "charts"
+    folder.mkdir()
+    (folder / "charts.json").write_text(json.dumps({"shape": shape}), encoding="utf-8")
+    return folder
+
+
 def monitor(world: World, day: date) -> tuple[DriftReport, LivePerformance, Decision]:
     champion = world.run(resolve, day)
     drift, performance, comparison = (
@@ -301,6 +308,30 @@ class TestModels:
         assert found["same_holdout"] is True
         differing = {fact["what"] for fact in found["facts"] if not fact["same"]}
         assert "estimator" in differing
+
+    def test_the_charts_of_a_version_have_the_figures_of_the_gate_that_judged_it(self, services: Services) -> None:
+        facts = overview.version_charts(services, 2)
+        assert (facts["champion"], facts["judged_version"], facts["message"]) == (1, 2, None)
+        gate = overview.compare(services, 1, 2)["paired"]
+        paired = facts["charts"]["paired"]
+        assert (paired["gain"], paired["low"], paired["high"]) == (gate["gain"], gate["low"], gate["high"])
+        measured = overview.model(services, 2)["metrics"]
+        ranking = facts["charts"]["sides"][0]["models"]["challenger"]["roc"]
+        assert ranking["area"] == pytest.approx(measured["roc_auc"], abs=1e-5)
+        assert facts["importance"]["challenger"]["features"]
+
+    def test_a_version_that_has_no_charts_says_so(self, services: Services) -> None:
+        facts = overview.version_charts(services, 1)
+        assert facts["charts"] is None
+        assert "no charts of version 1" in facts["message"]
+
+    def test_charts_of_another_release_are_not_misread(self, world: World) -> None:
+        world.services.tracking.keep_files(
+            world.services.tracking.version_tags(2)["run_id"], charts_of_shape(world, 99), "card"
+        )
+        facts = overview.version_charts(world.services, 2)
+        assert facts["charts"] is None
+        assert "another release" in facts["message"]
 
     def test_a_version_that_is_not_there_is_missing(self, services: Services) -> None:
         with pytest.raises(MissingArtifact, match="no version 9"):

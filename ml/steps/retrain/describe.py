@@ -14,7 +14,8 @@ import pandas as pd
 
 from ml.adapters import models
 from ml.adapters.workspace import Workspace
-from ml.core.gate import day_resampling, holdout_tables, model_limits
+from ml.core.gate import day_resampling, holdout_charts, holdout_tables, model_limits
+from ml.core.monitoring.day_summary import plain
 from ml.core.training.features import matrix
 from ml.core.training.importance import Importance, measure_importance
 from ml.core.training.intervals import calibrated_by_day
@@ -28,6 +29,7 @@ from ml.wiring import Services
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 HTML, MARKDOWN, IMPORTANCE = "model_card.html", "model_card.md", "importance.json"
+CHARTS = "charts.json"
 NOT_COMPUTED = (EvergreenError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a part may fail with and leave the rest of the card as it is; storage that does not answer is no such thing."""
 
@@ -35,8 +37,8 @@ NOT_COMPUTED = (EvergreenError, ArithmeticError, AttributeError, LookupError, Ty
 def run(window: Window, judgement: Judgement, *, settings: Settings, services: Services) -> Card:
     """Write the card, and keep it with the version's run as ``card/model_card.html`` and ``.md``.
 
-    ``card/importance.json`` is kept beside them. A part that cannot be computed is named in the card with
-    the reason. The same judgement gives the same bytes.
+    ``card/importance.json`` and ``card/charts.json`` are kept beside them. A part that cannot be computed is
+    named in the card with the reason. The same judgement gives the same bytes.
 
     Raises
     ------
@@ -52,6 +54,8 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
     texts = {HTML: html, MARKDOWN: markdown}
     if importance is not None:
         texts[IMPORTANCE] = json.dumps(importance.facts(), indent=2, sort_keys=True) + "\n"
+    if (charts := _charts(facts)) is not None:
+        texts[CHARTS] = json.dumps(plain(charts), sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
             run_dir.write_text(f"card/{name}", text)
@@ -170,6 +174,23 @@ def _page(facts: _Facts, run_id: str) -> tuple[Page, Importance | None]:
         sections=tuple(_part(title, compute) for title, compute in parts.items()),
     )
     return page, _or_none(lambda: facts.importance)
+
+
+def _charts(facts: _Facts) -> dict[str, Any] | None:
+    """Build what the page draws; None where it cannot be computed, which the log names."""
+    try:
+        return holdout_charts.charts(
+            facts.scored,
+            facts.holdout,
+            facts.settings,
+            facts.judgement.verdict,
+            compared=facts.evaluation.compared,
+        )
+    except Unavailable:
+        raise
+    except NOT_COMPUTED as err:
+        logger.warning("describe: no charts: %s", err)
+        return None
 
 
 def _part(title: str, compute: Callable[[], Section]) -> Section:

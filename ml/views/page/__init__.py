@@ -16,6 +16,7 @@ from ml.views.page.model_list import compare, model, models
 from ml.views.page.served import served
 from ml.views.page.status import now
 from ml.views.page.timeline import drift_map, timeline
+from ml.views.page.version_charts import version_charts
 
 __all__ = [
     "File",
@@ -31,4 +32,5 @@ __all__ = [
     "now",
     "served",
     "timeline",
+    "version_charts",
 ]

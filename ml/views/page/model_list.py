@@ -100,7 +100,7 @@ def model(services: Services, version: int) -> dict[str, Any]:
     MissingArtifact
         If there is no such version.
     """
-    model_version = _named(version, services)
+    model_version = find_version(version, services)
     log = decided(services)
     about = log.about(version)
     decisions = merged(log.changes, about)
@@ -118,8 +118,8 @@ def model(services: Services, version: int) -> dict[str, Any]:
             "decisions": [decision_view.row(entry, services.settings.gate) for entry in reversed(about)],
             "rulings": rulings,
             "slices": decision_view.slices(rulings),
-            "importance": _stored(model_version, IMPORTANCE, services, problems),
-            "lineage": decision_view.lineage(_stored(model_version, LINEAGE, services, problems) or {}),
+            "importance": stored(model_version, IMPORTANCE, services, problems),
+            "lineage": decision_view.lineage(stored(model_version, LINEAGE, services, problems) or {}),
             "files": files,
             "problems": problems,
         }
@@ -143,13 +143,13 @@ def compare(services: Services, a: int, b: int) -> dict[str, Any]:
     MissingArtifact
         If one of them is no version.
     """
-    first, second = _named(a, services), _named(b, services)
+    first, second = find_version(a, services), find_version(b, services)
     problems: list[dict[str, str]] = []
     traced = [
-        decision_view.lineage(_stored(model_version, LINEAGE, services, problems) or {})
+        decision_view.lineage(stored(model_version, LINEAGE, services, problems) or {})
         for model_version in (first, second)
     ]
-    leaned = [_increases(_stored(model_version, IMPORTANCE, services, problems)) for model_version in (first, second)]
+    leaned = [_increases(stored(model_version, IMPORTANCE, services, problems)) for model_version in (first, second)]
     same, note = _comparable(traced)
     log = decided(services)
     decisions = merged(log.changes, log.about(a, b))
@@ -182,7 +182,8 @@ def about_task(services: Services) -> dict[str, Any]:
     return {"name": task.name, "kind": task.kind, "target": task.target, **about_metric(services)}
 
 
-def _named(version: int, services: Services) -> Version:
+def find_version(version: int, services: Services) -> Version:
+    """Find a registered version; raises MissingArtifact if there is none."""
     for model_version in registered(services):
         if model_version.version == version:
             return model_version
@@ -225,7 +226,7 @@ def _row(version: Version, decisions: Sequence[Logged], services: Services) -> d
     }
 
 
-def _stored(version: Version, name: str, services: Services, problems: list[dict[str, str]]) -> dict[str, Any] | None:
+def stored(version: Version, name: str, services: Services, problems: list[dict[str, str]]) -> dict[str, Any] | None:
     """Read facts kept with a version's run; what is not there is named under ``problems``."""
 
     def fetch() -> dict[str, Any]:

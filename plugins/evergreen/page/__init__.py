@@ -6,6 +6,7 @@ plugins in every process, and only its API server shows pages.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evergreen.page import charting
 from evergreen.page.answers import answered, answered_of, configured_names
 from evergreen.page.headers import SHUT_IN, Guarded, Message, Receive, Send
 
@@ -40,6 +42,7 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 MOST_DAYS = 4000
+KEPT = "private, max-age=31536000, immutable"
 
 
 class Page:
@@ -83,7 +86,9 @@ async def shell() -> Response:
 
 
 async def static(name: str) -> Response:
-    """Return one of the files that the page is made of."""
+    """Return one of the files that the page is made of, or the library that draws its charts."""
+    if name.rpartition("/")[2] == charting.NAME:
+        return await asyncio.to_thread(_library, name)
     return still(name)
 
 
@@ -142,6 +147,11 @@ async def version(model: str, version: int) -> Response:
     return await answered_of(model, lambda services: _overview().model(services, version))
 
 
+async def version_charts(model: str, version: int) -> Response:
+    """Return what the charts of a version draw."""
+    return await answered_of(model, lambda services: _overview().version_charts(services, version))
+
+
 async def compare(model: str, a: int, b: int) -> Response:
     """Put two versions side by side."""
     return await answered_of(model, lambda services: _overview().compare(services, a, b))
@@ -191,6 +201,7 @@ ROUTES: dict[str, Callable[..., Awaitable[Response]]] = {
     f"{OF_MODEL}/served": served,
     f"{OF_MODEL}/versions": versions,
     f"{OF_MODEL}/versions/{{version}}": version,
+    f"{OF_MODEL}/versions/{{version}}/charts": version_charts,
     f"{OF_MODEL}/compare": compare,
     f"{OF_MODEL}/places": places,
     "/files/{model}/{name:path}": file,
@@ -205,16 +216,28 @@ def still(name: str) -> Response:
     named, _, base = name.rpartition("/")
     if base not in files or named not in {"", edition}:
         return Response("no such file of the page; reload it", status_code=404, media_type="text/plain")
-    cache_control = "private, max-age=31536000, immutable" if named else "private, no-cache"
+    cache_control = KEPT if named else "private, no-cache"
     content, media_type = files[base]
     return Response(content, media_type=media_type, headers={"cache-control": cache_control})
+
+
+def _library(name: str) -> Response:
+    """Return the charting library as it is installed, compressed; below the edition's name alone."""
+    from fastapi import Response
+
+    content = charting.compressed()
+    if content is None or name.rpartition("/")[0] != _files()[1]:
+        message = "the charts need the package plotly, which comes with evidently: install the locked requirements"
+        return Response(message, status_code=404, media_type="text/plain")
+    headers = {"cache-control": KEPT, "content-encoding": "gzip"}
+    return Response(content, media_type=MEDIA_TYPES[".js"], headers=headers)
 
 
 @cache
 def _files() -> tuple[dict[str, tuple[bytes, str]], str]:
     """Read what the page is made of, once: content and media type by name, and the name of this edition of it."""
     contents = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir())}
-    edition = hashlib.sha256(b"".join(contents.values())).hexdigest()[:16]
+    edition = hashlib.sha256(b"".join([*contents.values(), charting.edition()])).hexdigest()[:16]
     contents["page.html"] = contents["page.html"].replace(b"EDITION", edition.encode())
     return {name: (content, MEDIA_TYPES[Path(name).suffix]) for name, content in contents.items()}, edition
 

@@ -4,6 +4,7 @@ import { inModel, part } from "./address.js";
 import { mlflowRun } from "./airflow.js";
 import { anything, ask, badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, problems, sentences, table, versionLink } from "./dom.js";
 import { links } from "./now.js";
+import { versionCharts } from "./version_charts.js";
 
 const OUTCOMES = { passed: "passed", failed: "failed", "no evidence": "no evidence" };
 
@@ -88,6 +89,7 @@ export function drawDecision(decision) {
     links(file(decision.card, "model card"), file(decision.report, "report"), mlflowRun(decision.run_id, "model's run in MLflow"),
       mlflowRun(decision.decision_id, "decision in MLflow"),
       decision.version && decision.against && link(part(`versions/${decision.version}/${decision.against}`), "compare the two")),
+    decision.rulings?.length > 0 && decision.version && [el("h3", null, "Charts"), versionCharts(decision.version, "Gain by day")],
     decision.rulings?.length > 0 && [el("h3", null, "Rule by rule"), rulingTable(decision.rulings)],
     known > 0 && [el("h3", null, "Facts"), anything(others)],
     more > 0 && [el("h3", null, "Evidence"), anything(decision.evidence)],

@@ -5,6 +5,7 @@ import { mlflowRun, mlflowVersion } from "./airflow.js";
 import { ask, badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, number, problems, short, table, versionLink } from "./dom.js";
 import { decisionTable, moreButton, rulingTable } from "./decisions.js";
 import { links } from "./now.js";
+import { versionCharts } from "./version_charts.js";
 
 const span = (window) => (window ? `${window.first_day} to ${window.last_day}` : "unknown");
 const served = (champion_tenures) => (champion_tenures ?? []).map(({ first_day, last_day }) => `${first_day} to ${last_day ?? "now"}`).join(", ");
@@ -57,6 +58,7 @@ export function drawVersion(model) {
       ["served", served(model.champion_tenures) || "never"], ["requested by", model.requested_by], ["created", instant(model.created_at)],
       ["holdout", model.holdout && `${number(model.holdout.rows)} rows of ${number(model.holdout.days)} days`],
     ]),
+    el("h3", null, "Charts"), versionCharts(model.version),
     model.figures?.length > 0 && [el("h3", null, "On its holdout"),
       table("Metrics on the holdout", ["metric", "this version", "champion then", "base rate", "better"], model.figures.map((figure) => [
         figure.label, number(figure.value, 4), number(figure.champion, 4), number(figure.base_rate, 4), figure.better]))],
@@ -86,6 +88,7 @@ export function drawComparison({ a, b, metrics, note, paired, facts: about, impo
     el("p", null, heads[0], " ", badge(a.outcome), " beside ", heads[1], " ", badge(b.outcome)),
     paired && el("p", null, el("strong", null, "Paired, on the same days: "), paired.reason, " ", decisionLink(paired.decision_id, "decision")),
     note && el("p", { class: "hint" }, note),
+    paired && [el("h3", null, "Charts of the two on the same days"), versionCharts(paired.challenger, "Gain by day")],
     metrics?.length > 0 && table("Metrics side by side", ["metric", ...names, "better is"], metrics.map((row) => [row.label, best(row, "a"), best(row, "b"), row.better])),
     about?.length > 0 && [el("h3", null, "How they were made"),
       table("Facts side by side", ["what", ...names, "same"], about.map((row) => [row.what, String(row.a ?? "unknown"), String(row.b ?? "unknown"), row.same ? "yes" : el("strong", null, "no")]), { class: "wide" })],

@@ -1,0 +1,72 @@
+"""What the charts of a version draw: how it and the champion of then did on the holdout on which it was judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml.adapters.tracking.decision_log import merged
+from ml.core.champions.tenures import judged_version, summarise
+from ml.core.gate.holdout_charts import SHAPE
+from ml.core.monitoring.day_summary import plain
+from ml.views.page.model_list import IMPORTANCE, find_version, stored
+from ml.views.page.sources import decided, registered
+from ml.wiring import Services
+
+CHARTS = "card/charts.json"
+
+
+def version_charts(services: Services, version: int) -> dict[str, Any]:
+    """Gather what the charts of a version draw.
+
+    Returns
+    -------
+    dict
+        ``version``; ``judged_version``, another one if it is a refit: the charts are that one's; ``champion``, the
+        version that it was compared with (None without one); ``charts``, `ml.core.gate.holdout_charts.charts` (None
+        if it was not kept); ``importance`` of ``challenger`` and ``champion``, each as
+        `ml.core.training.importance.Importance.facts` (None if it was not kept); ``message``, why there is no chart.
+
+    Raises
+    ------
+    MissingArtifact
+        If there is no such version.
+    """
+    model_version = find_version(version, services)
+    log = decided(services)
+    about = log.about(version)
+    judged = judged_version(version, merged(log.changes, about))
+    compared = [summarise(entry).against for entry in about if entry.payload.get("verdict")]
+    champion = compared[-1] if compared else None
+    versions = {entry.version: entry for entry in registered(services)}
+    problems: list[dict[str, str]] = []
+    charts = stored(model_version, CHARTS, services, problems)
+    if charts is None and judged in versions and judged != version:
+        charts = stored(versions[judged], CHARTS, services, [])
+    unknown_shape = charts is not None and charts.get("shape") != SHAPE
+    beside = versions.get(champion) if champion is not None else None
+    facts: dict[str, Any] = plain(
+        {
+            "version": version,
+            "judged_version": judged,
+            "champion": champion,
+            "charts": None if unknown_shape else charts,
+            "importance": {
+                "challenger": stored(model_version, IMPORTANCE, services, []),
+                "champion": stored(beside, IMPORTANCE, services, []) if beside else None,
+            },
+            "message": _why_none(version, charts is None, unknown_shape, problems),
+        }
+    )
+    return facts
+
+
+def _why_none(version: int, absent: bool, unknown_shape: bool, problems: list[dict[str, str]]) -> str | None:
+    if unknown_shape:
+        return f"What the charts of version {version} draw was kept by another release of Evergreen: its card has it."
+    if not absent:
+        return None
+    unreadable = next((problem["message"] for problem in problems if "cannot be read" in problem["message"]), None)
+    return unreadable or (
+        f"There are no charts of version {version}: what they draw is kept since charts are drawn here, "
+        "and this version was judged before, or its card could not be written. Its metrics are below."
+    )
