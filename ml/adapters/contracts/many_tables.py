@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ml.adapters.contracts.outcomes import UNIQUE_EXPECTATIONS
 from ml.adapters.contracts.parts import OF_EACH_ROW
 from ml.adapters.contracts.prepared import Metrics, engine_for, prepare, resolve
 from ml.adapters.contracts.suite import DERIVED, Entry, parameter_names
@@ -88,30 +89,39 @@ def _metrics_of_group(suite: Sequence[Entry], tables: Sequence[pd.DataFrame]) ->
                 if condition is not None:
                     resolve(condition, engine, known)
                     for table_metrics, part in zip(metrics, _parts(known[condition.id], starts), strict=True):
-                        _add(table_metrics, metric, condition, part)
+                        if not part.bad_rows or expectation.entry.type not in UNIQUE_EXPECTATIONS:
+                            _add(table_metrics, metric, condition, part)
     return metrics
 
 
 def _asks_each_row(entry: Entry, table: pd.DataFrame) -> bool:
-    """Return whether what an expectation says of a row depends on that row alone, and not on the day's parameters."""
+    """Return whether what an expectation says of a row of one table can be read off a pass over many.
+
+    It must depend on that row alone, and not on the day's parameters. Or it asks for different rows: those of which no
+    other one is equal in all tables have no equal one in their own; of tables with others nothing is known.
+    """
     plain = not parameter_names(entry.kwargs) and entry.kwargs.get("row_condition") is None
     columns = set(entry.columns)
-    return (
-        plain
-        and entry.type in OF_EACH_ROW - {FLOATING_SUM}
-        and columns <= set(table.columns)
-        and not columns & set(DERIVED)
-    )
+    kinds = (OF_EACH_ROW - {FLOATING_SUM}) | set(UNIQUE_EXPECTATIONS)
+    return plain and entry.type in kinds and columns <= set(table.columns) and not columns & set(DERIVED)
 
 
-def _parts(condition: Any, starts: np.ndarray) -> Iterator[tuple[int, Any]]:
-    """Yield how many rows of each table a condition holds of, and the condition as it would be of that table alone.
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A condition as it would be of one table alone; it holds of ``bad_rows`` of its rows."""
 
-    Raises
-    ------
-    TypeError
-        If it is not a truth value for each row.
-    """
+    bad_rows: int
+    rows: np.ndarray
+    values: np.ndarray
+    domain: Sequence[Any]
+
+    def condition(self) -> Any:
+        """Return it as Great Expectations' engine computes it: a truth value for each row, and what it is of."""
+        return (pd.Series(self.values, index=self.rows), *self.domain)
+
+
+def _parts(condition: Any, starts: np.ndarray) -> Iterator[_Part]:
+    """Yield the condition of each table; raises TypeError if it is not a truth value for each row."""
     holds, *domain = condition
     if not isinstance(holds, pd.Series) or holds.dtype != bool:
         raise TypeError(f"a condition is {type(holds).__name__}, not a truth value for each row")
@@ -119,17 +129,15 @@ def _parts(condition: Any, starts: np.ndarray) -> Iterator[tuple[int, Any]]:
     ends = np.searchsorted(rows, starts)
     counts = np.diff(np.concatenate([[0], np.cumsum(values)])[ends])
     for start, first, last, count in zip(starts, ends, ends[1:], counts, strict=False):
-        own = pd.Series(values[first:last], index=rows[first:last] - start, name=holds.name) if count else None
-        yield int(count), (own, *domain)
+        yield _Part(int(count), rows[first:last] - start, values[first:last], domain)
 
 
-def _add(table_metrics: Metrics, metric: Any, condition: Any, part: tuple[int, Any]) -> None:
+def _add(table_metrics: Metrics, metric: Any, condition: Any, part: _Part) -> None:
     """Add a metric of a condition where its value is plain, and else the condition, by which the engine computes it."""
-    count, own = part
     measure = metric.metric_name.rpartition(".")[2]
     if measure == "unexpected_count":
-        table_metrics[metric.id] = count
-    elif not count and measure in OF_NO_BAD_ROW:
+        table_metrics[metric.id] = part.bad_rows
+    elif not part.bad_rows and measure in OF_NO_BAD_ROW:
         table_metrics[metric.id] = copy(OF_NO_BAD_ROW[measure])
-    elif count:
-        table_metrics[condition.id] = own
+    else:
+        table_metrics[condition.id] = part.condition()
