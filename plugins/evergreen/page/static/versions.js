@@ -75,7 +75,7 @@ export function drawVersion(model) {
 function importance(known) {
   if (!known?.features?.length) return null;
   const most = Math.max(...known.features.map(({ increase }) => increase), 1e-12);
-  return [el("h3", null, "What it looks at"), el("p", { class: "quiet" }, `By how much ${kindInWords(known.metric)} gets worse when a feature's values are shuffled.`),
+  return [el("h3", null, "Feature importance"), el("p", { class: "quiet" }, `By how much ${kindInWords(known.metric)} gets worse when a feature's values are shuffled.`),
     table("Importance of features", ["feature", "worse by", "share"], known.features.map(({ feature, increase, sd }) => [
       feature, `${number(increase, 4)}${sd ? ` ± ${number(sd, 4)}` : ""}`, el("meter", { min: 0, max: most, value: Math.max(increase, 0), "aria-label": feature })]))];
 }
@@ -92,7 +92,7 @@ export function drawComparison({ a, b, metrics, note, paired, facts: about, impo
     metrics?.length > 0 && table("Metrics side by side", ["metric", ...names, "better is"], metrics.map((row) => [row.label, best(row, "a"), best(row, "b"), row.better])),
     about?.length > 0 && [el("h3", null, "How they were made"),
       table("Facts side by side", ["what", ...names, "same"], about.map((row) => [row.what, String(row.a ?? "unknown"), String(row.b ?? "unknown"), row.same ? "yes" : el("strong", null, "no")]), { class: "wide" })],
-    both?.length > 0 && [el("h3", null, "What they look at"),
+    both?.length > 0 && [el("h3", null, "Feature importance of both"),
       table("Importance side by side", ["feature", ...names], both.map((row) => [row.feature, number(row.a, 4), number(row.b, 4)]))],
     links(file(a.card, `card of version ${a.version}`), file(b.card, `card of version ${b.version}`)),
   ];
