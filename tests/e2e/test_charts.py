@@ -5,19 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.builders_charts import CLASSES, JUDGED, MULTICLASS, OLD, REGRESSION
-from tests.dags.airflow_home import isolate
-from tests.e2e.browser_stack import chromium
-from tests.e2e.page_alone import served
-from tests.e2e.test_loop import free_ports
 
 pytestmark = [
     pytest.mark.e2e,
@@ -28,23 +23,6 @@ LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 MODEL = "flight-delay"
 OF_CLASSES = ["Gain by day", "Loss by day", "Calibration", "ROC", "Precision and recall", "Threshold", "Slices",
               "Differences", "Importance"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if chromium() is None:
-        pytest.skip("no Chromium here: install the Debian package chromium")
-    isolate()
-    with served(tmp_path_factory.mktemp("page"), free_ports(1)[0]) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser(url: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def opened(browser: Browser, url: str, part: str, *, viewport: Any = LAPTOP, theme: Any = "light") -> Page:
@@ -141,7 +119,7 @@ def test_curves_of_both_models_are_drawn_as_they_were_computed(browser: Browser,
     page.context.close()
 
 
-def test_the_slider_tells_the_confusion_and_the_cost_of_a_threshold(browser: Browser, url: str) -> None:
+def test_the_slider_shows_the_confusion_and_the_cost_of_a_threshold(browser: Browser, url: str) -> None:
     page = opened(browser, url, f"versions/{JUDGED}")
     choose(page, "Threshold")
     (side,) = answered(page, f"versions/{JUDGED}/charts")["charts"]["sides"]

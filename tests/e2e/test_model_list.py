@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dags.airflow_home import isolate
-from tests.e2e.browser_stack import chromium
-from tests.e2e.page_alone import MODELS, TODAY, served
-from tests.e2e.test_loop import free_ports
+from tests.e2e.page_alone import MODELS, TODAY
 
 pytestmark = [
     pytest.mark.e2e,
@@ -23,23 +20,6 @@ pytestmark = [
 ]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 WORST_FIRST = ["card-fraud", "stock-outs", "loan-default", "spare-parts-demand-of-northern-warehouses", "click-through"]
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if chromium() is None:
-        pytest.skip("no Chromium here: install the Debian package chromium")
-    isolate()
-    with served(tmp_path_factory.mktemp("page"), free_ports(1)[0]) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser(url: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def opened(browser: Browser, url: str, part: str = "", *, viewport: Any = LAPTOP, theme: Any = "light") -> Page:

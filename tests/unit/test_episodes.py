@@ -1,4 +1,4 @@
-"""Episodes: told when they open, when they get worse and when they are over; never in between."""
+"""Episodes: notified when they open, when they get worse and when they are over; never in between."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def a_day(number: int, *findings: Finding, version: int | None = 3, **facts: Any
 def story(*days: Day, family: Family = "drift", alarm_days: tuple[int, int] = KofN) -> list[tuple[Event, ...]]:
     """Follow a family over days, each the newest one when it comes; give what happened on each."""
     before: Episode | None = None
-    told = []
+    events_by_day = []
     for number, today in enumerate(days):
         events = follow(before, today, days[:number], family=family, alarm_days=alarm_days)
         before = events[-1].episode if events else before
-        told.append(events)
-    return told
+        events_by_day.append(events)
+    return events_by_day
 
 
-def mailed(told: Sequence[tuple[Event, ...]]) -> list[list[str]]:
-    return [[event.what for event in events if event.what != "repeat"] for events in told]
+def mailed(events_by_day: Sequence[tuple[Event, ...]]) -> list[list[str]]:
+    return [[event.what for event in events if event.what != "repeat"] for events in events_by_day]
 
 
 def test_calm_days_say_nothing() -> None:
@@ -53,16 +53,16 @@ def test_one_day_of_findings_is_no_episode_yet() -> None:
 
 
 def test_an_episode_is_told_once_however_long_it_lasts() -> None:
-    told = story(a_day(0, MOVED, alarm=False), *(a_day(n, MOVED) for n in range(1, 20)))
-    assert mailed(told) == [[], ["opened"], *[[] for _ in range(18)]]
-    assert told[1][0].episode.first_day == DAY
-    assert told[-1][0].episode.suppressed == 18
+    events_by_day = story(a_day(0, MOVED, alarm=False), *(a_day(n, MOVED) for n in range(1, 20)))
+    assert mailed(events_by_day) == [[], ["opened"], *[[] for _ in range(18)]]
+    assert events_by_day[1][0].episode.first_day == DAY
+    assert events_by_day[-1][0].episode.suppressed == 18
 
 
 def test_what_speaks_for_itself_opens_an_episode_on_its_first_day() -> None:
-    told = story(a_day(0, NULLS))
-    assert mailed(told) == [["opened"]]
-    assert told[0][0].news == ("null_share:visib",)
+    events_by_day = story(a_day(0, NULLS))
+    assert mailed(events_by_day) == [["opened"]]
+    assert events_by_day[0][0].news == ("null_share:visib",)
 
 
 def test_a_family_is_not_opened_by_the_alarm_of_the_other() -> None:
@@ -89,46 +89,46 @@ def test_nothing_opens_without_the_policys_alarm() -> None:
 
 
 def test_a_new_column_escalates_once_it_has_lasted_as_long_as_an_alarm_must() -> None:
-    told = story(
+    events_by_day = story(
         a_day(0, MOVED, alarm=False),
         a_day(1, MOVED),
         a_day(2, MOVED, OTHER),
         a_day(3, MOVED, OTHER),
         a_day(4, MOVED, OTHER),
     )
-    assert mailed(told) == [[], ["opened"], [], ["escalated"], []]
-    assert told[3][0].news == ("drift:origin",)
-    assert told[3][0].repeats == 1
-    assert told[3][0].episode.repeats == 0
+    assert mailed(events_by_day) == [[], ["opened"], [], ["escalated"], []]
+    assert events_by_day[3][0].news == ("drift:origin",)
+    assert events_by_day[3][0].repeats == 1
+    assert events_by_day[3][0].episode.repeats == 0
 
 
 def test_a_new_kind_that_speaks_for_itself_escalates_at_once() -> None:
-    told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, NULLS))
-    assert mailed(told)[-1] == ["escalated"]
+    events_by_day = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, NULLS))
+    assert mailed(events_by_day)[-1] == ["escalated"]
 
 
 def test_what_comes_and_goes_inside_an_episode_is_told_once() -> None:
     both, one = (MOVED, NULLS), (MOVED,)
-    told = story(*(a_day(n, *(both if n % 2 else one)) for n in range(8)))
-    assert list(chain(*mailed(told))) == ["opened", "escalated"]
+    events_by_day = story(*(a_day(n, *(both if n % 2 else one)) for n in range(8)))
+    assert list(chain(*mailed(events_by_day))) == ["opened", "escalated"]
 
 
 @pytest.mark.parametrize("action", ["retrain", "rollback"])
 def test_doing_something_after_waiting_is_told_once(action: str) -> None:
     waits = [a_day(n, MOVED, alarm=n > 0) for n in range(3)]
-    told = story(*waits, a_day(3, MOVED, action=action), a_day(4, MOVED), a_day(5, MOVED, action=action))
-    assert mailed(told)[3:] == [["escalated"], [], []]
+    events_by_day = story(*waits, a_day(3, MOVED, action=action), a_day(4, MOVED), a_day(5, MOVED, action=action))
+    assert mailed(events_by_day)[3:] == [["escalated"], [], []]
 
 
 def test_what_was_done_when_it_opened_is_no_news() -> None:
-    told = story(a_day(0, NULLS, action="retrain"), a_day(1, NULLS, action="retrain"))
-    assert mailed(told) == [["opened"], []]
+    events_by_day = story(a_day(0, NULLS, action="retrain"), a_day(1, NULLS, action="retrain"))
+    assert mailed(events_by_day) == [["opened"], []]
 
 
 def test_one_quiet_day_is_no_end_two_are() -> None:
-    told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2), a_day(3, MOVED), a_day(4), a_day(5))
-    assert mailed(told) == [[], ["opened"], [], [], [], ["resolved"]]
-    (end,) = told[-1]
+    events_by_day = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2), a_day(3, MOVED), a_day(4), a_day(5))
+    assert mailed(events_by_day) == [[], ["opened"], [], [], [], ["resolved"]]
+    (end,) = events_by_day[-1]
     assert "2 days" in end.reason
     assert end.repeats == 1
     assert not end.episode.open
@@ -143,34 +143,36 @@ def test_unknown_resolves_nothing_and_breaks_no_row_of_quiet_days() -> None:
     blind = [a_day(n, known=unmeasured) for n in range(2, 9)]
     opened = [a_day(0, MOVED, alarm=False), a_day(1, MOVED)]
     assert list(chain(*mailed(story(*opened, *blind)))) == ["opened"]
-    told = story(*opened, a_day(2), a_day(3, known=unmeasured), a_day(4))
-    assert mailed(told)[2:] == [[], [], ["resolved"]]
+    events_by_day = story(*opened, a_day(2), a_day(3, known=unmeasured), a_day(4))
+    assert mailed(events_by_day)[2:] == [[], [], ["resolved"]]
 
 
 def test_a_day_without_a_champion_changes_nothing() -> None:
-    told = story(a_day(0, NULLS), a_day(1, version=None), a_day(2, version=None), a_day(3, version=None))
-    assert mailed(told) == [["opened"], [], [], []]
+    events_by_day = story(a_day(0, NULLS), a_day(1, version=None), a_day(2, version=None), a_day(3, version=None))
+    assert mailed(events_by_day) == [["opened"], [], [], []]
 
 
 def test_an_episode_goes_on_when_another_version_comes_to_serve() -> None:
-    told = story(a_day(0, NULLS), a_day(1, NULLS, version=4), a_day(2, NULLS, version=4), a_day(3, NULLS, version=4))
-    assert mailed(told) == [["opened"], ["escalated"], [], []]
-    (again,) = told[1]
+    events_by_day = story(
+        a_day(0, NULLS), a_day(1, NULLS, version=4), a_day(2, NULLS, version=4), a_day(3, NULLS, version=4)
+    )
+    assert mailed(events_by_day) == [["opened"], ["escalated"], [], []]
+    (again,) = events_by_day[1]
     assert again.reason == "version 4 serves instead of version 3, and the alarm goes on"
-    assert again.episode.id == told[0][0].episode.id
+    assert again.episode.id == events_by_day[0][0].episode.id
     assert (again.episode.champion_version, again.episode.serves) == (3, 4)
 
 
 def test_a_promotion_by_itself_resolves_nothing() -> None:
-    told = story(a_day(0, NULLS), a_day(1, version=4))
-    assert mailed(told) == [["opened"], []]
-    assert told[-1][0].episode.open
+    events_by_day = story(a_day(0, NULLS), a_day(1, version=4))
+    assert mailed(events_by_day) == [["opened"], []]
+    assert events_by_day[-1][0].episode.open
 
 
 def test_an_episode_ends_after_as_many_calm_days_under_another_version() -> None:
-    told = story(a_day(0, NULLS), a_day(1, version=4), a_day(2, version=4))
-    assert mailed(told) == [["opened"], [], ["resolved"]]
-    assert told[-1][0].episode.serves == 4
+    events_by_day = story(a_day(0, NULLS), a_day(1, version=4), a_day(2, version=4))
+    assert mailed(events_by_day) == [["opened"], [], ["resolved"]]
+    assert events_by_day[-1][0].episode.serves == 4
 
 
 def test_a_new_champion_whose_performance_is_unknown_does_not_end_a_decay() -> None:
@@ -181,19 +183,19 @@ def test_a_new_champion_whose_performance_is_unknown_does_not_end_a_decay() -> N
 
 
 def test_findings_under_another_version_wait_for_its_own_alarm() -> None:
-    told = story(
+    events_by_day = story(
         a_day(0, MOVED, alarm=False),
         a_day(1, MOVED),
         a_day(2, MOVED, version=4, alarm=False),
         a_day(3, MOVED, version=4),
     )
-    assert mailed(told) == [[], ["opened"], [], ["escalated"]]
+    assert mailed(events_by_day) == [[], ["opened"], [], ["escalated"]]
 
 
 def test_what_comes_back_is_a_new_episode() -> None:
-    told = story(a_day(0, NULLS), a_day(1), a_day(2), a_day(3, NULLS))
-    assert mailed(told) == [["opened"], [], ["resolved"], ["opened"]]
-    assert told[0][0].episode.id != told[-1][0].episode.id
+    events_by_day = story(a_day(0, NULLS), a_day(1), a_day(2), a_day(3, NULLS))
+    assert mailed(events_by_day) == [["opened"], [], ["resolved"], ["opened"]]
+    assert events_by_day[0][0].episode.id != events_by_day[-1][0].episode.id
 
 
 def test_a_day_that_arrives_late_is_never_told() -> None:
@@ -233,13 +235,13 @@ def test_an_episode_survives_a_trip_through_storage() -> None:
 
 
 def test_the_days_of_an_episode_are_in_alarm_from_its_first_day_to_the_newest_entry() -> None:
-    told = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, version=4, alarm=False))
-    entries = [events[-1].episode for events in told if events]
+    events_by_day = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, version=4, alarm=False))
+    entries = [events[-1].episode for events in events_by_day if events]
     assert days_in_alarm(entries, longest_days=28) == {DAY + timedelta(days=n) for n in range(3)}
 
 
 def test_an_alarm_that_stands_for_longer_is_the_new_normal() -> None:
-    told = story(a_day(0, MOVED, alarm=False), *(a_day(n, MOVED) for n in range(1, 29)))
-    entries = [events[-1].episode for events in told if events]
+    events_by_day = story(a_day(0, MOVED, alarm=False), *(a_day(n, MOVED) for n in range(1, 29)))
+    entries = [events[-1].episode for events in events_by_day if events]
     assert len(days_in_alarm(entries[:-1], longest_days=28)) == 28
     assert days_in_alarm(entries, longest_days=28) == set()

@@ -42,7 +42,7 @@ LOOKS_AT_ROWS = frozenset(
 )
 """Expectations that may ask for other metrics of other rows, or that no table with pandas can be asked."""
 DIVERGENCE = "expect_column_kl_divergence_to_be_less_than"
-"""Asks for other metrics of other rows where it is not told what to compare with."""
+"""Asks for other metrics of other rows where it is not given what to compare with."""
 
 MOST_PREPARED = 4096
 Metrics = dict[Any, Any]

@@ -66,7 +66,7 @@ def out_of_range(
 
 
 def _message(day: date, today: pd.Series, before: pd.Series) -> str:
-    """Return what is outside, in words; empty if nothing is, or nothing can be told."""
+    """Return what is outside, in words; empty if nothing is, or nothing can be concluded."""
     if not is_number(before) or not is_number(today):
         return ""
     known, now = _finite(before), _finite(today)
