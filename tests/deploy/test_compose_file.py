@@ -158,3 +158,15 @@ def test_compose_reads_it_with_keys_and_says_which_are_missing_without(tmp_path:
     env.complete(tmp_path / ".env")
     accepted = config()
     assert (accepted.returncode, accepted.stderr) == (0, "")
+
+
+def test_what_the_image_copies_is_sent_to_its_build() -> None:
+    """A file that .dockerignore leaves out ends the build at its COPY, and only where an image is built."""
+    sent = {
+        line.removeprefix("!") for line in (PROJECT / ".dockerignore").read_text("utf-8").split() if line.startswith("!")
+    }
+    copied = re.findall(r"^COPY ([\w.\- ]+) \S+$", (PROJECT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    named = {name for names in copied for name in names.split()} - {"."}
+    assert "requirements-stack.txt" in named
+    assert named <= sent
+    assert all((PROJECT / name).is_file() for name in named)
