@@ -36,7 +36,7 @@ if [ -n "${REBUILD:-}" ] || ! docker image inspect $base > /dev/null 2>&1; then
         --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8' - $base > /dev/null
 fi
 
-for name in postgres redis seaweedfs mailpit; do
+for name in postgres redis seaweedfs mailpit prometheus; do
     docker build --quiet --network host --build-arg BASE=$base --build-arg "PIP_INDEX_URL=${PIP_INDEX_URL:-https://pypi.org/simple}" \
         --target $name --tag evergreen-standin/$name "$here" > /dev/null
     echo "evergreen-standin/$name: $(docker image inspect --format '{{.Size}}' evergreen-standin/$name | awk '{printf "%d MB", $1 / 1e6}')"
