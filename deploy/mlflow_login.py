@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from io import StringIO
@@ -38,7 +39,14 @@ def auth_settings(database: str) -> str:
 
 
 def prepare(environ: Mapping[str, str]) -> None:
-    """Write ``auth.ini``, and give the user that is there already the password of the environment."""
+    """Write ``auth.ini``, and give the user that is there already the password of the environment.
+
+    Where the server exports its metrics, ``PROMETHEUS_MULTIPROC_DIR`` is made anew first: its counters are files, which
+    MLflow opens when it is imported, and those of a process that is gone would be counted for ever.
+    """
+    if folder := environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(folder).mkdir(mode=0o700, parents=True)
     path = Path(environ["MLFLOW_AUTH_CONFIG_PATH"])
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -22,6 +22,7 @@ def start(tmp_path: Path, password: str, *ask: str) -> subprocess.CompletedProce
         "MLFLOW_AUTH_ADMIN_PASSWORD": password,
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "x",
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
     }
     code = """
 import os, sys
@@ -38,8 +39,12 @@ print([store.authenticate_user("admin", password) for password in sys.argv[1:]],
 def test_a_new_password_holds_after_the_next_start_and_the_old_one_no_more(tmp_path: Path) -> None:
     first = start(tmp_path, "the-first-password", "the-first-password", "another")
     assert first.stdout.strip() == "[True, False] True", first.stderr
+    counters = tmp_path / "metrics"
+    assert stat.S_IMODE(counters.stat().st_mode) == 0o700
+    (counters / "counter_1.db").write_bytes(b"of a process that is gone")
     second = start(tmp_path, "the-second-password", "the-first-password", "the-second-password")
     assert second.stdout.strip() == "[False, True] True", second.stderr
+    assert not (counters / "counter_1.db").exists()
     written = tmp_path / "auth.ini"
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
     assert "default_permission = NO_PERMISSIONS" in written.read_text()
