@@ -32,7 +32,7 @@ from bench.refit import fit_before, rows_of_2013
 from ml import settings as settings_module
 from ml.adapters.sources.demo import FIRST_DAY, LAST_DAY, DemoSource
 from ml.backtest import faults
-from ml.backtest.faults import Fault
+from ml.backtest.fault import Fault
 from ml.core.data.days import days_between
 from ml.core.metrics import row_loss
 from ml.core.monitoring import day_columns, structural_faults, value_ranges

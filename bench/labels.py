@@ -26,6 +26,7 @@ from bench.made_histories import HISTORIES, History, base_of, digest
 from ml import settings as settings_module
 from ml.backtest import faults
 from ml.backtest.dataset import PointInTimeDataset
+from ml.backtest.fault import Fault
 from ml.backtest.label_judging import JudgedDataset, Predictor, judged
 from ml.core.data.days import days_between
 from ml.core.metrics import row_loss
@@ -89,7 +90,7 @@ def fitted(view: PointInTimeDataset, settings: Settings) -> Predictor:
     return lambda rows: predict(pipeline, matrix(rows, settings.features), settings.task.kind)
 
 
-def falsified(dataset: PointInTimeDataset, fault: faults.Fault, settings: Settings) -> PointInTimeDataset:
+def falsified(dataset: PointInTimeDataset, fault: Fault, settings: Settings) -> PointInTimeDataset:
     """Return a dataset whose labels come as under a fault."""
     task, labels, digests = settings.task, dict(dataset.labels), dict(dataset.digests)
     for day in days_between(fault.first_day, fault.last_day or max(labels)):

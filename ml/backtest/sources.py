@@ -12,7 +12,7 @@ import pandas as pd
 
 from ml.adapters.sources import Source, TypedSource
 from ml.backtest import faults
-from ml.backtest.faults import Fault
+from ml.backtest.fault import Fault
 from ml.backtest.landing import KnowsArrivals
 from ml.errors import MissingArtifact
 from ml.records import Asset

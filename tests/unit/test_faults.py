@@ -40,11 +40,16 @@ EXAMPLES = {
     "COLUMN times FACTOR": "number times 1000",
     "COLUMN shifted by MINUTES": "minute shifted by -300 minutes",
     "COLUMNS stuck [by COLUMN]": "number stuck by origin",
-    "COLUMNS null": "number,minute null",
+    "COLUMN noisy by FACTOR": "number noisy by 0.5",
+    "COLUMN swapped with COLUMN": "number swapped with minute",
+    "COLUMNS exchanged between COLUMN VALUE and VALUE": "number,minute exchanged between origin X and Y",
+    "rows kept by SHARE": "rows kept by 0.6",
+    "day repeated": "day repeated",
+    "COLUMNS null [by SHARE]": "number,minute null by 0.5",
     "COLUMN VALUE recoded NEW": "carrier A recoded B",
     "COLUMN VALUE missing": "origin X missing",
     "day duplicated": "day duplicated",
-    "outcome times FACTOR [where COLUMN >= NUMBER]": "outcome times 2 where minute >= 1080",
+    "outcome times FACTOR [where CONDITION]": "outcome times 2 where minute >= 1080",
     "labels all VALUE": "labels all 0",
     "labels inverted [by SHARE]": "labels inverted by 0.2",
     "labels shuffled": "labels shuffled",
@@ -78,6 +83,8 @@ def test_a_fault_arrives_alike_day_by_day_and_at_once(text: str) -> None:
         ("number in km from July", "Invalid isoformat"),
         ("number in km from 2013-07-02 to 2013-07-01", "ends before it begins"),
         ("gremlins from 2013-07-01", "nothing is known under that name"),
+        ("outcome times 2 where carrier from 2013-07-01", "a column, and no condition"),
+        ("outcome times 2 where f(x) from 2013-07-01", "neither a column nor a condition"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_catalogue(text: str, said: str) -> None:
@@ -140,6 +147,68 @@ def test_a_duplicated_day_brings_every_row_twice() -> None:
     true, arrived = changed("day duplicated")
     assert arrived.groupby(["day", "id"]).size().unique().tolist() == [2]
     assert len(arrived) == 2 * len(true)
+
+
+def test_a_cut_feed_keeps_a_share_of_each_day() -> None:
+    true = pd.concat([inputs()] * 20, ignore_index=True).sort_values("day", ignore_index=True)
+    _, arrived = changed("rows kept by 0.6", true)
+    shares = arrived.groupby("day").size() / true.loc[true["day"].between(day(3), day(5))].groupby("day").size()
+    assert len(shares) == 3 and shares.between(0.5, 0.7).all()
+
+
+def test_a_repeated_day_is_the_last_good_one_under_each_days_name() -> None:
+    _, arrived = changed("day repeated")
+    good = inputs().loc[lambda rows: rows["day"] == day(2)].drop(columns="day").reset_index(drop=True)
+    for _, rows_of_day in arrived.groupby("day"):
+        assert_frame_equal(rows_of_day.drop(columns="day").reset_index(drop=True), good)
+
+
+def test_a_feed_with_holes_has_nulls_in_a_share_of_the_rows() -> None:
+    true = pd.concat([inputs()] * 20, ignore_index=True).sort_values("day", ignore_index=True)
+    before, arrived = changed("number null by 0.3", true)
+    assert arrived["number"].isna().mean() - before["number"].isna().mean() == pytest.approx(0.3, abs=0.08)
+    assert arrived["minute"].equals(before["minute"])
+
+
+def test_swapped_columns_stand_in_each_others_place() -> None:
+    before, arrived = changed("number swapped with minute")
+    assert arrived["number"].tolist() == before["minute"].tolist()
+    assert arrived["minute"].tolist() == before["number"].tolist()
+
+
+def test_places_get_what_belongs_to_each_other_and_the_others_keep_theirs() -> None:
+    true = inputs()
+    first, second = sorted(true["origin"].dropna().unique())[:2]
+    before, arrived = changed(f"number exchanged between origin {first} and {second}")
+    own, others = (before["origin"] == name for name in (first, second))
+    assert set(arrived.loc[own, "number"]) <= set(before.loc[others, "number"])
+    assert set(arrived.loc[others, "number"]) <= set(before.loc[own, "number"])
+    assert arrived.loc[~own & ~others].equals(before.loc[~own & ~others])
+
+
+def test_noise_is_as_large_as_it_says() -> None:
+    true = pd.concat([inputs()] * 20, ignore_index=True).sort_values("day", ignore_index=True)
+    before, arrived = changed("minute noisy by 0.5", true)
+    noise = arrived["minute"] - before["minute"]
+    assert noise.std() == pytest.approx(0.5 * before["minute"].std(), rel=0.15)
+
+
+@pytest.mark.parametrize("where", ["carrier == 'A'", "carrier in ['A', 'B'] and id >= 3"])
+def test_a_rate_can_be_doubled_wherever_a_condition_holds(where: str) -> None:
+    true = rows(days=8, per_day=400, seed=1).assign(late=lambda frame: (frame.index % 5 == 0).astype(float))
+    labels = true[["day", "id", "late"]]
+    found = on_labels(parse(f"outcome times 2 where {where} {SPAN}"), labels, true, key=["day", "id"], target="late")
+    holds = true.eval(where)
+    inside = labels["day"].between(day(3), day(5)) & holds
+    assert_frame_equal(found.loc[~inside], labels.loc[~inside])
+    assert found.loc[inside, "late"].mean() == pytest.approx(2 * labels.loc[inside, "late"].mean(), rel=0.02)
+
+
+def test_a_condition_that_cannot_be_asked_of_a_column_is_refused() -> None:
+    true = rows(days=8)
+    fault = parse(f"outcome times 2 where carrier >= 3 {SPAN}")
+    with pytest.raises(SettingsError, match="holds text and cannot be compared with 3"):
+        on_labels(fault, true[["day", "id", "late"]], true, key=["day", "id"], target="late")
 
 
 def test_a_doubled_rate_holds_where_it_says_and_keeps_unknown_outcomes() -> None:
