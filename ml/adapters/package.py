@@ -49,14 +49,9 @@ def check(model: Path, sample: Path, task: Task, *, trusted: Sequence[str] = ())
     size = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "ml.adapters.package", str(model), str(sample), task.kind, str(answer)]
-        command += [str(len(task.classes)), *trusted]
-        modules = os.pathsep.join(map(str, [CODE_ROOT, *own_code.search_path()]))
-        environ = os.environ | {"PYTHONPATH": modules, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
+        arguments = [str(model), str(sample), task.kind, str(answer), str(len(task.classes)), *trusted]
         try:
-            result = subprocess.run(
-                command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-            )
+            result = run_fresh(arguments, folder)
         except subprocess.TimeoutExpired:
             return _build_problem(f"it did not answer within {TIMEOUT_SECONDS} s", size)
         if result.returncode or not answer.exists():
@@ -64,6 +59,22 @@ def check(model: Path, sample: Path, task: Task, *, trusted: Sequence[str] = ())
             return _build_problem(lines[-1] if lines else f"its process ended with code {result.returncode}", size)
         facts = json.loads(answer.read_text(encoding="utf-8"))
     return PackageCheck(megabytes=round(size, 4), **facts)
+
+
+def run_fresh(arguments: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
+    """Run this module in an interpreter that has imported nothing yet; it finds our code, the models' own, and no more.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it does not end in time.
+    """
+    modules = os.pathsep.join(map(str, [CODE_ROOT, *own_code.search_path()]))
+    environ = os.environ | {"PYTHONPATH": modules, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
+    command = [sys.executable, "-m", "ml.adapters.package", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
 
 
 def _build_problem(problem: str, size: float) -> PackageCheck:

@@ -1,6 +1,6 @@
 """Real worlds for the steps' tests: real days of 2013 in a real registry, beside a real MLflow.
 
-Two worlds are made once a session, and copied for whoever needs one: ``seeded`` holds the data, ``trained`` a
+Worlds are made once a test run, and copied for whoever needs one: ``seeded`` holds the data, ``trained`` a
 champion too. A copy is a folder of its own; the paths that MLflow wrote into its database are moved with it.
 """
 
@@ -33,6 +33,10 @@ from ml.records import (
 )
 from ml.settings import PROJECT_ROOT, Environment, Settings, parse
 from ml.wiring import Services
+from tests.made_once import made_once
+from tests.package_check import fresh_process, warm_package_check
+
+__all__ = ["fresh_process", "warm_package_check"]
 
 GIVEN = {"MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"]} if "MLFLOW_TRACKING_URI" in os.environ else {}
 FIRST_DAY = date(2013, 5, 1)
@@ -62,7 +66,9 @@ class World:
     def environ(self) -> dict[str, str]:
         """Give the variables that lead a process here; params.yaml is written when they are asked for."""
         path = self.home / "params.yaml"
-        path.write_text(yaml.safe_dump(self.params))
+        text = yaml.safe_dump(self.params)
+        if not path.exists() or path.read_text() != text:  # a world that workers share is only read
+            path.write_text(text)
         given = {"EVERGREEN_HOME": str(self.home), "EVERGREEN_PARAMS": str(path), "EVERGREEN_DEVELOPMENT": "1"}
         return given | ({"EVERGREEN_EXPECTATIONS": str(own)} if (own := self.home / "expectations").exists() else {})
 
@@ -188,30 +194,41 @@ def project_params() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def seeded_once(tmp_path_factory: pytest.TempPathFactory, project_params: dict[str, Any]) -> World:
-    from ml.steps.ingest import seed
+    def make(folder: Path) -> None:
+        from ml.steps.ingest import seed
 
-    world = World(tmp_path_factory.mktemp("seeded") / "home", project_params)
-    world.home.mkdir()
-    world.services.tracking.alias("champion")  # makes MLflow's database, which takes longer than a copy of it
-    landed = seed.run(FIRST_DAY, LAST_DAY, settings=world.settings, services=world.services)
-    assert landed["rejected"] == []
-    return world
+        world = World(folder, project_params)
+        world.services.tracking.alias("champion")  # makes MLflow's database, which takes longer than a copy of it
+        landed = seed.run(FIRST_DAY, LAST_DAY, settings=world.settings, services=world.services)
+        assert landed["rejected"] == []
+
+    return World(made_once(tmp_path_factory, "seeded", make), project_params)
 
 
 @pytest.fixture(scope="session")
 def trained_once(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = seeded_once.copied_to(tmp_path_factory.mktemp("trained") / "home")
-    assert world.retrain().promoted
-    return world
+    def make(folder: Path) -> None:
+        assert seeded_once.copied_to(folder).retrain().promoted
+
+    return World(made_once(tmp_path_factory, "trained", make), deepcopy(seeded_once.params))
 
 
 @pytest.fixture(scope="session")
 def judged_once(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Window, Judgement]:
     """A bad champion (version 1), and a challenger (version 2) that was judged and has won."""
-    home = tmp_path_factory.mktemp("judged") / "home"
-    world = seeded_once.copied_to(home).having(score={"batch_rows": 1000})
-    assert world.having(**BAD_MODEL).retrain().promoted
-    return world, *world.judge()
+
+    def of(folder: Path) -> World:
+        return World(folder, seeded_once.params).having(score={"batch_rows": 1000})
+
+    def make(folder: Path) -> None:
+        world = of(seeded_once.copied_to(folder).home)
+        assert world.having(**BAD_MODEL).retrain().promoted
+        for name, record in zip(("window", "judgement"), world.judge(), strict=True):
+            folder.with_name(f"judged-{name}.json").write_text(record.model_dump_json())
+
+    world = of(made_once(tmp_path_factory, "judged", make))
+    window, judgement = (world.home.with_name(f"judged-{name}.json").read_text() for name in ("window", "judgement"))
+    return world, Window.model_validate_json(window), Judgement.model_validate_json(judgement)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ml.records import PackageCheck
 from tests.builders import settings
 from tests.steps.conftest import World
 
+pytestmark = pytest.mark.usefixtures("fresh_process")
 TASK = settings().task
 
 

@@ -16,6 +16,7 @@ from ml.steps.retrain import promote, pull
 from tests.steps.conftest import REQUEST, World
 from tests.steps.test_regression import DAYS, FIRST, NOW, ROWS, orders, table  # noqa: F401  a fixture
 
+pytestmark = pytest.mark.usefixtures("fresh_process")
 MODULE = '''"""Ridge regression with a constant on top, and what a shop sold lately."""
 
 import pandas as pd
