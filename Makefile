@@ -65,8 +65,11 @@ backtest: $(INSTALLED) ## Replay April to December 2013 under six policies
 	@evergreen backtest --from 2013-04-01 --to 2013-12-31
 
 .PHONY: test
+# In the order of the folders: files whose tests are few and long come before the many short ones of tests/unit, which
+# keep every worker busy to the end. By itself pytest-xdist begins with the files that have most tests.
 test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
-	@$(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile -m "not e2e and not compose"
+	@$(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+		-m "not e2e and not compose"
 
 .PHONY: e2e
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
