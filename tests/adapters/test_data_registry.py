@@ -459,16 +459,21 @@ def test_quarter_of_both_assets_is_committed_and_read_in_seconds(
 ) -> None:
     assets: tuple[Asset, Asset] = ("inputs", "labels")
     files = {(a, DAY + timedelta(n)): write(f"{a} {n}" * 5000) for a in assets for n in range(90)}
-    begun = time.perf_counter()
+    begun = _processor_seconds()
     any_registry.commit(files, message="Add a quarter")
-    assert time.perf_counter() - begun < 10
+    assert _processor_seconds() - begun < 10
     reader = replace(any_registry, cache=tmp_path / "reader")
-    begun = time.perf_counter()
+    begun = _processor_seconds()
     assert len(reader.open("labels")) == 90
-    assert time.perf_counter() - begun < 10
-    begun = time.perf_counter()
+    assert _processor_seconds() - begun < 10
+    begun = _processor_seconds()
     any_registry.commit({("inputs", DAY + timedelta(90)): write("x")}, message="Add a day")
-    assert time.perf_counter() - begun < 1.5
+    assert _processor_seconds() - begun < 1.5
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of this process and of the Git commands that it has run: no other test's."""
+    return sum(os.times()[:4])
 
 
 def _commit_days(registry: DataRegistry, write: Write, count: int) -> None:

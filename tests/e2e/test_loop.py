@@ -6,12 +6,14 @@ import email
 import email.policy
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from datetime import date
 from email.message import EmailMessage
 from pathlib import Path
@@ -25,6 +27,9 @@ import yaml
 
 T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[2]
+CHANCE = random.SystemRandom()
+"""Stacks start at the same time in several processes, whose other random numbers may be the same."""
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 
@@ -53,12 +58,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Find ports below those that the kernel hands out by itself: another stack's connections take none meanwhile."""
+    ports: list[int] = []
+    with ExitStack() as held:
+        while len(ports) < number:
+            port = CHANCE.randrange(22_000, 32_000)
+            with suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
     return ports
 
 
