@@ -71,9 +71,11 @@ test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
 	@$(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		-m "not e2e and not compose"
 
+# With E2E_WORKERS=2 two stacks run beside each other, on a machine that has nothing else to do.
+E2E_WORKERS ?= 0
 .PHONY: e2e
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
-	@$(RUN) -m pytest -m e2e
+	@$(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile -m e2e
 
 .PHONY: compose-test
 compose-test: $(INSTALLED_DEV) ## Run the test that kills and restarts the full stack's parts (needs Docker; half an hour)
