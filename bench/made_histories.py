@@ -129,7 +129,7 @@ def flights(seed: int) -> dict[date, Tables]:
     return {day: (source.inputs(day), source.labels(day)) for day in days_between(FIRST_DAY, LAST_DAY)}
 
 
-def _small(
+def small_settings(
     task: Mapping[str, Any],
     features: Mapping[str, Any],
     fit: Mapping[str, Any],
@@ -153,7 +153,7 @@ def _small(
     }
 
 
-def _rules(loss: float, slices: list[str]) -> dict[str, Any]:
+def rules(loss: float, slices: list[str]) -> dict[str, Any]:
     return {
         "base rate": {"kind": "base_rate"},
         "champion": {"kind": "champion", "min_gain": loss / 10, "refresh_max_loss": loss},
@@ -162,7 +162,7 @@ def _rules(loss: float, slices: list[str]) -> dict[str, Any]:
     }
 
 
-def _boosted(kind: str) -> dict[str, Any]:
+def boosted(kind: str) -> dict[str, Any]:
     return {
         "estimator": f"sklearn.ensemble.HistGradientBoosting{kind}",
         "args": {"max_iter": 40, "max_leaf_nodes": 15, "learning_rate": 0.15},
@@ -173,22 +173,22 @@ def _boosted(kind: str) -> dict[str, Any]:
 HISTORIES: dict[str, History] = {
     "rentals": History(
         "rentals",
-        _small(
+        small_settings(
             {"name": "rentals", "kind": "regression", "target": "rented", "key": ["day", "hour"]},
             {"categorical": ["clock"], "numeric": ["temp", "rain", "humid", "working"],
              "history": [{"by": [], "days": [7]}]},
-            _boosted("Regressor"),
-            {"metric": "rmse", "rules": _rules(200.0, ["working"])},
+            boosted("Regressor"),
+            {"metric": "rmse", "rules": rules(200.0, ["working"])},
         ),
         date(2011, 11, 1), date(2012, 3, 1), date(2012, 10, 31), rentals,
     ),
     "prices": History(
         "prices",
-        _small(
+        small_settings(
             {"name": "prices", "kind": "classification", "target": "up", "key": ["day", "slot"]},
             {"numeric": ["own", "neighbour", "transfer", "before", "clock"]},
-            _boosted("Classifier"),
-            {"metric": "log_loss", "rules": {**_rules(0.01, ["clock >= 24"]),
+            boosted("Classifier"),
+            {"metric": "log_loss", "rules": {**rules(0.01, ["clock >= 24"]),
                                              "calibration": {"kind": "calibration", "max_error": 0.2, "max_gap": 0.2}}},
         ),
         date(1996, 9, 1), date(1997, 1, 1), date(1997, 8, 31), prices,

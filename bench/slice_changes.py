@@ -41,9 +41,6 @@ FAULTS: Mapping[str, tuple[str, int]] = {
     "evening doubled": ("outcome times 2 where sched_dep_minute >= 1080", 7),
     "B6 doubled": ("", 14),
     "UA doubled": ("", 14),
-    "all times 1.5": ("outcome times 1.5", 10),
-    "inverted": ("", 2),
-    "shuffled within the day": ("", 14),
     "control": ("", 14),
 }
 
@@ -90,11 +87,7 @@ def changed(rows: pd.DataFrame, name: str, start: date, settings: Settings) -> p
     chance, values = np.random.default_rng(start.toordinal()), rows[target].to_numpy(dtype=float, copy=True)
     for day in sorted(set(rows.loc[rows["day"] >= start.isoformat(), "day"])):
         at = np.flatnonzero((rows["day"] == day).to_numpy())
-        if name == "inverted":
-            values[at] = 1 - values[at]
-        elif name == "shuffled within the day":
-            values[at] = chance.permutation(values[at])
-        elif name.endswith("doubled"):
+        if name.endswith("doubled"):
             own = at[(rows["carrier"].to_numpy()[at] == name.removesuffix(" doubled"))]
             late = int(values[own].sum())
             values[chance.permutation(own[values[own] == 0])[:late]] = 1

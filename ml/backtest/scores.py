@@ -84,7 +84,7 @@ class Scores:
 
     def slices(self, known_on: date) -> dict[date, dict[str, float]]:
         """Measure the slices of the served days whose labels had arrived by a day; each day once."""
-        if not slice_findings.are_watched(self.settings):
+        if not slice_findings.are_measured(self.settings):
             return {}
         last = performance.days_of(known_on, self.settings)[2]
         days = [day for day in self.dataset.labelled_days(known_on) if day in self.served and day <= last]

@@ -22,7 +22,7 @@ from ml.core.data.days import days_between
 from ml.core.gate import gate_evidence
 from ml.core.monitoring import performance, policy, policy_facts
 from ml.core.monitoring.label_coverage import ServedDay
-from ml.core.monitoring.slice_findings import with_slices
+from ml.core.monitoring.slice_findings import with_changes
 from ml.core.predictions import column
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Champion, Decision, DriftReport, LivePerformance, Logged, PreviousChampionComparison
@@ -150,7 +150,7 @@ class Simulation:
             settings=self.settings,
             in_full=False,
         )
-        return with_slices(report, self.scores.slices(day), self.settings)
+        return with_changes(report, self.scores.slices(day), self.settings)
 
     def _comparison(self, champion: Champion) -> PreviousChampionComparison | None:
         if not self.settings.rollback.automatic:

@@ -59,6 +59,7 @@ FindingKind = Literal[
     "label_coverage",
     "interval_coverage",
     "slice_change",
+    "outcome_shift",
     "unknown_performance",
     "unmeasured_drift",
 ]
@@ -122,7 +123,7 @@ class LivePerformance(Record):
     ``versions`` are those whose served predictions ``window`` and ``status`` rest on: the champion alone, or with
     too few labelled days of its own also those that served before. While ``status`` is unknown, ``expected_by`` is
     the day from which on it should be known. ``slice_reason`` says whether outcomes left the predictions in a part of
-    the data; empty where that is not looked for.
+    the data, ``shift_reason`` whether they did as a whole; empty where that is not looked for.
     """
 
     day: date
@@ -149,6 +150,7 @@ class LivePerformance(Record):
     versions: tuple[int, ...] = ()
     expected_by: date | None = None
     slice_reason: str = ""
+    shift_reason: str = ""
 
 
 class PreviousChampionComparison(Record):

@@ -197,12 +197,17 @@ class Performance(Section):
     for a challenger.
     """
     slices: Literal["off", "warning", "alarm"] = "warning"
-    """What follows where outcomes leave the predictions in a part of the data, by the slices of the gate and by the
-    slope within the day: nothing, since nobody looks; a warning; or an alarm, which asks people, and not for a
-    challenger.
+    """What follows where outcomes leave the predictions in a part of the data, by the slices of the gate: nothing,
+    since nobody looks; a warning; or an alarm, which asks people, and not for a challenger.
     """
     slice_false_alarms_per_quarter: float = Field(default=1.0, gt=0, le=6)
     """How many such changes may be called in 91 days without any change, of all parts together."""
+    shifts: Literal["off", "warning", "alarm"] = "warning"
+    """What follows where outcomes as a whole leave the predictions, by their level or by how they follow them within a
+    day: nothing, since nobody looks; a warning; or an alarm, which asks people, and not for a challenger.
+    """
+    shift_false_alarms_per_quarter: float = Field(default=1.0, gt=0, le=6)
+    """How many such shifts may be called in 91 days without any change."""
     min_label_coverage: Share = 0.8
     """If a smaller share of the rows predicted on labelled days has labels, there is an alarm."""
     max_rows: int = Field(default=1_000_000, ge=1)

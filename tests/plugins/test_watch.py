@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from evergreen.alerts import outbox, wording
@@ -207,16 +207,22 @@ def test_drift_and_decay_are_threads_of_their_own(story: Story, postbox: Postbox
     assert all(mail["In-Reply-To"] is None for mail in postbox.messages)
 
 
-def test_a_part_of_the_data_that_changed_is_told_once_and_resolved_once(story: Story, postbox: Postbox) -> None:
+@pytest.mark.parametrize(
+    ("kind", "title"), [("slice_change", "A part of the data changed"), ("outcome_shift", "Outcomes shifted")]
+)
+def test_a_change_of_outcomes_is_told_once_and_resolved_once(
+    story: Story, postbox: Postbox, kind: Literal["slice_change", "outcome_shift"], title: str
+) -> None:
     message = "outcomes are higher than predicted where carrier = UA, since about 2013-04-01"
-    changed = Finding(kind="slice_change", severity="alarm", message=message, at_once=True)
+    changed = Finding(kind=kind, severity="alarm", message=message, at_once=True)
+    name = kind.replace("_", " ")
     story.calm(0)
     for number in range(1, 8):
-        story.tell(report(number, *CALM), live(number), changed, reasons=("slice change",))
+        story.tell(report(number, *CALM), live(number), changed, reasons=(name,))
     story.calm(8)
     story.calm(9)
     opened, resolved = postbox.messages
-    subject = "flight-delay: A part of the data changed since 2013-04-02: slice change"
+    subject = f"flight-delay: {title} since 2013-04-02: {name}"
     assert [opened["Subject"].strip(), resolved["Subject"].strip()] == [subject, f"Re: {subject}"]
     assert all(message in said and "No challenger was requested" in said for said in both(opened))
 

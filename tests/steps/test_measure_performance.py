@@ -13,6 +13,7 @@ import pytest
 
 from ml.adapters.sources.demo import DemoSource
 from ml.core.monitoring import day_summary, slice_changes, slice_findings
+from ml.core.monitoring.outcome_shifts import LEVEL, RELATION
 from ml.records import Decision, LivePerformance
 from ml.steps.monitor import measure_performance
 from ml.steps.score import resolve
@@ -223,8 +224,8 @@ def test_the_slices_of_every_served_day_are_measured_and_measured_anew_only_wher
 ) -> None:
     found, before = measured(served), slices(served)
     assert list(before) == [day.isoformat() for day in SERVED]
-    assert "so far there are 9" in found.slice_reason
-    assert {"the whole day", "carrier = UA", "origin = JFK"} <= before[str(SERVED[0])][1].keys()
+    assert "so far there are 9" in found.slice_reason and "so far there are 9" in found.shift_reason
+    assert {"the whole day", "carrier = UA", "origin = JFK", LEVEL, RELATION} <= before[str(SERVED[0])][1].keys()
     served.put({("labels", SERVED[2]): served.held("labels", SERVED[2]).assign(late=1.0)})
     measured(served)
     assert [day for day, entry in slices(served).items() if entry != before[day]] == [str(SERVED[2])]

@@ -1,4 +1,4 @@
-"""Changes of slices become a finding of their own: as loud as declared, the same in any order, said once."""
+"""Changes of slices and of all outcomes become findings: as loud as declared, the same in any order, said once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.core.monitoring.outcome_shifts import LEVEL, RELATION
 from ml.core.monitoring.policy import ChampionFacts, Facts, decide
 from ml.core.monitoring.slice_changes import MIN_TRAILING_DAYS
-from ml.core.monitoring.slice_findings import columns, scores_of, terms, with_slices
-from ml.core.monitoring.slice_streams import DAY, SLOPE
+from ml.core.monitoring.slice_findings import columns, scores_of, terms, with_changes
+from ml.core.monitoring.slice_streams import DAY
 from ml.records import DriftReport, Finding, LivePerformance
 from ml.settings import Settings
 from tests import builders
@@ -30,13 +31,15 @@ def settings(**performance: Any) -> Settings:
     return builders.settings(gate={"rules": RULES}, performance=performance)
 
 
-def days(*, change: float = 3.0, count: int = 100, changed: int = 10) -> dict[date, dict[str, float]]:
-    """Make scores of days that are white, with carrier A off by ``change`` on the newest."""
+def days(
+    *, change: float = 3.0, count: int = 100, changed: int = 10, stream: str = "carrier = A"
+) -> dict[date, dict[str, float]]:
+    """Make scores of days that are white, with a stream off by ``change`` on the newest."""
     chance = np.random.default_rng(3)
-    table = chance.normal(size=(count, 4))
+    names = [DAY, "number >= 0", "carrier = A", LEVEL, RELATION]
+    table = chance.normal(size=(count, len(names)))
     if changed:
-        table[-changed:, 2] += change
-    names = [DAY, SLOPE, "carrier = A", "number >= 0"]
+        table[-changed:, names.index(stream)] += change
     return {FIRST + timedelta(days=n): dict(zip(names, map(float, row), strict=True)) for n, row in enumerate(table)}
 
 
@@ -48,7 +51,7 @@ def live(version: int | None = 3) -> LivePerformance:
 
 
 def finding(scores: dict[date, dict[str, float]], **performance: Any) -> Finding:
-    (one,) = with_slices(live(), scores, settings(**performance)).findings
+    (one,) = with_changes(live(), scores, settings(**performance)).findings
     return one
 
 
@@ -63,26 +66,43 @@ class TestFinding:
         assert "at most once in 182 days" in finding(days(), slice_false_alarms_per_quarter=0.5).message
 
     def test_nothing_is_said_where_nothing_changed(self) -> None:
-        report = with_slices(live(), days(changed=0), settings())
+        report = with_changes(live(), days(changed=0), settings())
         assert report.findings == ()
-        assert report.slice_reason == "no part of the data has changed: 3 parts, 100 labelled days"
+        assert report.slice_reason == "no part of the data has changed: 2 parts, 100 labelled days"
+        assert report.shift_reason == "outcomes have not shifted: 100 labelled days"
 
     def test_too_few_days_are_counted_and_nothing_is_found(self) -> None:
         few = dict(list(days(change=40.0).items())[-MIN_TRAILING_DAYS:])
-        report = with_slices(live(), few, settings())
+        report = with_changes(live(), few, settings())
         assert report.findings == () and "from 36 labelled days" in report.slice_reason
         assert f"so far there are {MIN_TRAILING_DAYS}" in report.slice_reason
-        assert "so far there are 0" in with_slices(live(), {}, settings()).slice_reason
+        assert "so far there are 0" in with_changes(live(), {}, settings()).slice_reason
 
     def test_the_order_in_which_days_were_measured_makes_no_difference(self) -> None:
         scores = days()
         backwards = dict(reversed(scores.items()))
-        assert with_slices(live(), backwards, settings()) == with_slices(live(), scores, settings())
+        assert with_changes(live(), backwards, settings()) == with_changes(live(), scores, settings())
 
-    @pytest.mark.parametrize("changed", [{"slices": "off"}, {}], ids=["off", "nobody serves"])
+    @pytest.mark.parametrize("stream", [LEVEL, RELATION])
+    def test_a_shift_of_all_outcomes_is_a_finding_of_its_own(self, stream: str) -> None:
+        shifted = days(change=-3.0, stream=stream)
+        warned, alarmed = finding(shifted), finding(shifted, shifts="alarm")
+        assert (warned.kind, warned.severity, warned.at_once) == ("outcome_shift", "warning", False)
+        assert (alarmed.severity, alarmed.at_once) == ("alarm", True)
+        words = "lower than predicted" if stream == LEVEL else "follow the predictions less than before"
+        assert words in warned.message and "shift_false_alarms_per_quarter is 1" in warned.message
+
+    def test_each_of_slices_and_shifts_can_be_switched_off_alone(self) -> None:
+        shifted = days(change=-2.0, stream=LEVEL)
+        off = with_changes(live(), shifted, settings(shifts="off"))
+        assert (off.findings, off.shift_reason) == ((), "") and off.slice_reason
+        alone = with_changes(live(), shifted, settings(slices="off"))
+        assert [one.kind for one in alone.findings] == ["outcome_shift"] and alone.slice_reason == ""
+
+    @pytest.mark.parametrize("changed", [{"slices": "off", "shifts": "off"}, {}], ids=["off", "nobody serves"])
     def test_nobody_looks_where_it_is_off_or_nobody_serves(self, changed: dict[str, Any]) -> None:
         report = live() if changed else live(None)
-        assert with_slices(report, days(), settings(**changed)) == report
+        assert with_changes(report, days(), settings(**changed)) == report
 
 
 class TestDecision:
@@ -93,12 +113,12 @@ class TestDecision:
         return decide(facts, settings=settings())
 
     def test_a_warning_is_shown_and_alarms_nobody(self) -> None:
-        decision = self.decided(with_slices(live(), days(), settings()))
+        decision = self.decided(with_changes(live(), days(), settings()))
         assert (decision.state, decision.action) == ("calm", "nothing")
         assert [finding.kind for finding in decision.findings] == ["slice_change"]
 
     def test_an_alarm_asks_people_on_its_first_day_and_no_challenger(self) -> None:
-        decision = self.decided(with_slices(live(), days(), settings(slices="alarm")))
+        decision = self.decided(with_changes(live(), days(), settings(slices="alarm")))
         assert (decision.state, decision.action) == ("alarm", "nothing")
         assert "where carrier = A" in "; ".join(decision.reasons)
 
@@ -113,7 +133,8 @@ class TestScores:
         assert columns(settings()) == ["carrier", "number"]
         assert set(scores_of(self.rows(), settings())) == {
             DAY,
-            SLOPE,
+            LEVEL,
+            RELATION,
             "carrier = A",
             "carrier = B",
             "carrier = C",
@@ -123,7 +144,7 @@ class TestScores:
     def test_a_column_that_is_gone_or_retyped_leaves_the_other_slices(self) -> None:
         gone = scores_of(self.rows().drop(columns="carrier"), settings())
         retyped = scores_of(self.rows().assign(number="text"), settings())
-        assert set(gone) == {DAY, SLOPE, "number >= 0"}
+        assert set(gone) == {DAY, LEVEL, RELATION, "number >= 0"}
         assert "number >= 0" not in retyped and "carrier = A" in retyped
 
     def test_rows_without_an_outcome_or_a_prediction_count_for_nothing(self) -> None:

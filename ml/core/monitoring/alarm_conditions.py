@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[FindingKind, ...]] = {
     "label coverage": ("label_coverage",),
     "interval coverage": ("interval_coverage",),
     "slice change": ("slice_change",),
+    "outcome shift": ("outcome_shift",),
     "unknown performance": ("unknown_performance",),
 }
 """Findings that count together over the days; of these, drift and decay may ask for a challenger."""

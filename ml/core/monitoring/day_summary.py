@@ -39,6 +39,7 @@ PERFORMANCE = (
     "estimate_reason",
     "label_coverage",
     "slice_reason",
+    "shift_reason",
 )
 """What is kept of the live performance, under these names."""
 

@@ -27,6 +27,7 @@ CONDITIONS: dict[Family, tuple[str, ...]] = {
         "label coverage",
         "interval coverage",
         "slice change",
+        "outcome shift",
         "unknown performance",
     ),
 }

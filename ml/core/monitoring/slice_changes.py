@@ -1,6 +1,7 @@
 """Find since when a part of the data no longer follows the predictions, at every daily look.
 
-A shift of all rows is no change of a part: what the whole day is off only standardises the others. Each stream of
+A shift of all rows is no change of a part (`ml.core.monitoring.outcome_shifts` looks for it): what the whole day is off
+only standardises the others. Each stream of
 `ml.core.monitoring.slice_streams` is standardised by its own trailing days and feeds a Shiryaev-Roberts e-detector
 (Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", 2024,
 doi:10.51387/23-NEJSDS51): ``(1 + last) * e`` a day, where ``e`` is an e-value, on average at most 1 while nothing
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ml.core.monitoring.slice_streams import DAY, SLOPE
+from ml.core.monitoring.slice_streams import DAY
 
 TRAILING_DAYS, MIN_TRAILING_DAYS, MEMORY_DAYS = 70, 35, 56
 """Days that a day is standardised by, at most and at least; days over which evidence is gathered."""
@@ -43,13 +44,15 @@ class Change:
     high: float | None
 
 
-def standardise(scores: pd.DataFrame, *, newest: int | None = None) -> pd.DataFrame:
+def standardise(
+    scores: pd.DataFrame, *, newest: int | None = None, beside: str = DAY, least_scale: float = 1.0
+) -> pd.DataFrame:
     """Measure each day's score against the trailing days of the same stream.
 
     What a stream does on days that are worse or better as a whole is taken out, by least squares on the trailing
-    days: evenings suffer more on a bad day, and that is no change. The scale is at least 1, what chance alone does; it
-    grows by ``sqrt((1 + r) / (1 - r))`` for a lag-1 autocorrelation ``r`` above 0, since neighbouring days that
-    resemble each other prove less than they seem to.
+    days: evenings suffer more on a bad day, and that is no change. The scale is at least ``least_scale``, what chance
+    alone does; it grows by ``sqrt((1 + r) / (1 - r))`` for a lag-1 autocorrelation ``r`` above 0, since neighbouring
+    days that resemble each other prove less than they seem to.
 
     Parameters
     ----------
@@ -57,6 +60,8 @@ def standardise(scores: pd.DataFrame, *, newest: int | None = None) -> pd.DataFr
         In day order; NaN where a stream was too small. Not modified.
     newest
         So many days are measured, the newest; None for all.
+    beside
+        The stream that says how a day is off as a whole; it is measured against its own past only.
 
     Returns
     -------
@@ -64,17 +69,19 @@ def standardise(scores: pd.DataFrame, *, newest: int | None = None) -> pd.DataFr
         NaN on days with fewer than `MIN_TRAILING_DAYS` before them, and on those that were not asked for.
     """
     values = scores.to_numpy(dtype=float)
-    whole = scores[DAY].to_numpy(dtype=float) if DAY in scores else np.zeros(len(scores))
+    whole = scores[beside].to_numpy(dtype=float) if beside in scores else np.zeros(len(scores))
     standardised = np.full(values.shape, np.nan)
     for stream, name in enumerate(scores.columns):
-        beside = np.zeros(len(scores)) if name == DAY else whole
+        other = np.zeros(len(scores)) if name == beside else whole
         for at in range(max(MIN_TRAILING_DAYS, len(values) - (newest or len(values))), len(values)):
             past = slice(max(0, at - TRAILING_DAYS), at)
-            standardised[at, stream] = _against(values[past, stream], beside[past], values[at, stream], beside[at])
+            standardised[at, stream] = _against(
+                values[past, stream], other[past], values[at, stream], other[at], least_scale
+            )
     return pd.DataFrame(standardised, index=scores.index, columns=scores.columns)
 
 
-def _against(past: np.ndarray, whole: np.ndarray, now: float, whole_now: float) -> float:
+def _against(past: np.ndarray, whole: np.ndarray, now: float, whole_now: float, least_scale: float) -> float:
     usable = np.isfinite(past) & np.isfinite(whole)
     past, whole = past[usable], whole[usable]
     if len(past) < MIN_TRAILING_DAYS or not np.isfinite(now) or not np.isfinite(whole_now):
@@ -84,14 +91,18 @@ def _against(past: np.ndarray, whole: np.ndarray, now: float, whole_now: float) 
     if spread > 0:
         centre = float(past.mean() + slope * (np.clip(whole_now, whole.min(), whole.max()) - whole.mean()))
     residuals = past - past.mean() - slope * (whole - whole.mean()) if spread > 0 else past - centre
-    scale = max(float(np.sqrt(residuals @ residuals / (len(past) - 2))), 1.0)
+    scale = max(float(np.sqrt(residuals @ residuals / (len(past) - 2))), least_scale)
+    if scale <= 0:
+        return float("nan")
     near = np.clip(residuals / scale, -3, 3)
     lag = min(max(float(near[1:] @ near[:-1]) / max(float(near @ near), 1e-9), 0.0), 0.8)
     scale *= float(np.sqrt((1 + lag) / (1 - lag) * (1 + 2 / len(past))))
     return (now - centre) / scale
 
 
-def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
+def evidence(
+    standardised: pd.DataFrame, *, limit: float, steps: Sequence[float] = STEPS, most: float = MOST
+) -> pd.DataFrame:
     """Run the e-detectors of all streams but the whole day over the days; after a call, all begin anew.
 
     Parameters
@@ -100,6 +111,8 @@ def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
         In day order; a stream that is NaN on a day gains nothing that day.
     limit
         The mean number of days between calls while nothing changes.
+    steps, most
+        As `STEPS` and `MOST`.
 
     Returns
     -------
@@ -107,8 +120,8 @@ def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
         Each stream's part of the total, and ``total``: a change is called where it reaches ``limit``.
     """
     standardised = standardised.drop(columns=DAY, errors="ignore")
-    clipped = standardised.clip(-MOST, MOST)
-    bets = np.array([sign * step for step in STEPS for sign in (-1.0, 1.0)])
+    clipped = standardised.clip(-most, most)
+    bets = np.array([sign * step for step in steps for sign in (-1.0, 1.0)])
     weights = stream_weights(standardised.columns.tolist())
     state = np.zeros((standardised.shape[1], len(bets)))
     rows = []
@@ -124,7 +137,7 @@ def evidence(standardised: pd.DataFrame, *, limit: float) -> pd.DataFrame:
 
 def stream_weights(streams: Sequence[str]) -> np.ndarray:
     """Return each stream's part of the budget: each cut has the same, and its slices share it."""
-    cuts = [stream if stream == SLOPE else stream.split(" ")[0] for stream in streams]
+    cuts = [stream.split(" ")[0] for stream in streams]
     return np.array([1 / (len(set(cuts)) * cuts.count(name)) for name in cuts])
 
 
@@ -144,12 +157,19 @@ def change_on(scores: pd.DataFrame, *, limit: float, first_day: str | None = Non
     standardised = standardise(recent, newest=MEMORY_DAYS).tail(MEMORY_DAYS).drop(columns=DAY, errors="ignore")
     if first_day is not None:
         standardised = standardised.loc[standardised.index >= first_day]
+    return called_change(standardised, limit=limit)
+
+
+def called_change(
+    standardised: pd.DataFrame, *, limit: float, steps: Sequence[float] = STEPS, most: float = MOST
+) -> Change | None:
+    """Return the stream that changed most, out of standardised days; see `evidence` and `change_on`."""
     if standardised.empty or not _measured(standardised):
         return None
-    gathered = evidence(standardised, limit=limit)
+    gathered = evidence(standardised, limit=limit, steps=steps, most=most)
     if not (gathered["total"].tail(LASTING_DAYS) >= limit).any():
         return None
-    recent_changes = [_change(str(name), standardised[name].dropna()) for name in _measured(standardised)]
+    recent_changes = [_change(str(name), standardised[name].dropna(), most) for name in _measured(standardised)]
     return max(recent_changes, key=lambda change: change.days * change.shift**2)
 
 
@@ -158,11 +178,11 @@ def _measured(standardised: pd.DataFrame) -> list[object]:
     return [name for name in standardised if np.isfinite(standardised[name].iloc[-1])]
 
 
-def _change(stream: str, values: pd.Series) -> Change:
+def _change(stream: str, values: pd.Series, most: float) -> Change:
     """Find the day from which on the newest days speak most for a change, and by how much they are off."""
     backwards = values.to_numpy(dtype=float)[::-1]
     counts = np.arange(1, len(backwards) + 1)
-    within = np.clip(backwards, -MOST, MOST)
+    within = np.clip(backwards, -most, most)
     days = int(np.argmax(np.cumsum(within) ** 2 / counts)) + 1
     own = backwards[:days]
     low = high = None
@@ -172,21 +192,18 @@ def _change(stream: str, values: pd.Series) -> Change:
     return Change(stream, str(values.index[-days]), days, float(own.mean()), low, high)
 
 
-def message(change: Change, *, limit: float) -> str:
-    """Say in a sentence which part of the data changed, since when and by how much."""
+def size(change: Change) -> str:
+    """Say how large a change is, in standard deviations of a day."""
     ends = (
         "" if change.low is None or change.high is None else f" (95 % interval {change.low:.1f} to {change.high:.1f})"
     )
-    size = f"{abs(change.shift):.1f} standard deviations of a day{ends} over {change.days} labelled days"
-    if change.stream == SLOPE:
-        what = (
-            "outcomes follow the predictions less than before"
-            if change.shift < 0
-            else ("outcomes differ more than the predictions say")
-        )
-    else:
-        what = (
-            f"outcomes are {'lower' if change.shift < 0 else 'higher'} than predicted where {change.stream}, beyond "
-            "what the whole day is off"
-        )
-    return f"{what}, since about {change.since}: {size}; called at most once in {limit:.0f} days while nothing changes"
+    return f"{abs(change.shift):.1f} standard deviations of a day{ends} over {change.days} labelled days"
+
+
+def message(change: Change, *, limit: float) -> str:
+    """Say in a sentence which part of the data changed, since when and by how much."""
+    return (
+        f"outcomes are {'lower' if change.shift < 0 else 'higher'} than predicted where {change.stream}, beyond what "
+        f"the whole day is off, since about {change.since}: {size(change)}; called at most once in {limit:.0f} days "
+        "while nothing changes"
+    )

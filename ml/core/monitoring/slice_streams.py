@@ -1,9 +1,9 @@
 """Turn the labelled rows of a day into a number a stream: how far a part is off, beyond what the whole day is.
 
-A stream is a covariate of the rows: whether a row is in a slice, or the prediction itself (the within-day slope). Its
-number is the score statistic of adding that covariate to the model beside a constant of the day (Rao 1948,
-doi:10.1017/S0305004100023987; Hosmer and Lemeshow, *Applied Logistic Regression*, ch. 5): the residuals of the slice,
-less what the whole day is off, in units of their expected variation. A day on which everything is late moves none.
+A stream is a covariate of the rows: whether a row is in a slice. Its number is the score statistic of adding that
+covariate to the model beside a constant of the day (Rao 1948, doi:10.1017/S0305004100023987; Hosmer and Lemeshow,
+*Applied Logistic Regression*, ch. 5): the residuals of the slice, less what the whole day is off, in units of their
+expected variation. A day on which everything is late moves none.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from ml.core.gate.slices import cut
 from ml.core.metric import Kind
 
-DAY, SLOPE = "the whole day", "the slope of outcomes against predictions"
+DAY = "the whole day"
 EDGE = 1e-6
 
 
@@ -90,7 +89,7 @@ def day_streams(
     -------
     DataFrame of shape (n_streams, 4)
         ``stream``; ``score``, about standard normal where the model is right; ``excess``, the mean residual of the
-        slice beyond that of the day (NaN for the slope); ``rows``.
+        slice beyond that of the day; ``rows``.
     """
     columns = ["stream", "score", "excess", "rows"]
     if len(rows) < min_rows:
@@ -100,14 +99,12 @@ def day_streams(
     variance = expected_variance(prediction, residuals, kind)
     centred = residuals - variance * (residuals.sum() / variance.sum())
     measured = [(DAY, residuals.sum() / np.sqrt(variance.sum()), float(residuals.mean()), len(rows))]
-    sloped = logit(np.clip(prediction, EDGE, 1 - EDGE)) if kind == "classification" else prediction
-    covariates = [(SLOPE, sloped, np.ones(len(rows), dtype=bool))]
-    covariates += [(name, held.astype(float), held) for name, held in slices_of(rows, by, edges)]
-    for name, covariate, held in covariates:
-        if held.sum() < min_rows or (name != SLOPE and (~held).sum() < min_rows):
+    for name, held in slices_of(rows, by, edges):
+        if held.sum() < min_rows or (~held).sum() < min_rows:
             continue
+        covariate = held.astype(float)
         spread = float(variance @ (covariate - (variance @ covariate) / variance.sum()) ** 2)
         if spread > EDGE:
-            excess = float("nan") if name == SLOPE else float(centred[held].mean())
-            measured.append((name, float(covariate @ centred) / np.sqrt(spread), excess, int(held.sum())))
+            score = float(covariate @ centred) / np.sqrt(spread)
+            measured.append((name, score, float(centred[held].mean()), int(held.sum())))
     return pd.DataFrame(measured, columns=columns)

@@ -21,7 +21,7 @@ from ml.core.monitoring import interval_coverage, performance
 from ml.core.monitoring.estimated_performance import estimate, served_by_day
 from ml.core.monitoring.label_coverage import ServedDay
 from ml.core.monitoring.served import ExpectedPerformance
-from ml.core.monitoring.slice_findings import with_slices
+from ml.core.monitoring.slice_findings import with_changes
 from ml.core.predictions import gathered, names
 from ml.core.training.features import join_labels
 from ml.errors import EvergreenError, Unavailable
@@ -61,7 +61,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         settings=settings,
         estimate=expected,
     )
-    report = with_slices(report, scores_by_day(champion, versions, settings=settings, services=services), settings)
+    report = with_changes(report, scores_by_day(champion, versions, settings=settings, services=services), settings)
     stored = services.storage_folder(layout.monitoring(day))
     by_day = served_by_day(rows, champion.version, expected.by_day, settings)
     stored.write_text(layout.PERFORMANCE_BY_DAY, by_day.to_csv(index=False))

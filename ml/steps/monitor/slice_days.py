@@ -43,9 +43,9 @@ def scores_by_day(
     Returns
     -------
     dict
-        By day with labels and served predictions; empty where slices are not watched.
+        By day with labels and served predictions; empty where neither slices nor shifts are watched.
     """
-    if not slice_findings.are_watched(settings):
+    if not slice_findings.are_measured(settings):
         return {}
     first, last = first_day(champion.day, settings), performance.days_of(champion.day, settings)[2]
     served = {day: version for day, version in versions.items() if first <= day <= last}
@@ -75,7 +75,7 @@ def _contents(
     """Name what each labelled and served day is measured of."""
     inputs, labels = (services.registry.days(asset, champion.data_version) for asset in ("inputs", "labels"))
     task, declared = settings.task, settings.performance
-    limits = [declared.max_rows, declared.window_days]
+    limits = [declared.max_rows, declared.window_days, slice_findings.MEASURE]
     how = json.dumps([task.kind, task.target, task.positive, slice_findings.terms(settings), limits])
     contents = {}
     for day, version in versions.items():

@@ -39,7 +39,8 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
         that made it, ``requested_by``, ``approved_by``, ``reasons``, ``decision_id``, ``window``,
         ``previous_version``, ``run_id``, ``card``, ``warning`` if its alias was moved by hand); ``performance``
         (``status``, ``reason``, ``figures`` beside what the gate promised, ``window``, ``estimated``,
-        ``estimate_reason``, ``label_coverage``, ``slice_reason``); ``rejected``, the deliveries of late whose newest
+        ``estimate_reason``, ``label_coverage``, ``slice_reason``,
+        ``shift_reason``); ``rejected``, the deliveries of late whose newest
         answer is a rejection (``what``, ``message`` with the next move, ``report``); ``withdrawn`` days of late;
         ``data`` (``status``: ``fresh``, ``due``, ``late`` or ``none``; days and a ``sentence``); ``score``, the newest
         day that was scored;
@@ -127,6 +128,7 @@ def _performance(sources: StatusSources, newest: Facts | None) -> Facts | None:
         "estimate_reason": live.get("estimate_reason") or None,
         "label_coverage": live["label_coverage"],
         "slice_reason": live.get("slice_reason") or None,
+        "shift_reason": live.get("shift_reason") or None,
     }
 
 

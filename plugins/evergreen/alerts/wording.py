@@ -38,6 +38,8 @@ def title_of(episode: episodes.Episode) -> str:
         return next((title for name, title in titles.items() if kinds <= set(KINDS[name])), "Drift")
     if "decay" in kinds:
         return "Decay"
+    if "outcome_shift" in kinds:
+        return "Outcomes shifted"
     if "slice_change" in kinds:
         return "A part of the data changed"
     if "interval_coverage" in kinds:

@@ -52,6 +52,7 @@ function performance({ performance: known, task, champion: serving }) {
     others.length > 0 && fold(`other figures (${others.length})`, figureTable("More live figures", others)),
     el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
     estimateLine(known),
+    known.shift_reason && el("p", { class: "quiet" }, `As a whole: ${known.shift_reason}`),
     known.slice_reason && el("p", { class: "quiet" }, `In parts: ${known.slice_reason}`));
 }
 
