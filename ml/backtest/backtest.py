@@ -70,9 +70,11 @@ def run(
         [span] if not request.faults else [span, Span(span.history, span.first, span.last, span.source, request.faults)]
     )
     with runs.workers(number) as team:
-        with _bar("contracts", len(spans) * ((span.last - span.history).days + 1), quiet) as on_days:
+        landed = len(spans) * ((span.last - span.history).days + 1)
+        with _bar("contracts", landed, quiet) as on_days:
             team.run([task for replayed in spans for task in runs.screening_tasks(base, replayed, number)], on_days)
-        digests = team.run([(runs.dataset_of, (base, replayed)) for replayed in spans], lambda _: None)
+        with _bar("landing", landed, quiet) as on_days:
+            digests = team.run([(runs.dataset_of, (base, replayed)) for replayed in spans], on_days)
         tasks = [
             (runs.live, (base, digest, policy, replayed))
             for digest, replayed in zip(digests, spans, strict=True)

@@ -8,21 +8,26 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from ml.adapters.column_types import types_of_frame
 from ml.adapters.rows import hashes
-from ml.core.data.arrivals import contents_of, not_as_present
-from ml.core.data.keys import merge_exactly
+from ml.backtest import days_together
+from ml.core.data.arrivals import as_seen, contents_of, due_day, not_as_present
+from ml.core.data.days import days_between
 from ml.core.data.schema import Types
 from ml.core.monitoring.day_columns import DayColumn, count
 from ml.core.training import own_features
-from ml.core.training.features import join_labels
-from ml.core.training.lagged_means import add_history, lookback_days
+from ml.core.training.lagged_means import TargetAggregates, add_history, lookback_days
+from ml.core.training.target_sums import Grouping, aggregate, class_numbers, groupings
 from ml.records import Arrival, Asset, Content
 from ml.settings import HistoryFeature, Label, PythonFeature
+
+RowsByDay = tuple[pd.DataFrame, dict[date, tuple[int, int]]]
+"""Rows of many days, and from where to where those of each are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +65,13 @@ class PointInTimeDataset:
     _types: dict[date, Types] = field(default_factory=dict, init=False, repr=False)
     _counts: dict[tuple[date, str, bool], DayColumn] = field(default_factory=dict, init=False, repr=False)
     _seen: dict[tuple[date, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _rows: dict[str, RowsByDay | None] = field(default_factory=dict, init=False, repr=False)
+    _sums: dict[str, dict[date, dict[Grouping, pd.DataFrame]]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def _joined(self) -> dict[date, pd.DataFrame]:
-        return {
-            day: join_labels(self.inputs[day], self.labels[day], key=self.key, target=self.target)
-            for day in sorted(self.arrived)
-        }
+        days = sorted(self.arrived)
+        return dict(days_together.joined(self.inputs, self.labels, days, key=self.key, target=self.target))
 
     @cached_property
     def digest(self) -> str:
@@ -83,6 +88,10 @@ class PointInTimeDataset:
         """List the days whose labels had arrived by ``known_on``, that day's own partition included."""
         return sorted(day for day, came in self.arrived.items() if came <= known_on)
 
+    def labelled_rows(self, day: date) -> int:
+        """Count the rows of a day whose outcome is known."""
+        return len(self._joined[day])
+
     def labelled(self, days: Sequence[date], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the labelled rows of days, in day order."""
         parts = [self._joined[day] if columns is None else self._joined[day][list(columns)] for day in days]
@@ -97,19 +106,69 @@ class PointInTimeDataset:
         """
         name = day, str(features)
         if name not in self._seen:
-            self._seen[name] = self._with_history(day, features)
+            self._seen[name] = self._aggregates_on(day, features).add_to(self.inputs[day])
         return self._seen[name]
 
-    def _with_history(self, day: date, features: Sequence[HistoryFeature]) -> pd.DataFrame:
-        reach = lookback_days(features, label_delay_days=self.delay)
-        by = [name for feature in features for name in feature.by]
-        columns = list(dict.fromkeys([*self.key, *by, self.target]))
-        oldest, newest = day - timedelta(days=reach), day - timedelta(days=max(self.delay, 1))
-        past_days = [past_day for past_day in self.labelled_days(day) if oldest <= past_day <= newest] if reach else []
-        past = self.labelled(past_days, columns)
-        return add_history(
-            self.inputs[day], past, features, target=self.target, label_delay_days=self.delay, classes=self.classes
+    def labelled_with_history(self, days: Sequence[date], features: Sequence[HistoryFeature]) -> pd.DataFrame:
+        """Return the labelled rows of days, each with its history features as they could be computed on its own day."""
+        if not days:
+            return self.labelled(days)
+        whole = self._with_history(features)
+        if whole is not None and whole[1].keys() >= set(days):
+            rows, places = whole
+            return rows.iloc[np.concatenate([np.arange(*places[day]) for day in days])].reset_index(drop=True)
+        return pd.concat(
+            [self._aggregates_on(day, features).add_to(self._joined[day]) for day in days], ignore_index=True
         )
+
+    def _with_history(self, features: Sequence[HistoryFeature]) -> RowsByDay | None:
+        """Return all labelled rows with history features, and where each day's are; None if days are not alike."""
+        name = str(features)
+        if name not in self._rows:
+            self._rows[name] = self._all_with_history(features)
+        return self._rows[name]
+
+    def _all_with_history(self, features: Sequence[HistoryFeature]) -> RowsByDay | None:
+        days = sorted(self.arrived)
+        if not days or not days_together.are_alike(self._joined[day] for day in days):
+            return None
+        labelled = self.labelled(days)
+        contents = self.not_as_present(days, features, first=days[0], last=days[-1])
+        rows = add_history(
+            labelled,
+            as_seen(labelled, {}, contents),
+            features,
+            target=self.target,
+            label_delay_days=self.delay,
+            classes=self.classes,
+        )
+        ends = np.cumsum([len(self._joined[day]) for day in days]).tolist()
+        return rows, dict(zip(days, pairwise([0, *ends]), strict=True))
+
+    def _aggregates_on(self, day: date, features: Sequence[HistoryFeature]) -> TargetAggregates:
+        """Put together what `day` may know of the labels of earlier days; the sums of each are made once."""
+        reach, numbers = lookback_days(features, label_delay_days=self.delay), class_numbers(features, self.classes)
+        oldest, newest = day - timedelta(days=reach), day - timedelta(days=max(self.delay, 1))
+        sums = [self._sums_of(past_day, features) for past_day in self._labelled_between(oldest, newest, known_on=day)]
+        aggregates = {
+            by: pd.concat([day_sums[by] for day_sums in sums], ignore_index=True)
+            if sums
+            else aggregate(self.labelled([], [*by, "day", self.target]), by, target=self.target, classes=numbers)
+            for by in groupings(features)
+        }
+        return TargetAggregates(aggregates, features, label_delay_days=self.delay, classes=numbers)
+
+    def _labelled_between(self, oldest: date, newest: date, *, known_on: date) -> list[date]:
+        days = days_between(oldest, newest)
+        return [day for day in days if (came := self.arrived.get(day)) is not None and came <= known_on]
+
+    def _sums_of(self, day: date, features: Sequence[HistoryFeature]) -> dict[Grouping, pd.DataFrame]:
+        name = str(features)
+        if name not in self._sums:
+            numbers = class_numbers(features, self.classes)
+            by_day = days_together.sums(self._joined, groupings(features), target=self.target, classes=numbers)
+            self._sums[name] = by_day
+        return self._sums[name][day]
 
     def own_features(self, day: date, wanted: PythonFeature) -> pd.DataFrame:
         """Return what ``features.python`` computes of a day, as it could be computed on that day."""
@@ -125,13 +184,13 @@ class PointInTimeDataset:
     def not_as_present(
         self, days: Sequence[date], features: Sequence[HistoryFeature], *, first: date, last: date
     ) -> tuple[Content, ...]:
-        """List the label days among ``days`` that not every day from ``first`` to ``last`` could see."""
-        present = {day: self.digests["labels", day] for day in days}
-        arrivals = {
-            day: (Arrival(day=day, md5=md5, partition=self.arrived[day]),)
-            for day, md5 in present.items()
-            if day in self.arrived
-        }
+        """List the label days among ``days`` that not every day from ``first`` to ``last`` could see.
+
+        Labels that came when they were due, each day saw as they are.
+        """
+        late = [day for day in days if day in self.arrived and self.arrived[day] > due_day(day, self.delay)]
+        present = {day: self.digests["labels", day] for day in late}
+        arrivals = {day: (Arrival(day=day, md5=md5, partition=self.arrived[day]),) for day, md5 in present.items()}
         contents = contents_of(present, arrivals, label_delay_days=self.delay)
         return not_as_present(contents, present, features, label_delay_days=self.delay, first_day=first, last_day=last)
 
@@ -172,12 +231,8 @@ class PointInTimeDataset:
     def outcomes(self, day: date) -> np.ndarray:
         """Return the outcome of each input row of ``day``, NaN where it never came or is not there at all."""
         if day not in self._outcomes:
-            self._outcomes[day] = self._outcomes_of(day)
+            days = [other for other in self.inputs if other in self.labels] if day in self.labels else []
+            made = days_together.outcomes(self.inputs, self.labels, days, key=self.key, target=self.target)
+            self._outcomes.update(made)
+            self._outcomes.setdefault(day, np.full(len(self.inputs[day]), np.nan))
         return self._outcomes[day]
-
-    def _outcomes_of(self, day: date) -> np.ndarray:
-        rows = self.inputs[day][list(self.key)]
-        if day not in self.labels:
-            return np.full(len(rows), np.nan)
-        joined = merge_exactly(rows, self.labels[day][[*self.key, self.target]], self.key, how="left")
-        return joined[self.target].to_numpy(dtype=float)

@@ -31,6 +31,8 @@ from ml.settings import Settings
 from ml.steps.retrain.pipelines import fit_pipeline, steady
 
 SECTIONS = {"task", "features", "fit"}
+MOST_REMEMBERED = 64
+"""So many models are held in memory; nobody fits them again."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Fits:
     dataset: PointInTimeDataset
     folder: Path
     code: str
+    _models: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def cache_dir(self) -> Workspace:
@@ -80,8 +83,7 @@ class Fits:
 
     def rows(self, window: Training, settings: Settings) -> pd.DataFrame:
         """Return the labelled rows of a training with their history features."""
-        labelled = self.dataset.labelled([*window.lookback, *window.days])
-        own = labelled.loc[labelled["day"] >= window.days[0].isoformat()].reset_index(drop=True)
+        own = self.dataset.labelled_with_history(window.days, settings.features.history)
         if wanted := settings.features.python:
             key = list(settings.task.key)
             days = [day for day in window.days if day in self.dataset.inputs]
@@ -93,7 +95,7 @@ class Fits:
                 for day in days
             ]
             own = merge_exactly(own, pd.concat(added, ignore_index=True), key, how="left", validate="one_to_one")
-        return parts.with_history(own, labelled, settings, earlier={}, contents=self._seen(window, settings))
+        return own
 
     def parts(self, whole: Training, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the rows of a window's training part and of its holdout; raises as `ml.steps.retrain.split` does."""
@@ -105,7 +107,7 @@ class Fits:
         return Training(tuple(day for day in whole.days if day < first), whole.lookback)
 
     def _first_held_out(self, whole: Training, settings: Settings) -> str:
-        days = [day for day in whole.days if len(self.dataset.labelled([day]))]
+        days = [day for day in whole.days if self.dataset.labelled_rows(day)]
         return parts.first_held_out(days, whole.days[0], whole.days[-1], settings)
 
     def _seen(self, window: Training, settings: Settings) -> tuple[Content, ...]:
@@ -115,12 +117,10 @@ class Fits:
     def fit(self, window: Training, settings: Settings) -> Fitted:
         """Fit a model on a training, or read the one that was fitted before."""
         key = self.key(window, settings)
-        facts = self.once(
-            layout.cached("fits", key), "fit.json", lambda cache_dir: self._fit(cache_dir, window, settings)
-        )
-        pipeline = models.load(
-            self.folder / layout.cached("fits", key) / "pipeline.skops", trusted=settings.fit.trusted_types
-        )
+        name = layout.cached("fits", key)
+        facts = self.once(name, "fit.json", lambda cache_dir: self._fit(cache_dir, window, settings, key))
+        path = self.folder / name / "pipeline.skops"
+        pipeline = self.remember(key, lambda: models.load(path, trusted=settings.fit.trusted_types))
         return Fitted(key, pipeline, window, facts["seconds"], settings)
 
     def once(self, folder: str, name: str, make: Callable[[Workspace], dict[str, Any]]) -> dict[str, Any]:
@@ -136,7 +136,15 @@ class Fits:
         facts: dict[str, Any] = cache_dir.read_json(name)
         return facts
 
-    def _fit(self, cache_dir: Workspace, window: Training, settings: Settings) -> dict[str, Any]:
+    def remember(self, key: str, make: Callable[[], Any]) -> Any:
+        """Make a model unless it is among the newest that this process holds in memory."""
+        if key not in self._models:
+            self._models[key] = make()
+            if len(self._models) > MOST_REMEMBERED:
+                del self._models[next(iter(self._models))]
+        return self._models[key]
+
+    def _fit(self, cache_dir: Workspace, window: Training, settings: Settings, key: str) -> dict[str, Any]:
         rows = self.rows(window, settings)
         started = time.perf_counter()
         pipeline = fit_pipeline(rows, settings)
@@ -145,6 +153,7 @@ class Fits:
             path = Path(folder) / "pipeline.skops"
             models.save(pipeline, path, trusted=settings.fit.trusted_types)
             cache_dir.write_file(path.name, path)
+        self.remember(key, lambda: pipeline)
         return {"seconds": seconds, "rows": len(rows), "last_day": str(window.last_day)}
 
     def key(self, window: Training, settings: Settings) -> str:

@@ -85,7 +85,7 @@ class Version:
             named = hashlib.sha256(f"{key} {self.fits.code}".encode()).hexdigest()
             return self.fits.once(layout.cached("refreshes", named), "refresh.json", lambda _: make())
 
-        return past_refreshes.measure(self.parts[0], self.settings, once=once)
+        return past_refreshes.measure(self.parts[0], self.settings, once=once, remember=self.fits.remember)
 
     @property
     def key(self) -> str:

@@ -8,6 +8,7 @@ partition goes on.
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -30,8 +31,8 @@ from ml.core.data.targets import coded
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Asset
 from ml.settings import Settings
+from ml.steps.ingest.days_ahead import DaysAhead
 from ml.steps.ingest.expected_types import expected_of
-from ml.steps.ingest.source_day import fetch
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -64,10 +65,13 @@ def build(
         If not a single day got in.
     """
     settings = services.settings
-    landing = _Landing(source, services, screens)
-    for day in days_between(first, last + timedelta(days=settings.task.label_delay_days)):
-        landing.partition(day, with_inputs=day <= last)
-        on_day(1)
+    days = days_between(first, last)
+    with tempfile.TemporaryDirectory() as folder:
+        ahead = DaysAhead(services, Path(folder), {"inputs": days, "labels": days}, source)
+        landing = _Landing(source, services, screens, ahead)
+        for day in days_between(first, last + timedelta(days=settings.task.label_delay_days)):
+            landing.partition(day, with_inputs=day <= last)
+            on_day(1)
     landing.refuse_absent()
     if not landing.inputs:
         reasons = "; ".join(list(landing.rejected.values())[:2])
@@ -98,8 +102,8 @@ def _coded(labels: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 class _Landing:
     """The registry of a replay: what has been accepted so far."""
 
-    def __init__(self, source: Source, services: Services, screens: Screens) -> None:
-        self.source, self.services, self.screens = source, services, screens
+    def __init__(self, source: Source, services: Services, screens: Screens, ahead: DaysAhead) -> None:
+        self.source, self.screens, self.ahead = source, screens, ahead
         self.settings = services.settings
         self.inputs: dict[date, pd.DataFrame] = {}
         self.labels: dict[date, pd.DataFrame] = {}
@@ -139,22 +143,30 @@ class _Landing:
         """Read and screen a day of an asset; None if there is nothing that a contract can be asked about."""
         oldest = day - timedelta(days=self.settings.screen.recent_days)
         recent = [profile for of, profile in self.profiles[asset].items() if oldest <= of < day]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "day.parquet"
-            try:
-                fetch(asset, day, path, self.services, learned=self.schema, strict=False, source=self.source)
-                if asset == "inputs" and not count_rows(path):
-                    raise MissingArtifact(f"inputs of {day}: no row")
-            except MissingArtifact as err:
-                if asset == "inputs":
-                    self.absent[day] = f"there are no inputs of {day}: {err}"
-                return None
-            except DataRejected as err:
-                if asset == "inputs":
-                    self.rejected[day] = f"inputs of {day}: {err}"
-                return None
-            clashes = conform(path, asset, expected_of(self.settings, asset, self.schema))
-            return self.screens.screen(asset, day, path, clashes=clashes, recent=recent, known_keys=keys)
+        try:
+            fetched = self.ahead.take(asset, day, self.schema)
+            if asset == "inputs" and not count_rows(fetched.path):
+                raise MissingArtifact(f"inputs of {day}: no row")
+        except MissingArtifact as err:
+            if asset == "inputs":
+                self.absent[day] = f"there are no inputs of {day}: {err}"
+            return None
+        except DataRejected as err:
+            if asset == "inputs":
+                self.rejected[day] = f"inputs of {day}: {err}"
+            return None
+        clashes = conform(fetched.path, asset, expected_of(self.settings, asset, self.schema))
+        screened = self.screens.screen(
+            asset,
+            day,
+            fetched.path,
+            clashes=clashes,
+            recent=recent,
+            known_keys=keys,
+            row_metrics=lambda: fetched.row_metrics,
+        )
+        shutil.rmtree(fetched.path.parent)
+        return screened
 
     def refuse_absent(self) -> None:
         """Count the days without inputs as refused on which, as all days show by now, inputs are expected."""

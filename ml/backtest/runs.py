@@ -153,7 +153,9 @@ def _count(days: int) -> None:
 
 
 def screening_tasks(base: BacktestContext, span: Span, number: int) -> list[Task]:
-    """Cut the days into parts whose contracts can be asked at the same time."""
+    """Cut the days into parts whose contracts can be asked at the same time; one process asks as it builds."""
+    if number == 1:
+        return []
     days = days_between(span.history, span.last)
     length = -(-len(days) // number)
     return [
@@ -182,7 +184,9 @@ def dataset_of(base: BacktestContext, span: Span) -> str:
     Labels in doubt are kept out of it, as *ingest* does; the labels of a registry were judged when they came.
     """
     source = open_source(span.source, base.services, span.faults)
-    dataset = landing.build(source, span.history, span.last, services=base.services, screens=base.screens(span))
+    dataset = landing.build(
+        source, span.history, span.last, services=base.services, screens=base.screens(span), on_day=_count
+    )
     if base.settings.labels.judge and (span.source != "registry" or span.faults):
         dataset = judged(
             dataset, base.settings, first=span.first, predictor=lambda view: _first_model(base, view)

@@ -39,6 +39,7 @@ class Scores:
     raw: dict[tuple[date, int], np.ndarray] = field(default_factory=dict)
     predicted: dict[tuple[date, int], np.ndarray] = field(default_factory=dict)
     served: dict[date, int] = field(default_factory=dict)
+    _served_rows: dict[tuple[date, int, float], pd.DataFrame] = field(default_factory=dict)
     _slices: dict[date, dict[str, float]] = field(default_factory=dict)
 
     def score(self, day: date, version: int, decisions: Sequence[Logged]) -> tuple[float, int]:
@@ -103,6 +104,15 @@ class Scores:
     def share(self, days: Collection[date]) -> float:
         """Return the share of keys whose labels are looked at."""
         return self.dataset.share_of(days, self.settings.performance.max_rows)
+
+    def served_rows(self, day: date, share: float) -> pd.DataFrame:
+        """Put outcomes beside what was served on a day, with the version; the same frame again, not to be modified."""
+        version = self.served[day]
+        name = day, version, min(share, 1.0)
+        if name not in self._served_rows:
+            rows = self.rows(day, share, prediction=self.predicted[day, version])
+            self._served_rows[name] = rows.assign(version=version)
+        return self._served_rows[name]
 
     def rows(self, day: date, share: float, **predictions: np.ndarray) -> pd.DataFrame:
         """Put outcomes beside predictions of a day, leaving out rows whose outcome never came."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -23,6 +23,7 @@ from ml.settings import Screen
 
 if TYPE_CHECKING:
     from ml.adapters.contracts import Contracts
+    from ml.adapters.contracts.many_tables import RowMetrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,7 @@ class Screens:
         clashes: Sequence[Failure],
         recent: Sequence[DayProfile],
         known_keys: pd.DataFrame | None,
+        row_metrics: Callable[[], RowMetrics | None],
     ) -> Screened:
         """Screen a day's table by its suite, with limits from its recent past.
 
@@ -77,6 +79,8 @@ class Screens:
         ----------
         clashes
             The columns that are of other types than before.
+        row_metrics
+            Asked, if no answer is known, for what `Contracts.row_metrics` finds of this very table.
         """
         frame = pd.read_parquet(path)
         digest = digest_of(frame)
@@ -86,10 +90,14 @@ class Screens:
         if not self.cache_dir.has(name):
             exact = read_exact(path, self.contracts.used.key)
             parameters = {"day": day.isoformat(), **self.contracts.baselines(asset, recent, day=day)}
-            result = self.contracts.screen(asset, exact, parameters=parameters, known_keys=known_keys, clashes=clashes)
+            result = self.contracts.screen(
+                asset, exact, parameters=parameters, known_keys=known_keys, clashes=clashes, row_metrics=row_metrics()
+            )
             bad = sorted({position for failure in result.failures for position in failure.positions})
             self.cache_dir.write_json(name, {"reason": result.reason, "positions": bad})
         answer = self.cache_dir.read_json(name)
+        if not answer["positions"]:
+            return Screened(frame, 0, answer["reason"], digest)
         accepted = frame.drop(index=answer["positions"]).reset_index(drop=True)
         return Screened(accepted, len(answer["positions"]), answer["reason"], digest_of(accepted))
 

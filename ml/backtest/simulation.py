@@ -132,10 +132,9 @@ class Simulation:
             version = self.scores.served.get(other)
             labelled = int(self.dataset.labels[other][self.dataset.target].notna().sum()) if other in arrived else None
             if other in arrived and version is not None:
-                prediction = self.scores.predicted[other, version]
-                rows = self.scores.rows(other, share, prediction=prediction).assign(version=version)
+                rows, predicted = self.scores.served_rows(other, share), len(self.scores.predicted[other, version])
                 looked_at = int(self.dataset.in_sample(other, share).sum())
-                labelled = len(rows) if share >= 1 else round(len(prediction) * len(rows) / max(looked_at, 1))
+                labelled = len(rows) if share >= 1 else round(predicted * len(rows) / max(looked_at, 1))
                 parts += [rows] if other >= first else []
             days.append(
                 ServedDay(other, None if version is None else len(self.scores.predicted[other, version]), labelled)

@@ -61,7 +61,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Record which days are fetched, with which types; the third day cannot be."""
     calls: list[Any] = []
 
-    def fetch(asset: str, day: date, path: Path, services: Any, *, learned: Any, strict: bool) -> None:
+    def fetch(asset: str, day: date, path: Path, services: Any, *, learned: Any, strict: bool, source: Any) -> None:
         calls.append((day.day, dict(learned)))
         if day.day == 3:
             raise Unavailable("the source sleeps. Next: try again")
@@ -92,3 +92,16 @@ def test_a_day_that_cannot_be_fetched_is_raised_at_its_turn(
     with pytest.raises(Unavailable, match="sleeps"):
         ahead.take("inputs", date(2011, 1, 3), {})
     assert [number for number, _ in fetched] == [2, 3]
+
+
+def test_a_day_that_is_taken_again_is_fetched_alone_and_what_is_ahead_stays(
+    histories: tuple[Path, Path, date], fetched: list[Any], tmp_path: Path
+) -> None:
+    days = [date(2011, 1, number) for number in range(4, 12)]
+    ahead = DaysAhead(Installation(histories[0]).services(), tmp_path, {"inputs": days})
+    for day in days[:5]:
+        ahead.take("inputs", day, {})
+    fetched.clear()
+    assert ahead.take("inputs", days[1], {}).row_metrics is None
+    ahead.take("inputs", days[5], {})
+    assert [number for number, _ in fetched] == [days[1].day]

@@ -36,9 +36,13 @@ MOST_REFRESHES = 12
 Facts = dict[str, Any]
 Once = Callable[[str, Callable[[], Facts]], Facts]
 """Makes facts of a key unless they were made before."""
+Remember = Callable[[str, Callable[[], Any]], Any]
+"""Fits a model of a key unless it is held in memory."""
 
 
-def measure(train: pd.DataFrame, settings: Settings, *, once: Once) -> tuple[PastRefresh, ...]:
+def measure(
+    train: pd.DataFrame, settings: Settings, *, once: Once, remember: Remember | None = None
+) -> tuple[PastRefresh, ...]:
     """Return what refreshes of the recipe gained within the training part, in day order; each is made once.
 
     Parameters
@@ -49,6 +53,8 @@ def measure(train: pd.DataFrame, settings: Settings, *, once: Once) -> tuple[Pas
         Those that the candidate is fitted with; after a search they hold what it found.
     once
         Keeps what was measured under what determines it: the rows and the recipe.
+    remember
+        May hold the fits for the next training, which needs half of them again.
     """
     rows = sample_days(train, rows=MOST_ROWS, seed=settings.fit.seed)
     columns = list(dict.fromkeys(["day", *feature_columns(settings.features), settings.task.target]))
@@ -56,7 +62,8 @@ def measure(train: pd.DataFrame, settings: Settings, *, once: Once) -> tuple[Pas
 
     @cache
     def fitted(until: date) -> Any:
-        return _fit(rows.loc[rows["day"] < until.isoformat()], settings)
+        seen = rows.loc[rows["day"] < until.isoformat()]
+        return remember(_key(seen, until, settings), lambda: _fit(seen, settings)) if remember else _fit(seen, settings)
 
     made = []
     for day in _days(rows, settings):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from ml.adapters import models
 from ml.core.training import estimators, sample_weights
@@ -38,9 +42,18 @@ def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
         ) from err
 
 
-def steady(settings: Settings) -> threadpool_limits:
+def steady(settings: Settings) -> AbstractContextManager[Any]:
     """Keep to one number of BLAS threads: the last bits of a prediction depend on it."""
-    return threadpool_limits(settings.fit.threads, user_api="blas")
+    limiter: AbstractContextManager[Any] = _thread_pools(len(sys.modules)).limit(
+        limits=settings.fit.threads, user_api="blas"
+    )
+    return limiter
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> ThreadpoolController:
+    """Find the libraries that have threads, anew once modules were loaded: it takes as long as a small prediction."""
+    return ThreadpoolController()
 
 
 def rehearse(settings: Settings) -> None:
