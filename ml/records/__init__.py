@@ -50,6 +50,7 @@ from ml.records.monitoring import (
     PreviousChampionComparison,
 )
 from ml.records.record import Asset, Record
+from ml.records.requests import AnswersOfVersion, RequestPerformance, SplitDay, SplitEvidence
 from ml.records.scoring import Adaptation, Champion, Export, Exports, Plan, Scoring, Shadows, Shard, Timeliness
 from ml.records.training import (
     Candidate,
@@ -70,6 +71,7 @@ from ml.records.training import (
 __all__ = [
     "Adaptation",
     "Alert",
+    "AnswersOfVersion",
     "Approval",
     "Arrival",
     "Asset",
@@ -118,6 +120,7 @@ __all__ = [
     "RefreshHistory",
     "Rejection",
     "Reproduction",
+    "RequestPerformance",
     "RetrainRequest",
     "Rollback",
     "RollbackRequest",
@@ -127,6 +130,8 @@ __all__ = [
     "Shadows",
     "Shard",
     "SliceEvidence",
+    "SplitDay",
+    "SplitEvidence",
     "Timeliness",
     "Tuned",
     "Unread",
