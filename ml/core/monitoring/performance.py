@@ -208,16 +208,19 @@ def _judged(
     Decay of what earlier versions served on days that the champion was trained on says nothing of the champion: its
     performance is unknown then, until enough new days have their labels.
     """
-    chosen, answered = served.own(rows, version, expected_by_version), ""
+    chosen, answered, measured = served.own(rows, version, expected_by_version), "", False
     for part in served.evidence(rows, version, expected_by_version, serving, settings):
-        verdict = judge(day, version, part, _live(part, settings), settings)
+        part_live = _live(part, settings)
+        verdict = judge(day, version, part, part_live, settings)
         if part.trained_on and verdict[0] == "decay":
-            chosen = served.own(rows, version, expected_by_version, answered=True)
+            chosen, measured = served.own(rows, version, expected_by_version, answered=True), False
             answered = f"; {part.who} had decayed, on days that version {version} was trained on since: {verdict[1]}"
             break
-        chosen = part
-    live = _live(chosen, settings)
-    status, reason, findings = judge(day, version, chosen, live, settings)
+        chosen, live, measured = part, part_live, True
+    if not measured:
+        live = _live(chosen, settings)
+        verdict = judge(day, version, chosen, live, settings)
+    status, reason, findings = verdict
     return chosen, live, (status, reason + answered, findings)
 
 

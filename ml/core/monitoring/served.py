@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ class Evidence:
     trained_on: bool = False
     answered: bool = False
 
-    @property
+    @cached_property
     def days_by_version(self) -> dict[int, int]:
         """Count the days that each version served, in the order of the versions."""
         counted = self.rows.groupby("version")["day"].nunique().sort_index()
