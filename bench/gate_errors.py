@@ -1,9 +1,6 @@
 """Show how often a gate promotes what it should not, and finds what it should: a simulation.
 
-Two classifiers predict flights of which a quarter are late. Both see the same rows; each day has
-luck that neither foresees and a lean of each model's own, and both last into the next day. The
-sizes are such that the paired difference of log loss scatters over windows as it was measured on
-the demo data: 0.054 over 1 day, 0.029 over 7, 0.021 over 14, 0.016 over 28.
+The holdouts are those of `bench.gate_simulation`.
 
 A model is worse because its log odds carry more noise, by just as much as the wanted difference in
 expected log loss. Differences are multiples of the gate's resolution at that holdout size, which
@@ -26,24 +23,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
-from scipy.special import expit
 
-from ml.core.gate.comparison import PairedGain, paired_gain
+from bench.gate_simulation import (
+    CONFIDENCE,
+    MIN_GAIN,
+    Draws,
+    compare,
+    draw,
+    log_loss,
+    noise_for,
+    promotes,
+    resolution_of,
+    scatter,
+)
 
-WEEK_ROWS = (965, 960, 955, 970, 970, 730, 900)
-"""Flights from Monday to Sunday."""
-LOG_ODDS = -1.3
-SIGNAL_SD = 0.75
-ROW_NOISE_SD = 0.25
-LUCK_SD = 0.6
-LEAN_SD = 0.36
-LASTING = 0.63
-"""Correlation of luck and lean with the day before; of the loss difference, its square: 0.4."""
 THRESHOLD = 0.4
-MIN_GAIN = 0.001
-CONFIDENCE = 0.95
 STEPS = (-2.0, -1.0, -0.5, 0.0, 1.0, 2.0)
 """The challenger's true gain, in resolutions."""
 REFRESH_MAX_LOSS = 0.01
@@ -52,22 +47,6 @@ REFRESH_SHARES = (0.06, 0.2, 1.0)
 REFRESH_GAINS = (-0.03, -0.02, -0.01, -0.005, 0.0, 0.005, 0.01)
 TARGETS = {"worse": 0.01, "equal": 0.05, "better": 0.80}
 PILOT = 200
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Everything random of some simulated holdouts, so that all true gains share it.
-
-    Arrays are of shape (n_simulations, n_rows): log odds ``champion`` and ``challenger`` of two
-    equally good models, ``late`` (bool) and the standard normal ``noise`` that makes one worse.
-    ``day`` is of shape (n_rows,).
-    """
-
-    day: np.ndarray
-    late: np.ndarray
-    champion: np.ndarray
-    challenger: np.ndarray
-    noise: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -81,61 +60,22 @@ class Cell:
     promoted: dict[str, float]
 
 
-def lasting(shape: tuple[int, int], sd: float, chance: np.random.Generator, correlation: float) -> np.ndarray:
-    """Draw stationary normal series of days, each day correlated with the one before (AR(1))."""
-    series = chance.normal(0, sd, shape)
-    for day in range(1, shape[1]):
-        series[:, day] = correlation * series[:, day - 1] + np.sqrt(1 - correlation**2) * series[:, day]
-    return series
-
-
-def draw(
-    simulations: int, days: int, chance: np.random.Generator, correlation: float = LASTING, apart: float = 1.0
-) -> Draws:
-    """Draw holdouts on which two models are equally good: their errors are exchangeable.
-
-    ``apart`` is how far they are from each other, as a share of what was measured.
-    """
-    rows = np.resize(WEEK_ROWS, days)
-    day = np.repeat(np.arange(days), rows)
-    shape = (simulations, len(day))
-    signal = LOG_ODDS + chance.normal(0, SIGNAL_SD, shape)
-    luck, *offsets = (
-        lasting((simulations, days), sd, chance, correlation)[:, day]
-        for sd in (LUCK_SD, apart * LEAN_SD, apart * LEAN_SD)
-    )
-    champion, challenger = (signal + offset + chance.normal(0, apart * ROW_NOISE_SD, shape) for offset in offsets)
-    late = chance.random(shape) < expit(signal + luck)
-    return Draws(day, late, champion, challenger, chance.standard_normal(shape))
-
-
-def noise_for(gains: Sequence[float], chance: np.random.Generator) -> list[float]:
-    """Find the noise (sd, in log odds) that raises the expected log loss by each of ``gains``.
-
-    By interpolation between losses measured on half a million rows.
-    """
-    found = draw(20, 28, chance)
-    noises = np.linspace(0, 5, 41)
-    losses = np.array([_log_loss(found.late, found.champion + sd * found.noise).mean() for sd in noises])
-    return [float(noise) for noise in np.interp(gains, np.maximum.accumulate(losses - losses[0]), noises)]
-
-
 def promotions(draws: Draws, gain: float, noise: float, *, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
     """Let each rule judge each holdout; arrays of bool of shape (n_simulations,)."""
     champion = draws.champion + noise * draws.noise * (gain > 0)
     challenger = draws.challenger + noise * draws.noise * (gain < 0)
     late = draws.late
-    difference = _log_loss(late, champion) - _log_loss(late, challenger)
+    difference = log_loss(late, champion) - log_loss(late, challenger)
     rows = np.bincount(draws.day)
     starts = np.concatenate([[0], np.cumsum(rows)[:-1]])
     sums = np.add.reduceat(difference, starts, axis=1)
-    loss = [_log_loss(late, model).mean(axis=1) for model in (champion, challenger)]
+    loss = [log_loss(late, model).mean(axis=1) for model in (champion, challenger)]
     f1 = [_f1(late, model) for model in (champion, challenger)]
     auc = [_auc(late, model) for model in (champion, challenger)]
     return {
         "gate": np.array(
             [
-                _gate(_compare(*one, draws.day, n_resamples, seed))
+                promotes(compare(*one, draws.day, n_resamples, seed))
                 for one in zip(late, champion, challenger, strict=True)
             ]
         ),
@@ -149,19 +89,10 @@ def promotions(draws: Draws, gain: float, noise: float, *, n_resamples: int, see
     }
 
 
-def resolution(draws: Draws, *, n_resamples: int, seed: int) -> float:
-    """Return the mean resolution that the gate declares for equal models."""
-    found = [
-        _compare(*one, draws.day, n_resamples, seed)
-        for one in zip(draws.late, draws.champion, draws.challenger, strict=True)
-    ]
-    return float(np.mean([one.resolution for one in found if one is not None]))
-
-
 def simulate(days: int, *, simulations: int, n_resamples: int, seed: int) -> Iterator[Cell]:
     """Measure every rule at one holdout size, for each step of the true gain."""
     chance = np.random.default_rng([seed, days])
-    unit = resolution(draw(min(PILOT, simulations), days, chance), n_resamples=n_resamples, seed=seed)
+    unit = resolution_of(draw(min(PILOT, simulations), days, chance), n_resamples=n_resamples, seed=seed)
     gains = [step * unit for step in STEPS]
     noises = noise_for([abs(gain) for gain in gains], chance)
     batch = max(1, 1000 // days)
@@ -199,7 +130,7 @@ def simulate_refreshes(days: int, apart: float, *, simulations: int, n_resamples
             champion = draws.champion + noise * draws.noise * (gain > 0)
             challenger = draws.challenger + noise * draws.noise * (gain < 0)
             for one in zip(draws.late, champion, challenger, strict=True):
-                found = _compare(*one, draws.day, n_resamples, seed + first)
+                found = compare(*one, draws.day, n_resamples, seed + first)
                 counts[gain] += found is not None and found.low > -REFRESH_MAX_LOSS
                 if gain == 0 and found is not None:
                     widths.append((found.high - found.low) / 2)
@@ -240,21 +171,6 @@ def missed_by_refreshes(found: Sequence[Refreshes]) -> list[str]:
         for gain, rate in one.promoted.items()
         if gain <= -REFRESH_MAX_LOSS and rate > TARGETS["equal"]
     ]
-
-
-def scatter(seed: int, *, windows: int) -> dict[int, float]:
-    """Return the standard deviation of the paired difference by length of the window, in days."""
-    found: dict[int, float] = {}
-    chance = np.random.default_rng(seed)
-    for days in (1, 7, 14, 28):
-        means = []
-        batch = max(1, 1000 // days)
-        for first in range(0, windows, batch):
-            draws = draw(min(batch, windows - first), days, chance)
-            difference = _log_loss(draws.late, draws.champion) - _log_loss(draws.late, draws.challenger)
-            means.append(difference.mean(axis=1))
-        found[days] = float(np.concatenate(means).std())
-    return found
 
 
 def table(cells: Sequence[Cell]) -> str:
@@ -308,24 +224,6 @@ def main(argv: list[str] | None = None) -> int:
     print(refresh_table(refreshes))
     print("\n" + ("\n".join(f"missed: {one}" for one in failed) or "All targets are met."))
     return 1 if failed else 0
-
-
-def _log_loss(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
-    return np.logaddexp(0, np.where(late, -log_odds, log_odds))
-
-
-def _compare(
-    late: np.ndarray, champion: np.ndarray, challenger: np.ndarray, day: np.ndarray, n_resamples: int, seed: int
-) -> PairedGain | None:
-    """Compare on one holdout as the gate does; the models' predictions are log odds of shape (n_rows,)."""
-    frame = pd.DataFrame(
-        {"day": day, "target": late, "champion": expit(champion), "challenger": expit(challenger)}, copy=False
-    )
-    return paired_gain(frame, metric="log_loss", confidence=CONFIDENCE, n_resamples=n_resamples, seed=seed)
-
-
-def _gate(found: PairedGain | None) -> bool:
-    return found is not None and found.low > 0 and found.gain >= MIN_GAIN
 
 
 def _bootstrap_alone(sums: np.ndarray, rows: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bench import gate_errors
+from bench import gate_errors, gate_simulation
 from bench.gate_errors import Cell
 
 SIMULATIONS = 120
@@ -43,15 +43,15 @@ def test_rows_as_units_are_fooled_and_a_plain_bootstrap_of_days_less_so(cells: d
 
 def test_a_worse_model_is_truly_worse_by_what_is_said() -> None:
     """Measured over 2,800 other days, on the same outcomes."""
-    noise = gate_errors.noise_for([0.05], np.random.default_rng(1))[0]
-    draws = gate_errors.draw(100, 28, np.random.default_rng(2))
-    worse = gate_errors._log_loss(draws.late, draws.champion + noise * draws.noise).mean()
-    assert worse - gate_errors._log_loss(draws.late, draws.champion).mean() == pytest.approx(0.05, rel=0.05)
+    noise = gate_simulation.noise_for([0.05], np.random.default_rng(1))[0]
+    draws = gate_simulation.draw(100, 28, np.random.default_rng(2))
+    worse = gate_simulation.log_loss(draws.late, draws.champion + noise * draws.noise).mean()
+    assert worse - gate_simulation.log_loss(draws.late, draws.champion).mean() == pytest.approx(0.05, rel=0.05)
 
 
 def test_the_difference_scatters_as_it_was_measured() -> None:
     measured = {1: 0.054, 7: 0.029, 14: 0.021, 28: 0.016}
-    found = gate_errors.scatter(1, windows=300)
+    found = gate_simulation.scatter(1, windows=300)
     assert found == {days: pytest.approx(sd, rel=0.2) for days, sd in measured.items()}
 
 
