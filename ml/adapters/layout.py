@@ -186,6 +186,11 @@ def drift_report(version: int | None) -> str:
     return f"version={version}/drift.html"
 
 
+def distributions(version: int | None) -> str:
+    """Return how each column was distributed in the reference and in the window, inside `monitoring`."""
+    return f"version={version}/distributions.json"
+
+
 # --- who serves -----------------------------------------------------------------------------------
 
 

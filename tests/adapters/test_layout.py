@@ -34,6 +34,7 @@ PATHS = {
     layout.monitoring: ((DAY,), "monitor/day=2013-04-01"),
     layout.drift_result: ((3,), "version=3/drift.json"),
     layout.drift_report: ((3,), "version=3/drift.html"),
+    layout.distributions: ((3,), "version=3/distributions.json"),
     layout.model_record: (("promoted", 3, "r1"), "promoted/version=3/run=r1.json"),
     layout.model_records: (("registered", 3), "registered/version=3/"),
     layout.promoted_decision: ((SHA,), "promoted/decision=0123456789abcdef0123456789abcdef.json"),

@@ -487,6 +487,7 @@ def routes(running: Running, rolled_back: Run) -> list[str]:
         "/api/models/{model}/decisions/{decision_id}": f"{OF_MODEL}/decisions/{decisions[-1].decision_id}",
         "/api/models/{model}/versions/{version}": f"{OF_MODEL}/versions/{version}",
         "/api/models/{model}/versions/{version}/charts": f"{OF_MODEL}/versions/{version}/charts",
+        "/api/models/{model}/drift/column": f"{OF_MODEL}/drift/column?day={running.newest_day}&column=carrier",
         "/api/models/{model}/compare": f"{OF_MODEL}/compare?a={version}&b={version}",
     }
     found = [names.get(path, path.replace("{model}", MODEL)) for path in listed]

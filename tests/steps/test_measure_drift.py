@@ -195,6 +195,18 @@ class TestMissingPredictions:
         assert of_kind(watch(trained, NEXT_DAY), "missing_predictions") == []
 
 
+def test_how_each_column_was_distributed_is_kept_beside_the_report(trained: World) -> None:
+    bring(trained, NEXT_DAY, lambda frame: frame.assign(carrier="ZZ"))
+    report = watch(trained, NEXT_DAY)
+    stored = trained.services.storage_folder(f"monitor/day={NEXT_DAY}")
+    columns = stored.read_json("version=1/distributions.json")["columns"]
+    assert set(columns) == {column.column for column in report.columns if column.score is not None}
+    carrier = columns["carrier"]
+    assert carrier["came"][0][0] == "ZZ" and carrier["rows"]["current"] == report.current_rows
+    assert carrier["rows"]["reference"] <= trained.settings.drift.reference_rows
+    assert sum(columns["temp"]["bins"]["reference"]) == pytest.approx(1, abs=1e-3)
+
+
 def test_evidently_sees_a_bounded_sample_that_is_drawn_alike_each_time(trained: World) -> None:
     bring(trained, NEXT_DAY)
     small = trained.having(drift={"reference_rows": 1400})

@@ -189,6 +189,35 @@ class TestCourse:
         assert html.media_type.startswith("text/html")
         assert b"<html" in html.data[:2000].lower()
 
+    def test_a_column_of_the_map_has_its_distributions(
+        self, services: Services, watched_once: tuple[World, list[Any]]
+    ) -> None:
+        report: DriftReport = watched_once[1][-1][0]
+        for column in (one for one in report.columns if one.score is not None):
+            facts = overview.drift_column(services, day=str(DAYS[-1]), column=column.column)
+            assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+            assert facts["message"] is None
+            if column.role in ("structural", "environment"):
+                assert facts["distribution"]["rows"]["current"] == report.current_rows
+
+    @pytest.mark.parametrize(
+        ("day", "column", "error"),
+        [(str(DAYS[-1]), "nothing", MissingArtifact), ("2001-01-01", "carrier", MissingArtifact),
+         ("../..", "carrier", EvergreenError)],
+    )  # fmt: skip
+    def test_a_column_or_a_day_that_was_not_measured_is_not_there(
+        self, services: Services, day: str, column: str, error: type[Exception]
+    ) -> None:
+        with pytest.raises(error):
+            overview.drift_column(services, day=day, column=column)
+
+    @pytest.mark.parametrize("content", [None, "", "[]", '{"shape": 99}'])
+    def test_distributions_that_were_not_kept_or_cannot_be_read_say_so(self, world: World, content: str | None) -> None:
+        path = world.home / "storage" / "monitor" / f"day={DAYS[-1]}" / "version=2" / "distributions.json"
+        path.unlink() if content is None else path.write_text(content)
+        facts = overview.drift_column(world.services, day=str(DAYS[-1]), column="carrier")
+        assert facts["distribution"] is None and facts["message"] and facts["report"]
+
     def test_a_day_that_is_monitored_again_is_seen_at_once(self, world: World) -> None:
         services = world.services
         assert ask(services, "timeline")["days"][0]["state"] != "alarm"

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ from ml.core.data.schema import Types
 from ml.core.data.targets import coded
 from ml.core.monitoring import drift
 from ml.core.monitoring.day_columns import DayColumn
+from ml.core.monitoring.distributions import distributions
 from ml.core.monitoring.drift_report import Dependence, Sides, Window, report_on
 from ml.core.predictions import PREDICTION, RAW, gathered, names
 from ml.records import Champion, DriftReport, Finding, Limit
@@ -154,6 +155,12 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
         reference = replace(reference, predictions=None)
     stored = services.storage_folder(layout.monitoring(day))
     window = batch = _Window(champion, version, settings, services)
+    compared: dict[str, Any] = {}
+
+    def measured_by_evidently(sides: Sides, limits: Mapping[str, Limit]) -> Measured:
+        compared.update(distributions(sides))
+        return _by_evidently(sides, limits, settings.drift)
+
     with TemporaryDirectory(prefix="evergreen-requests-") as folder:
         if settings.drift.rows_from == "requests":
             window = requested = _Requested(champion, version, settings, services, folder=Path(folder))
@@ -163,12 +170,13 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
             version,
             reference,
             _dependence(version, settings, services),
-            measure=lambda sides, limits: _by_evidently(sides, limits, settings.drift),
+            measure=measured_by_evidently,
             more=_missing_predictions(batch),
         )
     facts = {"day": day, "result_uri": stored.uri(layout.drift_result(version))}
     if measured is not None:
         facts["report_uri"] = stored.write_text(layout.drift_report(version), measured.html)
+        stored.write_json(layout.distributions(version), compared)
     report = report.model_copy(update=facts)
     result = measured.result if measured is not None else {}
     stored.write_json(layout.drift_result(version), {**report.model_dump(mode="json"), "evidently": result})

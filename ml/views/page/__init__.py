@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ml.views.page.data_inventory import data
 from ml.views.page.decision_list import decision, decisions
+from ml.views.page.drift_column import drift_column
 from ml.views.page.files import File, file
 from ml.views.page.installation import list_models
 from ml.views.page.model_list import compare, model, models
@@ -24,6 +25,7 @@ __all__ = [
     "data",
     "decision",
     "decisions",
+    "drift_column",
     "drift_map",
     "file",
     "list_models",

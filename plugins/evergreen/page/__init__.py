@@ -117,6 +117,11 @@ async def drift(model: str, days: int = 90) -> Response:
     return await answered_of(model, lambda services: _overview().drift_map(services, days=_within(days)))
 
 
+async def drift_column(model: str, day: str, column: str) -> Response:
+    """Return how a column was distributed in the reference and in the window of a day."""
+    return await answered_of(model, lambda services: _overview().drift_column(services, day=day, column=column))
+
+
 async def decisions(model: str, before: str | None = None, kind: str | None = None) -> Response:
     """List what was decided, newest first: the newest, or those that come before a place that an answer named."""
     return await answered_of(model, lambda services: _overview().decisions(services, before=before, kind=kind))
@@ -195,6 +200,7 @@ ROUTES: dict[str, Callable[..., Awaitable[Response]]] = {
     f"{OF_MODEL}/now": now,
     f"{OF_MODEL}/timeline": timeline,
     f"{OF_MODEL}/drift": drift,
+    f"{OF_MODEL}/drift/column": drift_column,
     f"{OF_MODEL}/decisions": decisions,
     f"{OF_MODEL}/decisions/{{decision_id}}": decision,
     f"{OF_MODEL}/data": data,

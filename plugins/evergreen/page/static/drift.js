@@ -1,46 +1,71 @@
 // How far each column was on each day: a heat map in multiples of what is usual for the column.
 
-import { badge, el, empty, file, fold, number, problems, sentences, table } from "./dom.js";
-import { color, keepDrawn, scrubber, spans, summary } from "./scrubber.js";
+import { badge, el, empty, file, fold, number, plural, problems, sentences, table } from "./dom.js";
+import { heatLegend, heatMap } from "./heatmap.js";
+import { spans, summary } from "./scrubber.js";
 
-const ROW = 20, LEAST = 3, GAP = 6, AXIS = 18;
 const WORDS = ["not measured", "usual", "above its baseline range", "above its limit", "above twice its limit"];
+const ORDERS = {
+  "by role": null,
+  "by importance × distance": (facts) => (column) => importanceOf(facts, column) * newestRatio(column),
+  "by distance": () => newestRatio,
+  "by name": null,
+};
 
 export function drawDrift(facts, days, choose) {
   const buttons = spans("Days shown in the heat map", days, choose);
   const unreadable = problems((facts.unreadable ?? []).slice(0, 3));
   if (!facts.days.length || !facts.columns.length) return [buttons, unreadable, empty(facts.hint, "No drift was measured yet.")];
-  const canvas = el("canvas", { role: "img", "aria-label": `Drift of ${facts.columns.length} columns, ${summary(facts.days[0], facts.days.at(-1), facts.days.length)}; the slider below reads each cell` });
-  const window_ = el("div", { class: "heat-window" }, canvas);
-  const place = el("div", { class: "heat" }, names(facts), window_);
-  const at = { row: 0, step: facts.days.length - 1 };
-  let cells = null;
-  const slider = scrubber("Day of the heat map; up and down choose the column", facts.days.length,
-    (step) => tell(facts, at.row, step), (step) => { at.step = step; cells?.point(at); });
-  slider.input.addEventListener("keydown", (event) => {
-    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    if (by) {
-      event.preventDefault();
-      at.row = Math.min(Math.max(at.row + by, 0), facts.columns.length - 1);
-      slider.move(at.step);
-    } else if (event.key === "Enter") window_.dispatchEvent(new Event("report"));
-  });
-  const open = () => slider.node.querySelector("a[target]")?.click();
-  window_.addEventListener("report", open);
-  const aim = (event) => {
-    const found = cells.cellAt(event);
-    if (found) (at.row = found.row), slider.move(found.step);
-    return found;
+  const map = el("div"), panel = el("div"), at = { row: 0, step: facts.days.length - 1 };
+  let shown = null;
+  const open = async (column, step) => {
+    const { openColumn } = await import("./drift_column.js");
+    openColumn(panel, facts, column, step, () => shown?.focus());
   };
-  canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && aim(event));
-  canvas.addEventListener("click", (event) => aim(event) && (event.detail === 0 || matchMedia("(hover: hover)").matches) && open());
-  keepDrawn(window_, (width) => {
-    cells = paint(facts, canvas, width);
-    window_.scrollLeft = canvas.clientWidth;
-    cells.point(at);
-  });
-  slider.move(at.step);
-  return [buttons, legend(), unreadable, place, slider.node, empty(facts.hint), asTable(facts)];
+  const { node, read } = controls(facts, draw);
+  function draw() {
+    const columns = read(), hidden = facts.columns.length - columns.length;
+    shown = null;
+    const note = hidden > 0 && el("p", { class: "quiet" }, `${plural(hidden, "column")} not shown.`);
+    if (!columns.length) return map.replaceChildren(el("p", { class: "hint" }, "No column is left: search for less, or show the calm ones."));
+    const byRole = columns.every((column, row) => row === 0 || place(facts, columns[row - 1]) <= place(facts, column));
+    shown = heatMap({
+      label: `Drift of ${plural(columns.length, "column")}, ${summary(facts.days[0], facts.days.at(-1), facts.days.length)}`,
+      reads: "Day of the heat map; up and down choose the column, Enter opens it",
+      rows: columns.map((column, row) => ({ name: column.column, title: `${column.column} (${column.role})`, parted: byRole && row > 0 && column.role !== columns[row - 1].role })),
+      days: facts.days, level: (row, step) => level(facts, columns[row], step),
+      tell: (row, step) => tell(facts, columns[row], step, open), open: (row, step) => open(columns[row], step), at,
+    });
+    map.replaceChildren(...shown.nodes, ...[note].filter(Boolean));
+  }
+  draw();
+  return [buttons, node, heatLegend(WORDS), unreadable, map, panel, empty(facts.hint), asTable(facts)];
+}
+
+const place = (facts, column) => facts.columns.indexOf(column);
+const newestRatio = ({ ratio }) => ratio.findLast((one) => typeof one === "number") ?? -1;
+
+/** Give by how much the newest champion's loss grows without a column; 0 where it does not read it, or nobody knows. */
+export function importanceOf(facts, column) {
+  const version = facts.versions.findLast((one) => one !== null);
+  return column.versions[String(version)]?.importance ?? 0;
+}
+
+/** What is shown, and in which order. */
+function controls(facts, changed) {
+  const search = el("input", { type: "search", placeholder: "Search columns", "aria-label": "Search columns" });
+  const order = el("select", { "aria-label": "Order of the columns" }, Object.keys(ORDERS).map((name) => el("option", null, name)));
+  const calm = el("input", { type: "checkbox" });
+  for (const [input, event] of [[search, "input"], [order, "change"], [calm, "change"]]) input.addEventListener(event, changed);
+  const read = () => {
+    const wanted = search.value.trim().toLowerCase();
+    const kept = facts.columns.filter((column) => column.column.toLowerCase().includes(wanted)
+      && !(calm.checked && facts.days.every((_, step) => level(facts, column, step) < 2)));
+    const worth = ORDERS[order.value]?.(facts);
+    if (worth) return kept.toSorted((one, other) => worth(other) - worth(one));
+    return order.value === "by name" ? kept.toSorted((one, other) => one.column.localeCompare(other.column)) : kept;
+  };
+  return { node: el("div", { class: "filters" }, search, order, el("label", { class: "check" }, calm, " hide the calm ones")), read };
 }
 
 /** Say how a cell is: 0 not measured, 1 usual, 2 above its baseline range, 3 above its limit, 4 above twice its limit. */
@@ -54,83 +79,26 @@ function level(facts, column, step) {
   return ratio === null ? 0 : 1;
 }
 
-function names(facts) {
-  const list = el("ol", { class: "heat-names", "aria-hidden": "true" });
-  facts.columns.forEach(({ column, role }, row) => {
-    const parted = row > 0 && role !== facts.columns[row - 1].role;
-    list.append(el("li", { class: parted ? "parted" : null, title: `${column} (${role})` }, column));
-  });
-  return list;
+/** Say how far a column was on a day: ``1.4 times its limit: above its limit``. */
+export function distanceInWords(facts, column, step) {
+  const score = column.score[step], ratio = column.ratio[step], how = WORDS[level(facts, column, step)];
+  return score === null || score === undefined ? how : `${number(score)}${typeof ratio === "number" ? `, ${number(ratio, 1)} times its limit` : ""}: ${how}`;
 }
 
-function tell(facts, row, step) {
-  const column = facts.columns[row], day = facts.days[step], known = column.versions[String(facts.versions[step])] ?? {};
-  const score = column.score[step], ratio = column.ratio[step], how = WORDS[level(facts, column, step)];
-  const measured = score === null || score === undefined ? how : `${number(score)}${typeof ratio === "number" ? `, ${number(ratio, 1)} times its limit` : ""}: ${how}`;
+function tell(facts, column, step, open) {
+  const day = facts.days[step], known = column.versions[String(facts.versions[step])] ?? {};
+  const measured = distanceInWords(facts, column, step);
   const matters = { true: "matters to the model", false: "matters little to the model" }[String(known.matters)] ?? "";
+  const button = el("button", { type: "button" }, `Distributions of ${column.column}`);
+  button.addEventListener("click", () => open(column, step));
   return {
     text: `${column.column}, ${day}: ${measured}`,
     more: [
       el("p", null, el("strong", null, `${column.column}, ${day}`), " ", facts.status[step] && badge(facts.status[step]), ` ${measured}`),
       el("p", { class: "quiet" }, [column.role, known.method, known.limit && `limit ${number(known.limit)}`,
         known.baseline_range !== null && known.baseline_range !== undefined && `baseline range up to ${number(known.baseline_range)}`, matters].filter(Boolean).join(" · ")),
-      el("div", { class: "links" }, file(facts.reports[step], `Evidently report of ${day}`), el("div", null, sentences([facts.reasons[step] ?? ""], 2))),
+      el("div", { class: "links" }, button, file(facts.reports[step], `Evidently report of ${day}`), el("div", null, sentences([facts.reasons[step] ?? ""], 2))),
     ],
-  };
-}
-
-function legend() {
-  return el("p", { class: "legend" }, WORDS.map((word, at) => [el("span", { class: `key heat-${at}` }), `${word} `]));
-}
-
-function paint(facts, canvas, width) {
-  const count = facts.days.length, wide = Math.max(count * LEAST, width), cell = Math.min(wide / count, 40), used = cell * count;
-  const offsets = [];
-  facts.columns.reduce((top, column, row) => {
-    const next = row && column.role !== facts.columns[row - 1].role ? top + GAP : top;
-    offsets.push(next);
-    return next + ROW;
-  }, 0);
-  const height = offsets.at(-1) + ROW + AXIS, scale = Math.min(devicePixelRatio || 1, 2);
-  canvas.width = Math.round(used * scale);
-  canvas.height = height * scale;
-  canvas.style.width = `${used}px`;
-  canvas.style.height = `${height}px`;
-  const shades = [0, 1, 2, 3, 4].map((at) => color(`--heat-${at}`)), pen = canvas.getContext("2d");
-  const base = document.createElement("canvas");
-  const plain = () => {
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.drawImage(base, 0, 0);
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-  };
-  Object.assign(base, { width: canvas.width, height: canvas.height });
-  const first = base.getContext("2d");
-  first.setTransform(scale, 0, 0, scale, 0, 0);
-  const gap = cell > 6 ? 1 : 0;
-  facts.columns.forEach((column, row) => facts.days.forEach((_, step) => {
-    first.fillStyle = shades[level(facts, column, step)];
-    first.fillRect(step * cell, offsets[row], cell - gap + (gap ? 0 : 0.3), ROW - 1);
-  }));
-  first.fillStyle = color("--quiet");
-  first.font = "11px system-ui, sans-serif";
-  const every = Math.max(1, Math.ceil(110 / cell));
-  for (let step = count - 1; step >= 0; step -= every) {
-    const text = facts.days[step], half = first.measureText(text).width / 2;
-    first.fillText(text, Math.min(Math.max(step * cell + cell / 2 - half, 0), used - 2 * half), height - 4);
-  }
-  plain();
-  return {
-    point: ({ row, step }) => {
-      plain();
-      pen.strokeStyle = color("--ink");
-      pen.lineWidth = 2;
-      pen.strokeRect(step * cell, offsets[row], Math.max(cell - gap, 3), ROW - 1);
-    },
-    cellAt: (event) => {
-      const box = canvas.getBoundingClientRect(), step = Math.floor((event.clientX - box.left) / cell), top = event.clientY - box.top;
-      const row = offsets.findIndex((offset) => top >= offset && top < offset + ROW);
-      return row >= 0 && step >= 0 && step < count ? { row, step } : null;
-    },
   };
 }
 
