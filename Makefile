@@ -56,6 +56,10 @@ boosting: $(INSTALLED) ## Install XGBoost and LightGBM, for models that name the
 lake: $(INSTALLED) ## Install what reads Delta and Iceberg tables, for source.kind: delta and iceberg
 	@$(SYNC) -r requirements-lake.txt
 
+.PHONY: streaming
+streaming: $(INSTALLED) ## Install what reads and writes Kafka and Redis, for evergreen consume
+	@$(SYNC) -r requirements-streaming.txt
+
 .PHONY: repro
 repro: setup ## Train and judge a model from params.yaml with DVC
 	@dvc repro
@@ -122,7 +126,7 @@ compose-restore: ## Bring a backup back: FROM=backups/...; REPLACE=1 takes away 
 
 .PHONY: lock
 lock: $(UV) ## Resolve requirements*.in into locks with hashes; UPGRADE=1 takes the newest
-	@for name in requirements requirements-boosting requirements-lake requirements-dev requirements-stack; do \
+	@for name in requirements requirements-boosting requirements-lake requirements-streaming requirements-dev requirements-stack; do \
 		echo "locking $$name.in"; \
 		case $$name in \
 			requirements-stack) sed -n 's/^\([A-Za-z0-9].*==[^\\]*\) \\$$/\1/p' requirements.txt \

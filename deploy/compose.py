@@ -31,6 +31,8 @@ OURS = (
 )  # fmt: skip
 METRICS = ("metrics", "statsd", "prometheus", "grafana")
 """Services of the profile `metrics`, which starts on request only."""
+STREAMING = ("consume",)
+"""Those of the profile `streaming`, which does so, too."""
 START_SECONDS = 600
 LOOK_EVERY_SECONDS = 2.0
 ML_VIEW = "/#/experiments?workflowType=machine_learning"

@@ -15,22 +15,15 @@ import numpy as np
 import orjson
 from fastapi import FastAPI, Request, Response
 
-from ml.core.predictions import bounds, decided
 from ml.errors import DataRejected
-from ml.names import LOWER, UPPER
 from ml.serving import metrics, request_rows
+from ml.serving.answers import rows_of
 from ml.serving.openapi import describe
 from ml.serving.problems import Refused, UnfitValue, unfit
-from ml.serving.served_model import Prediction, ServedModel
+from ml.serving.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 JSON = "application/json"
-CONTRIBUTIONS = 3
-"""So many contributions of a row are answered: the largest."""
-
-ENDS = {LOWER: "lower", UPPER: "upper"}
-"""What an answer calls the ends of a prediction interval."""
-
 FROM_ENVIRONMENT = "EVERGREEN_SERVING_TOKEN"
 
 
@@ -104,7 +97,7 @@ class Service:
         facts: dict[str, Any] = {"model": model.name, "version": answer.version, "request": request}
         if answer.is_provisional:
             facts["provisional"] = True
-        return facts | {"predictions": _rows_of(answer, model)}
+        return facts | {"predictions": rows_of(answer, model.settings.task)}
 
     async def _invoke(self, model: ServedModel, body: Any, request: str) -> dict[str, Any]:
         computed = model.serving.served.computed if model.serving else set()
@@ -240,26 +233,3 @@ async def _body(request: Request, most: int) -> bytes:
 
 def _too_large(most: int) -> Refused:
     return Refused(413, f"the body is larger than {most / 1e6:g} MB (serving.max_body_megabytes)")
-
-
-def _rows_of(answer: Prediction, model: ServedModel) -> list[dict[str, Any]]:
-    task = model.settings.task
-    values = answer.predictions.tolist()
-    decisions = decided(answer.predictions, task, task.threshold) if values else None
-    if decisions is None:
-        rows: list[dict[str, Any]] = [{"value": value} for value in values]
-        for name, ends in bounds(answer.predictions, answer.half_width).items():
-            for row, end in zip(rows, ends.tolist(), strict=True):
-                row[ENDS[name]] = end
-    else:
-        if task.kind == "classification":
-            given = [{"probability": value} for value in values]
-        else:
-            labels = list(map(str, task.classes))
-            given = [{"probabilities": dict(zip(labels, value, strict=True))} for value in values]
-        rows = [{**row, "decision": decision} for row, decision in zip(given, decisions.tolist(), strict=True)]
-    if answer.contributions is not None:
-        for row, shares in zip(rows, answer.contributions.to_dict("records"), strict=True):
-            largest = sorted(shares, key=lambda name: -abs(shares[name]))[:CONTRIBUTIONS]
-            row["contributions"] = [{"column": name, "contribution": shares[name]} for name in largest]
-    return rows

@@ -59,6 +59,19 @@ LOG_DROPPED = Counter(
     "evergreen_serving_log_dropped_rows", "Rows of the request log that there was no room for.", ["model"],
     registry=REGISTRY,
 )  # fmt: skip
+STREAM_MESSAGES = Counter(
+    "evergreen_stream_messages",
+    "Messages by model and outcome: predicted, rejected, or repeated (predicted before, and answered as then).",
+    ["model", "outcome"],
+    registry=REGISTRY,
+)
+STREAM_IN_FLIGHT = Gauge(
+    "evergreen_stream_in_flight", "Messages that were taken and are not written yet.", ["model"], registry=REGISTRY
+)
+STREAM_BROKER_UP = Gauge("evergreen_stream_broker_up", "Whether the broker answers.", ["model"], registry=REGISTRY)
+STREAM_WRITE_FAILURES = Counter(
+    "evergreen_stream_write_failures", "Writes that the broker did not take.", ["model"], registry=REGISTRY
+)
 
 
 def text() -> bytes:

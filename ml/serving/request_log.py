@@ -11,6 +11,7 @@ import logging
 import threading
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class RequestLog:
         table: pa.Table,
         predictions: np.ndarray,
         version: int,
-        request: str,
+        request: str | Sequence[str],
         *,
         seconds: float,
         half_width: float | None = None,
@@ -80,6 +81,8 @@ class RequestLog:
 
         Parameters
         ----------
+        request
+            The request's identity; of a message queue, where each row is a message of its own, each row's.
         seconds
             How long the look-ups and the prediction of all its rows took.
         """
@@ -91,7 +94,7 @@ class RequestLog:
         table = (
             table.append_column("model_version", pa.array(np.full(size, version, dtype=np.int64)))
             .append_column("requested_at", pa.array([datetime.now(UTC)] * size, pa.timestamp("us", tz="UTC")))
-            .append_column("request", pa.array([request] * size, pa.string()))
+            .append_column("request", pa.array([request] * size if isinstance(request, str) else request, pa.string()))
             .append_column("seconds", pa.array(np.full(size, seconds), pa.float64()))
         )
         sampled = rows.in_sample(table, self.key, self.own.log_share)

@@ -93,8 +93,10 @@ class ServedModel:
         """Return the name of a token that may ask this model; None if it may not."""
         return holder(token, self.tokens)
 
-    async def predict(self, rows: request_rows.Rows, *, request: str, explained: bool = False) -> Prediction:
-        """Predict rows with the version that serves, and log them.
+    async def predict(
+        self, rows: request_rows.Rows, *, request: str | Sequence[str], explained: bool = False
+    ) -> Prediction:
+        """Predict rows with the version that serves, and log them under the request's identity, or each row's.
 
         Raises
         ------

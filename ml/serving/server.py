@@ -51,24 +51,31 @@ def service_of(loaded: LoadedModels, *, token: str = "", anybody: bool = False) 
     return app.Service(models, loaded.problems, token=token, anybody=anybody)
 
 
+@asynccontextmanager
+async def following(service: app.Service) -> AsyncIterator[None]:
+    """Follow the champions and write the request logs; at the end nothing waits to be written."""
+    followers = [Follower(model) for model in service.models.values()]
+    for model in service.models.values():
+        model.log.start()
+    for follower in followers:
+        follower.start()
+    try:
+        yield
+    finally:
+        service.draining = True
+        for follower in followers:
+            follower.stop()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(None, model.log.stop) for model in service.models.values()))
+
+
 def application(service: app.Service) -> FastAPI:
     """Build the application: while it lives, the champions are followed and the request logs written."""
-    followers = [Follower(model) for model in service.models.values()]
 
     @asynccontextmanager
     async def living(_: Any) -> AsyncIterator[None]:
-        for model in service.models.values():
-            model.log.start()
-        for follower in followers:
-            follower.start()
-        try:
+        async with following(service):
             yield
-        finally:
-            service.draining = True
-            for follower in followers:
-                follower.stop()
-            loop = asyncio.get_running_loop()
-            await asyncio.gather(*(loop.run_in_executor(None, model.log.stop) for model in service.models.values()))
 
     return app.build(service, living)
 

@@ -43,3 +43,11 @@ class Serving(Section):
     """The request log keeps so many megabytes in the storage; the oldest parts are removed."""
     poll_seconds: float = Field(default=3, ge=0.2, le=600)
     """How often the service looks who the champion is, and whether there are new data and tokens."""
+    stream_messages: int = Field(default=500, ge=1, le=10_000)
+    """`evergreen consume` takes, predicts and acknowledges so many messages at a time at most: no more are in flight,
+    and no more are delivered again after a process was killed.
+    """
+    stream_redeliver_seconds: float = Field(default=60, ge=1, le=3600)
+    """After so many seconds a stream of Redis delivers a message again that nobody has acknowledged. For half of them
+    messages are held that cannot be predicted yet; then the broker delivers them again, Kafka at once.
+    """

@@ -88,6 +88,28 @@ VARIABLES = (
         "A token that opens predictions of every model, beside those of `evergreen tokens`.",
     ),
     Variable(
+        "EVERGREEN_STREAM_URL",
+        "none",
+        "The broker of `evergreen consume`, with its password: `kafka[s]://[USER:PASSWORD@]HOST:PORT[,HOST:PORT]"
+        "[?mechanism=SCRAM-SHA-512]` or `redis[s]://[USER:PASSWORD@]HOST:PORT/0`.",
+    ),
+    Variable(
+        "EVERGREEN_STREAM_INPUTS",
+        "`{model}.inputs`",
+        "The topic whose messages are predicted. `{model}` in this and in the next three is the name of the model.",
+    ),
+    Variable("EVERGREEN_STREAM_PREDICTIONS", "`{model}.predictions`", "The topic that predictions are written to."),
+    Variable(
+        "EVERGREEN_STREAM_REJECTED",
+        "`{model}.rejected`",
+        "The topic that messages are written to that cannot be predicted, each with its reason.",
+    ),
+    Variable("EVERGREEN_STREAM_GROUP", "`evergreen-{model}`", "The consumer group; its members share the messages."),
+    Variable(
+        "EVERGREEN_STREAM_PORT", "`8087`", "The port of `evergreen consume` for `/live`, `/ready` and `/metrics`."
+    ),
+    Variable("EVERGREEN_STREAM_HOST", "`127.0.0.1`", "The address of that port."),
+    Variable(
         "EVERGREEN_METRICS_TOKEN",
         "none",
         "The token that a scraper of `evergreen metrics --serve` shows; needed at another address than 127.0.0.1.",

@@ -37,7 +37,9 @@ DOORS = {
         "plugins/evergreen/page/answers.py",
         "ml/serving/app.py",
         "ml/serving/server.py",
+        "ml/serving/streams/server.py",
     ),
+    "faststream": ("ml/serving/streams/brokers.py",),
     "great_expectations": (
         "ml/adapters/contracts/suite.py",
         "ml/adapters/contracts/judge.py",
@@ -55,7 +57,12 @@ DOORS = {
     "cachetools": ("ml/views/page/cache.py",),
     "filelock": ("ml/adapters/tracking/database.py", "ml/backtest/fits.py"),
     "optuna": ("ml/adapters/hyperparameter_search.py",),
-    "orjson": ("ml/serving/app.py", "ml/serving/request_rows.py"),
+    "orjson": (
+        "ml/serving/app.py",
+        "ml/serving/request_rows.py",
+        "ml/serving/streams/messages.py",
+        "ml/serving/streams/server.py",
+    ),
     "prometheus_client": ("ml/cli/metrics.py", "ml/serving/metrics.py"),
     "psutil": ("embedded/*.py",),
     "psycopg2": ("deploy/health.py",),
@@ -92,6 +99,7 @@ DOORS = {
         "ml/serving/served_model.py",
         "ml/steps/score/scorer.py",
     ),
+    "redis": ("ml/serving/streams/brokers.py",),
     "ruamel": ("ml/yaml_file.py",),
     "requests": (
         "ml/adapters/sources/download.py",
@@ -139,7 +147,7 @@ DOORS = {
         "ml/serving/served_model.py",
     ),
     "tqdm": ("ml/backtest/backtest.py",),
-    "uvicorn": ("ml/serving/server.py",),
+    "uvicorn": ("ml/serving/server.py", "ml/serving/streams/server.py"),
     "urllib3": ("ml/adapters/sources/download.py", "plugins/evergreen/alerts/http_channel.py"),
     "yaml": ("ml/adapters/data_registry/manifest.py",),
 }

@@ -55,7 +55,7 @@ def test_airflow_starts_after_the_first_start_has_ended_well(name: str) -> None:
 
 
 def test_our_containers_have_no_powers_and_no_root() -> None:
-    for name in (*compose.OURS, "init", "flower", "metrics"):
+    for name in (*compose.OURS, *compose.STREAMING, "init", "flower", "metrics"):
         assert SERVICES[name]["cap_drop"] == ["ALL"]
         assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
     assert "\nUSER evergreen\n" in (PROJECT / "Dockerfile").read_text(encoding="utf-8")
@@ -93,12 +93,19 @@ def test_mlflow_asks_for_a_login_that_tasks_have_and_no_command_line_shows() -> 
 
 
 def test_the_services_are_those_that_the_tools_know() -> None:
-    assert set(SERVICES) == {*compose.STORES, *compose.OURS, *compose.METRICS, compose.BUILT, "flower"}
+    assert set(SERVICES) == {
+        *compose.STORES,
+        *compose.OURS,
+        *compose.METRICS,
+        *compose.STREAMING,
+        compose.BUILT,
+        "flower",
+    }
 
 
 def test_metrics_start_on_request_and_read_what_the_loop_reads() -> None:
     on_request = {name for name, service in SERVICES.items() if "profiles" in service}
-    assert on_request == {*compose.METRICS, "flower"}
+    assert on_request == {*compose.METRICS, *compose.STREAMING, "flower"}
     exporter, serving = SERVICES["metrics"]["environment"], SERVICES["serving"]["environment"]
     own = {"EVERGREEN_METRICS_TOKEN", "EVERGREEN_SERVING_TOKEN"}
     assert {name: value for name, value in exporter.items() if name not in own} == {

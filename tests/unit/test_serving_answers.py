@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ml.serving.app import _rows_of
+from ml.serving.answers import rows_of
 from ml.serving.problems import Refused
 from ml.serving.served_model import Prediction, RateLimit
 from ml.serving.tokens import Token, digest, holder
@@ -17,10 +16,8 @@ from tests.builders import settings
 
 
 def answered(predictions: Any, shares: pd.DataFrame | None = None, **task: Any) -> list[dict[str, Any]]:
-    model: Any = SimpleNamespace(
-        settings=settings(task=task, gate={"metric": "rmse"} if task["kind"] == "regression" else {})
-    )
-    return _rows_of(Prediction(np.array(predictions), 3, False, shares), model)
+    read = settings(task=task, gate={"metric": "rmse"} if task["kind"] == "regression" else {})
+    return rows_of(Prediction(np.array(predictions), 3, False, shares), read.task)
 
 
 def test_two_classes_are_a_probability_and_a_decision_at_the_threshold() -> None:
