@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,8 +14,9 @@ import pytest
 
 from ml.adapters import layout
 from ml.serving import request_log
+from ml.serving.day_lookup import DayLookup
 from ml.serving.following import Follower
-from ml.serving.served_model import ServedModel
+from ml.serving.served_model import ServedModel, Serving
 from ml.serving.streams import consumer as consuming
 from ml.serving.streams.consumer import Consumer, Unfinished
 from ml.serving.streams.messages import Incoming, Outgoing
@@ -96,6 +98,17 @@ def test_a_process_that_knows_nothing_of_it_writes_the_same_bytes(read: Read) ->
     read.deliver(row)
     other.deliver(row)
     assert read.written == other.written
+
+
+def test_a_message_that_comes_again_after_another_version_came_to_serve_has_the_answer_of_before(read: Read) -> None:
+    row = a_row(read.world)
+    (before,) = read.deliver(row)
+    assert read.model.serving is not None
+    served = replace(read.model.serving.served, version=2)
+    read.model.swap(Serving(served, DayLookup(served, read.model.settings, read.model.services)))
+    assert read.deliver(row) == [before] and before["version"] == 1
+    (corrected,) = read.deliver({**row, "distance": 1.0})
+    assert corrected["id"] == before["id"] and corrected["version"] == 2
 
 
 def test_a_correction_is_predicted_after_what_it_corrects(read: Read) -> None:
