@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+import pandas as pd
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
@@ -27,6 +28,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
 
 from embedded.airflow_api import Run
+from ml.adapters.workspace import table_bytes
 from tests.e2e.browser_proxy import proxied
 from tests.e2e.browser_stack import MODEL, SERVED_DAYS, Running, chromium, dag, plant, started
 from tests.e2e.test_loop import free_ports, mails
@@ -35,6 +37,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 PATIENCE = 60_000
 OF_MODEL = f"/api/models/{MODEL}"
+OLD_DAY = "2001-01-01"
+"""A day before all others, of which a row lies in quarantine."""
+
 LARGEST_PICTURE = 190_000
 expect.set_options(timeout=PATIENCE)
 FIRST, SECOND, BACK = "the first model of this season", "newer flights", "the first one did better in the evenings"
@@ -479,6 +484,8 @@ def routes(running: Running, rolled_back: Run) -> list[str]:
     asked = "from evergreen import page; import json; print(json.dumps([r.path for r in page.build().routes]))"
     running.command("routes", "-c", f"import sys; sys.path.insert(0, 'plugins'); {asked}")
     listed = json.loads((running.stack.logs / "routes.out").read_text(encoding="utf-8").splitlines()[-1])
+    rows = table_bytes(pd.DataFrame({"carrier": ["AA"], "reasons": ["unknown"]}))
+    running.services.storage.put_bytes(f"quarantine/inputs/day={OLD_DAY}/rows.parquet", rows)
     decisions = running.services.tracking.decisions()
     version = champion(running)
     names = {
@@ -488,6 +495,10 @@ def routes(running: Running, rolled_back: Run) -> list[str]:
         "/api/models/{model}/versions/{version}": f"{OF_MODEL}/versions/{version}",
         "/api/models/{model}/versions/{version}/charts": f"{OF_MODEL}/versions/{version}/charts",
         "/api/models/{model}/drift/column": f"{OF_MODEL}/drift/column?day={running.newest_day}&column=carrier",
+        "/api/models/{model}/data/quarantine": f"{OF_MODEL}/data/quarantine?asset=inputs&day={OLD_DAY}",
+        "/api/models/{model}/data/quarantine.csv": (
+            f"{OF_MODEL}/data/quarantine.csv?asset=inputs&day={OLD_DAY}&what=rows"
+        ),
         "/api/models/{model}/compare": f"{OF_MODEL}/compare?a={version}&b={version}",
     }
     found = [names.get(path, path.replace("{model}", MODEL)) for path in listed]

@@ -220,7 +220,7 @@ def test_a_model_that_nobody_configured_is_not_there(with_wrong_settings: Get, p
     named = {"{model}": "nobody", "{version}": "1", "{decision_id}": "x", "{name:path}": "monitor/x.json"}
     for placeholder, value in named.items():
         path = path.replace(placeholder, value)
-    answer = with_wrong_settings(f"{path}?a=1&b=2")
+    answer = with_wrong_settings(f"{path}?a=1&b=2&day=2013-04-01&column=temp&asset=inputs&what=rows")
     assert answer.status_code == 404
     message = answer.json()["message"]
     assert "no model 'nobody'; there are: flight-delay, churn, fraud" in message

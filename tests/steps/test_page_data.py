@@ -200,24 +200,6 @@ class TestCourse:
             if column.role in ("structural", "environment"):
                 assert facts["distribution"]["rows"]["current"] == report.current_rows
 
-    @pytest.mark.parametrize(
-        ("day", "column", "error"),
-        [(str(DAYS[-1]), "nothing", MissingArtifact), ("2001-01-01", "carrier", MissingArtifact),
-         ("../..", "carrier", EvergreenError)],
-    )  # fmt: skip
-    def test_a_column_or_a_day_that_was_not_measured_is_not_there(
-        self, services: Services, day: str, column: str, error: type[Exception]
-    ) -> None:
-        with pytest.raises(error):
-            overview.drift_column(services, day=day, column=column)
-
-    @pytest.mark.parametrize("content", [None, "", "[]", '{"shape": 99}'])
-    def test_distributions_that_were_not_kept_or_cannot_be_read_say_so(self, world: World, content: str | None) -> None:
-        path = world.home / "storage" / "monitor" / f"day={DAYS[-1]}" / "version=2" / "distributions.json"
-        path.unlink() if content is None else path.write_text(content)
-        facts = overview.drift_column(world.services, day=str(DAYS[-1]), column="carrier")
-        assert facts["distribution"] is None and facts["message"] and facts["report"]
-
     def test_a_day_that_is_monitored_again_is_seen_at_once(self, world: World) -> None:
         services = world.services
         assert ask(services, "timeline")["days"][0]["state"] != "alarm"

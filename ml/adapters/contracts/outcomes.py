@@ -29,6 +29,8 @@ class Outcome:
     observed: str = ""
     failures: tuple[Failure, ...] = ()
     bad_rows: int = 0
+    measured: Mapping[str, float | None] | None = None
+    """What was measured of all rows together, with its accepted range: ``value``, ``low``, ``high``."""
 
     def as_dict(self) -> dict[str, object]:
         """Return what the report shows, ready for JSON."""
@@ -40,12 +42,17 @@ class Outcome:
             "rule": self.rule,
             "notes": self.entry.notes,
             "observed": self.observed,
+            "measured": None if self.measured is None else dict(self.measured),
             "examples": [e for f in self.failures for e in f.examples][:EXAMPLES],
         }
 
 
 def outcome_of(entry: Entry, validation: Any, frame: pd.DataFrame) -> Outcome:
     """Turn GX's result of one expectation into words and row numbers; no result counts as broken."""
+    return replace(_judged(entry, validation, frame), measured=_measured(entry, validation))
+
+
+def _judged(entry: Entry, validation: Any, frame: pd.DataFrame) -> Outcome:
     rule = entry.describe(entry.kwargs if validation is None else validation.expectation_config.kwargs)
     result = (validation.result or {}) if validation is not None else {}
     observed = _describe_observed(entry, result)
@@ -109,6 +116,20 @@ def _describe_observed(entry: Entry, result: Mapping[str, Any]) -> str:
     if observed == "float64" and str(entry.kwargs.get("type_")).startswith("int"):
         return "float64, as integers become when one of them is null"
     return f"{observed:.2%}" if "proportion" in entry.type else value(observed)
+
+
+def _measured(entry: Entry, validation: Any) -> dict[str, float | None] | None:
+    """Return a figure of all rows together with the range that is asked of it; None if none is asked."""
+    value = None if validation is None else _figure((validation.result or {}).get("observed_value"))
+    if value is None or not entry.type.endswith("_to_be_between"):
+        return None
+    kwargs = validation.expectation_config.kwargs
+    return {"value": value, "low": _figure(kwargs.get("min_value")), "high": _figure(kwargs.get("max_value"))}
+
+
+def _figure(value: Any) -> float | None:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    return float(value) if is_number and np.isfinite(value) else None
 
 
 def _find_examples(entry: Entry, frame: pd.DataFrame, positions: Sequence[int]) -> tuple[str, ...]:

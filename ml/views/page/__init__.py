@@ -9,6 +9,7 @@ what to do; `now` tells of it under ``problems`` instead. Files are named as `fi
 from __future__ import annotations
 
 from ml.views.page.data_inventory import data
+from ml.views.page.data_quality import data_quality, quarantined_csv, quarantined_rows
 from ml.views.page.decision_list import decision, decisions
 from ml.views.page.drift_column import drift_column
 from ml.views.page.files import File, file
@@ -23,6 +24,7 @@ __all__ = [
     "File",
     "compare",
     "data",
+    "data_quality",
     "decision",
     "decisions",
     "drift_column",
@@ -32,6 +34,8 @@ __all__ = [
     "model",
     "models",
     "now",
+    "quarantined_csv",
+    "quarantined_rows",
     "served",
     "timeline",
     "version_charts",

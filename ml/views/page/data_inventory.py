@@ -51,7 +51,7 @@ def data(services: Services, *, days: int = 60) -> Facts:
     """
     inventory = held(services)
     out = kept_out(services, {"inputs": inventory.inputs, "labels": inventory.labels})
-    quarantined = _quarantined_days(services)
+    quarantined = quarantined_days(services)
     excluded_days = [day for _, day in (*quarantined, *out.rejected, *out.withdrawn)]
     newest = max([day for day in (inventory.newest, *excluded_days) if day], default=None)
     shown = [newest - timedelta(days=n) for n in range(days)] if newest else []
@@ -117,7 +117,7 @@ def quarantined_shares(services: Services, *, days: int) -> Facts:
     return shares
 
 
-def _quarantined_days(services: Services) -> dict[tuple[str, date], set[str]]:
+def quarantined_days(services: Services) -> dict[tuple[str, date], set[str]]:
     """Find the days of which rows, or the whole partition, were quarantined."""
 
     def read() -> dict[tuple[str, date], set[str]]:

@@ -137,6 +137,31 @@ async def data(model: str) -> Response:
     return await answered_of(model, lambda services: _overview().data(services))
 
 
+async def data_quality(model: str, asset: str = "inputs", days: int = 90) -> Response:
+    """Return what the contract of an asset said, day by day."""
+    return await answered_of(
+        model, lambda services: _overview().data_quality(services, asset=asset, days=_within(days))
+    )
+
+
+async def quarantine(model: str, asset: str, day: str) -> Response:
+    """Return the first rows of a day that its contract kept out."""
+    return await answered_of(model, lambda services: _overview().quarantined_rows(services, asset=asset, day=day))
+
+
+async def quarantine_csv(model: str, asset: str, day: str, what: str) -> Response:
+    """Return the rows of a day that its contract kept out, as a CSV file."""
+
+    def collected(services: Services) -> Response:
+        from fastapi import Response
+
+        text = _overview().quarantined_csv(services, asset=asset, day=day, what=what)
+        headers = {"content-disposition": f'attachment; filename="{asset}-{day}-{what}.csv"'}
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+    return await answered_of(model, collected)
+
+
 async def served(model: str) -> Response:
     """Return what was answered over HTTP: requests, rows, versions and times by day."""
     return await answered_of(model, lambda services: _overview().served(services))
@@ -204,6 +229,9 @@ ROUTES: dict[str, Callable[..., Awaitable[Response]]] = {
     f"{OF_MODEL}/decisions": decisions,
     f"{OF_MODEL}/decisions/{{decision_id}}": decision,
     f"{OF_MODEL}/data": data,
+    f"{OF_MODEL}/data/quality": data_quality,
+    f"{OF_MODEL}/data/quarantine": quarantine,
+    f"{OF_MODEL}/data/quarantine.csv": quarantine_csv,
     f"{OF_MODEL}/served": served,
     f"{OF_MODEL}/versions": versions,
     f"{OF_MODEL}/versions/{{version}}": version,

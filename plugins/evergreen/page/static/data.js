@@ -15,6 +15,8 @@ export function drawData(data) {
       ["withdrawn", data.withdrawn?.length ? el("ul", { class: "plain" }, data.withdrawn.map((one) => el("li", null, `${one.asset} of ${one.day}${one.reason ? `: ${one.reason}` : ""}`))) : null],
       ["labels awaited", data.awaited_labels?.length ? some(data.awaited_labels) : "none"],
     ]),
+    el("h3", null, "Data quality"),
+    qualityLater(),
     el("h3", null, "Quarantine"),
     data.quarantine.length ? table("Rows in quarantine", ["day", "asset", "rows", "what became of them", "reason", "report"], data.quarantine.map((held) => [
       held.day, held.asset, held.rows === null ? "" : number(held.rows), badge(held.corrected ? "corrected" : held.rejected ? "rejected" : "quarantined", held.corrected ? "corrected since" : undefined),
@@ -28,6 +30,13 @@ export function drawData(data) {
     data.versions.length ? table("Data versions, newest first", ["version", "committed", "what"], data.versions.map((version) => [
       short(version.rev), instant(version.committed_at), version.message]), { class: "wide" }) : el("p", null, "No version yet."),
   ];
+}
+
+/** Show the charts of data quality once their code has come, which no other part of the page needs. */
+function qualityLater() {
+  const place = el("div", { class: "charts", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading…"));
+  import("./data_quality.js").then(({ drawQuality }) => drawQuality(place));
+  return place;
 }
 
 const some = (days) => (days.length > 8 ? `${days.slice(0, 8).join(", ")} and ${days.length - 8} more` : days.join(", "));
