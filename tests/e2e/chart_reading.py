@@ -37,7 +37,7 @@ def answered(page: Page, path: str) -> Any:
 def choose(page: Page, name: str) -> None:
     """Press the button that shows a chart, and wait until it is drawn."""
     page.locator(".chart-choice").get_by_role("button", name=name, exact=True).click()
-    expect(page.locator(".chart-choice .js-plotly-plot").first).to_be_visible()
+    expect(page.locator(".chart-choice .js-plotly-plot").first).to_be_visible(timeout=60_000)
     settle(page)
 
 

@@ -36,7 +36,7 @@ def go_to(page: Page, column: str, day: str) -> None:
 def open_column(page: Page, column: str, day: str = "2013-06-25") -> None:
     go_to(page, column, day)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name=f"{column}, {day}")).to_be_focused()
+    expect(page.get_by_role("heading", name=f"{column}, {day}")).to_be_focused(timeout=60_000)
     settle(page)
 
 
@@ -92,7 +92,7 @@ def test_escape_closes_the_column_and_the_reader_is_where_he_was(browser: Browse
     open_column(page, "carrier")
     page.keyboard.press("Escape")
     expect(page.locator("#drift .panel")).to_have_count(0)
-    expect(page.get_by_role("slider", name="Day of the heat map")).to_be_focused()
+    expect(page.get_by_role("slider", name="Day of the heat map")).to_be_focused(timeout=60_000)
     page.context.close()
 
 

@@ -33,7 +33,7 @@ QUALITY = "data/quality?asset=inputs&days=90"
 def show_rows(page: Page, day: str) -> None:
     page.get_by_label("Rows in quarantine of").select_option(day)
     page.get_by_role("button", name="Show the rows").click()
-    expect(page.get_by_role("heading", name=f"inputs of {day}")).to_be_focused()
+    expect(page.get_by_role("heading", name=f"inputs of {day}")).to_be_focused(timeout=60_000)
     settle(page)
 
 
@@ -88,11 +88,11 @@ def test_the_map_of_expectations_is_read_cell_by_cell_and_enter_opens_the_rows(b
         "aria-valuetext", f"distance must be between 0 and 6000, {QUARANTINED}: broken: its rows are quarantined"
     )
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name=f"inputs of {QUARANTINED}")).to_be_focused()
+    expect(page.get_by_role("heading", name=f"inputs of {QUARANTINED}")).to_be_focused(timeout=60_000)
     settle(page)
     expect(page.locator(".kept-rows tbody tr")).to_have_count(3)
     page.keyboard.press("Escape")
-    expect(slider).to_be_focused()
+    expect(slider).to_be_focused(timeout=60_000)
     page.get_by_label("only those that were broken").check()
     assert names.count() == sum("u" in one["states"] for one in facts["expectations"])
     page.context.close()
