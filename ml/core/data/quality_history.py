@@ -119,60 +119,62 @@ def quality_history(days: Sequence[date], by_day: Mapping[date, DayQuality]) -> 
         `STATES` or `ABSENT`; in ``reasons`` (most rows first) ``rows``; in ``nulls`` by ``column`` ``share`` and
         ``highest``. A row that breaks two expectations counts under both reasons.
     """
-    found = [by_day.get(day) for day in days]
-    ranges = [(one and one.row_range) or (None, None) for one in found]
+    results = [by_day.get(day) for day in days]
+    ranges = [(one and one.row_range) or (None, None) for one in results]
     return {
         "days": [day.isoformat() for day in days],
-        "rows": [one and one.rows for one in found],
-        "accepted": [one and one.accepted for one in found],
-        "quarantined": [one and one.quarantined for one in found],
-        "rejected": [(one.rejected or None) if one else None for one in found],
+        "rows": [one and one.rows for one in results],
+        "accepted": [one and one.accepted for one in results],
+        "quarantined": [one and one.quarantined for one in results],
+        "rejected": [(one.rejected or None) if one else None for one in results],
         "lowest_rows": [low for low, _ in ranges],
         "highest_rows": [high for _, high in ranges],
-        "expectations": _expectations(found),
-        "reasons": _reasons(found),
-        "nulls": _nulls(found),
+        "expectations": _expectations(results),
+        "reasons": _reasons(results),
+        "nulls": _nulls(results),
     }
 
 
-def _expectations(found: Sequence[DayQuality | None]) -> list[Facts]:
+def _expectations(results: Sequence[DayQuality | None]) -> list[Facts]:
     newest: dict[Asked, tuple[str, str]] = {}
-    for one in found:
+    for one in results:
         newest |= one.rules if one else {}
     rows = [
         {
             "rule": rule,
             "column": asked[1],
             "level": level,
-            "states": "".join(one.states.get(asked, ABSENT) if one else ABSENT for one in found),
+            "states": "".join(one.states.get(asked, ABSENT) if one else ABSENT for one in results),
         }
         for asked, (rule, level) in newest.items()
     ]
     return sorted(rows, key=lambda row: -row["states"].count(STATES["unmet"]))
 
 
-def _reasons(found: Sequence[DayQuality | None]) -> list[Facts]:
+def _reasons(results: Sequence[DayQuality | None]) -> list[Facts]:
     totals: dict[str, int] = {}
-    for one in found:
+    for one in results:
         for reason, rows in (one.reasons if one else {}).items():
             totals[reason] = totals.get(reason, 0) + rows
     order = sorted(totals, key=lambda reason: (-totals[reason], reason))
     named, others = order[:MOST_REASONS], order[MOST_REASONS:]
-    listed = [{"reason": name, "rows": [one.reasons.get(name, 0) if one else None for one in found]} for name in named]
+    listed = [
+        {"reason": name, "rows": [one.reasons.get(name, 0) if one else None for one in results]} for name in named
+    ]
     if others:
-        rest = [sum(one.reasons.get(name, 0) for name in others) if one else None for one in found]
+        rest = [sum(one.reasons.get(name, 0) for name in others) if one else None for one in results]
         listed.append({"reason": OTHERS, "rows": rest})
     return listed
 
 
-def _nulls(found: Sequence[DayQuality | None]) -> list[Facts]:
-    columns = sorted({column for one in found if one for column in one.nulls})
+def _nulls(results: Sequence[DayQuality | None]) -> list[Facts]:
+    columns = sorted({column for one in results if one for column in one.nulls})
     nothing = (None, None)
     return [
         {
             "column": column,
-            "share": [one.nulls.get(column, nothing)[0] if one else None for one in found],
-            "highest": [one.nulls.get(column, nothing)[1] if one else None for one in found],
+            "share": [one.nulls.get(column, nothing)[0] if one else None for one in results],
+            "highest": [one.nulls.get(column, nothing)[1] if one else None for one in results],
         }
         for column in columns
     ]

@@ -158,8 +158,8 @@ def _results(services: Services, asset: str, days: list[date]) -> tuple[dict[dat
         key = ("quality", services.environment.storage, asset, day)
         cached: Any = MISSING if day in fresh else MEMORY.recall(key)
         if cached is not MISSING:
-            known: DayQuality | None = cached
-            return known
+            remembered: DayQuality | None = cached
+            return remembered
         name = f"{layout.validation(asset, day)}/{layout.RESULT}"
         try:
             quality = day_quality(json.loads(storage.get_bytes(name)))
@@ -178,5 +178,5 @@ def _results(services: Services, asset: str, days: list[date]) -> tuple[dict[dat
     if not days:
         return {}, []
     with ThreadPoolExecutor(min(THREADS, len(days))) as pool:
-        found = dict(zip(days, pool.map(read, days), strict=True))
-    return {day: quality for day, quality in found.items() if quality is not None}, unreadable
+        results = dict(zip(days, pool.map(read, days), strict=True))
+    return {day: quality for day, quality in results.items() if quality is not None}, unreadable
