@@ -1,13 +1,16 @@
 """Watch a day: say whether the inputs moved, how the predictions do, and what follows.
 
 ``resolve → (measure_drift, measure_performance, compare_with_previous) → decide → (act, alert)
-→ (trigger_retrain, trigger_rollback)``
+→ (trigger_retrain, trigger_rollback), decide → score_refit``
 
 Evidently compares the trailing window with what the champion was trained on; labels that have arrived meet the
 predictions. **decide** applies the policy of `params.yaml`: no champion, drift or decay on several days, age or
-enough new labels ask for a challenger; broken data, a training that was tried, cooldown and budget make it wait.
+enough new labels ask for a challenger, and so does what a refit would gain; broken data, a training that was tried,
+cooldown, budget, and a refit that would not gain make it wait.
 If the version that served before does better on the same labelled days, beyond noise, it is asked back.
-**alert** runs every day and mails when the state changes. A person's *Retrain* needs no leave from here.
+**alert** runs every day and mails when the state changes. **score_refit** fits the champion's recipe again every week,
+in shadow, and scores each new labelled day by it: whether a refit would help is known from the next day on. A
+person's *Retrain* needs no leave from here.
 """
 
 from __future__ import annotations
@@ -58,6 +61,12 @@ def draw(model: Model) -> DAG:
 
             return step(decide.run, champion, drift, performance, comparison)
 
+        @task(task_display_name="Score a refit in shadow")
+        def score_refit(champion: Facts) -> Facts:
+            from ml.steps.monitor import score_refit
+
+            return step(score_refit.run, champion)
+
         @task.branch(task_display_name="Act on it")
         def act(decision: Facts) -> list[str]:
             wanted = {
@@ -84,6 +93,8 @@ def draw(model: Model) -> DAG:
         action = act(decision)
         # Not behind the branch: people are alerted to what was decided whatever is triggered, and to calm again.
         alert(drift, performance, decision)
+        # Last, so that nothing waits for a fit, or stops where it cannot be made.
+        decision >> score_refit(champion)
         trigger_retrain = TriggerDagRunOperator(
             task_id="trigger_retrain",
             task_display_name="Trigger retrain",

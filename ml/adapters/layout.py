@@ -176,6 +176,20 @@ PERFORMANCE, PERFORMANCE_BY_DAY = "performance.json", "performance_by_day.csv"
 """Inside `monitoring`."""
 
 
+REFITS, REFIT = "refits", "pipeline.skops"
+"""A folder with the days that refits in shadow have scored, and each `shadow_refit`; the latter's only file."""
+
+
+def refit_days(version: int) -> str:
+    """Return the file with the days that refits in shadow have scored beside a version, inside `REFITS`."""
+    return f"version={version}.json"
+
+
+def shadow_refit(fingerprint: str, most_rows: int) -> str:
+    """Return the folder of a recipe that was fitted again in shadow; ``fingerprint`` is of its training."""
+    return f"refits/{fingerprint}-{most_rows}"
+
+
 def drift_result(version: int | None) -> str:
     """Return the facts of a drift report, inside `monitoring`."""
     return f"version={version}/drift.json"

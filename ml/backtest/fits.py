@@ -23,6 +23,7 @@ from ml.adapters.workspace import Workspace
 from ml.backtest.dataset import PointInTimeDataset
 from ml.core.data.arrivals import facts_of
 from ml.core.data.keys import merge_exactly
+from ml.core.monitoring.drift import sample_days
 from ml.core.training import parts
 from ml.core.training.estimators import predict
 from ml.core.training.features import matrix
@@ -114,11 +115,13 @@ class Fits:
         days, history = (*window.lookback, *window.days), settings.features.history
         return self.dataset.not_as_present(days, history, first=window.days[0], last=window.days[-1])
 
-    def fit(self, window: Training, settings: Settings) -> Fitted:
-        """Fit a model on a training, or read the one that was fitted before."""
+    def fit(self, window: Training, settings: Settings, *, most_rows: int | None = None) -> Fitted:
+        """Fit a model on a training, or on so many rows of it; or read the one that was fitted before."""
         key = self.key(window, settings)
+        if most_rows is not None and sum(len(self.dataset.labels[day]) for day in window.days) > most_rows:
+            key += f"-{most_rows}"
         name = layout.cached("fits", key)
-        facts = self.once(name, "fit.json", lambda cache_dir: self._fit(cache_dir, window, settings, key))
+        facts = self.once(name, "fit.json", lambda cache_dir: self._fit(cache_dir, window, settings, key, most_rows))
         path = self.folder / name / "pipeline.skops"
         pipeline = self.remember(key, lambda: models.load(path, trusted=settings.fit.trusted_types))
         return Fitted(key, pipeline, window, facts["seconds"], settings)
@@ -144,8 +147,12 @@ class Fits:
                 del self._models[next(iter(self._models))]
         return self._models[key]
 
-    def _fit(self, cache_dir: Workspace, window: Training, settings: Settings, key: str) -> dict[str, Any]:
+    def _fit(
+        self, cache_dir: Workspace, window: Training, settings: Settings, key: str, most_rows: int | None
+    ) -> dict[str, Any]:
         rows = self.rows(window, settings)
+        if most_rows is not None:
+            rows = sample_days(rows, rows=most_rows, seed=settings.fit.seed)
         started = time.perf_counter()
         pipeline = fit_pipeline(rows, settings)
         seconds = round(time.perf_counter() - started, 3)

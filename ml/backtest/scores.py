@@ -62,11 +62,15 @@ class Scores:
     def _raw(self, day: date, version: int) -> np.ndarray:
         """Return what a version itself predicts of a day, before any shift."""
         if (day, version) not in self.raw:
-            rows = self.dataset.seen_on(day, self.settings.features.history)
-            if wanted := self.settings.features.python:
-                rows = pd.concat([rows.reset_index(drop=True), self.dataset.own_features(day, wanted)], axis=1)
-            self.raw[day, version] = self.versions[version].fitted.predict(rows)
+            self.raw[day, version] = self.versions[version].fitted.predict(self.seen(day))
         return self.raw[day, version]
+
+    def seen(self, day: date) -> pd.DataFrame:
+        """Return the inputs of a day with all features, as they could be computed on that day."""
+        rows = self.dataset.seen_on(day, self.settings.features.history)
+        if wanted := self.settings.features.python:
+            rows = pd.concat([rows.reset_index(drop=True), self.dataset.own_features(day, wanted)], axis=1)
+        return rows
 
     def _shift(self, day: date, version: int) -> float:
         """Return by how much the newest labelled days that a version was not fitted on move its scores."""

@@ -16,6 +16,7 @@ from ml.backtest.monitoring import Monitored, Window, drift_on
 from ml.backtest.outcome import DayOf, DayRecords, Outcome
 from ml.backtest.policies import Policy
 from ml.backtest.scores import Scores
+from ml.backtest.shadow_refits import ShadowRefits
 from ml.core.champions import previous_champion, tenures
 from ml.core.data import windows
 from ml.core.data.days import days_between
@@ -44,6 +45,7 @@ class Simulation:
     def __post_init__(self) -> None:
         self.settings, self.dataset = self.policy.settings, self.fits.dataset
         self.scores = Scores(self.dataset, self.settings, self.versions)
+        self.refits = ShadowRefits(self.fits, self.scores, self.settings)
 
     def run(self, on_day: Callable[[int], None] = lambda _: None) -> Outcome:
         """Live through all days; the same world and policy give the same outcome."""
@@ -92,6 +94,8 @@ class Simulation:
         simulated.alarm_conditions = " ".join(
             sorted({f"{finding.severity}:{finding.kind}:{finding.column or ''}" for finding in decision.findings})
         )
+        if self.policy.replayed.monitor:
+            self.refits.score(version, day, self.log)
         if decision.rollback is not None and decision.rollback.to_version is not None:
             simulated.event = self._roll_back(day, version, decision.rollback.to_version, decision.rollback.reason)
         elif decision.request is not None:
@@ -177,6 +181,7 @@ class Simulation:
             for earlier_day in policy_facts.earlier_days(day, self.settings)
             if earlier_day in self.records
         ]
+        lately = policy_facts.decided_days(day, self.settings)
         facts = policy_facts.facts_on(
             champion,
             drift,
@@ -190,6 +195,8 @@ class Simulation:
             earlier=[measured for records in earlier for measured in (records.drift, records.performance)],
             tried=policy_facts.tried(self._next_fingerprint(day), self.log, judged=self._judged),
             settings=self.settings,
+            refit=self.refits.comparison(champion.version) if champion.version is not None else None,
+            before=next((self.records[other].decision for other in lately if other in self.records), None),
         )
         return policy.decide(facts, settings=self.settings)
 

@@ -112,12 +112,14 @@ class Day:
         return champion, scoring
 
     def _monitor(self) -> tuple[Decision, LivePerformance]:
-        from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance
+        from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance, score_refit
         from ml.steps.score import resolve
 
         champion = call(resolve.run, self.day)
         drift, live = call(measure_drift.run, champion), call(measure_performance.run, champion)
-        return call(decide.run, champion, drift, live, call(compare_with_previous.run, champion)), live
+        decision: Decision = call(decide.run, champion, drift, live, call(compare_with_previous.run, champion))
+        self._attempt("score_refit", lambda: call(score_refit.run, champion))
+        return decision, live
 
     def _roll_back(self, request: RollbackRequest | None) -> str:
         from ml.steps import rollback

@@ -48,6 +48,8 @@ from ml.records.monitoring import (
     Limit,
     LivePerformance,
     PreviousChampionComparison,
+    RefitComparison,
+    RefitDay,
 )
 from ml.records.record import Asset, Record
 from ml.records.requests import AnswersOfVersion, RequestPerformance, SplitDay, SplitEvidence
@@ -117,6 +119,8 @@ __all__ = [
     "QueuedAlert",
     "Receipt",
     "Record",
+    "RefitComparison",
+    "RefitDay",
     "RefreshHistory",
     "Rejection",
     "Reproduction",

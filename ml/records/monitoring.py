@@ -171,11 +171,40 @@ class PreviousChampionComparison(Record):
     reason: str
 
 
+class RefitDay(Record):
+    """A labelled day that the champion served and a refit in shadow has scored: by how much the refit's loss is lower.
+
+    ``refit_last_day`` is the last day that the refit was fitted on.
+    """
+
+    day: date
+    gain: float
+    rows: int
+    refit_last_day: date
+
+
+class RefitComparison(Record):
+    """The champion against its own recipe, refitted in shadow, on the labelled days that it served.
+
+    ``gain`` is how much lower the refits' mean loss is (positive: refits do better), with an interval that holds at all
+    daily looks together; None where nothing could be compared, which ``reason`` explains. ``days`` are in order.
+    """
+
+    champion_version: int | None
+    days: tuple[RefitDay, ...] = ()
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str
+
+
 class Decision(Record):
     """What monitoring asks for, in sentences.
 
     ``state`` sums up the newest days: ``alarm`` needs findings on enough of them, ``watching`` is a finding that is
     not (yet) an alarm, ``unknown`` that it could not be measured. ``findings`` are those of this day.
+    ``asking_since`` is the first day of the drift or decay that asks for a challenger, ``put_off_since`` the day since
+    which one is not trained because a refit would not gain; None while there is none.
     """
 
     day: date
@@ -187,3 +216,5 @@ class Decision(Record):
     findings: tuple[Finding, ...] = ()
     request: RetrainRequest | None = None
     rollback: RollbackRequest | None = None
+    asking_since: date | None = None
+    put_off_since: date | None = None

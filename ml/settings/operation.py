@@ -220,6 +220,25 @@ class Performance(Section):
         return self
 
 
+class ShadowRefit(Section):
+    """How it is found out whether a refit would gain: the champion's recipe is fitted again, and scores in shadow."""
+
+    every_days: int | None = Field(default=7, ge=1)
+    """How often the champion's recipe is fitted again in shadow, on what is labelled by then, and scored beside the
+    champion on each day that is labelled later; null for never.
+    """
+    max_rows: int = Field(default=200_000, ge=100)
+    """Such a fit takes no more rows, drawn from all its days alike."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1)
+    """The confidence level of the gain's interval, which holds at all daily looks together."""
+    min_days: int = Field(default=5, ge=2)
+    """With fewer days scored in shadow, nobody waits for a refit to gain."""
+    max_wait_days: int = Field(default=0, ge=0)
+    """For so many days at most a challenger that drift, decay or age ask for waits where no refit would have gained; 0:
+    nobody waits.
+    """
+
+
 class Retrain(Section):
     """When a challenger is asked for."""
 
@@ -227,6 +246,18 @@ class Retrain(Section):
     """Whether drift asks for a challenger."""
     on_decay: bool = True
     """Whether decay of live performance asks for a challenger."""
+    on_gain: bool = False
+    """Whether a challenger is asked for once a refit in shadow does better than the champion, beyond noise."""
+    shadow_refit: ShadowRefit = ShadowRefit()
+    """Whether a refit would help is measured before drift, decay or age have one trained."""
+    cost: float | None = Field(default=None, gt=0)
+    """What a training costs, in money or any unit. With ``loss_value``: what refits would have saved since the champion
+    serves counts as a gain once it is more, for ``on_gain`` and ``shadow_refit.max_wait_days``.
+    """
+    loss_value: float | None = Field(default=None, gt=0)
+    """What it is worth, in the unit of ``cost``, if the loss of a single prediction is lower by 1 (in the mean of its
+    rows, so that it is a squared error of ``rmse``).
+    """
     max_age_days: int | None = Field(default=28, ge=1)
     """A champion that has served more days asks for a challenger; null for no such limit."""
     min_new_days: int | None = Field(default=None, ge=1)
@@ -239,6 +270,18 @@ class Retrain(Section):
     """Whether a challenger that passed the gate is fitted again on all days, the holdout included, before it serves."""
     refit_max_difference: float = Field(default=0.05, gt=0)
     """The largest mean difference of predictions between the judged model and its refit."""
+
+    @model_validator(mode="after")
+    def _can_weigh(self) -> Retrain:
+        if (self.cost is None) != (self.loss_value is None):
+            raise ValueError(
+                "give both cost and loss_value, or neither: a cost is weighed against what a gain is worth"
+            )
+        if self.cost is not None and self.shadow_refit.every_days is None:
+            raise ValueError("cost needs shadow_refit.every_days: without refits in shadow no gain is known to weigh")
+        if self.cost is not None and not (self.on_gain or self.shadow_refit.max_wait_days):
+            raise ValueError("cost needs on_gain: true, or shadow_refit.max_wait_days: else it decides nothing")
+        return self
 
 
 class Rollback(Section):

@@ -51,6 +51,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "measure_performance": ("Live performance", "Performance by day"),
     "compare_with_previous": ("Comparison",),
     "decide": (DECISION,),
+    "score_refit": (MODEL,),
 }
 """The links of each task, by its id; what a task did not produce this time is not shown."""
 
@@ -218,6 +219,7 @@ ADDRESSES_OF: dict[str, Callable[[Any, LinkBuilder], dict[str, str]]] = {
     },
     "LivePerformance": _performance,
     "PreviousChampionComparison": _comparison,
+    "RefitComparison": lambda record, links: {MODEL: links.model_page(record.champion_version)},
     "Decision": _decided,
 }
 """What each kind of `ml.records` leads to, by the name of its class: nothing of ``ml`` is imported to parse a Dag."""

@@ -21,7 +21,7 @@ OWN = {
 
 PREFIXES = (
     *("landing", "accepted", "validation", "quarantine", "receipts", "reported", "rejected", "withdrawn", "runs"),
-    *("history", "staging"),
+    *("history", "staging", "refits"),
     *("predictions", "shadow", "monitor", "promoted", "registered", "claims", "damaged", "episodes", "outbox"),
     *("serving", "requests"),
     *("screen", "worlds", "courses", "fits", "gates", "references"),

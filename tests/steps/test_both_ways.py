@@ -139,7 +139,7 @@ def produce(world: World) -> Lived:
     """Live through the days as the Dags do, one after the other."""
     from ml.steps import rollback
     from ml.steps.ingest import seed
-    from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance
+    from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance, score_refit
     from ml.steps.score import shadow
 
     lived = Lived()
@@ -161,6 +161,7 @@ def produce(world: World) -> Lived:
             world.run(step, champion) for step in (measure_drift, measure_performance, compare_with_previous)
         )
         decision = world.run(decide, champion, drift, live, previous)
+        world.run(score_refit, champion)
         shift = scoring.adaptation.shift if scoring.adaptation else 0.0
         lived.message[day] = said(champion.version, shift, drift=drift, live=live, previous=previous, decision=decision)
         if decision.rollback is not None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml.core.monitoring.policy import ChampionFacts, Facts, decide, gaps
+from ml.core.monitoring.policy import ChampionFacts, Facts, decide
+from ml.core.monitoring.policy_facts import gaps
 from ml.records import Decision, DriftReport, Finding, LivePerformance, PreviousChampionComparison
 from tests.builders import settings
 

@@ -291,6 +291,12 @@ class TestFitsTogether:
             ({"drift": {"structural": ["a", "a"]}}, "named twice under structural and environment: a"),
             ({"drift": {"alarm_days": [4, 3]}}, "alarm_days must be [k, n] with 1 <= k <= n <= 28: k of the newest n"),
             ({"performance": {"window_days": 5}}, "min_days (7) is more than window_days (5)"),
+            ({"retrain": {"cost": 5.0}}, "give both cost and loss_value, or neither"),
+            ({"retrain": {"cost": 5.0, "loss_value": 1.0}}, "cost needs on_gain: true, or shadow_refit.max_wait_days"),
+            (
+                {"retrain": {"cost": 5.0, "loss_value": 1.0, "shadow_refit": {"every_days": None}}},
+                "cost needs shadow_refit.every_days",
+            ),
             (
                 {"drift": {"structural": ["a", "b"], "min_drifted_columns": 3}},
                 "drift could never alarm; lower it to at most 2",

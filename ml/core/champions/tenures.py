@@ -204,20 +204,21 @@ def anchor_of(version: int, decisions: Sequence[Logged]) -> int:
     return anchor
 
 
-def _rulings(entry: Logged, kind: str) -> list[Mapping[str, Any]]:
+def rulings(entry: Logged, kind: str) -> list[Mapping[str, Any]]:
+    """Return what rules of a kind said of a challenger; empty without a verdict."""
     verdict = entry.payload.get("verdict")
-    rulings = verdict.get("rulings", ()) if isinstance(verdict, Mapping) else ()
-    return [ruling for ruling in rulings if isinstance(ruling, Mapping) and ruling.get("kind") == kind]
+    stored = verdict.get("rulings", ()) if isinstance(verdict, Mapping) else ()
+    return [ruling for ruling in stored if isinstance(ruling, Mapping) and ruling.get("kind") == kind]
 
 
 def _refreshed(entry: Logged) -> bool:
     """Return whether a promotion was of a refresh, which is allowed to lose a little; without a verdict it was."""
-    rulings = _rulings(entry, "champion")
-    return not rulings or any("refresh_max_loss" in (ruling.get("evidence") or {}) for ruling in rulings)
+    stored = rulings(entry, "champion")
+    return not stored or any("refresh_max_loss" in (ruling.get("evidence") or {}) for ruling in stored)
 
 
 def _superior(entry: Logged, kind: str) -> bool:
-    return any((ruling.get("evidence") or {}).get("superior") == 1 for ruling in _rulings(entry, kind))
+    return any((ruling.get("evidence") or {}).get("superior") == 1 for ruling in rulings(entry, kind))
 
 
 def blocked(decisions: Sequence[Logged]) -> set[str]:

@@ -83,7 +83,7 @@ def learned(past: RefreshHistory | None) -> Normal | None:
     scatter = float(np.var(gains, ddof=1))
     errors = float(np.mean([refresh.standard_error**2 for refresh in past.refreshes]))
     spread = math.sqrt(max(0.0, scatter - errors) + scatter / len(gains))
-    return Normal(sum(gains) / (len(gains) + 1), spread * _wider(len(gains) - 1))
+    return Normal(sum(gains) / (len(gains) + 1), spread * wider(len(gains) - 1))
 
 
 def after(usual: Normal, days: int, apart_days: int) -> Normal:
@@ -121,7 +121,7 @@ def weigh(
     prior, unjudged = (after(usual, days, past.apart_days) for days in (past.judged_days, past.unjudged_days))
     prior = Normal(prior.mean, math.hypot(max(prior.sd, LEAST_SPREAD * usual.sd), doubt))
     degrees = compared.days - 1 if compared.degrees_of_freedom is None else compared.degrees_of_freedom
-    error = compared.standard_error * _wider(degrees)
+    error = compared.standard_error * wider(degrees)
     components = ((1 - UNUSUAL_SHARE, prior), (UNUSUAL_SHARE, Normal(0.0, max(unusual_sd, 3 * prior.sd))))
 
     def expected(gain: float) -> float:
@@ -215,7 +215,7 @@ def _days(days: int) -> str:
     return f"{count} of {'older' if days < 0 else 'newer'} data" if days else "data no newer"
 
 
-def _wider(degrees_of_freedom: int) -> float:
+def wider(degrees_of_freedom: int) -> float:
     """Return how much wider than the normal one Student's 95 % interval is."""
     return float(stats.t.isf(0.025, max(degrees_of_freedom, 1)) / stats.norm.isf(0.025))
 

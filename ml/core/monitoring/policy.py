@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from ml.core.monitoring.alarm_conditions import AlarmCondition, Measured, alarm_conditions_of, listed
+from ml.core.monitoring import refit_gain, waiting
+from ml.core.monitoring.alarm_conditions import AlarmCondition, Measured, alarm_conditions_of
 from ml.records import (
     Decision,
     DriftReport,
     Finding,
     LivePerformance,
     PreviousChampionComparison,
+    RefitComparison,
     RetrainRequest,
     RollbackRequest,
 )
@@ -21,7 +23,6 @@ from ml.settings import Retrain, Rollback, Settings
 
 State = Literal["calm", "watching", "alarm", "unknown"]
 Tried = Literal["judged", "blocked"]
-BUDGET_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Facts:
         Days whose data were refused, or are missing: see `gaps`.
     tried
         Whether the very training that would follow was judged, or rolled back, before; None if not.
+    refit, usual_gain
+        What refits in shadow did beside the champion, and what refreshes of its recipe gained before; None if unknown.
+    before
+        What was decided last, on one of the newest days; None if nothing.
     """
 
     drift: DriftReport
@@ -79,6 +84,9 @@ class Facts:
     new_days: int = 0
     absent_days: tuple[date, ...] = ()
     tried: Tried | None = None
+    refit: RefitComparison | None = None
+    usual_gain: refit_gain.UsualGain | None = None
+    before: Decision | None = None
 
     @property
     def day(self) -> date:
@@ -102,13 +110,15 @@ def decide(facts: Facts, *, settings: Settings) -> Decision:
     Only the newest day asks, or raises an alarm: on behalf of a day that is monitored later nothing is trained today.
     No champion at all asks at once. A champion that does worse than the version before it, beyond noise, goes before
     all wishes for a challenger. Drift, decay, age and newly labelled days ask for one, unless the data are broken,
-    the same training was judged before, or cooldown or budget want it to wait: each that does is said, with the day
-    on which it no longer does. What could not be measured asks for nothing, and is said. A person's request does
-    not come here: it goes straight to *Retrain*.
+    the same training was judged before, cooldown or budget want it to wait, or a refit would not gain: each that does
+    is said, with the day on which it no longer does. What could not be measured asks for nothing, and is said. A
+    person's request does not come here: it goes straight to *Retrain*.
     """
     day, champion = facts.day, facts.champion
     conditions = (
-        () if champion is None else alarm_conditions_of(facts.today, facts.earlier, alarm_days=_alarm_days(settings))
+        ()
+        if champion is None
+        else alarm_conditions_of(facts.today, facts.earlier, alarm_days=waiting.alarm_days(settings))
     )
     state = _state(facts, conditions, settings)
     if day < facts.newest_day:
@@ -122,7 +132,8 @@ def decide(facts: Facts, *, settings: Settings) -> Decision:
             facts, state, (*(condition.message for condition in conditions if condition.alarm), back.reason)
         )
         return decision.model_copy(update={"action": "rollback", "rollback": back})
-    retrain_reasons = _retrain_reasons(facts, champion, conditions, settings)
+    asked = _retrain_reasons(facts, champion, conditions, settings)
+    retrain_reasons = tuple(asked.values())
     other_findings = tuple(
         _condition_sentence(condition, settings.retrain)
         for condition in conditions
@@ -130,35 +141,20 @@ def decide(facts: Facts, *, settings: Settings) -> Decision:
     )
     if not retrain_reasons:
         return _decision(facts, state, (*other_findings, *_otherwise(facts, champion, settings)))
-    wait_reasons = _wait_reasons(facts, conditions, settings)
+    asking_since = waiting.asking_since(facts, [condition for condition in conditions if condition.name in asked])
+    put_off = waiting.put_off(facts, asked, asking_since, settings)
+    wait_reasons = (*waiting.reasons(facts, conditions, settings), *put_off.reasons)
     if wait_reasons:
-        return _decision(facts, state, (*retrain_reasons, *other_findings, *wait_reasons))
-    return _retrain(facts, state, retrain_reasons, other_findings)
-
-
-def _alarm_days(settings: Settings) -> tuple[int, int]:
-    """Return on how many days, of how many calendar days, an alarm needs findings."""
-    enough, newest = settings.drift.alarm_days
-    return enough, settings.land.calendar_days(newest)
+        decision = _decision(facts, state, (*retrain_reasons, *other_findings, *wait_reasons))
+        return decision.model_copy(update={"asking_since": asking_since, "put_off_since": put_off.since})
+    retrain = _retrain(facts, state, retrain_reasons, (*other_findings, *put_off.in_spite))
+    return retrain.model_copy(update={"asking_since": asking_since})
 
 
 def _without_champion(facts: Facts, state: State) -> Decision:
     if facts.anyone_serves:
         return _decision(facts, state, (f"drift unknown: {facts.no_champion_reason}",))
     return _retrain(facts, state, (facts.no_champion_reason,))
-
-
-def gaps(held: Collection[date], *, last_day: date, days: int) -> list[date]:
-    """Name the days of the window that ends at ``last_day`` which are missing though they were to be expected.
-
-    A day is expected if its weekday was there in both of the two weeks before the window: a business that rests on
-    Sundays misses none, and a young registry misses nothing.
-    """
-    first = last_day - timedelta(days=days - 1)
-    missing = [day for n in range(days) if (day := first + timedelta(days=n)) not in held]
-    return [
-        day for day in missing if all(day - timedelta(weeks=(day - first).days // 7 + more) in held for more in (1, 2))
-    ]
 
 
 def _state(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settings) -> State:
@@ -180,22 +176,25 @@ def _too_new(facts: Facts, settings: Settings) -> bool:
 
 def _retrain_reasons(
     facts: Facts, champion: ChampionFacts, conditions: Sequence[AlarmCondition], settings: Settings
-) -> tuple[str, ...]:
-    """Return the reasons for which a challenger is wanted."""
+) -> dict[str, str]:
+    """Return the reasons for which a challenger is wanted, each by its name."""
     policy = settings.retrain
     wanted = {"drift": policy.on_drift, "decay": policy.on_decay}
-    retrain_reasons = [condition.message for condition in conditions if condition.alarm and wanted.get(condition.name)]
+    asked: dict[str, str] = {}
+    if gain := waiting.gain(facts, settings):
+        asked["gain"] = gain
+    asked |= {
+        condition.name: condition.message for condition in conditions if condition.alarm and wanted.get(condition.name)
+    }
     age = (facts.day - champion.promoted_on).days
     if policy.max_age_days is not None and age > policy.max_age_days:
-        retrain_reasons.append(
-            f"age: version {champion.version} has served {age} days, more than {policy.max_age_days}"
-        )
+        asked["age"] = f"age: version {champion.version} has served {age} days, more than {policy.max_age_days}"
     if policy.min_new_days is not None and facts.new_days >= policy.min_new_days:
         since = f" since {champion.window_last_day}" if champion.window_last_day else ""
-        retrain_reasons.append(
+        asked["new data"] = (
             f"new data: {facts.new_days} days were labelled{since}, retrain.min_new_days is {policy.min_new_days}"
         )
-    return tuple(retrain_reasons)
+    return asked
 
 
 def _condition_sentence(condition: AlarmCondition, policy: Retrain) -> str:
@@ -214,6 +213,7 @@ def _otherwise(facts: Facts, champion: ChampionFacts, settings: Settings) -> tup
         first = _first_figure(facts, champion, settings)
         until = f" until {first} at the earliest" if first > facts.day else ""
         reasons.append(f"performance unknown{until}: {facts.performance.reason}")
+    reasons += [facts.refit.reason] if facts.refit is not None and facts.refit.gain is not None else []
     return (*reasons, _served(champion, facts.day))
 
 
@@ -231,38 +231,6 @@ def _served(champion: ChampionFacts, day: date) -> str:
     if days < 0:
         return f"version {champion.version} serves from {champion.promoted_on} on"
     return f"version {champion.version} has served {days} day{'' if days == 1 else 's'}"
-
-
-def _wait_reasons(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settings) -> tuple[str, ...]:
-    """Return all that keeps a challenger from being asked for, and until when it does."""
-    day, policy = facts.day, settings.retrain
-    wait_reasons: list[tuple[date, int, str]] = []
-    broken = [
-        broken_day for condition in conditions if condition.name == "broken data" for broken_day in condition.days
-    ]
-    if broken:
-        reason = f"nobody retrains on broken data, found on {listed(broken)}; correct these days to ask sooner"
-        wait_reasons.append((max(broken), _alarm_days(settings)[1], reason))
-    if facts.absent_days:
-        reason = f"data of {listed(facts.absent_days)} are refused or missing; bring these days in to ask sooner"
-        window_days = settings.land.calendar_days(settings.drift.window_days)
-        wait_reasons.append((max(facts.absent_days), window_days, reason))
-    if facts.tried:
-        outcome = {"judged": "judged", "blocked": "rolled back"}[facts.tried]
-        wait_reasons.append((day, 1, f"nothing new to train on, this very training was {outcome} before"))
-    if facts.last_judged is not None and 0 <= (day - facts.last_judged).days < policy.cooldown_days:
-        reason = f"a challenger was judged on {facts.last_judged}, cooldown is {policy.cooldown_days} days"
-        wait_reasons.append((facts.last_judged, policy.cooldown_days, reason))
-    request_days = sorted(
-        request_day for request_day in set(facts.requests) if 0 < (day - request_day).days < BUDGET_DAYS
-    )
-    if len(request_days) >= policy.max_retrains_per_week:
-        reason = (
-            f"challengers were asked for on {listed(request_days)}, retrain.max_retrains_per_week is "
-            f"{policy.max_retrains_per_week}"
-        )
-        wait_reasons.append((request_days[-policy.max_retrains_per_week], BUDGET_DAYS, reason))
-    return tuple(f"waiting until {since + timedelta(days=days)}: {reason}" for since, days, reason in wait_reasons)
 
 
 def _does_worse(champion: ChampionFacts, comparison: PreviousChampionComparison, rollback: Rollback) -> bool:

@@ -10,10 +10,21 @@ from datetime import date, timedelta
 
 from ml.core.champions import tenures
 from ml.core.data.rest_days import rest_reason
-from ml.core.monitoring import policy
+from ml.core.monitoring import policy, refit_gain
 from ml.core.monitoring.alarm_conditions import Measured
-from ml.records import Asset, Champion, DriftReport, LivePerformance, Logged, PreviousChampionComparison
+from ml.records import (
+    Asset,
+    Champion,
+    Decision,
+    DriftReport,
+    LivePerformance,
+    Logged,
+    PreviousChampionComparison,
+    RefitComparison,
+)
 from ml.settings import Settings
+
+DECIDED_DAYS = 7
 
 
 def facts_on(
@@ -30,6 +41,8 @@ def facts_on(
     earlier: Sequence[Measured],
     tried: policy.Tried | None,
     settings: Settings,
+    refit: RefitComparison | None = None,
+    before: Decision | None = None,
 ) -> policy.Facts:
     """Collect what is known on a day.
 
@@ -48,6 +61,8 @@ def facts_on(
         What was measured on the days of `earlier_days`.
     tried
         What `tried` returned.
+    refit, before
+        See `ml.core.monitoring.policy.Facts`; what was decided about another champion is passed over.
     """
     day, newest = drift.day, max(inputs)
     present = champion_facts(champion, changes)
@@ -67,6 +82,9 @@ def facts_on(
         new_days=sum(labelled_day > last for labelled_day in labelled) if last else 0,
         absent_days=absent_days(day, inputs, labels, rejected, settings),
         tried=tried,
+        refit=refit if refit is not None and refit.champion_version == champion.version else None,
+        usual_gain=refit_gain.usual_gain(changes),
+        before=before if before is not None and before.champion_version == champion.version else None,
     )
 
 
@@ -94,6 +112,11 @@ def earlier_days(day: date, settings: Settings) -> list[date]:
     return [day - timedelta(days=back) for back in range(1, settings.land.calendar_days(settings.drift.alarm_days[1]))]
 
 
+def decided_days(day: date, settings: Settings) -> list[date]:
+    """List the days of whose decisions the newest says since when a challenger is asked for, the newest first."""
+    return [day - timedelta(days=back) for back in range(1, settings.land.calendar_days(DECIDED_DAYS) + 1)]
+
+
 def absent_days(
     day: date,
     inputs: Collection[date],
@@ -111,8 +134,21 @@ def absent_days(
     not_accepted = {
         other for asset, held in sides for other in around if other not in held and other in rejected[asset]
     }
-    missing = {*not_accepted, *policy.gaps(inputs, last_day=day, days=days)}
+    missing = {*not_accepted, *gaps(inputs, last_day=day, days=days)}
     return tuple(sorted(other for other in missing if other in inputs or not rest_reason(other, inputs, settings.land)))
+
+
+def gaps(held: Collection[date], *, last_day: date, days: int) -> list[date]:
+    """Name the days of the window that ends at ``last_day`` which are missing though they were to be expected.
+
+    A day is expected if its weekday was there in both of the two weeks before the window: a business that rests on
+    Sundays misses none, and a young registry misses nothing.
+    """
+    first = last_day - timedelta(days=days - 1)
+    missing = [day for n in range(days) if (day := first + timedelta(days=n)) not in held]
+    return [
+        day for day in missing if all(day - timedelta(weeks=(day - first).days // 7 + more) in held for more in (1, 2))
+    ]
 
 
 def tried(

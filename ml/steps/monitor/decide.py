@@ -13,9 +13,9 @@ from ml.adapters.tracking.decision_log import DecisionLog
 from ml.adapters.workspace import Workspace
 from ml.core.champions import tenures
 from ml.core.data import windows
-from ml.core.monitoring import day_summary, policy
+from ml.core.monitoring import day_summary, policy, waiting
 from ml.core.monitoring.alarm_conditions import Measured
-from ml.core.monitoring.policy_facts import earlier_days, facts_on, requests, tried
+from ml.core.monitoring.policy_facts import decided_days, earlier_days, facts_on, requests, tried
 from ml.errors import MissingArtifact
 from ml.records import (
     Asset,
@@ -30,6 +30,7 @@ from ml.records import (
     RetrainRequest,
 )
 from ml.settings import Settings
+from ml.steps.monitor import refit_days
 from ml.steps.retrain.stage import fingerprint_of
 from ml.wiring import Services
 
@@ -82,6 +83,8 @@ def run(
                 judged=lambda name: services.tracking.decisions(kinds=tenures.JUDGED, fingerprint=name),
             ),
             settings=settings,
+            refit=refit_days.comparison(champion.version, day, settings=settings, services=services),
+            before=_before(day, settings, services),
         )
         decision = policy.decide(facts, settings=settings)
     _keep(decision, services)
@@ -100,7 +103,7 @@ def _held(rev: str | None, services: Services) -> tuple[Days, Days]:
 
 def _days_that_count(settings: Settings) -> int:
     """Count the days before a day whose judgements and requests may make another challenger wait."""
-    return max(settings.retrain.cooldown_days, policy.BUDGET_DAYS)
+    return max(settings.retrain.cooldown_days, waiting.BUDGET_DAYS)
 
 
 def _decided_before(day: date, is_past: bool, decisions: Sequence[Logged], services: Services) -> Decision | None:
@@ -132,6 +135,15 @@ def _earlier(day: date, champion: Champion, settings: Settings, services: Servic
         drift = _read(stored, layout.drift_result(champion.version), DriftReport)
         performance = _read(stored, layout.PERFORMANCE, LivePerformance)
         yield from (measured for measured in (drift, performance) if measured is not None)
+
+
+def _before(day: date, settings: Settings, services: Services) -> Decision | None:
+    """Read what was decided last before a day; None if nothing."""
+    for before in decided_days(day, settings):
+        decision = _read(services.storage_folder(layout.monitoring(before)), layout.DECISION, Decision)
+        if decision is not None:
+            return decision
+    return None
 
 
 def _read(stored: Workspace, name: str, kind: type[Kept]) -> Kept | None:

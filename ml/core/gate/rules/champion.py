@@ -110,12 +110,17 @@ class ChampionRule(GateRule):
         posterior = expected_loss.weigh(
             evidence.refreshes, measured, unusual_sd=expected_loss.worth(gate, evidence), tolerated=tolerated
         )
+        usual = expected_loss.learned(evidence.refreshes)
         assert posterior is not None
+        assert usual is not None
         holds = expected_loss.holds(posterior, tolerated)
         figures: dict[str, float | None] = {
             "refresh_max_loss": self.refresh_max_loss,
             "superior": float(compared.low > 0 and compared.gain >= (self.min_gain or 0.0)),
             "past_refreshes": float(len(evidence.refreshes.refreshes)),
+            "usual_gain": usual.mean,
+            "usual_sd": usual.sd,
+            "usual_days": float(evidence.refreshes.apart_days),
             "prior_gain": posterior.prior.mean,
             "prior_sd": posterior.prior.sd,
             "unjudged_gain": posterior.unjudged.mean,
