@@ -1,13 +1,15 @@
 """Watch a day: say whether the inputs moved, how the predictions do, and what follows.
 
 ``resolve → (measure_drift, measure_performance, compare_with_previous) → decide → (act, alert)
-→ (trigger_retrain, trigger_rollback), decide → score_refit``
+→ (trigger_retrain, trigger_rollback), decide → score_refit, resolve → measure_requests``
 
 Evidently compares the trailing window with what the champion was trained on; labels that have arrived meet the
 predictions. **decide** applies the policy of `params.yaml`: no champion, drift or decay on several days, age or
 enough new labels ask for a challenger, and so does what a refit would gain; broken data, a training that was tried,
 cooldown, budget, and a refit that would not gain make it wait.
 If the version that served before does better on the same labelled days, beyond noise, it is asked back.
+**measure_requests** lets labels meet what was answered over HTTP, by version, and ends a split whose challenger does
+worse beyond noise; nothing waits for it.
 **alert** runs every day and mails when the state changes. **score_refit** fits the champion's recipe again every week,
 in shadow, and scores each new labelled day by it: whether a refit would help is known from the next day on. A
 person's *Retrain* needs no leave from here.
@@ -55,6 +57,16 @@ def draw(model: Model) -> DAG:
 
             return step(compare_with_previous.run, champion)
 
+        @task(task_display_name="Measure predictions on request")
+        def measure_requests(champion: Facts) -> Facts:
+            from evergreen.alerts.kinds.serving import alert_of_run
+
+            from ml.steps.monitor import measure_requests
+
+            measured = step(measure_requests.run, champion)
+            alert_of_run()
+            return measured
+
         @task(task_display_name="Decide")
         def decide(champion: Facts, drift: Facts, performance: Facts, comparison: Facts) -> Facts:
             from ml.steps.monitor import decide
@@ -89,6 +101,7 @@ def draw(model: Model) -> DAG:
 
         champion = resolve()
         drift, performance = measure_drift(champion), measure_performance(champion)
+        measure_requests(champion)
         decision = decide(champion, drift, performance, compare_with_previous(champion))
         action = act(decision)
         # Not behind the branch: people are alerted to what was decided whatever is triggered, and to calm again.

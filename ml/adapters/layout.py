@@ -346,6 +346,14 @@ SERVING_TOKENS = "serving/tokens/"
 """Prefix of each `serving_token`."""
 SERVING_PROBLEMS = "serving/problems/"
 """Prefix of each `serving_problem`."""
+CHALLENGER_PROBLEMS = "serving/challenger_problems/"
+"""Prefix of each `challenger_problem`."""
+SPLIT_STOPS = "serving/stops/"
+"""Prefix of each `split_stop`."""
+REQUEST_PERFORMANCE = "request_performance"
+"""Folder with a `day_json` of each day on which answers were measured on their labels."""
+REFUSED = "refused_requests/"
+"""Prefix of each `refused_requests`."""
 REQUESTS = "requests/"
 """Prefix of each `request_part`."""
 
@@ -358,6 +366,31 @@ def serving_token(name: str) -> str:
 def serving_problem(digest: str) -> str:
     """Return the record of what keeps a service from the champion; ``digest`` is of the problem."""
     return f"serving/problems/{digest[:32]}.json"
+
+
+def challenger_problem(digest: str) -> str:
+    """Return the record of what keeps a challenger from being asked; ``digest`` is of the problem."""
+    return f"{CHALLENGER_PROBLEMS}{digest[:32]}.json"
+
+
+def split_stop(version: int) -> str:
+    """Return the record that the split of a challenger was stopped."""
+    return f"{SPLIT_STOPS}version={version}.json"
+
+
+def split_resumed(version: int) -> str:
+    """Return the record that a person let a challenger answer again after a stop."""
+    return f"serving/resumed/version={version}.json"
+
+
+def split_days(kind: Literal["paired", "randomised"], champion: int, challenger: int) -> str:
+    """Return the folder with a `day_json` of each labelled day on which a challenger was asked beside a champion."""
+    return f"split_days/challenger={challenger}/champion={champion}/{kind}"
+
+
+def refused_requests(day: Day, process: str) -> str:
+    """Return how many requests a process refused on a day, by status."""
+    return f"{REFUSED}day={day}/process={process}.json"
 
 
 def request_part(day: Day, part: str, size: int) -> str:

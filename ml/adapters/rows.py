@@ -22,6 +22,8 @@ from ml.core.scoring.shards import Rows
 
 BATCH_ROWS = 65_536
 T = TypeVar("T")
+SPLITMIX = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
+"""The finaliser of SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195), after which all bits differ."""
 BUFFER_BYTES = 1 << 20
 """Without one, and with ``pre_buffer`` as it is by itself, pyarrow holds all bytes that it has read of a file."""
 
@@ -86,6 +88,16 @@ def in_sample(batch: pa.Table, key: Sequence[str], share: float) -> pa.Table:
     if share >= 1:
         return batch
     return batch.filter(pa.array(hashes(batch.select(list(key)).to_pandas(), key) < np.uint64(share * 2**64)))
+
+
+def in_salted_share(batch: pa.Table, key: Sequence[str], share: float, *, salt: str) -> np.ndarray:
+    """Return whether each row's key falls into a share of all keys, independent of `in_sample` and of other salts."""
+    bits = np.uint64(int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8]))
+    mixed = hashes(batch.select(list(key)).to_pandas(), key) ^ bits
+    for shift, factor in SPLITMIX:
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return np.asarray(mixed < np.uint64(share * 2**64))
 
 
 def count_day(path: Path, categorical: Mapping[str, bool]) -> dict[str, DayColumn]:

@@ -69,6 +69,7 @@ def figures_of(services: Services, now: datetime) -> list[Sample]:
     """Return the figures of one model at an instant."""
     from ml.adapters.tracking import database
     from ml.views import loop_totals, page
+    from ml.views.page.served import performance
     from ml.views.page.status_sources import StatusSources
 
     if database.is_absent(services.environment.tracking):  # MLflow would make it, and nothing is to be made here
@@ -79,7 +80,8 @@ def figures_of(services: Services, now: datetime) -> list[Sample]:
     totals = loop_totals.samples(sources, now)
     facts = page.now(services, today=now)
     problems = [*facts["problems"], *sources.problems]
-    return [*samples({**facts, "problems": problems}, drift, waiting, _late(services, now)), *totals]
+    figures = samples({**facts, "problems": problems}, drift, waiting, _late(services, now), performance(services))
+    return [*figures, *totals]
 
 
 def _late(services: Services, now: datetime) -> bool | None:

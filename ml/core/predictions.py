@@ -114,13 +114,13 @@ def decided(predicted: np.ndarray, task: Task, threshold: float) -> np.ndarray |
     return np.asarray(predicted >= threshold) if task.kind == "classification" else None
 
 
-def bounds(predicted: np.ndarray, half_width: float | None) -> dict[str, np.ndarray]:
+def bounds(predicted: np.ndarray, half_width: float | np.ndarray | None) -> dict[str, np.ndarray]:
     """Return the ends of prediction intervals as the columns of a published file; empty for models without any.
 
     Parameters
     ----------
     half_width
-        See `ml.records.IntervalWidth`; None for no intervals.
+        See `ml.records.IntervalWidth`, of all rows or of each; None for no intervals.
     """
     return {} if half_width is None else {LOWER: predicted - half_width, UPPER: predicted + half_width}
 

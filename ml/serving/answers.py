@@ -6,7 +6,7 @@ from typing import Any
 
 from ml.core.predictions import bounds, decided
 from ml.names import LOWER, UPPER
-from ml.serving.served_model import Prediction
+from ml.serving.asked import Prediction
 from ml.settings import Task
 
 CONTRIBUTIONS = 3
@@ -32,8 +32,11 @@ def rows_of(answer: Prediction, task: Task) -> list[dict[str, Any]]:
             labels = list(map(str, task.classes))
             given = [{"probabilities": dict(zip(labels, value, strict=True))} for value in values]
         rows = [{**row, "decision": decision} for row, decision in zip(given, decisions.tolist(), strict=True)]
+    if answer.versions is not None:
+        for row, version in zip(rows, answer.versions, strict=True):
+            row["version"] = version
     if answer.contributions is not None:
-        for row, shares in zip(rows, answer.contributions.to_dict("records"), strict=True):
+        for row, shares in zip(rows, answer.contributions, strict=True):
             largest = sorted(shares, key=lambda name: -abs(shares[name]))[:CONTRIBUTIONS]
             row["contributions"] = [{"column": name, "contribution": shares[name]} for name in largest]
     return rows

@@ -95,6 +95,8 @@ class Service:
         explained = isinstance(body, Mapping) and bool(body.get("contributions"))
         answer = await model.predict(request_rows.records_of(body), request=request, explained=explained)
         facts: dict[str, Any] = {"model": model.name, "version": answer.version, "request": request}
+        if answer.version is None:
+            facts["versions"] = sorted(set(answer.versions or ()))
         if answer.is_provisional:
             facts["provisional"] = True
         return facts | {"predictions": rows_of(answer, model.settings.task)}
@@ -108,17 +110,19 @@ class Service:
         answer = await model.predict(rows, request=request)
         values = answer.predictions
         if model.settings.task.kind == "classification":
-            return {"predictions": np.column_stack([1 - values, values]).tolist()}
-        return {"predictions": values.tolist()}
+            values = np.column_stack([1 - values, values])
+        split = {} if answer.versions is None else {"versions": list(answer.versions)}
+        return {"predictions": values.tolist(), **split}
 
     async def _answer(
         self, name: str, request: Request, work: Callable[[ServedModel, Any, str], Awaitable[dict[str, Any]]]
     ) -> Response:
         """Read, bound, time and count a request; whatever is wrong with it becomes an answer."""
         started, identity = time.perf_counter(), uuid.uuid4().hex
-        known = name if name in self.models else "unknown"
+        known, log = name if name in self.models else "unknown", None
         try:
             model, who = self.model(name, request)
+            log = model.log
             model.rate.take(who)
             async with asyncio.timeout(model.own.timeout_seconds):
                 body = await _body(request, int(model.own.max_body_megabytes * 1e6))
@@ -137,6 +141,8 @@ class Service:
             metrics.REJECTED.labels(known, "unfit" if rejected else "error").inc()
             reason = str(err) if rejected else f"the request failed; the log of the service has it as {identity}"
             response = refusal(Refused(422 if rejected else 500, reason))
+        if log is not None and response.status_code != 200:
+            log.refuse(response.status_code)
         response.headers["X-Request-Id"] = identity
         metrics.REQUESTS.labels(known, str(response.status_code)).inc()
         metrics.SECONDS_TAKEN.labels(known).observe(time.perf_counter() - started)

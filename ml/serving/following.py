@@ -14,9 +14,11 @@ from datetime import date
 from ml.champions import recorded_models, serving_state
 from ml.errors import EvergreenError
 from ml.serving import metrics, problem_records, served_version, tokens
+from ml.serving.asked import Serving
+from ml.serving.challenging import ChallengerFollower
 from ml.serving.day_lookup import DayLookup
 from ml.serving.problems import Refused
-from ml.serving.served_model import NO_CHAMPION, ServedModel, Serving
+from ml.serving.served_model import NO_CHAMPION, ServedModel
 from ml.urls import redact
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class Follower:
 
     def __init__(self, model: ServedModel) -> None:
         self.model, self.services = model, model.services
+        self.challengers = ChallengerFollower(model)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{model.name}", daemon=True)
         self._failed: tuple[int, float] | None = None
@@ -54,7 +57,7 @@ class Follower:
 
     def look(self) -> None:
         """Look once; whatever goes wrong is a problem that is named, and leaves what serves."""
-        for part in (self._look_at_tokens, self._look_at_champion, self._look_at_data):
+        for part in (self._look_at_tokens, self._look_at_champion, self._look_at_data, self.challengers.look):
             try:
                 part()
             except Exception as err:

@@ -73,6 +73,19 @@ STREAM_WRITE_FAILURES = Counter(
     "evergreen_stream_write_failures", "Writes that the broker did not take.", ["model"], registry=REGISTRY
 )
 
+CHALLENGER = Gauge(
+    "evergreen_serving_challenger_version", "The challenger that is asked beside the champion; 0 for none.", ["model"],
+    registry=REGISTRY,
+)  # fmt: skip
+CHALLENGER_FALLBACKS = Counter(
+    "evergreen_serving_challenger_fallbacks", "Requests whose rows of the challenger the champion answered.", ["model"],
+    registry=REGISTRY,
+)  # fmt: skip
+SHADOW_SKIPPED = Counter(
+    "evergreen_serving_shadow_skipped_rows", "Rows that the challenger was not asked for in shadow.", ["model"],
+    registry=REGISTRY,
+)  # fmt: skip
+
 
 def text() -> bytes:
     """Return all metrics in Prometheus's text format."""

@@ -6,11 +6,14 @@ import hashlib
 import json
 import socket
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from ml.adapters import layout
 from ml.errors import MissingArtifact
 from ml.wiring import Services
+
+About = Literal["champion", "challenger"]
+PREFIXES: dict[About, str] = {"champion": layout.SERVING_PROBLEMS, "challenger": layout.CHALLENGER_PROBLEMS}
 
 
 def digest_of(problem: str) -> str:
@@ -18,28 +21,32 @@ def digest_of(problem: str) -> str:
     return hashlib.sha256(problem.encode()).hexdigest()
 
 
-def write(problem: str, *, version: int | None, serving_version: int | None, services: Services) -> None:
-    """Record a problem with the version that came to serve, and the one that answers meanwhile."""
+def write(
+    problem: str, *, version: int | None, serving_version: int | None, services: Services, about: About = "champion"
+) -> None:
+    """Record a problem with the version that came to serve, or to be asked, and the one that answers meanwhile."""
     facts = {
+        "about": about,
         "version": version,
         "serving_version": serving_version,
         "problem": problem,
         "host": socket.gethostname(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    services.storage.create_bytes(layout.serving_problem(digest_of(problem)), json.dumps(facts, indent=2).encode())
+    build = layout.challenger_problem if about == "challenger" else layout.serving_problem
+    services.storage.create_bytes(build(digest_of(problem)), json.dumps(facts, indent=2).encode())
 
 
-def resolve(services: Services) -> None:
-    """Remove all problems of a model: its champion answers."""
-    for name in services.storage.list(layout.SERVING_PROBLEMS):
+def resolve(services: Services, *, about: About = "champion") -> None:
+    """Remove all problems of a model's champion, or of its challenger: it answers."""
+    for name in services.storage.list(PREFIXES[about]):
         services.storage.delete(name)
 
 
 def read(services: Services) -> list[dict[str, Any]]:
-    """Return the problems that are recorded now."""
+    """Return the problems that are recorded now, those of the champion first."""
     problems = []
-    for name in services.storage.list(layout.SERVING_PROBLEMS):
+    for name in [name for prefix in PREFIXES.values() for name in services.storage.list(prefix)]:
         try:
             problems.append(json.loads(services.storage.get_bytes(name)))
         except MissingArtifact:  # resolved just now

@@ -7,12 +7,13 @@ lies in a folder of this machine until it does. A killed process loses what wait
 from __future__ import annotations
 
 import io
+import json
 import logging
 import threading
 import uuid
-from collections import deque
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 PRUNE_EVERY = 50
 """After so many parts the oldest ones are looked at."""
+
+REFUSED_DAYS = 60
+"""So long counts of refused requests are kept."""
 
 MOST_WAITING = 20
 """So many times ``log_rows`` rows wait in memory at most."""
@@ -53,7 +57,10 @@ class RequestLog:
             settings.task,
             settings.task.key,
         )
-        self.services, self.folder = services, folder
+        self.settings, self.services, self.folder = settings, services, folder
+        self._process = uuid.uuid4().hex[:16]
+        self._refused: dict[date, Counter[int]] = {}
+        self._refusals = set[date]()
         self._waiting: deque[pa.Table] = deque()
         self._rows = 0
         self._written = 0
@@ -71,11 +78,12 @@ class RequestLog:
         self,
         table: pa.Table,
         predictions: np.ndarray,
-        version: int,
+        version: int | np.ndarray,
         request: str | Sequence[str],
         *,
         seconds: float,
-        half_width: float | None = None,
+        half_width: float | np.ndarray | None = None,
+        more: Mapping[str, pa.Array] | None = None,
     ) -> None:
         """Add the rows of a request with its answer; of all rows the share ``log_share``, by their keys.
 
@@ -85,12 +93,18 @@ class RequestLog:
             The request's identity; of a message queue, where each row is a message of its own, each row's.
         seconds
             How long the look-ups and the prediction of all its rows took.
+        version
+            Who answered, all rows or each.
+        more
+            Further columns: what there is to say of a challenger.
         """
         if self.own.log_share <= 0:
             return
         size = table.num_rows
         for name, values in (parted(predictions, self.task) | bounds(predictions, half_width)).items():
             table = table.append_column(name, pa.array(values, pa.float64()))
+        for name, column in (more or {}).items():
+            table = table.append_column(name, column)
         table = (
             table.append_column("model_version", pa.array(np.full(size, version, dtype=np.int64)))
             .append_column("requested_at", pa.array([datetime.now(UTC)] * size, pa.timestamp("us", tz="UTC")))
@@ -110,6 +124,13 @@ class RequestLog:
             if self._rows >= self.own.log_rows:
                 self._wake.set()
 
+    def refuse(self, status: int) -> None:
+        """Count a request that was refused with a status, on the day on which it came."""
+        with self._lock:
+            day = self._today()
+            self._refused.setdefault(day, Counter())[status] += 1
+            self._refusals.add(day)
+
     def flush(self) -> None:
         """Write what waits, to the storage or else to the folder; nothing is lost if this returns."""
         with self._writing:
@@ -120,6 +141,7 @@ class RequestLog:
             if tables:
                 self._write(pa.concat_tables(tables, promote_options="permissive"))
             self._send_unsent()
+            self._write_refusals()
 
     def stop(self) -> None:
         """Write all that waits, and write no more."""
@@ -154,6 +176,23 @@ class RequestLog:
         if self._written >= PRUNE_EVERY:
             self._written = 0
             self._prune()
+
+    def _write_refusals(self) -> None:
+        """Write how many requests this process refused on each day since it last did; one file a day and process."""
+        with self._lock:
+            changed = {day: dict(self._refused[day]) for day in self._refusals}
+            self._refusals.clear()
+        for day, counts in changed.items():
+            content = json.dumps({str(status): count for status, count in sorted(counts.items())}).encode()
+            try:
+                self.services.storage.put_bytes(layout.refused_requests(day, self._process), content)
+            except (EvergreenError, OSError) as err:
+                logger.warning("%s: the storage did not take the count of refused requests (%s)", self.model, err)
+                with self._lock:
+                    self._refusals.add(day)
+
+    def _today(self) -> date:
+        return self.settings.today(datetime.now(UTC))
 
     def _keep(self, name: str, content: bytes) -> None:
         """Put a part into the folder, if there is room for it; the oldest ones make room."""
@@ -197,6 +236,10 @@ class RequestLog:
                 for name in self.services.storage.list(layout.REQUESTS)
                 if (match := layout.REQUEST_PART.fullmatch(name))
             ]
+            first = self._today() - timedelta(days=REFUSED_DAYS)
+            for name in self.services.storage.list(layout.REFUSED):
+                if name < layout.refused_requests(first, ""):
+                    self.services.storage.delete(name)
             surplus = sum(size for *_, size in parts) - self.own.log_megabytes * MEGABYTE
             for _, name, size in sorted(parts):
                 if surplus <= 0:

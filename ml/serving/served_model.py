@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -17,11 +16,12 @@ import pyarrow as pa
 from threadpoolctl import ThreadpoolController
 
 from ml.serving import metrics, request_rows
+from ml.serving.asked import Prediction, Requested, Serving
 from ml.serving.batching import Batcher
+from ml.serving.challenge import Challenge
 from ml.serving.day_lookup import DayLookup, ScorableDay
 from ml.serving.problems import Refused, UnfitValue, unfit
 from ml.serving.request_log import RequestLog
-from ml.serving.served_version import ServedVersion
 from ml.serving.tokens import Token, holder
 from ml.settings import Settings
 from ml.wiring import Services
@@ -30,26 +30,6 @@ logger = logging.getLogger(__name__)
 NO_CHAMPION = "no version serves: none was promoted yet, or the champion was withdrawn"
 LOOKUPS_AT_ONCE = 8
 """So many days may be looked up at once; requests of one day wait for it together."""
-
-
-@dataclass(frozen=True)
-class Serving:
-    """A version that serves, with its lookups; replaced as a whole, so that a request sees one version only."""
-
-    served: ServedVersion
-    lookup: DayLookup
-    from_copy: bool = False
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer to some rows, in their order; ``half_width`` is None if predictions have no intervals."""
-
-    predictions: np.ndarray
-    version: int
-    is_provisional: bool
-    contributions: pd.DataFrame | None = None
-    half_width: float | None = None
 
 
 class ServedModel:
@@ -62,6 +42,7 @@ class ServedModel:
         self.lookups = lookups
         self.log = RequestLog(settings, services, self.folder / "unsent")
         self.serving: Serving | None = None
+        self.challenge = Challenge(self)
         self.problem = "the champion is being loaded"
         self.tokens: tuple[Token, ...] = ()
         self.rate = RateLimit(self.own.requests_per_second)
@@ -79,11 +60,15 @@ class ServedModel:
 
     def swap(self, serving: Serving | None, problem: str = "") -> None:
         """Let another version answer from the next request on; None for nobody."""
-        self.controller = ThreadpoolController() if serving is not None else None  # its libraries are loaded by now
         self.serving, self.problem = serving, problem
+        self.count_threads()
         metrics.VERSION.labels(self.name).set(serving.served.version if serving else 0)
         metrics.READY.labels(self.name).set(1 if serving else 0)
         metrics.FROM_COPY.labels(self.name).set(1 if serving and serving.from_copy else 0)
+
+    def count_threads(self) -> None:
+        """Look again which libraries compute with threads: a model that was just loaded may have brought some."""
+        self.controller = ThreadpoolController() if self.serving is not None else None
 
     def today(self) -> date:
         """Return the calendar day in the task's time zone."""
@@ -98,12 +83,14 @@ class ServedModel:
     ) -> Prediction:
         """Predict rows with the version that serves, and log them under the request's identity, or each row's.
 
+        Some are answered by the challenger, where one may answer.
+
         Raises
         ------
         Refused
             If the rows are unfit, nobody serves, or a day cannot be looked up.
         """
-        serving, started = self.serving, time.perf_counter()
+        serving, contest, started = self.serving, self.challenge.contest, time.perf_counter()
         if serving is None:
             raise Refused(503, f"{self.name}: {self.problem}", retry_after=5)
         served = serving.served
@@ -111,6 +98,22 @@ class ServedModel:
             return Prediction(np.zeros(0), served.version, False)
         if len(rows) > self.own.max_rows:
             raise Refused(413, f"{len(rows)} rows; a request may hold {self.own.max_rows} (serving.max_rows)")
+        today = self.today()
+        table = request_rows.as_table(rows, served.types, needed=served.needed, today=today, computed=served.computed)
+        days = request_rows.days_of(table)
+        if contest is None:
+            answer = await self.answer(serving, table, days, today, explained=explained)
+            self.log_answer(table, answer, served.version, request, started)
+            return answer
+        return await self.challenge.answer(
+            contest, Requested(rows, table, days, request, explained, started), serving, today
+        )
+
+    async def answer(
+        self, serving: Serving, table: pa.Table, days: Sequence[str], today: date, *, explained: bool
+    ) -> Prediction:
+        """Predict rows with one version."""
+        served = serving.served
         if explained and served.weights is None:
             raise unfit(
                 [
@@ -122,9 +125,6 @@ class ServedModel:
                     )
                 ]
             )
-        today = self.today()
-        table = request_rows.as_table(rows, served.types, needed=served.needed, today=today, computed=served.computed)
-        days = request_rows.days_of(table)
         opened = [await self._open(serving.lookup, date.fromisoformat(day), today) for day in days]
         if len(days) == 1:
             predictions, contributions = await self.batcher.submit(opened[0], table, explained=explained)
@@ -132,10 +132,26 @@ class ServedModel:
             predictions, contributions = await self._by_day(days, opened, table, explained)
         if not np.isfinite(predictions).all():
             raise Refused(500, f"version {served.version} predicts no number for some rows; see 'evergreen doctor'")
-        seconds = time.perf_counter() - started
-        self.log.add(table, predictions, served.version, request, seconds=seconds, half_width=served.half_width)
         provisional = any(day.is_provisional for day in opened)
-        return Prediction(predictions, served.version, provisional, contributions, served.half_width)
+        shares = None if contributions is None else contributions.to_dict("records")
+        return Prediction(predictions, served.version, provisional, shares, served.half_width)
+
+    def log_answer(
+        self,
+        table: pa.Table,
+        answer: Prediction,
+        versions: int | np.ndarray | None,
+        request: str | Sequence[str],
+        started: float,
+        *,
+        more: Mapping[str, pa.Array] | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        taken = time.perf_counter() - started if seconds is None else seconds
+        assert versions is not None
+        self.log.add(
+            table, answer.predictions, versions, request, seconds=taken, half_width=answer.half_width, more=more
+        )
 
     async def _open(self, lookup: DayLookup, day: date, today: date) -> ScorableDay:
         if (held := lookup.held(day)) is not None:
@@ -181,6 +197,8 @@ class ServedModel:
         facts: dict[str, Any] = {"ready": True, "version": serving.served.version}
         if serving.from_copy:
             facts["from_copy"] = True
+        if self.challenge.contest is not None:
+            facts["challenger"] = {"version": self.challenge.contest.version, "share": self.challenge.contest.share}
         if self.problem:
             facts["problem"] = self.problem
         return facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -24,6 +24,7 @@ from ml.core.scoring.contributions import linear_contributions, linear_weights
 from ml.core.training.estimators import of_sample, predict, refuse_other_kinds, trained_kinds
 from ml.core.training.lagged_means import TargetAggregates, history_names
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable, UntrustedModel
+from ml.records import JudgedModel
 from ml.settings import Settings, parse
 from ml.steps.score.scorer import Scorer, input_columns
 from ml.wiring import Services
@@ -88,15 +89,26 @@ class ServedVersion:
         return linear_contributions(self.pipeline, seen, self.weights, self.usual)
 
 
-def from_registry(version: int, services: Services, folder: Path) -> ServedVersion:
-    """Load a version from MLflow if a promotion recorded it, try it on its own sample, and keep a copy in ``folder``.
+def from_registry(
+    version: int,
+    services: Services,
+    folder: Path,
+    *,
+    record: Callable[[int, Services], JudgedModel] = recorded_models.promoted,
+) -> ServedVersion:
+    """Load a version from MLflow, try it on its own sample, and keep a copy in ``folder``.
+
+    Parameters
+    ----------
+    record
+        Reads what the storage records of the version: of its promotion, which a champion must have.
 
     Raises
     ------
     UntrustedModel
         If it may not serve, or predicts its own sample otherwise than when it was fitted.
     """
-    model = recorded_models.promoted(version, services)
+    model = record(version, services)
     own, known_until = training_of(version, services)
     if own.features.python is not None:
         raise SettingsError(

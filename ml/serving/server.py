@@ -65,6 +65,7 @@ async def following(service: app.Service) -> AsyncIterator[None]:
         service.draining = True
         for follower in followers:
             follower.stop()
+        await asyncio.gather(*(model.challenge.drain() for model in service.models.values()))
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(None, model.log.stop) for model in service.models.values()))
 

@@ -29,7 +29,7 @@ from ml.settings.models import PROJECT_ROOT, ConfiguredModel, configured_models,
 from ml.settings.operation import DRIFT_METHODS, Distance, Drift, Methods, Performance, Retrain, Rollback, Score, Sink
 from ml.settings.running import CHANNELS, MailKind, Notify, Schedule, channel_names
 from ml.settings.section import Name, S, Section, Share, Term, of_kind
-from ml.settings.serving import Serving
+from ml.settings.serving import Serving, TrafficSplit
 from ml.settings.task import Label, Task
 from ml.settings.training import (
     NEVER_TRUSTED,
@@ -102,6 +102,7 @@ __all__ = [
     "Task",
     "Term",
     "TimePart",
+    "TrafficSplit",
     "Tune",
     "TypeName",
     "Types",

@@ -9,6 +9,13 @@ from pydantic import Field
 from ml.settings.section import Section, Share
 
 
+class TrafficSplit(Section):
+    """The challenger answers a share of the keys, the same keys in each process and after each start."""
+
+    challenger: float = Field(gt=0, le=0.5)
+    """The share of keys, by a hash of them and of the challenger's version, that the challenger answers."""
+
+
 class Serving(Section):
     """How predictions on request are answered and logged; none of it changes a prediction."""
 
@@ -30,6 +37,11 @@ class Serving(Section):
     """What a request of a day gets whose partition is not in the data registry yet, so that the newest labels for its
     lagged target means are missing: 503 with the reason (``refuse``), or an answer from those that are known, marked
     as provisional (``flag``).
+    """
+    traffic: Literal["champion", "shadow"] | TrafficSplit = "champion"
+    """Who answers: the champion alone; or a share of the keys the version with the alias ``challenger``
+    (``{challenger: 0.1}``). With ``shadow`` the champion answers, and the challenger is asked for the same rows: its
+    predictions are in the request log only.
     """
     log_share: Share = 1.0
     """The share of requested rows, by a hash of their keys, that the request log keeps with inputs and answer; 0 for

@@ -26,6 +26,10 @@ FAMILIES = {
     "evergreen_live_metric_low": "The lower end of its interval.",
     "evergreen_live_metric_high": "The upper end of its interval.",
     "evergreen_expected_metric": "What the gate saw of the same metric.",
+    "evergreen_request_metric": "The same of predictions on request, by the version that answered.",
+    "evergreen_request_metric_low": "The lower end of its interval.",
+    "evergreen_request_metric_high": "The upper end of its interval.",
+    "evergreen_request_labelled_rows": "Keys that a version answered in the window, and whose labels have arrived.",
     "evergreen_label_coverage_ratio": "Share of the predicted rows of labelled days that has labels.",
     "evergreen_retrain_requested": "Whether a retrain was requested and not answered yet: 1, or 0.",
     "evergreen_alerts_waiting": "Alerts that a channel has not delivered yet.",
@@ -50,7 +54,11 @@ class Sample:
 
 
 def samples(
-    now: Mapping[str, Any], drift: Mapping[str, Any] | None, waiting: Mapping[str, int], late: bool | None = None
+    now: Mapping[str, Any],
+    drift: Mapping[str, Any] | None,
+    waiting: Mapping[str, int],
+    late: bool | None = None,
+    requests: Mapping[str, Any] | None = None,
 ) -> list[Sample]:
     """Return a model's figures; what is unknown has none.
 
@@ -64,11 +72,17 @@ def samples(
         How many alerts wait, by channel.
     late
         Whether predictions are late; None where they have no deadline.
+    requests
+        What `ml.views.page.served.performance` gathers; None where nothing was measured.
     """
     model = now["task"]["name"]
     return [
         Sample(name, {"model": model, **labels}, float(value))
-        for name, labels, value in (*_figures(now, drift, waiting), ("evergreen_predictions_late", {}, late))
+        for name, labels, value in (
+            *_figures(now, drift, waiting),
+            ("evergreen_predictions_late", {}, late),
+            *_of_requests(requests or {}),
+        )
         if value is not None
     ]
 
@@ -131,6 +145,17 @@ def _figures(
     yield "evergreen_retrain_requested", {}, now["request"] is not None
     for channel, count in waiting.items():
         yield "evergreen_alerts_waiting", {"channel": channel}, count
+
+
+def _of_requests(requests: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str], Any]]:
+    for answers in requests.get("versions", ()):
+        version = {"version": str(answers["version"])}
+        yield "evergreen_request_labelled_rows", version, answers["rows"]
+        for figure in answers["figures"]:
+            about = {"metric": figure["name"], **version}
+            yield "evergreen_request_metric", about, figure["value"]
+            yield "evergreen_request_metric_low", about, figure["low"]
+            yield "evergreen_request_metric_high", about, figure["high"]
 
 
 def _days(day: str | None, due: str | None) -> int | None:

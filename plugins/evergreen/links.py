@@ -50,6 +50,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "measure_drift": ("Evidently report", MODEL),
     "measure_performance": ("Live performance", "Performance by day"),
     "compare_with_previous": ("Comparison",),
+    "measure_requests": ("Performance of requests",),
     "decide": (DECISION,),
     "score_refit": (MODEL,),
 }
@@ -220,6 +221,7 @@ ADDRESSES_OF: dict[str, Callable[[Any, LinkBuilder], dict[str, str]]] = {
     "LivePerformance": _performance,
     "PreviousChampionComparison": _comparison,
     "RefitComparison": lambda record, links: {MODEL: links.model_page(record.champion_version)},
+    "RequestPerformance": lambda record, links: {"Performance of requests": links.file(record.result_uri)},
     "Decision": _decided,
 }
 """What each kind of `ml.records` leads to, by the name of its class: nothing of ``ml`` is imported to parse a Dag."""

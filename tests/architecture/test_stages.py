@@ -36,6 +36,7 @@ SHARED = {
     "refit_days",
     "slice_days",
     "source_day",
+    "split_days",
     "stage",
 }
 """What steps have in common, and is none itself."""

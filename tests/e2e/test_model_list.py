@@ -189,15 +189,21 @@ def test_what_was_served_on_request_is_shown_by_day_with_its_versions_and_times(
     browser: Browser, url: str, viewport: Any
 ) -> None:
     page = opened(browser, url, "#churn/serving", viewport=viewport)
-    days = page.locator("#view tbody tr")
+    days = page.get_by_role("region", name="Predictions on request").locator("tbody tr")
     expect(days).to_have_count(3)
     expect(days.nth(0)).to_contain_text("1,204")
     expect(days.nth(0)).to_contain_text("version 3 (3,002), version 2 (308)")
     expect(days.nth(0)).to_contain_text("41 ms")
     expect(days.nth(1)).to_contain_text("unknown")
     expect(days.nth(2)).to_contain_text("not counted")
-    expect(page.locator("#view .problem")).to_contain_text("its file does not have the recorded hash")
+    expect(page.locator("#view .problem").nth(0)).to_contain_text("its file does not have the recorded hash")
     expect(page.locator("#view")).to_contain_text("25 % of the rows")
+    expect(days.nth(0)).to_contain_text("17 with 422, 2 with 503")
+    expect(page.locator("#view")).to_contain_text("answers 10 % of the keys")
+    expect(page.locator("#view .problem").nth(1)).to_contain_text("Split of version 4 stopped by monitor")
+    measured = page.get_by_role("region", name="Live performance of requests").locator("tbody tr")
+    expect(measured.nth(0)).to_contain_text("1 day, 1,507 rows")
+    expect(measured.nth(1)).to_contain_text("0.490 (0.460 to 0.523)")
     assert Axe().run(page).response["violations"] == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.context.close()

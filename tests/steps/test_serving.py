@@ -399,8 +399,9 @@ def test_the_page_counts_requests_rows_versions_and_times_of_the_log(asked: Aske
     asked.model.log.flush()
     MEMORY.forget()
     facts = overview.served(asked.services)
-    (day,) = facts["days"]
-    assert (day["day"], day["requests"], day["rows"]) == (LAST_DAY.isoformat(), 3, 10)
+    refused, day = facts["days"]
+    assert (refused["requests"], refused["rows"], refused["refused"]) == (0, 0, {"422": 1}), "on the day it came"
+    assert (day["day"], day["requests"], day["rows"], day["refused"]) == (LAST_DAY.isoformat(), 3, 10, {})
     assert day["versions"] == [{"version": 1, "rows": 10}]
     assert 0 < day["seconds"]["median"] <= day["seconds"]["p99"]
     logged = request_log.read(asked.services, LAST_DAY)

@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 
 from ml.serving.answers import rows_of
+from ml.serving.asked import Prediction
 from ml.serving.problems import Refused
-from ml.serving.served_model import Prediction, RateLimit
+from ml.serving.served_model import RateLimit
 from ml.serving.tokens import Token, digest, holder
 from tests.builders import settings
 
 
 def answered(predictions: Any, shares: pd.DataFrame | None = None, **task: Any) -> list[dict[str, Any]]:
     read = settings(task=task, gate={"metric": "rmse"} if task["kind"] == "regression" else {})
-    return rows_of(Prediction(np.array(predictions), 3, False, shares), read.task)
+    records = None if shares is None else shares.to_dict("records")
+    return rows_of(Prediction(np.array(predictions), 3, False, records), read.task)
 
 
 def test_two_classes_are_a_probability_and_a_decision_at_the_threshold() -> None:
@@ -28,7 +30,7 @@ def test_two_classes_are_a_probability_and_a_decision_at_the_threshold() -> None
 
 
 def test_several_classes_are_a_probability_each_and_the_most_probable_label() -> None:
-    given = {"kind": "multiclass", "classes": ["low", "middle", "high"]}
+    given: dict[str, Any] = {"kind": "multiclass", "classes": ["low", "middle", "high"]}
     assert answered([[0.2, 0.3, 0.5]], **given) == [
         {"probabilities": {"low": 0.2, "middle": 0.3, "high": 0.5}, "decision": "high"}
     ]

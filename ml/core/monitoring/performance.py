@@ -160,7 +160,7 @@ def assess(
     expected_by_version |= {other: seen for other, seen in (others or {}).items() if other != version}
     chosen, live, (status, reason, decays) = _judged(day, version, rows, expected_by_version, serving, settings)
     expected = chosen.expected
-    window = _window(chosen.rows, settings) if in_full else {}
+    window = window_metrics(chosen.rows, settings) if in_full else {}
     window |= {name: _interval(mean.value, (mean.low, mean.high)) for name, mean in live.items()}
     covered = interval_coverage.measure(chosen, settings)
     seen = dict(expected.metrics)
@@ -262,7 +262,14 @@ def _mean(days: pd.Series, values: np.ndarray, settings: Settings, confidence: f
     )
 
 
-def _window(own: pd.DataFrame, settings: Settings) -> dict[str, Interval]:
+def window_metrics(own: pd.DataFrame, settings: Settings) -> dict[str, Interval]:
+    """Measure predictions beside their outcomes, with intervals by day that have no ends where there is one day.
+
+    Parameters
+    ----------
+    own : DataFrame of shape (n_rows, n_columns)
+        ``day``, ``target`` and ``prediction``; not modified.
+    """
     kind, quantile = settings.task.kind, settings.task.quantile
     values = measure(own["target"], own["prediction"], kind, quantile)
     if not values:

@@ -170,7 +170,7 @@ class Consumer:
             item.outcome = messages.prediction(
                 identity,
                 row,
-                version=answer.version,
+                version=row.pop("version", answer.version),
                 provisional=answer.is_provisional,
                 model=self.name,
                 topic=self.places.predictions,

@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from ml.adapters import layout
-from ml.adapters.request_parts import PartSummary, summarise
+from ml.adapters.request_parts import PartSummary, refused_requests, summarise
+from ml.champions import split_control
+from ml.core.metrics import label
 from ml.core.monitoring.day_summary import plain
-from ml.errors import MissingArtifact
+from ml.errors import EvergreenError, MissingArtifact
+from ml.records import AnswersOfVersion, RequestPerformance
+from ml.settings import TrafficSplit
 from ml.views.page.cache import MEMORY, MISSING
 from ml.wiring import Services
 
@@ -23,6 +27,8 @@ MOST_BYTES = 64_000_000
 
 SECONDS, PART_SECONDS = 10.0, 3600.0
 Facts = dict[str, Any]
+NOBODY: Facts = {"requests": 0, "rows": 0, "versions": [], "seconds": None, "last_at": None}
+"""A day on which requests were refused only."""
 
 
 def served(services: Services, *, days: int = 14) -> Facts:
@@ -36,19 +42,25 @@ def served(services: Services, *, days: int = 14) -> Facts:
     Returns
     -------
     dict
-        ``days`` (newest first): ``day``, and ``requests``, ``rows``, ``versions`` (``version``, ``rows``), ``seconds``
+        ``days`` (newest first): ``day``, ``refused`` (how many of the requests that came on that day were refused, by
+        status), and ``requests``, ``rows``, ``versions`` (``version``, ``rows``), ``seconds``
         (``median``, ``p99``; None if no part says how long it took), ``last_at``, each None where the day is not
         counted: more than `MOST_BYTES` are newer, or a part cannot be read; ``older_days``, how many the log has
         beyond these; ``log_share`` of the settings; ``problems`` that keep the service from the champion
-        (``message``, ``at``); ``hint``, what to do if nothing is in the log.
+        or the challenger (``about``, ``message``, ``at``); ``hint``, what to do if nothing is in the log;
+        ``performance``, what the newest labels say of the answers (see `performance`); ``traffic``: ``share`` of the
+        keys that a challenger answers (0 in shadow, None if it is not asked), and ``stopped`` (``version``, ``reason``,
+        ``requested_by``, ``at``).
     """
-    parts = _parts_by_day(services)
-    newest = sorted(parts, reverse=True)
+    parts, refused = _parts_by_day(services), _refused(services)
+    newest = sorted(parts.keys() | refused.keys(), reverse=True)
     share, left = services.settings.serving.log_share, MOST_BYTES
     rows: list[Facts] = []
     for day in newest[:days]:
-        left -= sum(parts[day].values())
-        rows.append({"day": day, **_day_facts(_summaries(services, parts[day]) if left >= 0 else None)})
+        own = parts.get(day, {})
+        left -= sum(own.values())
+        counted = _day_facts(_summaries(services, own) if left >= 0 else None) if own else NOBODY
+        rows.append({"day": day, "refused": refused.get(day, {}), **counted})
     facts: Facts = plain(
         {
             "days": rows,
@@ -56,9 +68,61 @@ def served(services: Services, *, days: int = 14) -> Facts:
             "log_share": share,
             "problems": _problems(services),
             "hint": None if rows else _hint(share),
+            "performance": performance(services),
+            "traffic": _traffic(services),
         }
     )
     return facts
+
+
+def performance(services: Services) -> Facts | None:
+    """Return what *monitor* measured last of answers on their labels; None before it did, or if that is damaged.
+
+    Returns
+    -------
+    dict
+        ``first_day``, ``last_day``, ``asked``, ``rows``, ``reason``; ``versions``: ``version``, ``days``, ``rows`` and
+        ``figures`` (``name``, ``label``, ``value``, ``low``, ``high``); ``splits``: see `ml.records.SplitEvidence`.
+    """
+    folder = services.storage_folder(layout.REQUEST_PERFORMANCE)
+    names = folder.names()
+    if not names:
+        return None
+    try:
+        report = RequestPerformance.model_validate(folder.read_json(max(names)))
+    except (EvergreenError, ValueError) as err:
+        logger.warning("overview: %s cannot be read: %s", folder.uri(max(names)), err)
+        return None
+    facts: Facts = report.model_dump(
+        mode="json", include={"first_day", "last_day", "asked", "rows", "reason", "splits"}
+    )
+    return {**facts, "versions": [_answers_of(version) for version in report.versions]}
+
+
+def _answers_of(answers: AnswersOfVersion) -> Facts:
+    figures = [
+        {"name": name, "label": label(name), "value": figure.value, "low": figure.low, "high": figure.high}
+        for name, figure in answers.metrics.items()
+    ]
+    return {"version": answers.version, "days": answers.days, "rows": answers.rows, "figures": figures}
+
+
+def _traffic(services: Services) -> Facts:
+    """Return what share of the keys a challenger answers, and which splits were stopped."""
+    declared = services.settings.serving.traffic
+    share = declared.challenger if isinstance(declared, TrafficSplit) else 0.0 if declared == "shadow" else None
+    names = ("version", "reason", "requested_by", "at")
+    stopped = [{name: stop.get(name) for name in names} for stop in split_control.stops(services)]
+    return {"share": share, "stopped": stopped}
+
+
+def _refused(services: Services) -> dict[str, dict[str, int]]:
+    """Count the requests that were refused, by the day on which they came and HTTP status."""
+    storage = services.storage
+    counted = MEMORY.remembered(
+        ("refused requests", services.environment.storage), SECONDS, lambda: refused_requests(storage)
+    )
+    return {day: {str(status): count for status, count in sorted(of.items())} for day, of in counted.items()}
 
 
 def _hint(share: float) -> str:
@@ -120,10 +184,11 @@ def _day_facts(summaries: list[PartSummary] | None) -> Facts:
 def _problems(services: Services) -> list[Facts]:
     """Read what keeps the service from the champion, as the service recorded it."""
     problems = []
-    for name in services.storage.list(layout.SERVING_PROBLEMS):
+    prefixes = {"champion": layout.SERVING_PROBLEMS, "challenger": layout.CHALLENGER_PROBLEMS}
+    for about, name in [(about, name) for about, prefix in prefixes.items() for name in services.storage.list(prefix)]:
         try:
             record = json.loads(services.storage.get_bytes(name))
-            problems.append({"message": str(record["problem"]), "at": str(record["at"])})
+            problems.append({"about": about, "message": str(record["problem"]), "at": str(record["at"])})
         except (MissingArtifact, ValueError, KeyError, TypeError):  # resolved just now, or damaged: monitor names it
             continue
     return problems

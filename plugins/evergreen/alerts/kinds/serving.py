@@ -1,4 +1,4 @@
-"""Alert people that the scoring service cannot follow the champion."""
+"""Alert people that the scoring service cannot follow the champion, or ask the challenger."""
 
 from __future__ import annotations
 
@@ -13,14 +13,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def alert_of_run() -> None:
+    """Alert people to what the scoring service of the model whose Dag runs has recorded, and deliver what waits."""
+    from evergreen.models import current_model
+    from ml.wiring import open_services
+
+    services = open_services(model=current_model())
+    alert_serving(services)
+    outbox.flush(services)
+
+
 def alert_serving(services: Services) -> None:
+    """Alert people to problems of the champion and the challenger, and to stopped splits, each once."""
+    _alert_problems(services)
+    _alert_stops(services)
+
+
+def _alert_problems(services: Services) -> None:
     """Alert people to each problem that a service of this model has recorded and not resolved, once."""
     from ml.serving import problem_records
 
     for fact in problem_records.read(services):
         answering = fact["serving_version"]
         meanwhile = f"version {answering} answers" if answering is not None else "nobody answers"
-        title = f"Champion not served: {meanwhile}"
+        role = "Champion" if fact.get("about", "champion") == "champion" else "Challenger"
+        title = f"{role} not served: {meanwhile}"
         facts = {
             "what": title,
             "where": f"the scoring service on {fact['host']} (since {fact['at']})",
@@ -31,6 +48,31 @@ def alert_serving(services: Services) -> None:
             "links": [],
         }
         key = f"task_failed/serving/{problem_records.digest_of(fact['problem'])[:32]}"
+        outbox.enqueue(
+            outbox.compose("task_failed", key, "failure", title, facts, services, severity="alarm"), services
+        )
+
+
+def _alert_stops(services: Services) -> None:
+    """Alert people to each split that was stopped because its challenger does worse, once."""
+    from ml.champions import split_control
+
+    for stop in split_control.stops(services):
+        if not stop.get("evidence"):
+            continue  # a person did it
+        version, champion = stop["version"], stop["champion"]
+        title = f"Split stopped: version {version} does worse than version {champion}"
+        facts = {
+            "what": title,
+            "where": f"predictions on request (since {stop['at']})",
+            "day": "",
+            "error": f"{stop['reason']}. Version {champion} answers alone. After a cure: 'evergreen traffic resume "
+            f"{version} --reason ...'; else train another challenger, or set serving.traffic to champion",
+            "errors": [],
+            "failures": [],
+            "links": [],
+        }
+        key = f"task_failed/split/{version}-{stop['at'].replace(':', '').replace('+', '-')}"
         outbox.enqueue(
             outbox.compose("task_failed", key, "failure", title, facts, services, severity="alarm"), services
         )

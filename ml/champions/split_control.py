@@ -1,0 +1,135 @@
+"""Say whether a challenger may answer requests: what the gate held against it, and whether its split was stopped.
+
+A stop lies in the storage (``serving/stops/``), where every process of the service finds it, until a person lets the
+challenger answer again.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+from ml.adapters import layout
+from ml.errors import EvergreenError, MissingArtifact, Unavailable
+from ml.records import SplitEvidence
+from ml.wiring import Services
+
+COMPARISON = "champion"
+"""The kind of the gate's rule that compares with the champion: the only one that a challenger may have failed."""
+
+
+def check_eligible(version: int, services: Services) -> None:
+    """Check that the gate has judged a challenger, and holds nothing against it but the comparison with the champion.
+
+    Raises
+    ------
+    EvergreenError
+        If it was not judged yet, was rejected by a person, or another rule did not pass.
+    """
+    decisions = services.tracking.decisions(kinds=("hold", "rejection"))
+    judged = [entry for entry in decisions if entry.payload.get("version") == version]
+    if not judged:
+        raise EvergreenError(f"the gate has not held version {version}: wait for its verdict, or retrain")
+    newest = judged[-1]
+    if newest.kind == "rejection":
+        raise EvergreenError(f"a person rejected version {version}; train another challenger")
+    failed = [
+        str(ruling.get("rule"))
+        for ruling in (newest.payload.get("verdict") or {}).get("rulings", [])
+        if ruling.get("kind") != COMPARISON and ruling.get("passed") is not True
+    ]
+    if failed or not (newest.payload.get("verdict") or {}).get("rulings"):
+        raise EvergreenError(
+            f"version {version} did not pass {', '.join(failed) or 'rules that are recorded'}: only one that the gate "
+            "holds for its comparison with the champion may answer requests; train another challenger"
+        )
+
+
+def read_stop(version: int, services: Services) -> dict[str, Any] | None:
+    """Read why the split of a challenger was stopped; None if it was not.
+
+    Raises
+    ------
+    EvergreenError
+        If the record is damaged: a split that may have been stopped does not go on.
+    """
+    name = layout.split_stop(version)
+    try:
+        facts: dict[str, Any] = json.loads(services.storage.get_bytes(name))
+    except MissingArtifact:
+        return None
+    except ValueError as err:
+        raise EvergreenError(
+            f"{services.storage.uri(name)} is damaged: no challenger answers; 'evergreen traffic resume' removes it"
+        ) from err
+    return facts
+
+
+def stop(evidence: SplitEvidence, services: Services) -> bool:
+    """Record that a split ends because its challenger does worse; whether it did not end before."""
+    facts = {
+        "version": evidence.challenger,
+        "champion": evidence.champion,
+        "reason": evidence.reason,
+        "requested_by": "monitor",
+        "evidence": evidence.model_dump(mode="json"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return services.storage.create_bytes(layout.split_stop(evidence.challenger), json.dumps(facts, indent=2).encode())
+
+
+def stop_by_hand(version: int, reason: str, requested_by: str, services: Services) -> bool:
+    """Record that a person ends a split; whether it did not end before."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = {"version": version, "reason": reason, "requested_by": requested_by, "at": at}
+    return services.storage.create_bytes(layout.split_stop(version), json.dumps(facts, indent=2).encode())
+
+
+def resume(version: int, reason: str, requested_by: str, services: Services, *, today: date) -> None:
+    """Let a challenger answer again; only days after ``today`` speak for or against it from now on.
+
+    Raises
+    ------
+    MissingArtifact
+        If its split was not stopped.
+    """
+    name = layout.split_stop(version)
+    if not services.storage.exists(name):
+        raise MissingArtifact(f"the split of version {version} was not stopped: 'evergreen traffic show' says what is")
+    facts = {
+        "version": version,
+        "after_day": today.isoformat(),
+        "reason": reason,
+        "requested_by": requested_by,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    services.storage.put_bytes(layout.split_resumed(version), json.dumps(facts, indent=2).encode())
+    services.storage.delete(name)
+
+
+def counts_after(version: int, services: Services) -> date | None:
+    """Return the day after which days of a challenger count: that on which a person resumed its split, or None."""
+    try:
+        facts = json.loads(services.storage.get_bytes(layout.split_resumed(version)))
+        return date.fromisoformat(facts["after_day"])
+    except MissingArtifact:
+        return None
+    except (ValueError, KeyError, TypeError) as err:
+        uri = services.storage.uri(layout.split_resumed(version))
+        raise EvergreenError(f"{uri} is damaged: remove it, and all days count again") from err
+
+
+def stops(services: Services) -> list[dict[str, Any]]:
+    """Read all stops, the newest challenger first; a damaged one has only its reason."""
+    facts = []
+    for name in services.storage.list(layout.SPLIT_STOPS):
+        version = int(name.rpartition("version=")[2].removesuffix(".json"))
+        try:
+            held = read_stop(version, services)
+        except Unavailable:
+            raise
+        except EvergreenError as err:
+            held = {"version": version, "reason": str(err), "requested_by": "", "at": ""}
+        facts += [held] if held else []
+    return sorted(facts, key=lambda stopped: -int(stopped["version"]))

@@ -1,0 +1,79 @@
+"""Show who answers requests, end a challenger's share of them, or let it answer again.
+
+Who may answer at all says ``serving.traffic`` in ``params.yaml``. A split that was stopped, by *monitor* or by hand,
+stays stopped for that version until it is resumed here; the service follows within ``serving.poll_seconds``.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from ml.champions import split_control
+from ml.command_line import execute, parser
+from ml.errors import EvergreenError
+from ml.wiring import Services, open_services
+
+
+def show(services: Services) -> dict[str, Any]:
+    """Return the setting, who champion and challenger are, what keeps the challenger, and what was stopped."""
+    settings, challenger = services.settings, services.tracking.alias("challenger")
+    facts: dict[str, Any] = {
+        "model": settings.task.name,
+        "traffic": settings.serving.model_dump(mode="json")["traffic"],
+        "champion": services.tracking.alias("champion"),
+        "challenger": challenger,
+    }
+    if challenger is not None:
+        try:
+            split_control.check_eligible(challenger, services)
+        except EvergreenError as err:
+            facts["not_asked"] = str(err)
+    return {**facts, "stopped": split_control.stops(services)}
+
+
+def stop(version: int, reason: str, requested_by: str, services: Services) -> dict[str, Any]:
+    """End the split of a version; a version whose split ended already stays as it is."""
+    stopped = split_control.stop_by_hand(version, reason, requested_by, services)
+    return {"version": version, "stopped": True, "was_stopped": not stopped}
+
+
+def resume(version: int, reason: str, requested_by: str, services: Services) -> dict[str, Any]:
+    """Let a version answer again; days up to today no longer speak against it.
+
+    Raises
+    ------
+    MissingArtifact
+        If its split was not stopped.
+    """
+    today = services.settings.today(datetime.now(UTC))
+    split_control.resume(version, reason, requested_by, services, today=today)
+    return {"version": version, "stopped": False, "counts_after": today.isoformat()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print what is, or what was done."""
+    arguments = parser(__doc__)
+    actions = arguments.add_subparsers(dest="action", required=True)
+    actions.add_parser("show", help="who answers, and which splits were stopped")
+    for name, what in (("stop", "end the split of a challenger"), ("resume", "let a challenger answer again")):
+        action = actions.add_parser(name, help=what)
+        action.add_argument("version", type=int)
+        action.add_argument("--reason", required=True, help="kept with the split")
+        action.add_argument("--by", help="who does it; without it your user name")
+    options = arguments.parse_args(argv)
+
+    def work() -> Any:
+        services = open_services()
+        if options.action == "show":
+            return show(services)
+        act = stop if options.action == "stop" else resume
+        return act(options.version, options.reason, options.by or getpass.getuser(), services)
+
+    return execute(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
