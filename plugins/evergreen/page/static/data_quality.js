@@ -114,8 +114,8 @@ function rowCounts(facts) {
     title: `Rows of ${facts.asset} by day`, about: ranged ? "Rows that came and rows that went on, and the row counts that the contract accepted on that day." : "Rows that came and rows that went on. No range of accepted row counts is kept for these days.",
     draw: (theme) => ({
       data: [
-        ranged && line(theme, "accepted from", facts.lowest_rows, { line: { width: 0 }, showlegend: false, hoverinfo: "skip" }),
-        ranged && line(theme, "accepted range", facts.highest_rows, { line: { width: 0 }, fill: "tonexty", fillcolor: theme.band, hoverinfo: "skip" }),
+        ranged && line(theme, "accepted from", facts.lowest_rows, { connectgaps: true, line: { width: 0 }, showlegend: false, hoverinfo: "skip" }),
+        ranged && line(theme, "accepted range", facts.highest_rows, { connectgaps: true, line: { width: 0 }, fill: "tonexty", fillcolor: theme.band, hoverinfo: "skip" }),
         line(theme, "rows that came", facts.rows, { mode: "lines+markers", line: { color: theme.own, width: 2 }, marker: { size: 4 } }),
         line(theme, "rows that went on", facts.accepted, { line: { color: theme.good, width: 1.5, dash: "dash" } }),
         out.some((count) => count !== null) && line(theme, "day rejected", out, { mode: "markers", marker: { color: theme.bad, symbol: "x", size: 9 } }),
