@@ -11,24 +11,29 @@ variance", arXiv:2310.03722). Days are not normal, nor independent: `neighbours`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 PRIOR_VARIANCE = 1.0
 """Of the mean in standard deviations of a day. With 1, four days or fewer say nothing at a confidence of 0.95."""
 MOST_CORRELATED = 0.8
 
 
-def mean_of_days(values: Sequence[float], *, confidence: float) -> tuple[float, float | None, float | None]:
+def mean_of_days(
+    values: ArrayLike, *, confidence: float, correlated: bool = True
+) -> tuple[float, float | None, float | None]:
     """Return the mean of daily values with an interval that is valid at every daily look.
 
     Parameters
     ----------
-    values
+    values : array of shape (n_days,)
         One of each day, in day order; at least one, all finite.
     confidence
         Of all looks together.
+    correlated
+        Whether the interval is widened by what neighbouring days have in common (`neighbours`). Without it, it is exact
+        for independent normal values.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def mean_of_days(values: Sequence[float], *, confidence: float) -> tuple[float, 
     if factor * shrunk >= 1:
         return mean, None, None
     squared = (count - 1) * (factor - 1) / (1 - factor * shrunk)
-    error = float(days.std(ddof=1)) / math.sqrt(count) * neighbours(days)
+    error = float(days.std(ddof=1)) / math.sqrt(count) * (neighbours(days) if correlated else 1.0)
     reach = math.sqrt(squared) * error
     return mean, mean - reach, mean + reach
 

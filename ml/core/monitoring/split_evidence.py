@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ml.core.metrics import row_loss
+from ml.core.monitoring.confidence_sequence import mean_of_days
 from ml.records import Interval, SplitDay, SplitEvidence
 
 KINDS: tuple[Literal["paired", "randomised"], ...] = ("randomised", "paired")
@@ -27,10 +28,8 @@ LEAST_ROWS = 10
 def confidence_sequence(values: ArrayLike, *, confidence: float) -> Interval | None:
     """Return the mean of a growing series with an interval that holds at all lengths of the series at once.
 
-    It is the anytime-valid t-test with a standard normal prior on the mean in units of the standard deviation, turned
-    round: the means whose likelihood ratio against that prior stays below ``1 / (1 - confidence)`` (Wang & Ramdas 2023,
-    arXiv:2310.03722; the ratio is that of Lai 1976, doi:10.1214/aos/1176343406). Exact for independent normal values of
-    unknown variance; `tests/unit/test_split_evidence.py` measures the error of others.
+    That of `ml.core.monitoring.confidence_sequence`, not widened. `tests/unit/test_split_evidence.py`
+    measures the error where values are not normal.
 
     Parameters
     ----------
@@ -43,19 +42,10 @@ def confidence_sequence(values: ArrayLike, *, confidence: float) -> Interval | N
         None without values; without ends while there are too few for any (fewer than five at 95 %).
     """
     series = np.asarray(values, dtype=float)
-    count = len(series)
-    if not count:
+    if not len(series):
         return None
-    mean = float(series.mean())
-    degrees_of_freedom, shrunk = count - 1, count + 1.0
-    if not degrees_of_freedom:
-        return Interval(value=mean)
-    ratio = (math.sqrt(shrunk) / (1 - confidence)) ** (2 / count)
-    if ratio >= shrunk:
-        return Interval(value=mean)
-    t = math.sqrt(degrees_of_freedom * (ratio - 1) / (1 - ratio / shrunk))
-    reach = t * float(series.std(ddof=1)) / math.sqrt(count)
-    return Interval(value=mean, low=mean - reach, high=mean + reach)
+    mean, low, high = mean_of_days(series, confidence=confidence, correlated=False)
+    return Interval(value=mean, low=low, high=high)
 
 
 def day_of(
