@@ -10,7 +10,7 @@ from ml.errors import MissingArtifact
 from ml.wiring import Services
 
 SERVED = re.compile(
-    r"(monitor|validation|quarantine|predictions|shadow|backtest)/.+"
+    r"(monitor|validation|quarantine|predictions|shadow|backtest|request_performance)/.+"
     r"|runs/[^/]+/(data/window|validation/report|parts/parts|check/check|verdict)\.(json|html)"
 )
 OF_VERSION = re.compile(r"version=(\d{1,9})/((?:card|lineage|evaluation|monitoring)/.+)")
@@ -40,8 +40,9 @@ def file(services: Services, name: str) -> File:
     Parameters
     ----------
     name
-        Of storage (``monitor/…``, ``validation/…``, ``quarantine/…``, ``predictions/…``, ``shadow/…``; of a training's
-        workspace only what holds no settings), or kept with a version's run (``version=3/card/model_card.html``).
+        Of storage (``monitor/…``, ``validation/…``, ``quarantine/…``, ``predictions/…``, ``shadow/…``,
+        ``request_performance/…``; of a training's workspace only what holds no settings), or kept with a version's run
+        (``version=3/card/model_card.html``).
 
     Raises
     ------
