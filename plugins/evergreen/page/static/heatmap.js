@@ -14,7 +14,7 @@ const ROW = 20, LEAST = 3, GAP = 6, AXIS = 18;
  */
 export function heatMap({ label, reads, rows, days, level, tell, open, at }) {
   const canvas = el("canvas", { role: "img", "aria-label": `${label}; the slider below reads each cell` });
-  const window_ = el("div", { class: "heat-window" }, canvas);
+  const window_ = el("div", { class: "heat-window", role: "region", "aria-label": `${label}, by day` }, canvas);
   const place = el("div", { class: "heat" }, names(rows), window_);
   let cells = null;
   const slider = scrubber(reads, days.length, (step) => tell(at.row, step), (step) => { at.step = step; cells?.point(at); });
@@ -36,6 +36,9 @@ export function heatMap({ label, reads, rows, days, level, tell, open, at }) {
   keepDrawn(window_, (width) => {
     cells = paint({ rows, days, level }, canvas, width);
     window_.scrollLeft = canvas.clientWidth;
+    // What can be scrolled has to be reached by the keyboard; elsewhere one more stop would be in the way.
+    if (window_.scrollWidth > window_.clientWidth) window_.tabIndex = 0;
+    else window_.removeAttribute("tabindex");
     cells.point(at);
   });
   at.row = Math.min(at.row, rows.length - 1);
