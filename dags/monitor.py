@@ -1,7 +1,7 @@
 """Watch a day: say whether the inputs moved, how the predictions do, and what follows.
 
-``resolve → (measure_drift, measure_performance, compare_with_previous) → decide → (act, alert)
-→ (trigger_retrain, trigger_rollback), decide → score_refit, resolve → measure_requests``
+``resolve → (measure_drift, measure_performance, compare_with_previous, measure_requests) → decide
+→ (act, alert, score_refit) → (trigger_retrain, trigger_rollback)``
 
 Evidently compares the trailing window with what the champion was trained on; labels that have arrived meet the
 predictions. **decide** applies the policy of `params.yaml`: no champion, drift or decay on several days, age or
