@@ -56,9 +56,10 @@ def test_enter_opens_a_column_of_numbers_with_both_distributions(browser: Browse
 def test_a_click_opens_a_column_of_categories_and_names_what_came_and_went(browser: Browser, url: str) -> None:
     page = opened(browser, url, "drift")
     names = page.locator("#drift .heat-names li").all_inner_texts()
-    box = page.locator("#drift canvas").bounding_box()
+    heat = page.locator("#drift canvas")
+    box = heat.bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + box["width"] - 5, box["y"] + 20 * names.index("carrier") + 8)
+    heat.click(position={"x": box["width"] - 5, "y": 20 * names.index("carrier") + 8})
     heading = page.locator("#drift-column")
     expect(heading).to_have_text("carrier, 2013-06-25")
     settle(page)
