@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         raise SystemExit(f"no such data: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
     inputs: list[Outcome] = []
-    labels: list[detection_labels.Told] = []
+    labels: list[detection_labels.Detection] = []
     if "inputs" in asked.of:
         scenes = detection_inputs.scenes(settings_module.load(PARAMS), starts=asked.starts, every=asked.every)
         inputs = [one for scene in scenes for one in detection_inputs.outcomes(scene)]
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Within {days} days; days: median until found, 1 is the fault's first day; damage in log loss")
         print(table(inputs))
     if labels:
-        print("Labels: how many starts were told within a fortnight, and the median labelled day, by which finding")
+        print("Labels: how many starts were detected within a fortnight, and the median labelled day, by which finding")
         print(detection_labels.table(labels))
     return 0
 

@@ -1,10 +1,10 @@
-"""Find out by which finding, and how soon, faults of labels and changed concepts are told.
+"""Find out by which finding, and how soon, faults of labels and changed concepts are detected.
 
 A champion is fitted on all days up to the one before last when each tenure of four weeks begins. From each starting day
 on the labels of a fortnight are falsified, or of three days where the fault says so, and the champion is kept. Labels
 come with the next day's partition and are judged then (``label_doubt``); those that are let in feed lagged target
-means, and are looked at as a whole (``outcome_shift``) and in parts (``slice_change``). A fault of three days is told
-within a fortnight or not at all.
+means, and are looked at as a whole (``outcome_shift``) and in parts (``slice_change``). A fault of three days is
+detected within a fortnight or not at all.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ OF_ANY = {
 
 
 @dataclass(frozen=True)
-class Told:
-    """On which labelled day, counted from 1, each finding first told a fault; None within a fortnight."""
+class Detection:
+    """On which labelled day, counted from 1, each finding first detected a fault; None within a fortnight."""
 
     data: str
     fault: str
@@ -67,7 +67,7 @@ class Told:
 
     @property
     def first(self) -> int | None:
-        """Return the first day on which anything told it."""
+        """Return the first day on which anything detected it."""
         days = [day for name in FINDINGS if (day := getattr(self, name)) is not None]
         return min(days) if days else None
 
@@ -107,17 +107,17 @@ def scores_on(dataset: PointInTimeDataset, day: date, champion: Predictor, setti
     return slice_findings.scores_of(rows, settings)
 
 
-def trials(made: Scene, *, starts: int) -> Iterator[Told]:
+def trials(made: Scene, *, starts: int) -> Iterator[Detection]:
     """Try each fault from each starting day."""
     first = made.history.first + timedelta(days=TRAILING_DAYS)
     every = (made.history.last - timedelta(days=WATCHED) - first).days // max(starts - 1, 1)
     for start in (first + timedelta(days=every * number) for number in range(starts)):
         for text, length in FAULTS.get(made.history.name, OF_ANY).items():
-            yield told(made, text, start, length)
+            yield detection_of(made, text, start, length)
 
 
-def told(made: Scene, text: str, start: date, length: int) -> Told:
-    """Say when a fault is told by each finding."""
+def detection_of(made: Scene, text: str, start: date, length: int) -> Detection:
+    """Find when a fault is detected by each finding."""
     settings, champion = made.settings, made.champion_of(start)
     what, last = text.partition(" for ")[0], start + timedelta(days=WATCHED - 1)
     fault = faults.parse(f"{what} from {start} to {start + timedelta(days=length - 1)}")
@@ -132,7 +132,7 @@ def told(made: Scene, text: str, start: date, length: int) -> Told:
     new = {day: scores_on(result.dataset, day, champion, settings) for day in let_in}
     before = {day: scores for day, scores in made.scores.items() if day < start}
     table = _table({**before, **new}).tail(TRAILING_DAYS + MEMORY_DAYS)
-    return Told(
+    return Detection(
         made.history.name,
         text,
         str(start),
@@ -169,8 +169,8 @@ def _first(called: pd.Series, days: list[date], start: date) -> int | None:
     return (found[0] - start).days + 1 if found else None
 
 
-def table(found: list[Told]) -> str:
-    """Lay each fault out over its starting days: how often it was told, and on which day (median), by which finding."""
+def table(found: list[Detection]) -> str:
+    """Lay each fault out over its starting days: how often it was detected, on which median day, by which finding."""
     lines = []
     for (data, fault), group in pd.DataFrame([{**vars(one), "first": one.first} for one in found]).groupby(
         ["data", "fault"], sort=False
@@ -182,4 +182,4 @@ def table(found: list[Told]) -> str:
             if name == "first":
                 line["within 2"], line["within 5"] = int((days <= 2).sum()), int((days <= 5).sum())
         lines.append(line)
-    return str(pd.DataFrame(lines).rename(columns={"first": "told"}).to_string(index=False))
+    return str(pd.DataFrame(lines).rename(columns={"first": "detected"}).to_string(index=False))
