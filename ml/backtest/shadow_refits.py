@@ -9,7 +9,7 @@ from ml.backtest.fits import Fits, Fitted, Training
 from ml.backtest.scores import Scores
 from ml.core.data import windows
 from ml.core.monitoring import refit_gain
-from ml.errors import DataRejected, MissingArtifact
+from ml.errors import EvergreenError, Unavailable
 from ml.records import Logged, RefitComparison, RefitDay
 from ml.settings import Settings
 
@@ -51,7 +51,7 @@ class ShadowRefits:
         return refit_gain.scored_day(day, rows, refit.training.last_day, self.settings)
 
     def _refit(self, due: date) -> Fitted | None:
-        """Fit what would be promoted on a day: None where there is too little to fit it on."""
+        """Fit what would be promoted on a day: None where it cannot be fitted, which *score_refit* leaves out too."""
         settings = self.settings
         try:
             chosen = windows.choose_by(settings, self.fits.dataset.labelled_days(due))
@@ -59,5 +59,7 @@ class ShadowRefits:
             if settings.retrain.refit == "never":
                 training = self.fits.without_holdout(training, settings)
             return self.fits.fit(training, settings, most_rows=settings.retrain.shadow_refit.max_rows)
-        except (MissingArtifact, DataRejected):
+        except Unavailable:
+            raise
+        except EvergreenError:  # too few days, or labels of a single class
             return None
