@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -96,7 +98,7 @@ class Workers:
         self._pool = None
         if number > 1:
             self._pool = ProcessPoolExecutor(
-                number, mp_context=context, initializer=_count_into, initargs=(self._counter,)
+                number, mp_context=context, initializer=_start_worker, initargs=(self._counter,)
             )
 
     def run(self, tasks: Sequence[Task], on_days: Progress) -> list[Any]:
@@ -134,14 +136,25 @@ def workers(number: int) -> Iterator[Workers]:
         team.close()
 
 
-def _count_into(counter: Any) -> None:
-    """Let a process that has just started count into what all of them share."""
+def _start_worker(counter: Any) -> None:
+    """Let a process that has just started count into what all of them share, and end with the one that started it.
+
+    The pool's own processes do not look for that: of a backtest that was killed they would go on for hours.
+    """
 
     def add(days: int) -> None:
         with counter.get_lock():
             counter.value += days
 
     _progress.append(add)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "the pool has started this process"
+    parent.join()
+    os._exit(1)
 
 
 def _count(days: int) -> None:
