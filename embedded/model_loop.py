@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedded import loop, summary
+from embedded import loop, past_days, summary
 from embedded.airflow_api import AirflowApi, Run
 from embedded.config import DAGS, Stack, dag_id
 from embedded.startup import Startup
 from embedded.steps import LOOK_EVERY_SECONDS, Steps, say
 from ml.errors import EvergreenError
 from ml.records import Decision, Evaluation
-from ml.settings import LoadedModel
+from ml.settings import Environment, LoadedModel
+
+REPLAY_SECONDS = 3600.0
+"""So long the demo's past days may take; each prints a line meanwhile."""
 
 
 class ModelLoop:
@@ -26,14 +31,27 @@ class ModelLoop:
         Whether no other model is started: what is printed then goes without the model's name.
     parts
         Where the seconds of each part of the work are put, by its name.
+    demo_days
+        So many days happen before the newest one, on the demo's data alone; see `embedded.past_days`.
     """
 
     def __init__(
-        self, model: LoadedModel, stack: Stack, steps: Steps, api: AirflowApi, *, alone: bool, parts: dict[str, float]
+        self,
+        model: LoadedModel,
+        stack: Stack,
+        steps: Steps,
+        api: AirflowApi,
+        *,
+        alone: bool,
+        parts: dict[str, float],
+        demo_days: int = 0,
     ) -> None:
         self.name, self.settings, self.alone = model.name, model.settings, alone
         self.stack, self.steps, self.api, self.parts = stack, steps, api, parts
-        self.unit = self.settings.source.unit
+        self.unit, self.demo_days = self.settings.source.unit, demo_days
+        self.landed = False
+        self.past: past_days.PastDays | None = None
+        self.replay_began: float | None = None
         self.champion = summary.Champion(None, None, {})
         self.training: str | None = None
         self.reported: set[tuple[str, str]] = set()
@@ -51,8 +69,12 @@ class ModelLoop:
     # --- history ---------------------------------------------------------------------------
 
     def seed(self) -> None:
-        """Begin to land the history."""
-        self.steps.run(self._step("seed"), "-m", "ml.steps.ingest.seed", "--model", self.name, shown=True)
+        """Begin to land the history; where past days of the demo are to happen, the days before them."""
+        environment = Environment.load({**os.environ, "EVERGREEN_HOME": str(self.stack.home)}, model=self.name)
+        self.past = past_days.planned(environment, self.settings, days=self.demo_days, now=datetime.now(UTC))
+        dates = ("--from-date", self.past.history_from, "--to-date", self.past.history_to) if self.past else ()
+        arguments = ("-m", "ml.steps.ingest.seed", "--model", self.name, *map(str, dates))
+        self.steps.run(self._step("seed"), *arguments, shown=True)
 
     @property
     def seeded_at(self) -> float | None:
@@ -63,6 +85,7 @@ class ModelLoop:
     def tell_history(self, seconds: float) -> None:
         """Say what history was landed in how many seconds; raise what went wrong with it."""
         seeded = self.steps.answer(self._step("seed"))
+        self.landed = True
         self.parts["history"] = seconds
         if not int(seeded["rows"]):
             self.say(f"history: {seeded['days']} days are in, the newest {seeded['last_day']}; nothing new came")
@@ -70,6 +93,38 @@ class ModelLoop:
         self.say(
             f"history landed: {seeded['days']} days / {int(seeded['rows']):,} {self.unit}, "
             f"the newest {seeded['last_day']} ({seconds:.0f} s)"
+        )
+
+    # --- the demo's past days --------------------------------------------------------------
+
+    @property
+    def replays(self) -> bool:
+        """Whether the history is in, and past days are to happen that this start has not begun yet."""
+        return self.landed and self.past is not None and self.replay_began is None
+
+    def replay(self) -> None:
+        """Begin to let the demo's past days happen, each by the real steps, in a process of its own."""
+        assert self.past is not None
+        self.replay_began = time.monotonic()
+        self.say(
+            f"the demo lives through the {self.past.count} days up to {self.past.last_day} ({past_days.VARIABLE}=0 "
+            "leaves them out): a champion first, then day by day"
+        )
+        arguments = ("-m", "ml.cli.replay", "--model", self.name, "--to", str(self.past.last_day))
+        self.steps.run(self._step("replay"), *arguments, shown=True)
+
+    def _await_replay(self) -> None:
+        """Wait until the past days have happened, and say what came of them."""
+        if self.past is None or self.replay_began is None:
+            return
+        step = self._step("replay")
+        self.steps.await_end(step, seconds=REPLAY_SECONDS)
+        lived, seconds = self.steps.answer(step), time.monotonic() - self.replay_began
+        self.past.over()
+        self.parts["past days"] = seconds
+        self.say(
+            f"{lived['days']} days up to {lived['last_day']} replayed ({seconds:.0f} s): {lived['promoted']} promoted, "
+            f"{lived['held']} held, {lived['alarms']} days in alarm; the newest day comes by Airflow"
         )
 
     # --- the loop --------------------------------------------------------------------------
@@ -82,6 +137,7 @@ class ModelLoop:
         EvergreenError
             If a run failed, or training brought no champion.
         """
+        self._await_replay()
         self._await_dags(startup)
         for verb in DAGS:
             if verb != "ingest":

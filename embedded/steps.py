@@ -16,7 +16,9 @@ from ml.errors import EvergreenError, Unavailable
 STEP_SECONDS = 900.0
 LOOK_EVERY_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
-LOGGED = re.compile(r"\d{4}-\d\d-\d\d \S+ (DEBUG|INFO) ")
+LOGGED = re.compile(r"\d{4}([-/])\d\d\1\d\d \S+ (DEBUG|INFO) ")
+"""How our own log and MLflow's begin a line."""
+
 Answer = TypeVar("Answer")
 
 
@@ -53,12 +55,12 @@ class Steps:
             out=self.stack.logs / f"{name}.out",
         )
 
-    def await_end(self, name: str) -> None:
+    def await_end(self, name: str, *, seconds: float = STEP_SECONDS) -> None:
         """Wait for a step, and raise what it ended with if that is no success."""
         clock = time.monotonic()
         while name not in self.supervisor.exits:
-            if time.monotonic() - clock > STEP_SECONDS:
-                raise EvergreenError(f"{name} took more than {STEP_SECONDS:.0f} s; {self.logs()}")
+            if time.monotonic() - clock > seconds:
+                raise EvergreenError(f"{name} took more than {seconds:.0f} s; {self.logs()}")
             self.watch(0.3)
             self.show()
         if self.supervisor.exits[name].code != 0:

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import requests
 
-from embedded import loop, running, summary
+from embedded import loop, past_days, running, summary
 from embedded.airflow_api import AirflowApi
 from embedded.config import AIRFLOW, LOOPBACK, SERVING, STORES, Stack
 from embedded.guard import guarded
@@ -47,7 +47,7 @@ Answer = TypeVar("Answer")
 class Launch:
     """One start of the stack, from the first server to the closed loops of its models."""
 
-    def __init__(self, stack: Stack, steps: Steps, loaded: LoadedModels) -> None:
+    def __init__(self, stack: Stack, steps: Steps, loaded: LoadedModels, *, demo_days: int = 0) -> None:
         self.stack = stack
         self.steps = steps
         self.supervisor = steps.supervisor
@@ -57,7 +57,15 @@ class Launch:
         self.pools = pools_of(loaded.models)
         self.alone = len(loaded.models) == 1 and not loaded.problems
         self.loops = [
-            ModelLoop(model, stack, steps, self.api, alone=self.alone, parts=self.parts if self.alone else {})
+            ModelLoop(
+                model,
+                stack,
+                steps,
+                self.api,
+                alone=self.alone,
+                parts=self.parts if self.alone else {},
+                demo_days=demo_days,
+            )
             for model in loaded.models
         ]
         self.failures = dict(loaded.problems)
@@ -100,12 +108,20 @@ class Launch:
                 seed_clock = time.monotonic()
                 if waiting:
                     waiting[0].seed()
+            if "mlflow" not in awaited:
+                self._replay()
             if awaited and (message := startup.look(awaited)):
                 say(message)
             self.steps.watch(0.5)
             self.steps.show()
         if not self._left():
             raise EvergreenError("no model has a history; " + self.steps.logs())
+
+    def _replay(self) -> None:
+        """Let the past days of the demo begin to happen, while Airflow's servers start."""
+        for one in self._left():
+            if one.replays:
+                one.replay()
 
     def _serve(self, name: str) -> None:
         self.supervisor.start(self.stack.server(name), cwd=self.stack.home)
@@ -242,6 +258,7 @@ def launch(stack: Stack, loaded: LoadedModels, *, until_done: bool) -> int:
         Exit code: 0 if stopped by the user or if each loop is whole, 1 if something is missing.
     """
     timeout = _demo_timeout() * len(loaded.models)
+    demo_days = past_days.days_wanted(default=0 if until_done else past_days.DAYS)
     stack = replace(stack, serves=stack.serves and not until_done)
     require_free_ports(stack)
     prepare(stack)
@@ -249,7 +266,7 @@ def launch(stack: Stack, loaded: LoadedModels, *, until_done: bool) -> int:
     clock = time.monotonic()
     with Supervisor() as supervisor:
         deadline = clock + timeout if until_done else None
-        started = Launch(stack, Steps(stack, supervisor, deadline=deadline), loaded)
+        started = Launch(stack, Steps(stack, supervisor, deadline=deadline), loaded, demo_days=demo_days)
         try:
             stack.starting_file.write_text(str(os.getpid()), encoding="utf-8")
             started.start()

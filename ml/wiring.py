@@ -102,7 +102,15 @@ class Services:
         section = self.settings.source
         if not isinstance(section, SourceKind):
             raise TypeError(f"source is a {type(section).__name__}, which cannot be opened")
-        return section.open_in(self.settings)
+        source = section.open_in(self.settings)
+        if section.kind != "demo" or not getattr(section, "replay", False):
+            return source
+        from ml.adapters import layout
+        from ml.adapters.sources.demo import DemoSource
+        from ml.adapters.sources.demo_fault import BreakableDemo, FaultSwitch
+
+        assert isinstance(source, DemoSource)
+        return BreakableDemo(source, lambda: FaultSwitch(self.storage_folder(layout.DEMO)))
 
     def workspace(self, uri: str) -> Workspace:
         """Open the workspace at a URI: a local folder or ``s3://``."""

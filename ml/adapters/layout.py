@@ -66,6 +66,8 @@ REPLAYED = "replayed"
 """Folder with a `day_json` of each day that `evergreen replay` has lived through."""
 REPLAY_PERIOD = "period.json"
 """Which days the newest replay is about, inside `REPLAYED`."""
+DEMO, DEMO_FAULT = "demo", "fault.json"
+"""Folder of what people switch on in the demo's feed, and the fault of one of its days."""
 REPORTED = "reported"
 """Folder with a `labels_report` for each thing that only one partition reports."""
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ml.adapters import layout
+from ml.adapters.replayed_days import Replayed, ReplayLog
 from ml.adapters.tracking.decision_log import DecisionLog, Page
 from ml.champions import serving_state
 from ml.command_line import execute, iso_day, parser
@@ -47,19 +49,20 @@ def run(*, services: Services, as_of: date | None = None, last: int | None = LAS
     page = log.newest(last) if last is not None else Page(tuple(reversed(services.tracking.decisions())), None)
     serving = serving_state.read_serving(services)
     requesters: dict[int, str | None] = {}
+    replayed = ReplayLog(services.storage_folder(layout.REPLAYED)).read()
     now, then = tenures.promoted_on(None, log.changes), tenures.promoted_on(as_of, log.changes) if as_of else None
     return {
-        "decisions": [_facts(entry, services, requesters) for entry in reversed(page.entries)],
+        "decisions": [_facts(entry, services, requesters, replayed) for entry in reversed(page.entries)],
         "older": page.next is not None,
-        "champion": _facts(now, services, requesters) if now else None,
-        "as_of": {"day": as_of.isoformat(), "champion": _facts(then, services, requesters) if then else None}
+        "champion": _facts(now, services, requesters, replayed) if now else None,
+        "as_of": {"day": as_of.isoformat(), "champion": _facts(then, services, requesters, replayed) if then else None}
         if as_of
         else None,
         "warning": None if serving.alias == serving.version else serving_state.moved_by_hand(serving),
     }
 
 
-def _facts(entry: Logged, services: Services, requesters: dict[int, str | None]) -> dict[str, Any]:
+def _facts(entry: Logged, services: Services, requesters: dict[int, str | None], replayed: Replayed) -> dict[str, Any]:
     """Put a decision into plain values; who asked for a training is read off its version if not written down."""
     summary = tenures.summarise(entry)
     requested_by = summary.requested_by
@@ -74,6 +77,7 @@ def _facts(entry: Logged, services: Services, requesters: dict[int, str | None])
         "version": summary.version,
         "against": summary.against,
         "in_force_from": summary.in_force_from.isoformat() if summary.in_force_from else None,
+        "replayed": replayed.decided(entry),
         "requested_by": requested_by,
         "reasons": list(summary.reasons),
         "evidence": summary.evidence,
@@ -107,7 +111,7 @@ def _table(decisions: list[dict[str, Any]]) -> str:
     rows = [
         [
             entry["decided_at"][:16].replace("T", " "),
-            entry["kind"].replace("_", " "),
+            entry["kind"].replace("_", " ") + (" (replayed)" if entry["replayed"] else ""),
             entry["version"],
             entry["against"],
             entry["in_force_from"],
@@ -131,8 +135,9 @@ def _champion(title: str, entry: dict[str, Any] | None) -> str:
         return f"{title}: nobody"
     evidence = entry["evidence"]
     instead = f"instead of version {entry['against']}" if entry["against"] is not None else "as the first"
+    replayed = ", in a replay" if entry["replayed"] else ""
     lines = [
-        f"{title}: version {entry['version']}, since {entry['in_force_from']}, by {entry['kind']} {instead}",
+        f"{title}: version {entry['version']}, since {entry['in_force_from']}, by {entry['kind']} {instead}{replayed}",
         f"  asked by {entry['requested_by'] or '-'}; trained in a window up to {evidence.get('window_last_day')}",
         *(f"  {reason}" for reason in entry["reasons"]),
     ]

@@ -19,11 +19,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from ml.adapters import layout
-from ml.cli.replayed_day import Day, ReplayedDay, retrain
+from ml.adapters.replayed_days import ReplayLog
+from ml.cli.replayed_day import Day, retrain
 from ml.command_line import execute, iso_day, parser
 from ml.core.data.days import days_between
 from ml.errors import MissingArtifact, SettingsError
-from ml.records import RetrainRequest
+from ml.records import ReplayedDay, ReplayPeriod, RetrainRequest
 from ml.settings import Settings
 from ml.steps.ingest import seed
 from ml.wiring import Services, open_services
@@ -36,6 +37,7 @@ def run(
     days: int,
     *,
     first: date | None = None,
+    last: date | None = None,
     speed: float | None = None,
     approve: bool = False,
     now: datetime | None = None,
@@ -48,6 +50,8 @@ def run(
     ----------
     first
         Where to begin; None goes on where an interrupted replay was, or after the newest day that there is.
+    last
+        Where to end, instead of after ``days``: nothing is left to do where the registry holds that day.
     speed
         At most so many days a minute; None for as many as can be.
     approve
@@ -72,48 +76,54 @@ def run(
             f"gate.approval is {settings.gate.approval!r}, and a replay has nobody to ask: give --approve to let each "
             "challenger serve that passes the gate"
         )
-    period = _period(days, first, now or datetime.now(UTC), services)
-    _prepare(period[0], settings, services, show)
+    log = ReplayLog(services.storage_folder(layout.REPLAYED))
+    period = _period(days, first, last, now or datetime.now(UTC), services, log)
+    if period and log.day(period[0]) is None:
+        log.begin(period[0], datetime.now(UTC))  # the first champion is of the replay, too
+        _prepare(period[0], settings, services, show)
     for number, day in enumerate(period, start=1):
-        replayed = _replayed(day, services)
+        replayed = log.day(day)
         if replayed is None:
-            began = time.monotonic()
-            replayed = Day(day).live()
-            services.storage_folder(layout.REPLAYED).write_json(layout.day_json(day), replayed.model_dump(mode="json"))
+            began, began_at = time.monotonic(), log.begin(day, datetime.now(UTC))
+            lived = Day(day).live()
+            replayed = lived.model_copy(update={"began_at": began_at, "ended_at": datetime.now(UTC)})
+            log.finish(replayed)
             show(f"{number:>4}/{len(period)}  {line(replayed)}\n")
             if speed is not None and number < len(period):
                 sleep(max(0.0, MINUTE / speed - (time.monotonic() - began)))
         else:
             show(f"{number:>4}/{len(period)}  {day}  done before\n")
-    return _summary(period, services)
+    return _summary(period, log, services)
 
 
-def _period(days: int, first: date | None, now: datetime, services: Services) -> list[date]:
+def _period(
+    days: int, first: date | None, last: date | None, now: datetime, services: Services, log: ReplayLog
+) -> list[date]:
     """Return the days to live through, and remember them: an interrupted replay is one period."""
-    stored = services.storage_folder(layout.REPLAYED)
-    if first is None and stored.has(layout.REPLAY_PERIOD):
-        begun = stored.read_json(layout.REPLAY_PERIOD)
-        period = days_between(date.fromisoformat(begun["first_day"]), date.fromisoformat(begun["last_day"]))
-        if any(_replayed(day, services) is None for day in period):
+    begun = log.period()
+    if first is None and begun is not None:
+        period = days_between(begun.first_day, begun.last_day)
+        if any(log.day(day) is None for day in period) or (last is not None and last <= begun.last_day):
             return period
     due = services.settings.newest_due_day(now)
     held = _held(services)
     newest = max(held) if held else None
-    start = first or (due - timedelta(days=days - 1) if newest is None else newest + timedelta(days=1))
-    last = start + timedelta(days=days - 1)
-    if last > due:
+    start = first or ((last or due) - timedelta(days=days - 1) if newest is None else newest + timedelta(days=1))
+    end = last or start + timedelta(days=days - 1)
+    if end < start:
+        return []
+    if end > due:
         raise SettingsError(
-            f"{days} days from {start} on end on {last}, and the newest past day is {due}: ask for fewer days, or "
-            "begin in an empty home (EVERGREEN_HOME), or with 'evergreen seed' of older days only"
+            f"{(end - start).days + 1} days from {start} on end on {end}, and the newest past day is {due}: ask for "
+            "fewer days, or begin in an empty home (EVERGREEN_HOME), or with 'evergreen seed' of older days only"
         )
-    if newest is not None and start <= newest and not (first and _replayed(newest, services)):
+    if newest is not None and start <= newest and not (first and log.day(newest)):
         raise SettingsError(
             f"the data registry holds days up to {newest}, and a replay goes on after them: begin in an empty home "
             "(EVERGREEN_HOME) to live through earlier days"
         )
-    period = days_between(start, last)
-    stored.write_json(layout.REPLAY_PERIOD, {"first_day": str(start), "last_day": str(last)})
-    return period
+    log.write_period(ReplayPeriod(first_day=start, last_day=end))
+    return days_between(start, end)
 
 
 def _held(services: Services) -> list[date]:
@@ -121,13 +131,6 @@ def _held(services: Services) -> list[date]:
         return list(services.registry.days("inputs"))
     except MissingArtifact:
         return []
-
-
-def _replayed(day: date, services: Services) -> ReplayedDay | None:
-    """Return what came of a day that was lived through; None if it was not, or not to its end."""
-    stored = services.storage_folder(layout.REPLAYED)
-    name = layout.day_json(day)
-    return ReplayedDay.model_validate(stored.read_json(name)) if stored.has(name) else None
 
 
 def _prepare(first: date, settings: Settings, services: Services, show: Show) -> None:
@@ -140,7 +143,7 @@ def _prepare(first: date, settings: Settings, services: Services, show: Show) ->
     if services.tracking.alias("champion") is None and max(_held(services)) < first:
         show("training a first champion\n")
         event = retrain(RetrainRequest(requested_by="replay", reasons=("nobody serves yet",)))
-        show(f"{event}\n")
+        show(f"{_first(event)}\n")
 
 
 def line(replayed: ReplayedDay) -> str:
@@ -155,16 +158,21 @@ def line(replayed: ReplayedDay) -> str:
     measured = [f"{name} {value:.4g}" for name, value in replayed.metrics.items() if value is not None][:1]
     parts += measured
     if replayed.event:
-        parts.append(f"→ {'; '.join(replayed.reasons)} → {replayed.event}")
+        parts.append(f"→ {'; '.join(replayed.reasons)} → {_first(replayed.event)}")
     parts += [f"! {problem}" for problem in replayed.problems]
     return "  ".join(parts)
 
 
-def _summary(period: list[date], services: Services) -> dict[str, Any]:
-    lived = [day for day in (_replayed(day, services) for day in period) if day is not None]
+def _first(event: str) -> str:
+    """Return what happened with the first of its reasons; all of them are with the decision."""
+    return event.partition("; ")[0]
+
+
+def _summary(period: list[date], log: ReplayLog, services: Services) -> dict[str, Any]:
+    lived = [day for day in map(log.day, period) if day is not None]
     return {
-        "first_day": str(period[0]),
-        "last_day": str(period[-1]),
+        "first_day": str(period[0]) if period else None,
+        "last_day": str(period[-1]) if period else None,
         "days": len(lived),
         "promoted": sum(day.event.startswith("promoted") for day in lived),
         "held": sum(day.event.startswith("held") for day in lived),
@@ -190,6 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--days", type=int, default=30, help="how many; default: 30")
     arguments.add_argument("--from", dest="first", type=iso_day, metavar="DAY", help="the first of them")
+    arguments.add_argument("--to", dest="last", type=iso_day, metavar="DAY", help="the last of them, instead of --days")
     arguments.add_argument("--speed", type=_speed, default=None, help="at most so many days a minute; default: max")
     arguments.add_argument("--approve", action="store_true", help="do not ask a person, whatever gate.approval says")
     arguments.add_argument("--verbose", action="store_true", help="show what each step logs, too")
@@ -200,7 +209,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> dict[str, Any]:
         if not options.verbose:
             logging.getLogger("ml").setLevel(logging.ERROR)
-        return run(options.days, first=options.first, speed=options.speed, approve=options.approve)
+        return run(options.days, first=options.first, last=options.last, speed=options.speed, approve=options.approve)
 
     return execute(work)
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
-from pydantic import Field
-
 from ml.errors import EvergreenError, NoDataExpected
 from ml.records import (
     Champion,
@@ -16,29 +14,15 @@ from ml.records import (
     Ingested,
     LivePerformance,
     Promotion,
+    ReplayedDay,
     RetrainRequest,
     Rollback,
     RollbackRequest,
     Scoring,
 )
-from ml.records.record import Record
 from ml.wiring import open_services
 
 Answer = TypeVar("Answer")
-
-
-class ReplayedDay(Record):
-    """What came of a day; ``problems`` are what would be red in the loop."""
-
-    day: date
-    rows: int | None = None
-    rest: str = ""
-    version: int | None = None
-    state: str = ""
-    metrics: dict[str, float | None] = Field(default_factory=dict)
-    reasons: tuple[str, ...] = ()
-    event: str = ""
-    problems: tuple[str, ...] = ()
 
 
 @dataclass

@@ -52,6 +52,7 @@ from ml.records.monitoring import (
     RefitDay,
 )
 from ml.records.record import Asset, Record
+from ml.records.replay import ReplayedDay, ReplayPeriod
 from ml.records.requests import AnswersOfVersion, RequestPerformance, SplitDay, SplitEvidence
 from ml.records.scoring import Adaptation, Champion, Export, Exports, Plan, Scoring, Shadows, Shard, Timeliness
 from ml.records.training import (
@@ -123,6 +124,8 @@ __all__ = [
     "RefitDay",
     "RefreshHistory",
     "Rejection",
+    "ReplayPeriod",
+    "ReplayedDay",
     "Reproduction",
     "RequestPerformance",
     "RetrainRequest",

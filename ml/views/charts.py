@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from ml.adapters import layout
+from ml.adapters.replayed_days import Replayed
 from ml.core import metrics
 from ml.core.built_in_metrics import PINBALL
 from ml.core.champions import tenures
@@ -77,13 +78,13 @@ def _interval(interval: Mapping[str, Any] | None) -> Facts:
 # --- timeline -----------------------------------------------------------------------------------------
 
 
-def timeline(days: Sequence[Day], *, metric: str) -> list[Facts]:
+def timeline(days: Sequence[Day], *, metric: str, replayed: Collection[date] = ()) -> list[Facts]:
     """Return one entry a monitored day, oldest first: the live metric with its intervals, and what was decided.
 
     ``value`` is the metric of ``labelled_day`` alone, and stands with the newest day that measured it: labels that
     were late move it. ``window`` is the trailing window's with its interval.
     """
-    points = [_point(day, metric) for day in days if day.facts or day.problem]
+    points = [_point(day, metric) | _replayed(day.day in replayed) for day in days if day.facts or day.problem]
     summary: set[str] = set()
     for entry in reversed(points):
         measured = entry.get("labelled_day")
@@ -129,9 +130,13 @@ def report_of(facts: Facts) -> str | None:
     return f"{layout.monitoring(facts['day'])}/{layout.drift_report(drift['version'])}"
 
 
-def marks(days: Sequence[Day], decisions: Sequence[Logged]) -> list[Facts]:
-    """Return what happened, in the order of its days: decisions, and the first day of each alarm."""
-    decision_marks = [_mark(entry) for entry in decisions if entry.kind in MARKS]
+def marks(days: Sequence[Day], decisions: Sequence[Logged], replayed: Replayed | None = None) -> list[Facts]:
+    """Return what happened, in the order of its days: decisions, and the first day of each alarm.
+
+    What a replay has done says so.
+    """
+    past = replayed or Replayed()
+    decision_marks = [_mark(entry) | _replayed(past.decided(entry)) for entry in decisions if entry.kind in MARKS]
     alarm: list[Facts] = []
     begun: Facts | None = None
     for facts in (day.facts for day in days if day.facts):
@@ -147,11 +152,16 @@ def marks(days: Sequence[Day], decisions: Sequence[Logged]) -> list[Facts]:
                 "against": None,
                 "label": f"alarm: {reason}",
                 "decision_id": None,
+                **_replayed(date.fromisoformat(facts["day"]) in past.days),
             }
             alarm.append(begun)
         else:
             begun["last_day"] = facts["day"]
     return sorted([*decision_marks, *alarm], key=lambda mark: str(mark["day"]))
+
+
+def _replayed(yes: bool) -> Facts:
+    return {"replayed": True} if yes else {}
 
 
 def day_of(entry: Logged) -> date:

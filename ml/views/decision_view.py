@@ -20,7 +20,7 @@ NO_METRICS = ("fit_seconds", "train_rows", "holdout_rows", "holdout_days")
 # --- decisions ----------------------------------------------------------------------------------------
 
 
-def row(entry: Logged, gate: Gate, *, requested_by: str | None = None) -> Facts:
+def row(entry: Logged, gate: Gate, *, requested_by: str | None = None, replayed: bool = False) -> Facts:
     """Describe one decision in a line.
 
     Parameters
@@ -29,6 +29,8 @@ def row(entry: Logged, gate: Gate, *, requested_by: str | None = None) -> Facts:
         Names the metric of the ``gain`` (`ml.views.gain.of`; None where nothing was compared).
     requested_by
         Who asked for the training of its version, for decisions that do not say so themselves.
+    replayed
+        Whether a replay has decided it (`ml.adapters.replayed_days`).
     """
     summary = tenures.summarise(entry)
     rulings = _rulings(entry)
@@ -41,6 +43,7 @@ def row(entry: Logged, gate: Gate, *, requested_by: str | None = None) -> Facts:
         "version": summary.version,
         "against": summary.against,
         "day": day_of(entry),
+        "replayed": replayed,
         "in_force_from": summary.in_force_from,
         "requested_by": summary.requested_by or requested_by,
         "approval": tenures.approval_in_words(approval) if isinstance(approval, Mapping) else None,
@@ -57,13 +60,13 @@ def row(entry: Logged, gate: Gate, *, requested_by: str | None = None) -> Facts:
     }
 
 
-def opened(entry: Logged, gate: Gate, *, requested_by: str | None = None) -> Facts:
+def opened(entry: Logged, gate: Gate, *, requested_by: str | None = None, replayed: bool = False) -> Facts:
     """Describe one decision in full: each rule with its evidence, and whatever else was written down."""
     summary = ("verdict", "approval", "version", "requested_by", "reasons", "evidence", "reason")
     facts = {name: value for name, value in entry.payload.items() if name not in summary}
     evidence = entry.payload.get("evidence")
     return {
-        **row(entry, gate, requested_by=requested_by),
+        **row(entry, gate, requested_by=requested_by, replayed=replayed),
         "effective_day": entry.effective_day,
         "rulings": _rulings(entry),
         "evidence": dict(evidence) if isinstance(evidence, Mapping) else {},

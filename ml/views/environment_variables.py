@@ -120,5 +120,10 @@ VARIABLES = (
         "`180`",
         "After so many seconds without progress, a start of the embedded stack is given up.",
     ),
+    Variable(
+        "EVERGREEN_DEMO_DAYS",
+        "`30`; `0` in `make demo`",
+        "So many past days happen before the newest one at the first `make up` of the demo's data; `0` for none.",
+    ),
     Variable("EVERGREEN_DEMO_TIMEOUT", "`900`", "After so many seconds `evergreen demo` is given up."),
 )

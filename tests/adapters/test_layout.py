@@ -82,6 +82,8 @@ CONSTANTS = {
     "SUMS": "newest.json",
     "REFITS": "refits",
     "REFIT": "pipeline.skops",
+    "DEMO": "demo",
+    "DEMO_FAULT": "fault.json",
     "REPLAYED": "replayed",
     "REPLAY_PERIOD": "period.json",
     "SPLIT_STOPS": "serving/stops/",

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from ml.cli import replay
+from ml.cli import history, replay
 from ml.cli.main import main
-from ml.cli.replayed_day import Day, ReplayedDay
+from ml.cli.replayed_day import Day
 from ml.errors import SettingsError, Unavailable
-from ml.records import RetrainRequest
+from ml.records import ReplayedDay, RetrainRequest
+from ml.views.page.cache import MEMORY
+from ml.views.page.timeline import timeline
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, World
 
 SECOND = NEXT_DAY + timedelta(days=1)
@@ -59,6 +61,12 @@ def test_days_are_lived_through_once_whatever_interrupts_them(entered: World, mo
     assert {NEXT_DAY, SECOND} <= services.registry.days("inputs").keys()
     assert all((entered.home / f"storage/predictions/day={day}").is_dir() for day in (NEXT_DAY, SECOND))
     assert all((entered.home / f"storage/monitor/day={day}").is_dir() for day in (NEXT_DAY, SECOND))
+    again = _run(30, last=SECOND)  # as `make up` asks once more, if it was stopped before it could note the end
+    assert lived == [NEXT_DAY, SECOND, SECOND] and again["days"] == 2
+    MEMORY.forget()
+    shown_days = timeline(services)["days"]
+    assert [day["day"] for day in shown_days if day.get("replayed")] == [str(NEXT_DAY), str(SECOND)]
+    assert not any(entry["replayed"] for entry in history.run(services=services)["decisions"]), "decided before it"
 
 
 def test_what_the_policy_asks_for_is_done_on_its_day(seeded: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +82,18 @@ def test_what_the_policy_asks_for_is_done_on_its_day(seeded: World, monkeypatch:
     monkeypatch.setattr("ml.cli.replayed_day.retrain", retrained)
     shown: list[str] = []
     summary = _run(1, shown)
+    assert "challenger requested" in [mark["label"].split(":")[0] for mark in marked(seeded) if mark.get("replayed")]
+    decisions = history.run(services=seeded.services)
+    assert [entry["replayed"] for entry in decisions["decisions"]] == [True]
+    assert "retrain request (replayed)" in history.show(decisions)
     assert [request.requested_by for request in asked if request] == ["replay", f"monitor of {NEXT_DAY}"]
     assert "nobody serves" in shown[-1] and "held version 2" in shown[-1]
     assert (summary["held"], summary["champion"]) == (1, None)
+
+
+def marked(world: World) -> list[dict[str, Any]]:
+    MEMORY.forget()
+    return list(timeline(world.services)["marks"])
 
 
 def test_a_day_that_is_broken_is_told_and_the_next_one_lives(entered: World, monkeypatch: pytest.MonkeyPatch) -> None:

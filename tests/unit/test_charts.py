@@ -174,6 +174,7 @@ class TestStanding:
         self, newest: int | None, just_due: bool, status: str, late: int | None
     ) -> None:
         day = None if newest is None else later(newest)
+        assert health.freshness(day, day, due=DAY, just_due=just_due, starting=True).status != "late"
         found = health.freshness(day, day, due=DAY, just_due=just_due)
         assert (found.status, found.days_late) == (status, late)
 

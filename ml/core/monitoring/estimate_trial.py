@@ -7,6 +7,8 @@ without an estimate would expect: the same as before.
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +34,10 @@ WITHIN = 0.9
 WEIGHTED = ", weighted by density ratio"
 
 Model = AnyCalibration | LossModel
+
+MOST_LEARNT = 64
+_LEARNT: OrderedDict[bytes, Model] = OrderedDict()
+"""What was learnt of late, by what it was learnt from: a replay tries the same blocks every day."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class Trial:
     settings: Settings
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     best: str = ""
+    _samples: dict[int, pd.DataFrame] = field(default_factory=dict)
 
     @classmethod
     def of(cls, reference: pd.DataFrame, served: pd.DataFrame, settings: Settings) -> Trial | None:
@@ -110,11 +117,19 @@ class Trial:
             return loss_models.fit_loss_model(method, p, y, losses_of(settings), seed=settings.fit.seed)
         name = method.removesuffix(WEIGHTED)
         weight = calibrations.density_ratio(p, array(wanted)) if name != method else None
-        return calibrations.methods_for(earlier["prediction"])[name](p, y, weight)
+        known = _digest(name, p, y, weight)
+        if known not in _LEARNT:
+            _LEARNT[known] = calibrations.methods_for(earlier["prediction"])[name](p, y, weight)
+        _LEARNT.move_to_end(known)
+        while len(_LEARNT) > MOST_LEARNT:
+            _LEARNT.popitem(last=False)
+        return _LEARNT[known]
 
     def _before(self, end: int) -> pd.DataFrame:
-        earlier = pd.concat(self.blocks[:end], ignore_index=True)
-        return sample_days(earlier, rows=MOST_ROWS, seed=self.settings.fit.seed)
+        if end not in self._samples:
+            earlier = pd.concat(self.blocks[:end], ignore_index=True)
+            self._samples[end] = sample_days(earlier, rows=MOST_ROWS, seed=self.settings.fit.seed)
+        return self._samples[end]
 
     def _tables(self) -> Iterator[pd.DataFrame]:
         """Yield of each block that can be tried what came, what was estimated and the constants, by day."""
@@ -207,6 +222,15 @@ class Trial:
             served_gain=float(of_served.mean()) if len(of_served) >= settings.performance.min_days else None,
             reach=float(np.sort(error)[rank - 1]),
         )
+
+
+def _digest(name: str, *parts: np.ndarray | None) -> bytes:
+    """Name what a method is learnt from by its bytes."""
+    digest = hashlib.blake2b(name.encode())
+    for part in parts:
+        digest.update(b"none" if part is None else repr((part.dtype.str, part.shape)).encode())
+        digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+    return digest.digest()
 
 
 def _best(surprises: Sequence[dict[str, float]]) -> str:

@@ -60,7 +60,7 @@ def state_of(
     open_since
         The first day of an alarm that people were alerted of and that is not over; a promotion does not end it.
     starting
-        Whether `make up` is bringing about the first champion by itself.
+        Whether `make up` is at work: it brings about the first champion, and the days that are due, by itself.
     """
     if not serves:
         return "unknown", STARTING if starting else NO_CHAMPION
@@ -118,7 +118,13 @@ def alarm_since(days: Sequence[Day]) -> date | None:
 
 
 def freshness(
-    newest: date | None, labelled: date | None, *, due: date, just_due: bool, rest: Collection[date] = ()
+    newest: date | None,
+    labelled: date | None,
+    *,
+    due: date,
+    just_due: bool,
+    rest: Collection[date] = (),
+    starting: bool = False,
 ) -> Freshness:
     """Compare the newest day of the registry with the newest that should be there.
 
@@ -130,6 +136,8 @@ def freshness(
         Whether ``due`` came due so short a time ago that it may be on its way.
     rest
         Days up to ``due`` on which no data are expected.
+    starting
+        Whether `make up` is at work: it brings the days that are due by itself.
     """
     if newest is None:
         return Freshness("none", None, f"No day is in the data registry yet: {ingest_past()}.")
@@ -137,6 +145,8 @@ def freshness(
     if late == 0:
         labels = f"labels have arrived up to {labelled}" if labelled else "no labels have arrived"
         return Freshness("fresh", 0, f"The newest day is {newest}, as due; {labels}")
+    if starting:
+        return Freshness("due", late, f"Evergreen is starting: days come in by themselves up to {due}, now at {newest}")
     if late == 1 and just_due:
         return Freshness("due", 1, f"{due} has just come due and is not in yet; the newest day is {newest}")
     sentence = f"The newest day is {newest}, and {due} is due: look at the newest run of Ingest"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ml.views.page.data_inventory import data
 from ml.views.page.data_quality import data_quality, quarantined_csv, quarantined_rows
 from ml.views.page.decision_list import decision, decisions
+from ml.views.page.demo import break_day, first_look, undo
 from ml.views.page.drift_column import drift_column
 from ml.views.page.files import File, file
 from ml.views.page.installation import list_models
@@ -22,6 +23,7 @@ from ml.views.page.version_charts import version_charts
 
 __all__ = [
     "File",
+    "break_day",
     "compare",
     "data",
     "data_quality",
@@ -30,6 +32,7 @@ __all__ = [
     "drift_column",
     "drift_map",
     "file",
+    "first_look",
     "list_models",
     "model",
     "models",
@@ -38,5 +41,6 @@ __all__ = [
     "quarantined_rows",
     "served",
     "timeline",
+    "undo",
     "version_charts",
 ]

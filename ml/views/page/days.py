@@ -47,6 +47,11 @@ def read(services: Services, days: Sequence[date]) -> list[Day]:
     return [by_day[day] for day in days]
 
 
+def is_decided(day: Day) -> bool:
+    """Return whether monitoring has come to a decision on a day that it has begun."""
+    return day.facts is not None and tuple(day.facts["reasons"]) != (NOT_DECIDED,)
+
+
 def _read(services: Services, day: date) -> Day:
     stored = services.storage_folder(layout.monitoring(day))
     try:

@@ -12,7 +12,7 @@ from ml.next_moves import retrain
 from ml.records import Logged
 from ml.views import charts, decision_view
 from ml.views.page import days as monitored
-from ml.views.page.sources import decided, registered
+from ml.views.page.sources import decided, registered, replayed
 from ml.wiring import Services
 
 AT_ONCE = 100
@@ -44,8 +44,14 @@ def decisions(
     """
     page = decided(services).newest(count, before=before, kind=kind)
     requesters = _requesters(services) if page.entries else {}
+    past = replayed(services)
     rows = [
-        decision_view.row(entry, services.settings.gate, requested_by=requesters.get(entry.payload.get("version")))
+        decision_view.row(
+            entry,
+            services.settings.gate,
+            requested_by=requesters.get(entry.payload.get("version")),
+            replayed=past.decided(entry),
+        )
         for entry in page.entries
     ]
     none = f"No decision was made yet: {retrain()}." if kind is None else "There is no decision of this kind."
@@ -78,7 +84,10 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
     facts: dict[str, Any] = plain(
         {
             **decision_view.opened(
-                entry, services.settings.gate, requested_by=of_it.tags.get("requested_by") if of_it else None
+                entry,
+                services.settings.gate,
+                requested_by=of_it.tags.get("requested_by") if of_it else None,
+                replayed=replayed(services).decided(entry),
             ),
             "run_id": of_it.run_id if of_it else None,
             "card": card_of(of_it.version) if of_it and entry.kind != "adoption" else None,

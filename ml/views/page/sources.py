@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from ml.adapters import layout
+from ml.adapters.replayed_days import Replayed, ReplayLog
 from ml.adapters.tracking.decision_log import DecisionLog
 from ml.errors import MissingArtifact
 from ml.records import DataVersion, DayFile
@@ -19,6 +21,7 @@ SECONDS = 2.0
 """As long as the parts of one page take to load."""
 
 REGISTRY_SECONDS = 5.0
+REPLAYED_SECONDS = 10.0
 SHOWN_VERSIONS = 50
 
 
@@ -62,6 +65,12 @@ def decided(services: Services) -> DecisionLog:
 
     tracking = services.environment.tracking, services.identity
     return MEMORY.remembered(("decisions", *tracking), SECONDS, read)
+
+
+def replayed(services: Services) -> Replayed:
+    """Return which days were replayed, and when."""
+    log = ReplayLog(services.storage_folder(layout.REPLAYED))
+    return MEMORY.remembered(("replayed", services.environment.storage), REPLAYED_SECONDS, log.read)
 
 
 def registered(services: Services) -> list[Version]:

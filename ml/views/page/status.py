@@ -12,7 +12,7 @@ from ml.core.champions import tenures
 from ml.core.monitoring import health
 from ml.core.monitoring.day_summary import Facts, plain
 from ml.views import charts
-from ml.views.page import serving
+from ml.views.page import demo, serving
 from ml.views.page.model_list import about_task
 from ml.views.page.status_sources import LOOK_BACK_DAYS, StatusSources
 from ml.wiring import Services
@@ -46,7 +46,8 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
         day that was scored;
         ``monitor``, the newest that was watched; ``alarm`` (``since``, ``days``); ``findings`` of that day;
         ``request`` that no judgement has answered yet; ``challenger``; ``shadow``; ``next``, what is due next;
-        ``hint`` (``message``, and ``action``: ``ingest`` or ``retrain``); ``problems`` (``part``, ``message``).
+        ``hint`` (``message``, and ``action``: ``ingest`` or ``retrain``); ``starting``, whether `make up` is at work;
+        ``first_look``, whether these are the demo's data (`ml.views.page.demo`); ``problems`` (``part``, ``message``).
     """
     facts: dict[str, Any] = plain(_facts(StatusSources(services, today)))
     return facts
@@ -97,6 +98,8 @@ def _facts(sources: StatusSources) -> Facts:
         "shadow": sources.part("shadow", lambda: serving.shadow(sources)),
         "next": _next(sources),
         "hint": _hint(sources, champion),
+        "starting": sources.starting,
+        "first_look": demo.offered(sources.services),
         "problems": sources.problems,
     }
 

@@ -97,8 +97,12 @@ class StatusSources:
 
     @cached_property
     def newest(self) -> Day | None:
-        """Return the newest day that was monitored."""
-        return next((day for day in reversed(self.days) if day.facts), None)
+        """Return the newest day that was monitored; while `make up` is at work, the newest that is decided on."""
+        known = [day for day in reversed(self.days) if day.facts]
+        if self.starting:
+            decided_on = [day for day in known if monitored.is_decided(day)]
+            known = decided_on or known
+        return known[0] if known else None
 
     @cached_property
     def open_since(self) -> date | None:
@@ -108,7 +112,7 @@ class StatusSources:
 
     @cached_property
     def starting(self) -> bool:
-        """Return whether `make up` is bringing about the first champion: its file names a process that lives."""
+        """Return whether `make up` is bringing about champion and newest day: its file names a process that lives."""
         file = self.services.environment.starting
         try:
             os.kill(int(file.read_text(encoding="utf-8")), 0) if file is not None else None
@@ -122,7 +126,9 @@ class StatusSources:
         newest, labelled = self.inventory.newest, self.inventory.labelled
         gone = set(self.out.withdrawn_days("inputs")) - set(self.out.rejected_days("inputs"))
         rest = [] if newest is None else [d for d in days_between(newest, self.due) if self.rests(d) or d in gone]
-        return health.freshness(newest, labelled, due=self.due, just_due=self.just_due, rest=rest)
+        return health.freshness(
+            newest, labelled, due=self.due, just_due=self.just_due, rest=rest, starting=self.starting
+        )
 
     @property
     def due(self) -> date:

@@ -12,7 +12,7 @@ from ml.core.monitoring.health import NOT_MONITORED
 from ml.records import Logged
 from ml.views import charts
 from ml.views.page import days as monitored
-from ml.views.page.sources import decided, held
+from ml.views.page.sources import decided, held, replayed
 from ml.wiring import Services
 
 DAYS_TO_COME = 31
@@ -32,16 +32,17 @@ def timeline(services: Services, *, days: int | None = None) -> dict[str, Any]:
     dict
         ``metric``, ``metric_label``, ``greater_is_better`` of the gate's metric under ``metric``; ``first_day`` and
         ``last_day`` (None if nothing was monitored); ``days``: `ml.views.charts.timeline`, where a day that cannot
-        be read has ``day`` and ``unreadable`` only; ``marks``: `ml.views.charts.marks`, those of the span and
-        after; ``champion_tenures``; ``max_gap``, the bound of the gap; ``hint``, what to do if there is nothing.
+        be read has ``day`` and ``unreadable`` only, and ``replayed`` says that a replay has lived through it;
+        ``marks``: `ml.views.charts.marks`, those of the span and after;
+        ``champion_tenures``; ``max_gap``, the bound of the gap; ``hint``, what to do if there is nothing.
     """
     metric = services.settings.gate.metric
     log = decided(services)
-    read = monitored.read(services, held(services).newest_days(days))
-    entries = charts.timeline(read, metric=metric)
+    read, past = monitored.read(services, held(services).newest_days(days)), replayed(services)
+    entries = charts.timeline(read, metric=metric, replayed=past.days)
     first = entries[0]["day"] if entries else None
     decided_then = _decided_in(read, log) if days is not None else services.tracking.decisions()
-    marks = charts.marks(read, decided_then)
+    marks = charts.marks(read, decided_then, replayed=past)
     champion_tenures = charts.champion_tenures(log.changes)
     return {
         "metric": about_metric(services),

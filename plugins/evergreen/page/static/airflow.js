@@ -74,6 +74,21 @@ async function api(path) {
   return answer.json();
 }
 
+/** Find the run of a Dag for a day, the newest first; null if there is none. */
+export async function runOf(verb, day) {
+  const { dag_runs: runs } = await api(`dags/${encodeURIComponent(dagId(verb))}/dagRuns?limit=${AT_ONCE}&order_by=-run_after`);
+  return runs.find((run) => run.partition_key?.slice(0, 10) === day)?.dag_run_id ?? null;
+}
+
+/** Let a run do all of its work again, by the rights of whoever looks. */
+export async function clearRun(verb, run) {
+  const answer = await fetch(airflow(`api/v2/dags/${encodeURIComponent(dagId(verb))}/clearTaskInstances`), {
+    method: "POST", credentials: "same-origin", headers: { "content-type": "application/json" },
+    body: JSON.stringify({ dag_run_id: run, dry_run: false, only_failed: false, reset_dag_runs: true }),
+  });
+  if (!answer.ok) throw new Error(answer.status === 403 ? `You may not run ${dagId(verb)} again.` : `Airflow answered ${answer.status}: the day was not brought again.`);
+}
+
 const waitingFor = () => api(`dags/~/dagRuns/~/hitlDetails?response_received=false&limit=${AT_ONCE}`).then((answer) => answer.hitl_details);
 const modelOf = (dag) => dag.slice(0, dag.lastIndexOf("."));
 

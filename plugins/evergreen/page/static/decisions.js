@@ -51,7 +51,7 @@ export function moreButton(text, give, show) {
 
 export function decisionTable(decisions) {
   return table("Decisions, newest first", ["decided", "what", "version", "against", "reason", "requested by", "rules"], decisions.map((decision) => [
-    decisionLink(decision.decision_id, instant(decision.decided_at)), badge(decision.kind),
+    decisionLink(decision.decision_id, instant(decision.decided_at)), [badge(decision.kind), decision.replayed && [" ", badge("replayed")]],
     versionLink(decision.version, decision.version), versionLink(decision.against, decision.against),
     el("div", { class: "reason" }, sentences(decision.reasons)), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : ""],
     rules(decision.rules)]), { class: "wide" });
@@ -79,7 +79,7 @@ export function drawDecision(decision) {
   const found = new Set((decision.rulings ?? []).filter(({ outcome }) => outcome === "passed").map(({ reason }) => reason));
   const own = (decision.reasons ?? []).filter((reason) => !found.has(reason)); // what passed stands below, rule by rule
   return [
-    el("p", null, badge(decision.kind), decision.verdict && [" the gate said ", badge(decision.verdict)]),
+    el("p", null, badge(decision.kind), decision.replayed && [" ", badge("replayed"), " a replay decided it, on a day that was past"], decision.verdict && [" the gate said ", badge(decision.verdict)]),
     own.length > 0 && el("ul", null, own.map((reason) => el("li", null, reason))),
     facts([
       ["decided", instant(decision.decided_at)], ["for the day", decision.day], ["in force from", decision.in_force_from],

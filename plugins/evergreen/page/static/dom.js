@@ -17,14 +17,20 @@ export const el = (name, attributes, ...children) => fill(document.createElement
 export const svg = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
 /** Ask this page's own API; an answer that is none throws a sentence for people. */
-export async function ask(path) {
+export const ask = (path) => answerOf(path, {});
+
+/** Ask this page's own API to change something; what it answers is as of `ask`. */
+export const send = (path, body) => answerOf(path, { method: "POST", body: JSON.stringify(body) });
+
+async function answerOf(path, options) {
   let answer;
   try {
-    answer = await fetch(`api/${path}`, { headers: { accept: "application/json" }, credentials: "same-origin" });
+    const headers = { accept: "application/json", ...(options.body && { "content-type": "application/json" }) };
+    answer = await fetch(`api/${path}`, { headers, credentials: "same-origin", ...options });
   } catch {
     throw new Error("Airflow's API server did not answer: see whether it runs, then reload.");
   }
-  if (answer.status === 401 || answer.status === 403) {
+  if (answer.status === 401 || (answer.status === 403 && !options.body)) {
     throw new Error("You are no longer logged in to Airflow: log in again, then reload.");
   }
   const facts = await answer.json().catch(() => null);

@@ -13,6 +13,8 @@ export function drawNow(now) {
     el("div", { class: `state ${now.state in STATES ? now.state : "unknown"}` },
       el("span", { class: "sign", "aria-hidden": "true" }, sign),
       el("div", null, el("strong", null, word), " ", sentences([sentence], 2))),
+    now.starting && now.champion && empty(now.data?.sentence),
+    now.first_look && el("div", { id: "first-look" }),
     problems(now.problems),
     rejections(now),
     !now.sentence?.includes(now.hint?.message) && empty(now.hint),
@@ -138,9 +140,9 @@ function data({ data: known, score, withdrawn }) {
     score && links(file(score.report, "validation report"), runLink("score", score.run_id)));
 }
 
-function runs({ next, hint }) {
+function runs({ next, starting }) {
   return card("Runs",
-    el("div", { id: "runs", class: "runs", "data-starting": hint?.action === "wait" }, el("p", { class: "quiet" }, "Asking Airflow…")),
+    el("div", { id: "runs", class: "runs", "data-starting": starting }, el("p", { class: "quiet" }, "Asking Airflow…")),
     next && el("p", null, `Next: ${next.sentence}.`));
 }
 

@@ -6,6 +6,7 @@ import { ask, el, link, show } from "./dom.js";
 import { drawData } from "./data.js";
 import { drawDecision, drawDecisions } from "./decisions.js";
 import { drawDrift } from "./drift.js";
+import { placeFirstLook } from "./first_look.js";
 import { modelList } from "./list.js";
 import { drawNow } from "./now.js";
 import { drawServed } from "./served.js";
@@ -74,6 +75,7 @@ async function refreshNow() {
       busy.replaceChildren(...[drawNow(now)].flat(Infinity).filter(Boolean));
       last.now = text;
       if (last.runs) document.getElementById("runs")?.replaceChildren(...runsInWords(last.runs).filter(Boolean));
+      placeFirstLook(now);
     }
   } catch (problem) {
     if (whose !== current()) return;

@@ -29,7 +29,7 @@ export function drawTimeline(facts, days, choose) {
     else slider.move(stepAt(event));
   });
   slider.move(facts.days.length - 1);
-  return [buttons, legend(label, marks), place, slider.node, empty(facts.hint), asTable(facts, marks, label)];
+  return [buttons, legend(label, marks, facts.days), place, slider.node, empty(facts.hint), asTable(facts, marks, label)];
 }
 
 function grouped(marks) {
@@ -46,9 +46,9 @@ function tell(day, marks, label) {
   const measured = live === null || live === undefined ? `${label} not measured` : `${label} ${number(live)}${interval(day.window) ? ` (${interval(day.window)})` : ""}`;
   const expected = day.expected === null || day.expected === undefined ? "" : `, expected ${number(day.expected)}`;
   return {
-    text: [day.day, day.state, measured, ...happened.map((mark) => firstOf(mark.label))].join(", "),
+    text: [day.day, day.replayed && "replayed", day.state, measured, ...happened.map((mark) => firstOf(mark.label))].filter(Boolean).join(", "),
     more: [
-      el("p", null, el("strong", null, day.day), " ", badge(day.state), ` version ${day.version ?? "none"}: ${measured}${expected}`),
+      el("p", null, el("strong", null, day.day), " ", badge(day.state), day.replayed && [" ", badge("replayed")], ` version ${day.version ?? "none"}: ${measured}${expected}`),
       el("div", { class: "quiet" }, sentences([day.message ?? ""], 2)),
       el("p", { class: "links" }, file(day.report, "Evidently report"),
         happened.map((mark) => (mark.decision_id ? decisionLink(mark.decision_id, firstOf(mark.label)) : el("span", null, firstOf(mark.label))))),
@@ -56,11 +56,12 @@ function tell(day, marks, label) {
   };
 }
 
-function legend(label, marks) {
+function legend(label, marks, days) {
   const kinds = [...new Set([...marks.values()].flat().map((mark) => mark.kind))];
   return el("p", { class: "legend" },
     el("span", { class: "key line" }), `${label}, trailing window with 95 % interval `,
     el("span", { class: "key dot" }), "one day ", el("span", { class: "key dashed" }), "expected from the holdout ",
+    days.some((day) => day.replayed) && [el("span", { class: "key past" }), "replayed days "],
     kinds.map((kind) => [el("span", { class: `mark ${kind.replaceAll("_", "-")}`, "aria-hidden": "true" }, SIGNS[kind] ?? "◆"), ` ${kindInWords(kind)} `]));
 }
 
@@ -84,7 +85,7 @@ function draw(facts, width) {
   const guide = svg("line", { class: "guide", y1: TOP, y2: STRIP + 12 });
   const node = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img",
     "aria-label": `${facts.metric.metric_label} by day, ${summary(days[0].day, days.at(-1).day, days.length)}; the slider below reads each day` },
-    ticks(lowest, highest, y, width), months(days, x, width),
+    pastDays(days, x), ticks(lowest, highest, y, width), months(days, x, width),
     bands(days, x, y).map((d) => svg("path", { class: "band", d })),
     svg("path", { class: "expected", d: path((day) => day.expected) }),
     svg("path", { class: "dots", d: dots(days, x, y) }),
@@ -96,6 +97,18 @@ function draw(facts, width) {
     point: (step) => { guide.setAttribute("x1", places[step]); guide.setAttribute("x2", places[step]); },
     stepAt: (at) => places.reduce((best, place, step) => (Math.abs(place - at) < Math.abs(places[best] - at) ? step : best), 0),
   };
+}
+
+/** Shade the days that a replay has lived through: nobody was there on them. */
+function pastDays(days, x) {
+  const half = days.length > 1 ? (x(days[1].day) - x(days[0].day)) / 2 : 3, runs = [];
+  days.forEach((day, at) => {
+    if (!day.replayed) return;
+    if (at > 0 && days[at - 1].replayed) runs.at(-1)[1] = day.day;
+    else runs.push([day.day, day.day]);
+  });
+  return runs.map(([first, last]) => svg("rect", { class: "past", x: Math.max(x(first) - half, LEFT), y: TOP, height: PLOT,
+    width: Math.max(x(last) + half - Math.max(x(first) - half, LEFT), 1) }, svg("title", null, `replayed from ${first} to ${last}`)));
 }
 
 function bands(days, x, y) {
@@ -167,7 +180,7 @@ function asTable(facts, marks, label) {
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
     details.append(table("The timeline, newest day first", ["day", "state", "version", label, "95 % interval", "expected", "happened", "report"],
-      facts.days.toReversed().map((day) => [day.day, badge(day.state), day.version ?? "none", number(day.window?.value ?? day.value),
+      facts.days.toReversed().map((day) => [day.day, [badge(day.state), day.replayed && " replayed"], day.version ?? "none", number(day.window?.value ?? day.value),
         interval(day.window), number(day.expected), sentences((marks.get(day.day) ?? []).map((mark) => mark.label)), file(day.report, "report")])));
   });
   return details;
