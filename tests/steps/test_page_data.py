@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -225,6 +226,18 @@ class TestCourse:
         first = ask(world.services, "timeline")["days"][0]
         assert first["state"] == "unknown"
         assert "Monitor" in first["message"]
+
+    def test_while_make_up_is_at_work_its_newest_whole_day_counts_and_none_is_late(self, world: World) -> None:
+        folder = world.home / "storage" / "monitor" / f"day={DAYS[-1]}"
+        for name in ("summary.json", "decision.json"):
+            (folder / name).unlink()
+        assert ask(world.services, "now")["state"] == "unknown"
+        assert world.services.environment.starting is not None
+        world.services.environment.starting.write_text(str(os.getpid()), encoding="utf-8")
+        MEMORY.forget()
+        now = json.loads(json.dumps(overview.now(world.services, today=DAYS[-1] + timedelta(days=9))))
+        assert (now["starting"], now["monitor"]["day"], now["data"]["status"]) == (True, str(DAYS[0]), "due")
+        assert now["state"] != "unknown"
 
 
 class TestDecisions:
