@@ -29,8 +29,8 @@ def first_look(services: Services) -> dict[str, Any]:
         ``day``, the newest one, which can be broken (None before there is one); ``sentence``, what breaks;
         ``fault``: ``column``, ``day``, ``set_at``, ``set_by`` and ``undone_at`` of the newest one (None if there never
         was one);
-        ``monitored``: what monitoring says of the day of the fault (``state``, ``reasons``, and ``found``: whether the
-        broken column is among them; None until it was monitored).
+        ``monitored``: what monitoring says of the day of the fault (``state``, ``reasons``, and whether a finding
+        ``names_column``; None until it was monitored).
 
     Raises
     ------
@@ -102,5 +102,5 @@ def _monitored(fault: DemoFault, services: Services) -> dict[str, Any] | None:
     (day,) = monitored.read(services, [fault.day])
     if day.facts is None:
         return None
-    found = any(finding.get("column") == COLUMN for finding in day.facts["findings"])
-    return {"state": day.facts["state"], "reasons": day.facts["reasons"], "found": found}
+    names_column = any(finding.get("column") == COLUMN for finding in day.facts["findings"])
+    return {"state": day.facts["state"], "reasons": day.facts["reasons"], "names_column": names_column}

@@ -6,7 +6,7 @@ import { ask, el, instant, link, problems, send } from "./dom.js";
 
 const SOON = 5000, LATER = 60000;
 const remembered = () => `first-look-dismissed:${current()}`;
-let facts = null, whose = null, problem = null, busy = false, asking = null;
+let facts = null, whose = null, problem = null, busy = false, asking = null, tell = () => {};
 
 const dismissed = () => {
   try { return localStorage.getItem(remembered()) !== null; } catch { return false; }
@@ -19,10 +19,11 @@ function dismiss(yes) {
   draw();
 }
 
-/** Put the first look where the page has left room for it, if this is the demo. */
-export function placeFirstLook(now) {
+/** Put the first look where the page has left room for it, if this is the demo; ``changed`` is called when Monitor has news. */
+export function placeFirstLook(now, changed) {
   clearTimeout(asking);
   if (whose !== current()) [facts, problem, whose] = [null, null, current()];
+  tell = changed;
   if (!now.first_look || now.starting) return;
   draw();
   refresh();
@@ -33,7 +34,9 @@ async function refresh() {
   try {
     const answer = await ask(inModel("first-look"));
     if (asked !== current()) return;
+    const news = facts?.fault && facts.monitored?.names_column !== answer.monitored?.names_column;
     facts = answer;
+    if (news) tell();
   } catch {
     facts = null; // what the page cannot tell of itself, it tells above
   }
@@ -44,7 +47,7 @@ async function refresh() {
 
 const place = () => document.getElementById("first-look");
 const broken = () => Boolean(facts?.fault && !facts.fault.undone_at);
-const waits = () => Boolean(facts?.fault && facts.monitored?.found !== broken());
+const waits = () => Boolean(facts?.fault && facts.monitored?.names_column !== broken());
 
 async function act(action) {
   busy = true;
@@ -78,7 +81,7 @@ function draw() {
   if (!facts?.may || !facts.day) return at.replaceChildren();
   if (dismissed() && !broken()) return at.replaceChildren(el("p", { class: "quiet" }, button("Show the first look", () => dismiss(false), { class: "plain" })));
   const { fault, monitored, day } = facts, ingest = dagId("ingest");
-  const seen = broken() && monitored?.found, undone = Boolean(fault?.undone_at), over = undone && !monitored?.found;
+  const seen = broken() && monitored?.names_column, undone = Boolean(fault?.undone_at), over = undone && !monitored?.names_column;
   at.replaceChildren(el("section", { class: "first-look", "aria-label": "A first look" },
     el("h3", null, "A first look: see what an alarm is"),
     el("ol", null,
@@ -86,15 +89,15 @@ function draw() {
         broken() ? `Since ${instant(fault.set_at)} UTC, on ${fault.day} ${facts.sentence}; Ingest has it again.`
           : undone ? `On ${fault.day}, ${facts.sentence} from ${instant(fault.set_at)} to ${instant(fault.undone_at)} UTC.`
           : `The demo hands ${day} out again, and ${facts.sentence}. Nothing else changes.`,
-        !broken() && button(fault ? `Break ${day} again` : `Break ${day}`, () => act("break"))),
+        !broken() && !(undone && !over) && button(fault ? `Break ${day} again` : `Break ${day}`, () => act("break"))),
       step(seen ? "next" : broken() ? "waits" : undone ? "done" : "", "Watch the alarm.",
-        seen ? [`Monitor found it: ${monitored.state === "alarm" ? "an alarm" : "a finding"} that names `, el("code", null, fault.column), ", and the team has mail. "]
+        seen ? [`Monitor found it: ${monitored.state === "alarm" ? "an alarm" : "a finding"} that names `, el("code", null, fault.column), ", and the team has a mail (`make up` keeps it in var/mail). "]
           : broken() ? "Ingest, Score and Monitor work on the day again; this takes about a minute."
-          : undone ? `Monitor ${monitored?.found ? "still shows it" : "shows it no more"}.`
+          : undone ? `Monitor ${monitored?.names_column ? "still shows it" : "shows it no more"}.`
           : "Score and Monitor follow by themselves, and people get one mail.",
         broken() && link(part("drift"), "see the map of drift")),
       step(broken() ? (seen ? "next" : "") : undone ? (over ? "done" : "waits") : "", "Undo it.",
-        over ? `${fault.day} is as it was; ${ingest} has brought the true day again.`
+        over ? `${fault.day} is as it was; ${ingest} has brought the true day again. The alarm ends after calm days, with one more mail.`
           : undone ? "Ingest brings the true day again, and Score and Monitor follow; this takes about a minute."
           : "The true day comes back. A model that was promoted meanwhile goes by a rollback.",
         broken() && button("Undo", () => act("undo")),

@@ -75,7 +75,7 @@ async function refreshNow() {
       busy.replaceChildren(...[drawNow(now)].flat(Infinity).filter(Boolean));
       last.now = text;
       if (last.runs) document.getElementById("runs")?.replaceChildren(...runsInWords(last.runs).filter(Boolean));
-      placeFirstLook(now);
+      placeFirstLook(now, refreshNow);
     }
   } catch (problem) {
     if (whose !== current()) return;
