@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
+from ml.adapters import layout
 from ml.errors import EvergreenError, NoDataExpected
 from ml.records import (
     Champion,
@@ -96,11 +97,20 @@ class Day:
         return champion, scoring
 
     def _monitor(self) -> tuple[Decision, LivePerformance]:
-        from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance, score_refit
+        from ml.steps.monitor import (
+            compare_with_previous,
+            decide,
+            measure_drift,
+            measure_performance,
+            measure_requests,
+            score_refit,
+        )
         from ml.steps.score import resolve
 
         champion = call(resolve.run, self.day)
         drift, live = call(measure_drift.run, champion), call(measure_performance.run, champion)
+        if open_services().storage.list(layout.REQUESTS):
+            self._attempt("requests", lambda: call(measure_requests.run, champion))
         decision: Decision = call(decide.run, champion, drift, live, call(compare_with_previous.run, champion))
         self._attempt("score_refit", lambda: call(score_refit.run, champion))
         return decision, live

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from ml.adapters import layout
 from ml.cli import history, replay
 from ml.cli.main import main
 from ml.cli.replayed_day import Day
 from ml.errors import SettingsError, Unavailable
-from ml.records import ReplayedDay, RetrainRequest
+from ml.records import ReplayedDay, RequestPerformance, RetrainRequest
 from ml.views.page.cache import MEMORY
 from ml.views.page.timeline import timeline
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, World
+from tests.steps.test_serving import Asked, as_records
 
 SECOND = NEXT_DAY + timedelta(days=1)
 
@@ -110,6 +112,16 @@ def test_a_day_that_is_broken_is_told_and_the_next_one_lives(entered: World, mon
     summary = _run(2, shown)
     assert "! ingest:" in shown[0] and "version 1" in shown[1]
     assert len(summary["problems"]) == 1 and summary["problems"][0].startswith(f"{NEXT_DAY}: ingest:")
+
+
+def test_what_was_answered_on_request_is_measured_once_its_labels_come(entered: World) -> None:
+    service = Asked(entered)
+    service.predict(as_records(entered.held("inputs", LAST_DAY).head(200)))
+    service.model.log.flush()
+    assert _run(1)["problems"] == []
+    measured = entered.services.storage_folder(layout.REQUEST_PERFORMANCE).read_json(layout.day_json(NEXT_DAY))
+    report = RequestPerformance.model_validate(measured)
+    assert report.asked == 200 and [version.version for version in report.versions] == [1]
 
 
 def test_days_that_cannot_be_lived_through_are_refused(entered: World) -> None:
