@@ -82,7 +82,7 @@ class Challenge:
         """Ask the challenger for some rows; None if it fails, so that the champion answers these."""
         challenger = contest.challenger
         served = challenger.served
-        if requested.explained and served.weights is None:
+        if requested.explained and served.explain is None:
             return None
         try:
             async with asyncio.timeout(self.model.own.timeout_seconds / 2):

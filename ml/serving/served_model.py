@@ -114,14 +114,14 @@ class ServedModel:
     ) -> Prediction:
         """Predict rows with one version."""
         served = serving.served
-        if explained and served.weights is None:
+        if explained and served.explain is None:
             raise unfit(
                 [
                     UnfitValue(
                         None,
                         None,
                         f"no contributions: the predictions of version {served.version} "
-                        f"({served.own.fit.estimator}) are no sum of columns, so that none are exact",
+                        f"({served.own.fit.estimator}) are no sum of columns that is known, so that none are exact",
                     )
                 ]
             )

@@ -20,7 +20,7 @@ from ml.adapters import layout, models, rows
 from ml.champions import promotion_record, recorded_models
 from ml.champions.recorded_settings import training_of
 from ml.core.data.schema import NULL, kind_of
-from ml.core.scoring.contributions import linear_contributions, linear_weights
+from ml.core.scoring.contributions import Explain, explainer
 from ml.core.training.estimators import of_sample, predict, refuse_other_kinds, trained_kinds
 from ml.core.training.lagged_means import TargetAggregates, history_names
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable, UntrustedModel
@@ -48,8 +48,8 @@ class ServedVersion:
         A row as a request gives it.
     known_until
         The last day that it was trained on.
-    weights, usual
-        See `ml.core.scoring.contributions`; None if its predictions are no sum of columns.
+    explain
+        Divides predictions among columns (`ml.core.scoring.contributions`); None if they are no sum that is known.
     half_width
         See `ml.records.IntervalWidth`; None if its predictions have no intervals.
     """
@@ -61,8 +61,7 @@ class ServedVersion:
     types: Mapping[str, str] = field(repr=False)
     example: Mapping[str, Any] = field(repr=False)
     known_until: date
-    weights: np.ndarray | None = field(default=None, repr=False)
-    usual: np.ndarray | None = field(default=None, repr=False)
+    explain: Explain | None = field(default=None, repr=False)
     half_width: float | None = None
 
     @property
@@ -84,9 +83,7 @@ class ServedVersion:
 
     def contributions(self, seen: pd.DataFrame) -> pd.DataFrame | None:
         """Divide predictions among columns; None if this model's are no sum of columns."""
-        if self.weights is None or self.usual is None:
-            return None
-        return linear_contributions(self.pipeline, seen, self.weights, self.usual)
+        return None if self.explain is None else self.explain(seen)
 
 
 def from_registry(
@@ -193,8 +190,6 @@ def _open(folder: Path, services: Services) -> ServedVersion:
             f"version {facts['version']} predicts its own sample otherwise than when it was fitted; it is not served. "
             "Next: 'evergreen reproduce', or roll back"
         )
-    weights = linear_weights(pipeline, seen, own.task.kind)
-    usual = None if weights is None else np.asarray(pipeline[:-1].transform(seen), dtype=float).mean(axis=0)
     return ServedVersion(
         version=facts["version"],
         run_id=facts["run_id"],
@@ -203,8 +198,7 @@ def _open(folder: Path, services: Services) -> ServedVersion:
         types=facts["types"],
         example=facts["example"],
         known_until=date.fromisoformat(facts["known_until"]),
-        weights=weights,
-        usual=usual,
+        explain=explainer(pipeline, seen, own.task.kind),
         half_width=facts.get("half_width"),
     )
 

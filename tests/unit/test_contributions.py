@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.scoring.contributions import linear_contributions, linear_weights, transformed_sources
+from ml.core.scoring.contributions import explainer, linear_contributions, linear_weights, transformed_sources
 from ml.core.training.estimators import build, predict
 from ml.settings import Features, Fit, Task
 
@@ -75,3 +75,37 @@ def test_a_model_whose_predictions_are_no_sum_has_no_weights(estimator: str, kin
     chosen.fit(transformed, (rows["n"] > 0).astype(int) if kind == "classification" else np.exp(rows["n"]))
     pipeline.steps[-1] = ("estimator", chosen)
     assert linear_weights(pipeline, rows, kind) is None
+
+
+@pytest.mark.parametrize("encoding", ["onehot", "ordinal"])
+@pytest.mark.parametrize(
+    ("estimator", "kind"),
+    [
+        ("lightgbm.LGBMClassifier", "classification"),
+        ("lightgbm.LGBMRegressor", "regression"),
+        ("xgboost.XGBClassifier", "classification"),
+        ("xgboost.XGBRegressor", "regression"),
+    ],
+)
+def test_the_parts_of_boosted_trees_add_up_and_name_what_moved_them(estimator: str, kind: str, encoding: str) -> None:
+    pytest.importorskip(estimator.partition(".")[0])
+    pipeline, rows = fitted(estimator, kind=kind, encoding=encoding, n_estimators=20)
+    explain = explainer(pipeline, rows, kind)
+    assert explain is not None
+    parts = explain(rows.head(50))
+    assert list(parts) == ["c", "d", "n", "s"]
+    said = predict(pipeline, rows.head(50), kind)
+    said = np.log(said / (1 - said)) if kind == "classification" else said
+    apart = said - parts.sum(axis=1).to_numpy()
+    assert np.allclose(apart, apart[0], atol=1e-3), "all but the mean row is in the parts"
+    assert parts["n"].abs().mean() > parts["d"].abs().mean(), "d is noise"
+
+
+def test_trees_that_do_not_add_up_to_their_prediction_have_no_parts() -> None:
+    pytest.importorskip("lightgbm")
+    pipeline, rows = fitted("sklearn.ensemble.HistGradientBoostingRegressor", kind="regression", max_iter=5)
+    assert explainer(pipeline, rows, "regression") is None
+    pipeline, rows = fitted("lightgbm.LGBMRegressor", kind="regression", n_estimators=20)
+    halved = pipeline[-1].predict
+    pipeline[-1].predict = lambda *rows, **how: halved(*rows, **how) / (1 if how else 2)
+    assert explainer(pipeline, rows, "regression") is None

@@ -1,6 +1,8 @@
-"""Divide what a linear model says of a row among the columns that it read, exactly."""
+"""Divide what a model says of a row among the columns that it read, exactly: a linear model, or boosted trees."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -8,10 +10,36 @@ from scipy.special import expit
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from ml.core.training.boosting import tree_shares
 from ml.core.training.estimators import predict
 
-TOLERANCE = 1e-6
-"""By so much a prediction may differ from the sum of its parts, where the parts are right."""
+TOLERANCE, TREE_TOLERANCE = 1e-6, 1e-4
+"""By so much a prediction may differ from the sum of its parts, where the parts are right; trees add in 32 bits."""
+
+Explain = Callable[[pd.DataFrame], pd.DataFrame]
+"""Takes rows as the pipeline sees them, and returns a column of contributions for each column that was read."""
+
+
+def explainer(pipeline: Pipeline, sample: pd.DataFrame, kind: str) -> Explain | None:
+    """Return what divides this model's predictions; None if they are no sum of parts that is known.
+
+    Parameters
+    ----------
+    sample : DataFrame of shape (n_rows, n_columns)
+        Rows as the pipeline sees them: on these the sum is tried.
+    """
+    weights = linear_weights(pipeline, sample, kind)
+    if weights is not None:
+        usual = np.asarray(pipeline[:-1].transform(sample), dtype=float).mean(axis=0)
+        return lambda seen: linear_contributions(pipeline, seen, weights, usual)
+    shares = None if sample.empty else _tree_shares(pipeline, sample)
+    if shares is None:
+        return None
+    total = shares.sum(axis=1)
+    expected = expit(total) if kind == "classification" else total
+    if not np.allclose(expected, predict(pipeline, sample, kind), rtol=TREE_TOLERANCE, atol=TREE_TOLERANCE):
+        return None
+    return lambda seen: tree_contributions(pipeline, seen)
 
 
 def linear_weights(pipeline: Pipeline, sample: pd.DataFrame, kind: str) -> np.ndarray | None:
@@ -56,6 +84,27 @@ def linear_contributions(
         what it says of the usual row.
     """
     parts = (np.asarray(pipeline[:-1].transform(seen), dtype=float) - usual) * weights
+    return _by_source(pipeline, parts)
+
+
+def tree_contributions(pipeline: Pipeline, seen: pd.DataFrame) -> pd.DataFrame:
+    """Compute by how much each column moves each row away from what boosted trees say of the mean row.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_columns)
+        In logits for a classification, else in the target's unit.
+    """
+    shares = _tree_shares(pipeline, seen)
+    assert shares is not None
+    return _by_source(pipeline, shares[:, :-1])
+
+
+def _tree_shares(pipeline: Pipeline, seen: pd.DataFrame) -> np.ndarray | None:
+    return tree_shares(pipeline[-1], np.asarray(pipeline[:-1].transform(seen), dtype=float))
+
+
+def _by_source(pipeline: Pipeline, parts: np.ndarray) -> pd.DataFrame:
     sources = transformed_sources(pipeline)
     return pd.DataFrame(
         {name: parts[:, [source == name for source in sources]].sum(axis=1) for name in dict.fromkeys(sources)}
