@@ -1,6 +1,7 @@
 """List what is inconsistent between the storage's claims, MLflow's decisions, aliases and models; repair it if asked.
 
-Exit code 0: healthy, or repaired; 1: a part could not be read; 3: inconsistent.
+Without ``--repair`` it looks at the channels of alerts too, as far as that can be done without sending one.
+Exit code 0: healthy, or repaired; 1: a part could not be read; 3: inconsistent, or a channel cannot deliver.
 Safe to kill, to run twice, and two at once.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 from ml.adapters.champion_changes import DOCTOR
 from ml.champions import serving_state, unrecorded
+from ml.cli import channel_check
 from ml.cli.problems import Examination, Problem, find
 from ml.command_line import FAILED, execute, parser
 from ml.errors import EvergreenError
@@ -26,6 +28,7 @@ INCONSISTENT = 3
 ROUNDS = 200
 """So many repairs are made in one call: each may bring the next one to light."""
 
+STATES = {channel_check.WORKS: "works", channel_check.WRONG: "cannot deliver", channel_check.UNSEEN: "not judged"}
 COMES_BACK = 3
 """So often one and the same problem is repaired in one call."""
 
@@ -99,6 +102,9 @@ def show(facts: dict[str, object]) -> str:
             f"adopted: version {adopted['version']}, run {adopted['run_id']}, model file SHA-256 "
             f"{adopted['model_sha256']}, lineage SHA-256 {adopted['lineage_sha256']}"
         )
+    channels = facts.get("channels")
+    for channel in channels if isinstance(channels, list) else []:
+        lines.append(f"channel {channel['channel']}: {STATES[channel['state']]}: {channel['message']}")
     serves = facts["champion"]
     if serves is not None:
         lines.append(f"version {serves} serves")
@@ -131,9 +137,12 @@ def _examine(options: argparse.Namespace, model: str | None) -> int:
     codes = []
 
     def work() -> dict[str, Any]:
-        facts = run(services=open_services(model=model), repair=options.repair, adopt=options.adopt)
+        services = open_services(model=model)
+        facts = run(services=services, repair=options.repair, adopt=options.adopt)
+        facts["channels"] = [] if options.repair else channel_check.examine(services)
         unreadable = any(problem.get("unreadable") for problem in facts["problems"])
-        codes.append(0 if facts["healthy"] else FAILED if unreadable else INCONSISTENT)
+        deaf = any(channel["state"] == channel_check.WRONG for channel in facts["channels"])
+        codes.append(FAILED if unreadable else 0 if facts["healthy"] and not deaf else INCONSISTENT)
         return facts
 
     if model is not None:

@@ -40,6 +40,16 @@ class Channel:
         """Return whether the channel delivers an alert at all; asked once, when the alert comes."""
         return True
 
+    def examine(self, services: Services) -> tuple[str, str]:
+        """Look whether the channel could deliver, without sending anything.
+
+        Returns
+        -------
+        tuple of str
+            ``works``, ``wrong`` or ``unseen`` (it cannot be judged from here), and what was found, with the next move.
+        """
+        return "unseen", f"it can only be tried by sending: run 'evergreen notify {self.name}'"
+
     def deliver(self, alert: Alert, services: Services, receipt: DeliveryReceipt | None) -> DeliveryReceipt:
         """Deliver an alert, and return what was done.
 

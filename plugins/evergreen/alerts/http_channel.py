@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS, READ_SECONDS, DEADLINE = 5.0, 10.0, 15.0
 LONGEST_ANSWER = 4_000_000
+UNSEEN = "If Airflow's own database has it, only tasks can read it: this cannot be judged from here"
 UNANSWERED_STATUS = frozenset({408, 502, 504})
 """A proxy may answer so though the alert went through."""
 WRONG_ALERT = frozenset({400, 413, 414, 422})
@@ -63,6 +64,33 @@ class HttpChannel(Channel):
         opening = self.opening(alert, services)
         reference = self.send(alert, self.destination(services), services, opening, receipt)
         return DeliveryReceipt(reference=reference)
+
+    def examine(self, services: Services) -> tuple[str, str]:
+        """Look at the connection, then `probe` the other side."""
+        from ml.errors import SettingsError
+
+        try:
+            destination = self.destination(services)
+        except SettingsError as err:
+            return ("wrong", str(err)) if err.__cause__ is None else ("unseen", f"{err}. {UNSEEN}")
+        try:
+            return "works", self.probe(destination)
+        except (SettingsError, ConnectionError) as err:
+            return "wrong", str(err)
+        except (Unanswered, Busy, NotTaken) as err:
+            return "wrong", f"{err}; try again later"
+
+    def probe(self, destination: Destination) -> str:
+        """Look whether the other side answers, without an alert; return what was tried.
+
+        Raises
+        ------
+        SettingsError
+            If the connection is not complete.
+        ConnectionError
+            If the other side does not answer, or does not take the secret.
+        """
+        return reach(destination.host)
 
     def send(
         self,
@@ -170,6 +198,31 @@ def call(
         return future.result(DEADLINE)
     except TimeoutError:
         raise Unanswered(f"{_server(url)} did not answer within {DEADLINE:.0f} s") from None
+
+
+def reach(url: str) -> str:
+    """Ask the server of a URL for nothing: its path, which may be a secret, is left out, and any status will do.
+
+    Raises
+    ------
+    ConnectionError
+        If it does not answer.
+    """
+    import requests
+
+    parts = urlsplit(url)
+    server = _server(url)
+    try:
+        requests.head(
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/",
+            timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False, headers={"User-Agent": "Evergreen"},
+        )  # fmt: skip
+    except requests.exceptions.RequestException as err:
+        raise ConnectionError(
+            f"{server} cannot be reached ({type(err).__name__}): correct the host of the connection, or let this "
+            "machine call it"
+        ) from None
+    return f"{server} answers; whether it takes alerts, 'evergreen notify' shows"
 
 
 def _call(

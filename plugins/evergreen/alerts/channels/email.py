@@ -11,9 +11,10 @@ import logging
 import smtplib
 from email.message import EmailMessage
 from email.utils import getaddresses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from evergreen.alerts.channel import Channel, NotTaken
+from evergreen.alerts.http_channel import UNSEEN
 from evergreen.alerts.outbox import installation
 from evergreen.alerts.rendering import render
 
@@ -37,6 +38,31 @@ class Email(Channel):
     def wants(self, alert: Alert, services: Services) -> bool:
         """Return whether anybody gets mails of this kind."""
         return bool(recipients(alert, services))
+
+    def examine(self, services: Services) -> tuple[str, str]:
+        """Log in to the mail server and out again; a mail is not sent."""
+        from airflow.providers.smtp.hooks.smtp import SmtpHook
+        from airflow.sdk import Connection
+        from airflow.sdk.exceptions import AirflowException
+
+        from ml.settings import MailKind
+
+        notify = services.settings.notify
+        name = notify.connections.get(self.name, CONNECTION)
+        kinds = [kind for kind in get_args(MailKind) if notify.recipients(kind) and notify.delivers(self.name, kind)]
+        if not kinds:
+            return "wrong", "nobody gets mails: name recipients under notify.to, or take email out of notify.channels"
+        try:
+            host = Connection.get(name).host
+        except AirflowException:
+            unseen = f"Airflow has no connection {name!r}: add it there, or set AIRFLOW_CONN_{name.upper()}"
+            return "unseen", f"{unseen}. {UNSEEN}"
+        try:
+            with SmtpHook(smtp_conn_id=name):
+                pass
+        except (AirflowException, OSError, smtplib.SMTPException) as err:
+            return "wrong", f"the mail server of {name!r} does not take us: {err}; correct the connection, or start it"
+        return "works", f"{host} takes the connection"
 
     def deliver(self, alert: Alert, services: Services, receipt: DeliveryReceipt | None) -> DeliveryReceipt:
         """Send a mail to those who have not got it; the receipt says who has, and who never will."""

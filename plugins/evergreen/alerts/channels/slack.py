@@ -44,11 +44,7 @@ class Slack(HttpChannel):
         receipt: DeliveryReceipt | None,
     ) -> str:
         """Post an alert unless it is there, and return its ``ts``."""
-        from ml.errors import SettingsError
-
-        channel = str(destination.extra.get("channel") or "")
-        if not channel:
-            raise SettingsError('the connection of slack needs its channel: the extra field {"channel": "C0123456789"}')
+        channel = _channel_of(destination)
         thread = opening.reference if opening is not None else ""
         name = alert_id(alert.key, services)
         posted = _find(name, channel, thread, alert, destination)
@@ -58,8 +54,25 @@ class Slack(HttpChannel):
         answer = _ask(destination, "chat.postMessage", message(alert, name, channel, thread))
         return str(answer.get("ts", ""))
 
+    def probe(self, destination: Destination) -> str:
+        """Ask Slack whose token it is."""
+        channel = _channel_of(destination)
+        answer = _ask(destination, "auth.test", {})
+        return (
+            f"the token is that of {answer.get('user', 'a bot')} in {answer.get('team', 'a team')}; posts to {channel}"
+        )
+
 
 CHANNEL = Slack
+
+
+def _channel_of(destination: Destination) -> str:
+    from ml.errors import SettingsError
+
+    channel = str(destination.extra.get("channel") or "")
+    if not channel:
+        raise SettingsError('the connection of slack needs its channel: the extra field {"channel": "C0123456789"}')
+    return channel
 
 
 def message(alert: Alert, name: str, channel: str, thread: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from evergreen.alerts.channel import NotTaken
-from evergreen.alerts.http_channel import Destination, HttpChannel, call
+from evergreen.alerts.http_channel import Destination, HttpChannel, call, reach
 from evergreen.alerts.rendering import brief, shortened
 
 if TYPE_CHECKING:
@@ -43,13 +43,21 @@ class Teams(HttpChannel):
             wait = min(FIRST_WAIT * 2 ** (unanswered - 1), LONGEST_WAIT)
             if datetime.now(UTC) < receipt.tried_at + wait:
                 raise NotTaken(f"teams did not answer {unanswered} times and may have it: not before {wait} have gone")
-        if not destination.password.startswith(("https://", "http://")):
-            raise ConnectionError("the password of the connection of teams is not the address of a webhook")
-        call(destination.password, body=json.dumps(message(alert, unanswered)).encode())
+        call(_address(destination), body=json.dumps(message(alert, unanswered)).encode())
         return ""
+
+    def probe(self, destination: Destination) -> str:
+        """Look whether the webhook's server answers; the webhook itself would post."""
+        return reach(_address(destination))
 
 
 CHANNEL = Teams
+
+
+def _address(destination: Destination) -> str:
+    if not destination.password.startswith(("https://", "http://")):
+        raise ConnectionError("the password of the connection of teams is not the address of a webhook")
+    return destination.password
 
 
 def message(alert: Alert, unanswered: int = 0) -> dict[str, Any]:

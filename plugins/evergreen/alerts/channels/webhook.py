@@ -14,7 +14,7 @@ import hmac
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evergreen.alerts.http_channel import Destination, HttpChannel, alert_id, call
+from evergreen.alerts.http_channel import Destination, HttpChannel, alert_id, call, reach
 from evergreen.alerts.rendering import brief
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class Webhook(HttpChannel):
         body = to_json(message(alert, name, thread), inf_nan_mode="null")
         call(destination.host, body=body, headers=signed(name, body, destination.password, datetime.now(UTC)))
         return name
+
+    def probe(self, destination: Destination) -> str:
+        """Look whether the key can sign, and the server answers."""
+        signed("probe", b"", destination.password, datetime.now(UTC))
+        return reach(destination.host)
 
 
 CHANNEL = Webhook
