@@ -1,12 +1,14 @@
 """Say whether a challenger may answer requests: what the gate held against it, and whether its split was stopped.
 
 A stop lies in the storage (``serving/stops/``), where every process of the service finds it, until a person lets the
-challenger answer again.
+challenger answer again. That is what counts; the decision log says it too, for people.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -15,6 +17,7 @@ from ml.errors import EvergreenError, MissingArtifact, Unavailable
 from ml.records import SplitEvidence
 from ml.wiring import Services
 
+logger = logging.getLogger(__name__)
 COMPARISON = "champion"
 """The kind of the gate's rule that compares with the champion: the only one that a challenger may have failed."""
 
@@ -67,27 +70,74 @@ def read_stop(version: int, services: Services) -> dict[str, Any] | None:
 
 
 def stop(evidence: SplitEvidence, services: Services) -> bool:
-    """Record that a split ends because its challenger does worse; whether it did not end before."""
+    """End a split because its challenger does worse, and write that down; whether it did not end before."""
     facts = {
         "version": evidence.challenger,
         "champion": evidence.champion,
         "reason": evidence.reason,
         "requested_by": "monitor",
         "evidence": evidence.model_dump(mode="json"),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": _now(),
     }
-    return services.storage.create_bytes(layout.split_stop(evidence.challenger), json.dumps(facts, indent=2).encode())
+    return _stop(facts, services)
 
 
 def stop_by_hand(version: int, reason: str, requested_by: str, services: Services) -> bool:
-    """Record that a person ends a split; whether it did not end before."""
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    facts = {"version": version, "reason": reason, "requested_by": requested_by, "at": at}
-    return services.storage.create_bytes(layout.split_stop(version), json.dumps(facts, indent=2).encode())
+    """End a split as a person wants it, and write that down; whether it did not end before."""
+    return _stop({"version": version, "reason": reason, "requested_by": requested_by, "at": _now()}, services)
+
+
+def _stop(facts: dict[str, Any], services: Services) -> bool:
+    """Stop first, and write down whatever stop is there by then: a second call writes what a killed one did not."""
+    name = layout.split_stop(facts["version"])
+    stopped = services.storage.create_bytes(name, json.dumps(facts, indent=2).encode())
+    try:
+        there = facts if stopped else read_stop(facts["version"], services)
+    except Unavailable:
+        raise
+    except EvergreenError as err:
+        logger.warning("%s", err)
+        return stopped
+    if there:
+        key = f"stop the split of version {facts['version']} at {there.get('at')}"
+        _record("split_stop", key, _stop_payload(facts["version"], there), services)
+    return stopped
+
+
+def _stop_payload(version: int, facts: dict[str, Any]) -> dict[str, Any]:
+    evidence = facts.get("evidence")
+    payload: dict[str, Any] = {
+        "version": version,
+        "champion_version": facts.get("champion"),
+        "reason": facts.get("reason"),
+        "requested_by": facts.get("requested_by"),
+    }
+    if evidence:
+        interval = evidence["difference"]
+        payload["evidence"] = {
+            **{name: evidence[name] for name in ("days", "rows", "challenger_rows")},
+            "difference": interval["value"],
+            "low": interval["low"],
+            "high": interval["high"],
+        }
+    return payload
+
+
+def _record(kind: str, key: str, payload: dict[str, Any], services: Services) -> None:
+    """Write a stop, or its end, into the decision log, once a key."""
+    decision = services.tracking.open_decision(kind, key, fingerprint=None, effective_day=None, payload=payload)
+    if not decision.finished:
+        services.tracking.close_decision(decision)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def resume(version: int, reason: str, requested_by: str, services: Services, *, today: date) -> None:
-    """Let a challenger answer again; only days after ``today`` speak for or against it from now on.
+    """Let a challenger answer again, and write that down; only days after ``today`` can stop it from now on.
+
+    It answers last: while MLflow cannot write it down, the split stays stopped.
 
     Raises
     ------
@@ -97,14 +147,10 @@ def resume(version: int, reason: str, requested_by: str, services: Services, *, 
     name = layout.split_stop(version)
     if not services.storage.exists(name):
         raise MissingArtifact(f"the split of version {version} was not stopped: 'evergreen traffic show' says what is")
-    facts = {
-        "version": version,
-        "after_day": today.isoformat(),
-        "reason": reason,
-        "requested_by": requested_by,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    services.storage.put_bytes(layout.split_resumed(version), json.dumps(facts, indent=2).encode())
+    stopped = hashlib.sha256(services.storage.get_bytes(name)).hexdigest()[:12]
+    facts = {"version": version, "after_day": today.isoformat(), "reason": reason, "requested_by": requested_by}
+    services.storage.put_bytes(layout.split_resumed(version), json.dumps({**facts, "at": _now()}, indent=2).encode())
+    _record("split_resumption", f"resume the split of version {version}, stop {stopped}", facts, services)
     services.storage.delete(name)
 
 

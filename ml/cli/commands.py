@@ -77,7 +77,7 @@ BUILT_IN = (
     Command("rollback", "Let an earlier champion serve again", "ml.steps.rollback:main"),
     Command("serve", "Answer requests for predictions over HTTP", "ml.cli.serve:main"),
     Command("consume", "Predict what comes in by a topic of Kafka or a stream of Redis", "ml.cli.consume:main"),
-    Command("traffic", "Show, stop or resume a challenger's share of requests", "ml.cli.traffic:main"),
+    Command("traffic", "Show, stop, resume or judge a challenger's share of requests", "ml.cli.traffic:main"),
     Command("tokens", "Draw, list and revoke tokens for predictions on request", "ml.cli.tokens:main"),
     Command("metrics", "Print the loop's figures for Prometheus, or serve them", "ml.cli.metrics:main"),
     Command("notify", "Send a test alert by each channel of a model", "evergreen.alerts.send_test:main"),

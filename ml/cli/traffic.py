@@ -1,7 +1,9 @@
-"""Show who answers requests, end a challenger's share of them, or let it answer again.
+"""Show who answers requests, end a challenger's share of them, let it answer again, or judge it by its split.
 
 Who may answer at all says ``serving.traffic`` in ``params.yaml``. A split that was stopped, by *monitor* or by hand,
-stays stopped for that version until it is resumed here; the service follows within ``serving.poll_seconds``.
+stays stopped for that version until it is resumed here; the service follows within ``serving.poll_seconds``. ``judge``
+asks the gate about a challenger that it has held, on the labelled days of its split: if it is better beyond noise, it
+serves.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 from ml.champions import split_control
 from ml.command_line import execute, parser
 from ml.errors import EvergreenError
+from ml.records import Promotion, SplitJudgementRequest
 from ml.wiring import Services, open_services
 
 
@@ -53,24 +56,42 @@ def resume(version: int, reason: str, requested_by: str, services: Services) -> 
     return {"version": version, "stopped": False, "counts_after": today.isoformat()}
 
 
+def judge(version: int, reason: str, requested_by: str, services: Services, *, approved: bool = False) -> Promotion:
+    """Judge a held version by its split, and let it serve if the gate says so."""
+    from ml.steps import judge_split  # slow to import: the other actions do without
+
+    request = SplitJudgementRequest(version=version, requested_by=requested_by, reason=reason, approved=approved)
+    return judge_split.run(request, settings=services.settings, services=services)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Print what is, or what was done."""
     arguments = parser(__doc__)
     actions = arguments.add_subparsers(dest="action", required=True)
     actions.add_parser("show", help="who answers, and which splits were stopped")
-    for name, what in (("stop", "end the split of a challenger"), ("resume", "let a challenger answer again")):
+    verbs = {
+        "stop": "end the split of a challenger",
+        "resume": "let a challenger answer again",
+        "judge": "judge a held challenger by the labelled days of its split",
+    }
+    for name, what in verbs.items():
         action = actions.add_parser(name, help=what)
         action.add_argument("version", type=int)
-        action.add_argument("--reason", required=True, help="kept with the split")
+        action.add_argument("--reason", required=True, help="kept in the decision log")
         action.add_argument("--by", help="who does it; without it your user name")
+        if name == "judge":
+            action.add_argument("--approve", action="store_true", help="be the person whom gate.approval asks")
     options = arguments.parse_args(argv)
 
     def work() -> Any:
         services = open_services()
         if options.action == "show":
             return show(services)
+        who = options.by or getpass.getuser()
+        if options.action == "judge":
+            return judge(options.version, options.reason, who, services, approved=options.approve)
         act = stop if options.action == "stop" else resume
-        return act(options.version, options.reason, options.by or getpass.getuser(), services)
+        return act(options.version, options.reason, who, services)
 
     return execute(work)
 

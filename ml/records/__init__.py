@@ -53,7 +53,7 @@ from ml.records.monitoring import (
 )
 from ml.records.record import Asset, Record
 from ml.records.replay import ReplayedDay, ReplayPeriod
-from ml.records.requests import AnswersOfVersion, RequestPerformance, SplitDay, SplitEvidence
+from ml.records.requests import AnswersOfVersion, RequestPerformance, SplitDay, SplitEvidence, SplitJudgementRequest
 from ml.records.scoring import Adaptation, Champion, Export, Exports, Plan, Scoring, Shadows, Shard, Timeliness
 from ml.records.training import (
     Candidate,
@@ -139,6 +139,7 @@ __all__ = [
     "SliceEvidence",
     "SplitDay",
     "SplitEvidence",
+    "SplitJudgementRequest",
     "Timeliness",
     "Tuned",
     "Unread",

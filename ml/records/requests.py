@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
+from ml.records.decisions import Ruling
 from ml.records.monitoring import Interval
 from ml.records.record import Record
 
@@ -21,7 +22,8 @@ class AnswersOfVersion(Record):
 class SplitDay(Record):
     """Challenger and champion on one labelled day of requests: ``difference`` is how much higher its mean loss is.
 
-    ``randomised`` compares the rows of either side, ``paired`` (shadow) both predictions of the same rows.
+    ``randomised`` compares the rows of either side, ``paired`` (shadow) both predictions of the same rows. ``metric``
+    is what the loss is of; None of days that an older release kept.
     """
 
     day: date
@@ -31,12 +33,14 @@ class SplitDay(Record):
     rows: int
     challenger_rows: int
     difference: float
+    metric: str | None = None
 
 
 class SplitEvidence(Record):
     """What the days of a split say together; ``difference`` is their mean, with an interval that holds at every look.
 
-    ``is_worse`` if the challenger's loss is higher beyond noise.
+    ``is_worse`` if the challenger's loss is higher beyond noise. ``gate`` is what the gate would say if it were asked
+    to judge the challenger by these days: one ruling for each rule of kind champion; empty in shadow.
     """
 
     kind: Literal["paired", "randomised"]
@@ -51,6 +55,16 @@ class SplitEvidence(Record):
     difference: Interval
     is_worse: bool
     reason: str
+    gate: tuple[Ruling, ...] = ()
+
+
+class SplitJudgementRequest(Record):
+    """Who wants a held challenger judged by its split, and why; ``approved`` says that this person lets it serve."""
+
+    version: int
+    requested_by: str
+    reason: str
+    approved: bool = False
 
 
 class RequestPerformance(Record):

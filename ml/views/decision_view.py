@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml.core.champions import tenures
+from ml.core.gate.randomised import EVIDENCE
 from ml.core.monitoring.day_summary import Facts
 from ml.records import Logged
 from ml.settings import Gate
@@ -259,6 +260,8 @@ def paired(a: int, b: int, decisions: Sequence[Logged]) -> Facts | None:
         judged = entry.payload.get("judged_version") or entry.payload.get("version")
         against = tenures.summarise(entry).against
         if entry.kind in ("rollback", "withdrawal") or judged is None or against is None:
+            continue
+        if entry.payload.get("judged_by") == EVIDENCE:  # each answered rows of its own
             continue
         if {judged, tenures.judged_version(against, decisions)} != wanted:
             continue

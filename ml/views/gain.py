@@ -36,6 +36,8 @@ def of(rulings: Sequence[Mapping[str, Any]], gate: Gate) -> Facts | None:
             evidence = ruling.get("evidence") or {}
             facts: Facts = {name: compared.get(name) for name in ("gain", "low", "high", "days")}
             facts |= {"margin": _margin(evidence), "expected": evidence.get("posterior_gain"), "rule": ruling["rule"]}
+            if "split_days" in evidence:
+                return facts | {"sentence": _reason(ruling)}
             return facts | {"sentence": _sentence(facts, gate, evidence.get("probability_worse"))}
     return None
 

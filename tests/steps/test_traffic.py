@@ -13,9 +13,9 @@ import pytest
 from ml.adapters import layout
 from ml.adapters.request_parts import refused_requests
 from ml.champions import split_control
-from ml.cli import traffic
+from ml.cli import history, traffic
 from ml.core.metrics import row_loss
-from ml.errors import MissingArtifact
+from ml.errors import MissingArtifact, Unavailable
 from ml.records import Judgement, SplitDay
 from ml.serving import metrics, request_log
 from ml.steps.monitor import measure_requests
@@ -249,6 +249,37 @@ def test_a_split_whose_challenger_does_worse_ends_in_the_service_is_mailable_and
     assert service.model.challenge.contest is not None
     world.run(measure_requests, world.run(resolve, LAST_DAY))
     assert split_control.read_stop(2, services) is None, "what was known before it was resumed counts no more"
+    shown = {entry["kind"]: entry for entry in history.run(services=services)["decisions"]}
+    assert list(shown)[-2:] == ["split_stop", "split_resumption"]
+    assert shown["split_stop"]["reasons"] == [split.reason]
+    assert (shown["split_stop"]["requested_by"], shown["split_stop"]["against"]) == ("monitor", 1)
+    assert shown["split_resumption"]["reasons"] == ["its feature was repaired"]
+    row = next(row for row in overview.decisions(services)["decisions"] if row["kind"] == "split_stop")
+    assert row["version"] == 2 and overview.decision(services, row["decision_id"])["evidence"]["days"] == 14
+
+
+def test_a_stop_by_a_person_is_a_decision_also_if_mlflow_was_away_when_it_was_made(
+    held: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise Unavailable("MLflow did not answer")
+
+    monkeypatch.setattr("ml.adapters.tracking.Tracking.open_decision", away)
+    with pytest.raises(Unavailable):
+        traffic.stop(2, "complaints", "ann", held.services)
+    assert split_control.read_stop(2, held.services) is not None, "it ends whether or not it can be written down"
+    with pytest.raises(Unavailable):
+        traffic.resume(2, "they were of another system", "ann", held.services)
+    assert split_control.read_stop(2, held.services) is not None
+    monkeypatch.undo()
+    for _ in range(2):
+        assert traffic.stop(2, "once more", "bob", held.services)["was_stopped"]
+    (stop,) = held.services.tracking.decisions(kinds=("split_stop",))
+    assert (stop.payload["reason"], stop.payload["requested_by"], stop.finished) == ("complaints", "ann", True)
+    traffic.resume(2, "they were of another system", "ann", held.services)
+    traffic.stop(2, "complaints again", "ann", held.services)
+    kinds = [entry.kind for entry in held.services.tracking.decisions()[-3:]]
+    assert kinds == ["split_stop", "split_resumption", "split_stop"]
 
 
 def test_a_day_of_a_split_is_compared_on_its_labels_by_who_was_to_answer(held: World) -> None:

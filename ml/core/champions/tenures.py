@@ -13,7 +13,17 @@ from ml.records import Logged
 CHAMPION_CHANGES = ("promotion", "rollback", "withdrawal")
 """Decisions that change who serves; after a withdrawal nobody does."""
 
-OTHER_KINDS = ("hold", "rejection", "retrain_request", "label_acceptance", "adoption", "unrecorded")
+OTHER_KINDS = (
+    "hold",
+    "rejection",
+    "retrain_request",
+    "label_acceptance",
+    "adoption",
+    "split_hold",
+    "split_stop",
+    "split_resumption",
+    "unrecorded",
+)
 """Decisions that leave the champion where it is."""
 
 JUDGED = ("promotion", "hold", "rejection", "rollback")

@@ -22,6 +22,8 @@ OWN_ADVICE = {
     "anchor": "Refreshes since that version have lost too much together: look for what changed in the data since, or "
     "roll back to it. If it cannot score these days, a person decides: name another version as gate.anchor.",
     "not_rolled_back": "Train on other data, parameters or code.",
+    "other_champion": "Train a challenger anew: it is then compared with the version that serves.",
+    "split_stopped": "Find out why the split was stopped; then resume it, or train another challenger.",
     "refit_agreement": "The model changes much with the newest days: compare both versions in MLflow, or set "
     "retrain.refit to never.",
 }

@@ -50,16 +50,22 @@ def mean_of_days(
     """
     days = np.asarray(values, dtype=float)
     count, mean = len(days), float(days.mean())
-    if count < 2:
+    steps = reach(count, confidence=confidence)
+    if steps is None:
         return mean, None, None
+    error = float(days.std(ddof=1)) / math.sqrt(count) * (neighbours(days) if correlated else 1.0)
+    return mean, mean - steps * error, mean + steps * error
+
+
+def reach(count: int, *, confidence: float) -> float | None:
+    """Return how far the interval of so many days reaches, in standard errors of their mean; None for too few days."""
+    if count < 2:
+        return None
     shrunk = 1 / (1 + count * PRIOR_VARIANCE)
     factor = math.exp((2 / count) * math.log(1 / ((1 - confidence) * math.sqrt(shrunk))))
     if factor * shrunk >= 1:
-        return mean, None, None
-    squared = (count - 1) * (factor - 1) / (1 - factor * shrunk)
-    error = float(days.std(ddof=1)) / math.sqrt(count) * (neighbours(days) if correlated else 1.0)
-    reach = math.sqrt(squared) * error
-    return mean, mean - reach, mean + reach
+        return None
+    return math.sqrt((count - 1) * (factor - 1) / (1 - factor * shrunk))
 
 
 def neighbours(days: np.ndarray) -> float:

@@ -78,15 +78,20 @@ def day_of(
         rows=len(sides[0]),
         challenger_rows=len(sides[1]),
         difference=difference,
+        metric=metric,
     )
 
 
 def weigh(days: Iterable[SplitDay], *, metric: str, confidence: float) -> SplitEvidence | None:
     """Weigh the days of one champion and one challenger, of one kind; None without any.
 
+    Days that were measured in another metric than ``metric`` are left out.
+
     ``is_worse`` says that the challenger's loss is higher beyond noise: the whole interval is above 0.
     """
-    ordered: Sequence[SplitDay] = sorted(days, key=lambda split_day: split_day.day)
+    ordered: Sequence[SplitDay] = sorted(
+        (day for day in days if day.metric in (None, metric)), key=lambda split_day: split_day.day
+    )
     interval = confidence_sequence([split_day.difference for split_day in ordered], confidence=confidence)
     if interval is None:
         return None

@@ -10,9 +10,11 @@ import pandas as pd
 
 from ml.adapters import layout, request_parts
 from ml.champions import split_control
+from ml.core.gate import randomised
+from ml.core.gate.rules.champion import ChampionRule
 from ml.core.monitoring import split_evidence
 from ml.core.predictions import PREDICTION, gathered, names
-from ml.records import SplitDay, SplitEvidence
+from ml.records import Ruling, SplitDay, SplitEvidence
 from ml.settings import Settings
 from ml.wiring import Services
 
@@ -68,11 +70,21 @@ def weigh(champion: int | None, last: date, settings: Settings, services: Servic
     for kind in split_evidence.KINDS:
         folder = services.storage_folder(layout.split_days(kind, champion, challenger))
         days = [SplitDay.model_validate(folder.read_json(name)) for name in folder.names()]
-        counted = [day for day in days if day.day <= last and (after is None or day.day > after)]
+        days = [day for day in days if day.day <= last]
+        counted = [day for day in days if after is None or day.day > after]
         weighed = split_evidence.weigh(counted, metric=settings.gate.metric, confidence=settings.performance.confidence)
         if weighed is None:
             continue
+        if kind == "randomised":
+            weighed = weighed.model_copy(update={"gate": _ask_gate(days, settings)})
         evidence.append(weighed)
         if weighed.is_worse and split_control.stop(weighed, services):
             logger.warning("measure_requests: the split is stopped: %s", weighed.reason)
     return tuple(evidence)
+
+
+def _ask_gate(days: list[SplitDay], settings: Settings) -> tuple[Ruling, ...]:
+    """Return what the gate would say of the challenger by all days of its split, as 'evergreen traffic judge' asks."""
+    gate, delay = settings.gate, settings.task.label_delay_days
+    rules = {name: rule for name, rule in gate.rules.items() if isinstance(rule, ChampionRule)}
+    return tuple(randomised.judge(name, rule, days, gate, label_delay_days=delay) for name, rule in rules.items())

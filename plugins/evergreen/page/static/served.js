@@ -1,6 +1,6 @@
 // Predictions on request, out of the request log: how many, by which version, how long they took.
 
-import { el, empty, facts, instant, interval, number, plural, problems, table, versionLink } from "./dom.js";
+import { badge, el, empty, facts, instant, interval, number, plural, problems, table, versionLink } from "./dom.js";
 
 export function drawServed(served) {
   const share = served.log_share < 1 ? `${number(served.log_share * 100, 1)} % of the rows, by a hash of their key: the counts are of these` : null;
@@ -20,10 +20,18 @@ export function drawServed(served) {
 // A split, or a shadow: the difference of the two with an interval that holds however often somebody looks.
 function split(known) {
   const words = known.kind === "paired" ? "asked for the same rows, in shadow" : "each answered its keys";
-  return el("p", known.is_worse ? { class: "problem" } : null,
-    `${known.reason}. The two ${words}: ${plural(known.rows, "row")} with labels of the champion, ${number(known.challenger_rows)} of the challenger. ` +
-    "The interval holds at every look; the split ends once it is above 0.");
+  return [
+    el("p", known.is_worse ? { class: "problem" } : null,
+      `${known.reason}. The two ${words}: ${plural(known.rows, "row")} with labels of the champion, ${number(known.challenger_rows)} of the challenger. ` +
+      "The interval holds at every look; the split ends once it is above 0."),
+    known.gate.map((ruling) => asGate(ruling, known.challenger)),
+  ];
 }
+
+// What the gate would say of a held challenger by the days of its split, and who has to ask it.
+const asGate = ({ rule, passed, reason }, version) =>
+  el("p", null, `The gate's rule ${rule} by these days: `, badge({ true: "passed", false: "failed" }[passed] ?? "no evidence"), ` ${reason}.`,
+    passed ? ` 'evergreen traffic judge ${version} --reason "..."' lets version ${version} serve.` : "");
 
 // How the answers did on the labels that have arrived: a metric a line, a version a column.
 function performance(measured) {
