@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import warnings
@@ -334,6 +335,44 @@ def test_without_mlflow_the_version_that_served_last_answers_and_ready_says_so(t
     copy = next((trained.home / "serving").glob("version=*/model.skops"))
     copy.write_bytes(copy.read_bytes() + b"x")
     assert Asked(trained, _without_mlflow(trained)).ready()["ready"] is False
+
+
+def test_what_answers_goes_on_while_mlflow_and_storage_are_away_and_nothing_of_it_is_lost(trained: World) -> None:
+    service, row = Asked(trained), a_row(trained)
+    before = service.predict([row])
+
+    class Away:
+        def __getattr__(self, name: str) -> Any:
+            raise Unavailable("it did not answer")
+
+    assert service.model.log.services is service.services
+    there = {name: service.services.__dict__[name] for name in ("tracking", "storage")}
+    service.services.__dict__.update(dict.fromkeys(there, Away()))
+    service.follower.look()
+    assert service.predict([row]) == before and service.ready()["version"] == 1
+    service.model.log.flush()
+    service.services.__dict__.update(there)
+    service.follower.look()
+    service.predict([row])
+    service.model.log.flush()
+    assert len(request_log.read(service.services, LAST_DAY)) == 3
+    assert service.ready() == Asked(trained).ready()
+
+
+def test_a_request_that_takes_too_long_is_given_up_and_the_next_one_is_answered(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = asked.predict([a_row(asked.world)])
+
+    async def endless(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asked.model, "own", asked.model.own.model_copy(update={"timeout_seconds": 0.1}))
+        patch.setattr(asked.model, "answer", endless)
+        late = asked.post([a_row(asked.world)])
+    assert late.status_code == 503 and "no answer in time" in late.json()["error"] and late.headers["Retry-After"]
+    assert asked.predict([a_row(asked.world)]) == before
 
 
 def test_without_mlflow_and_without_a_copy_nobody_answers(trained: World) -> None:
