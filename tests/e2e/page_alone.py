@@ -17,7 +17,7 @@ import pytest
 
 from ml.errors import Unavailable
 from ml.settings import PROJECT_ROOT
-from tests import builders_charts, builders_drift, builders_quality
+from tests import builders_charts, builders_drift, builders_performance, builders_quality
 
 FACTS = json.loads((PROJECT_ROOT / "tests/plugins/fixtures/overview.json").read_text(encoding="utf-8"))
 TODAY = date(2026, 11, 28)
@@ -152,6 +152,7 @@ def served(folder: Path, port: int) -> Iterator[str]:
         data_quality=lambda _, *, asset, days: builders_quality.facts_of(asset, days),
         quarantined_rows=lambda _, *, asset, day: builders_quality.rows_of(asset, day),
         quarantined_csv=lambda _, *, asset, day, what: f"day,reasons\r\n{day},{asset} {what}\r\n",
+        performance_charts=lambda _, *, days: builders_performance.facts_of(days),
         drift_column=lambda _, *, day, column: builders_drift.column_facts(FACTS["drift"], day, column),
         drift_map=facts("drift"), **{name: facts(name) for name in FACTS if name not in {"now", "drift", "model"}},
     )  # fmt: skip

@@ -176,6 +176,31 @@ class TestCourse:
     def test_fewer_days_can_be_asked_for(self, services: Services) -> None:
         assert [entry["day"] for entry in overview.timeline(services, days=1)["days"]] == [str(DAYS[-1])]
 
+    def test_charts_of_performance_draw_what_monitoring_and_trainings_have_kept(
+        self, services: Services, watched_once: tuple[World, list[Any]]
+    ) -> None:
+        facts = ask(services, "performance_charts")
+        live: LivePerformance = watched_once[1][-1][1]
+        figure = facts["live"]["figures"][0]
+        assert (facts["live"]["days"][-1], figure["name"]) == (str(live.labelled_day), "log_loss")
+        assert (figure["daily"][-1], figure["value"][-1]) == (live.metrics["log_loss"], live.window["log_loss"].value)
+        assert figure["expected"][-1] == live.expected["log_loss"]
+        assert (facts["live"]["served_by"][-1], facts["live"]["coverage"][-1]) == (2, live.label_coverage)
+        whole = facts["slices"]["slices"][0]
+        assert (whole["slice"], whole["rows"][-1]) == ("the whole day", live.window_rows)
+        assert {"carrier = UA", "origin = JFK"} <= {one["slice"] for one in facts["slices"]["slices"]}
+        assert set(facts["labels"]["first"]) == {services.settings.task.label_delay_days}
+        training = facts["trainings"][-1]
+        assert (training["version"], training["outcome"]) == (2, "champion") and training["seconds"] > 0
+        assert sum(one["versions"] for one in facts["data_versions"]) == len(services.registry.history())
+
+    def test_charts_of_performance_say_what_is_missing(self, world: World, empty: Services) -> None:
+        assert overview.performance_charts(empty)["hint"] is not None
+        kept = world.home / "storage" / "slice_scores" / "newest.json"
+        kept.write_text('{"2013-01-01": ["of another release", {}]}', encoding="utf-8")
+        slices = ask(world.services, "performance_charts")["slices"]
+        assert slices["slices"] == [] and "another release" in slices["reason"]
+
     def test_the_map_of_drift_has_every_watched_column_and_its_report(
         self, services: Services, watched_once: tuple[World, list[Any]]
     ) -> None:

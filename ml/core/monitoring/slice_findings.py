@@ -25,7 +25,7 @@ from ml.settings import Settings
 
 MIN_ROWS, QUARTER = 20, 91
 """A slice of fewer rows on a day says nothing that day; and the days of a quarter."""
-MEASURE = 2
+MEASURE = 3
 """Which measure a day's scores are of: those of another are measured anew."""
 DAYS = TRAILING_DAYS + MEMORY_DAYS
 """So many labelled days count."""
@@ -63,13 +63,24 @@ def scores_of(rows: pd.DataFrame, settings: Settings) -> dict[str, float]:
         By stream, as `ml.core.monitoring.slice_streams.day_streams` and `ml.core.monitoring.outcome_shifts.day_shift`;
         empty of a day that says nothing.
     """
-    known = np.isfinite(array(rows["prediction"])) & np.isfinite(rows["target"].to_numpy(dtype=float))
-    complete = rows.loc[known].reset_index(drop=True)
-    by = [term for term in terms(settings) if _can_cut(complete, term)]
+    complete = complete_rows(rows)
+    by = cuttable_terms(complete, settings)
     streams = day_streams(complete, settings.task.kind, by, {}, min_rows=MIN_ROWS)
     slices = zip(streams["stream"], streams["score"], strict=True)
     scores = {**day_shift(complete, settings.task.kind, min_rows=MIN_ROWS), **dict(slices)}
     return {str(name): float(f"{score:.8g}") for name, score in scores.items()}
+
+
+def complete_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of which both prediction and outcome are numbers, in the same order."""
+    known = np.isfinite(array(rows["prediction"])) & np.isfinite(rows["target"].to_numpy(dtype=float))
+    complete: pd.DataFrame = rows.loc[known].reset_index(drop=True)
+    return complete
+
+
+def cuttable_terms(rows: pd.DataFrame, settings: Settings) -> list[str]:
+    """List the `terms` by which these rows can be cut."""
+    return [term for term in terms(settings) if _can_cut(rows, term)]
 
 
 def _can_cut(rows: pd.DataFrame, term: str) -> bool:

@@ -18,6 +18,7 @@ from ml.adapters import layout
 from ml.adapters.rows import sampled, sampling_share
 from ml.core.data.keys import merge_exactly
 from ml.core.monitoring import performance, slice_findings
+from ml.core.monitoring.slice_figures import Kept, figures_of, kept_days
 from ml.core.predictions import gathered, names
 from ml.core.training.features import join_labels
 from ml.errors import DataRejected, MissingArtifact
@@ -26,8 +27,6 @@ from ml.settings import Settings
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
-Scores = dict[date, tuple[str, dict[str, float]]]
-"""By labelled day: what it was measured of, and the score of each stream."""
 
 
 def scores_by_day(
@@ -59,9 +58,9 @@ def scores_by_day(
         ]
         for day in missing:
             paths = files[0][day], files[1][day]
-            scores[day] = contents[day], _measured(day, versions[day], *paths, settings, services)
+            scores[day] = contents[day], *_measured(day, versions[day], *paths, settings, services)
         _write({day: entry for day, entry in {**stored, **scores}.items() if day >= first - (last - first)}, services)
-    return {day: streams for day, (_, streams) in sorted(scores.items())}
+    return {day: streams for day, (_, streams, _) in sorted(scores.items())}
 
 
 def first_day(day: date, settings: Settings) -> date:
@@ -91,7 +90,7 @@ def _contents(
 
 def _measured(
     day: date, version: int, inputs: Path, labels: Path, settings: Settings, services: Services
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Join the rows of a day, of very many the same share of keys, and measure their slices."""
     task, key = settings.task, list(settings.task.key)
     share = sampling_share([labels], settings.performance.max_rows // settings.performance.window_days)
@@ -105,17 +104,14 @@ def _measured(
         rows = merge_exactly(rows, beside, key, how="inner", validate="one_to_one")
     except DataRejected as err:
         logger.warning("measure_performance: the slices of %s are not measured: %s", day, err)
-        return {}
-    return slice_findings.scores_of(rows.assign(target=pd.to_numeric(rows[task.target])), settings)
+        return {}, {}
+    rows = rows.assign(target=pd.to_numeric(rows[task.target]))
+    return slice_findings.scores_of(rows, settings), figures_of(rows, settings)
 
 
-def _read(services: Services) -> Scores:
+def _read(services: Services) -> Kept:
     try:
-        facts = services.storage_folder(layout.SLICE_SCORES).read_json(layout.SUMS)
-        return {
-            date.fromisoformat(day): (str(content), {name: float(score) for name, score in streams.items()})
-            for day, (content, streams) in facts.items()
-        }
+        return kept_days(services.storage_folder(layout.SLICE_SCORES).read_json(layout.SUMS))
     except MissingArtifact:
         return {}
     except (ValueError, TypeError, AttributeError) as err:
@@ -123,7 +119,7 @@ def _read(services: Services) -> Scores:
         return {}
 
 
-def _write(scores: Scores, services: Services) -> None:
+def _write(scores: Kept, services: Services) -> None:
     """Keep what was measured; of two who write at once one is forgotten, and measured again."""
-    facts = {str(day): [content, streams] for day, (content, streams) in sorted(scores.items())}
+    facts = {str(day): list(entry) for day, entry in sorted(scores.items())}
     services.storage_folder(layout.SLICE_SCORES).write_json(layout.SUMS, facts)

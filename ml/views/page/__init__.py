@@ -16,6 +16,7 @@ from ml.views.page.drift_column import drift_column
 from ml.views.page.files import File, file
 from ml.views.page.installation import list_models
 from ml.views.page.model_list import compare, model, models
+from ml.views.page.performance_charts import performance_charts
 from ml.views.page.served import served
 from ml.views.page.status import now
 from ml.views.page.timeline import drift_map, timeline
@@ -37,6 +38,7 @@ __all__ = [
     "model",
     "models",
     "now",
+    "performance_charts",
     "quarantined_csv",
     "quarantined_rows",
     "served",

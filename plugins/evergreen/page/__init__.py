@@ -113,6 +113,11 @@ async def timeline(model: str, days: int = 90) -> Response:
     return await answered_of(model, lambda services: _overview().timeline(services, days=_within(days)))
 
 
+async def performance_charts(model: str, days: int = 90) -> Response:
+    """Return what the charts of performance over time draw: live figures, slices, labels, trainings."""
+    return await answered_of(model, lambda services: _overview().performance_charts(services, days=_within(days)))
+
+
 async def drift(model: str, days: int = 90) -> Response:
     """Return how far each column was on each day."""
     return await answered_of(model, lambda services: _overview().drift_map(services, days=_within(days)))
@@ -225,6 +230,7 @@ ROUTES: dict[str, Callable[..., Awaitable[Response]]] = {
     "/api/models": model_list,
     f"{OF_MODEL}/now": now,
     f"{OF_MODEL}/timeline": timeline,
+    f"{OF_MODEL}/timeline/charts": performance_charts,
     f"{OF_MODEL}/drift": drift,
     f"{OF_MODEL}/drift/column": drift_column,
     f"{OF_MODEL}/decisions": decisions,

@@ -1,6 +1,6 @@
 // What the address names: the list of models, or a part of one model. `#models`, `#<model>/<part>`, `#<model>/<part>/…`.
 
-const PARTS = ["now", "timeline", "drift", "decisions", "data", "versions", "serving"];
+const PARTS = ["now", "timeline", "drift", "decisions", "data", "versions", "serving", "performance"];
 const FORMER = { models: "versions" };
 export const OVERVIEW = ["now", "timeline", "drift"], LIST = "#models";
 let names = [], model = "";

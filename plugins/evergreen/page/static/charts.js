@@ -84,15 +84,16 @@ export function tableFold(line, caption, heads, rows) {
  * Build a chart: a figure with its heading, a sentence, the drawing, the table and the CSV.
  *
  * ``draw(theme)`` gives ``{data, layout}`` for the library; ``rows()`` gives what it draws as rows under ``heads``.
+ * ``zoomed(range)`` is told which part of the first axis the reader has chosen by dragging, and null for the whole again.
  * The node that is returned has ``redraw()``, for what the reader has changed.
  */
-export function chart({ title, about, draw, heads, rows, height = 320, extra }) {
+export function chart({ title, about, draw, heads, rows, height = 320, extra, zoomed }) {
   const area = el("div", { class: "plot-area", role: "img", "aria-label": `${title}. ${about ?? ""} The numbers are in the table below.` });
   const whole = el("button", { type: "button", hidden: !matchMedia("(hover: hover)").matches }, "Whole range");
   const node = el("figure", { class: "plot" }, el("figcaption", null, title), about && el("p", { class: "quiet" }, about), extra, area,
     el("div", { class: "plot-tools" }, whole, csvButton(title, heads, rows)), tableFold("As a table", `${title}, as a table`, heads, rows));
   area.style.minHeight = `${height}px`;
-  let width = 0;
+  let width = 0, heard = null;
   const paint = async () => {
     if (!width) return;
     area.setAttribute("aria-busy", "true");
@@ -100,6 +101,10 @@ export function chart({ title, about, draw, heads, rows, height = 320, extra }) 
       const library = await plotly(), theme = colors(), { data, layout } = draw(theme, width);
       if (!area.isConnected) return;
       await library.react(area, data, layoutOf(theme, layout, width, height), CONFIG);
+      if (zoomed && !heard) heard = area.on("plotly_relayout", (change) => {
+        const axis = Object.keys(change).find((name) => /^xaxis\d*\.range\[0\]$/.test(name))?.split(".")[0];
+        if (axis) zoomed([change[`${axis}.range[0]`], change[`${axis}.range[1]`]]);
+      });
     } catch (problem) {
       area.replaceChildren(el("p", { class: "problem", role: "alert" }, problem.message));
       console.error(problem);
@@ -107,7 +112,7 @@ export function chart({ title, about, draw, heads, rows, height = 320, extra }) 
       area.removeAttribute("aria-busy");
     }
   };
-  whole.addEventListener("click", paint);
+  whole.addEventListener("click", () => (zoomed ? zoomed(null) : paint()));
   keepDrawn(area, (wide) => (width = wide, paint()));
   return Object.assign(node, { redraw: paint });
 }

@@ -121,12 +121,20 @@ function openOverview() {
   drift(DAYS);
 }
 
+/** Draw performance over time with code that no other part of the page needs. */
+function performance(facts) {
+  const place = el("div", { class: "charts", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading…"));
+  import("./performance.js").then(({ drawPerformance }) => drawPerformance(place, facts, DAYS));
+  return place;
+}
+
 // --- the other views of a model -----------------------------------------------------------------------------
 
 /** Give the heading, the way back, the question and the drawing of a view. */
 function viewOf([name, one, other]) {
   if (name === "decisions" && one) return ["Decision", ["decisions", "All decisions"], `decisions/${encodeURIComponent(one)}`, drawDecision];
   if (name === "decisions") return ["Decisions", null, "decisions", drawDecisions];
+  if (name === "performance") return ["Performance over time", ["timeline", "Timeline"], `timeline/charts?days=${DAYS}`, performance];
   if (name === "data") return ["Data", null, "data", drawData];
   if (name === "serving") return ["Serving", null, "served", drawServed];
   if (other) {

@@ -1,7 +1,7 @@
 // The live metric by day with its interval, who served, and what happened.
 
 import { part } from "./address.js";
-import { badge, decisionLink, el, empty, file, fold, interval, kindInWords, number, sentences, svg, table } from "./dom.js";
+import { badge, decisionLink, el, empty, file, fold, interval, kindInWords, link, number, sentences, svg, table } from "./dom.js";
 import { keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const HEIGHT = 260, LEFT = 48, RIGHT = 10, TOP = 12, PLOT = 170, LANE = TOP + PLOT + 24, STRIP = LANE + 20, DAY = 86400000;
@@ -29,7 +29,8 @@ export function drawTimeline(facts, days, choose) {
     else slider.move(stepAt(event));
   });
   slider.move(facts.days.length - 1);
-  return [buttons, legend(label, marks, facts.days), place, slider.node, empty(facts.hint), asTable(facts, marks, label)];
+  return [buttons, legend(label, marks, facts.days), place, slider.node, empty(facts.hint), asTable(facts, marks, label),
+    el("p", { class: "links" }, link(part("performance"), "Performance over time: any figure, slices, labels, volume and trainings, with zoom"))];
 }
 
 function grouped(marks) {
