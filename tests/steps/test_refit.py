@@ -40,12 +40,34 @@ def test_the_refit_knows_the_whole_window_and_is_what_is_promoted(contest: Conte
     assert contest.window.last_day < LAST_DAY
 
 
+def test_mlflow_says_what_became_of_both_runs_and_how_the_refit_was_judged(contest: Contest) -> None:
+    world = contest.world.having(retrain={"refit": "after_gate", "refit_max_difference": 0.2})
+    tracking, last_day = world.services.tracking, contest.window.last_day
+    found = world.run(refit, contest.window, contest.judgement)
+    judged, whole = (tracking.version_tags(version)["run_id"] for version in (2, 3))
+    assert tracking.client.get_run(whole).info.run_name == f"refit up to {last_day}"
+    world.run(promote, contest.window, found)
+    runs = [tracking.client.get_run(run_id) for run_id in (judged, whole)]
+    assert [run.info.run_name for run in runs] == [
+        f"training up to {last_day}: judged in place of version 3",
+        f"retrain up to {last_day}: promoted as version 3",
+    ]
+    assert runs[1].data.metrics["judged_log_loss"] == runs[0].data.metrics["log_loss"]
+    assert "version 2 was judged in its place" in runs[1].data.tags["mlflow.note.content"]
+    params = runs[1].data.params
+    assert (params["task.key"], params["features.history.2.by"]) == ("day, carrier, flight, origin", "carrier")
+    assert not [value for value in params.values() if value.startswith(("{", "[", '"'))]
+
+
 def test_a_refit_that_disagrees_is_held(contest: Contest) -> None:
     world = contest.world.having(retrain={"refit": "after_gate", "refit_max_difference": 1e-9})
     found = world.run(refit, contest.window, contest.judgement)
     assert found.verdict.decision == "hold"
     assert "refit and judged model differ by" in found.verdict.reasons[0]
     assert not world.run(promote, contest.window, found).promoted
+    run_id = world.services.tracking.version_tags(3)["run_id"]
+    named = world.services.tracking.client.get_run(run_id).info.run_name
+    assert named == f"retrain up to {contest.window.last_day}: held as version 3"
     assert world.services.tracking.alias("champion") == 1
     assert [entry.kind for entry in world.services.tracking.decisions()] == ["promotion", "hold"]
 

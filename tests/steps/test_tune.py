@@ -196,7 +196,9 @@ def test_the_fit_uses_what_was_found_and_its_record_says_so(searching: World) ->
     with place.local("model/pipeline.skops") as path:
         assert models.load(path).named_steps["estimator"].C == tuned.args["C"] != POOR["C"]
     trained = runs(searching).set_index("id").loc[candidate.run_id]
-    assert json.loads(trained["params"]["fit.args"]) == tuned.args
+    assert {name: trained["params"][f"fit.args.{name}"] for name in tuned.args} == {
+        name: str(value) for name, value in tuned.args.items()
+    }
     assert trained["status"] == "FINISHED"
     recorded = place.read_json("model/lineage.json")["settings"]
     assert (recorded["fit"]["args"], recorded["tune"]["enabled"]) == (tuned.args, False)

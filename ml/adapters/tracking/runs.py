@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
+PARAMS_AT_ONCE = 100
+"""MLflow takes so many parameters in one request."""
+
 
 @dataclass(frozen=True)
 class Runs(Connection):
@@ -40,11 +43,14 @@ class Runs(Connection):
         dataset: pd.DataFrame,
         dataset_source: str,
         files: Path,
+        name: str = "",
     ) -> str:
         """Log one training as one run and return its id.
 
         Parameters
         ----------
+        name
+            What people read in MLflow's lists; empty for the fingerprint's beginning.
         sample : DataFrame of shape (n_sample, n_features)
             Kept as the input example; the signature is inferred from it.
         dataset : DataFrame
@@ -57,11 +63,14 @@ class Runs(Connection):
             run = client.create_run(
                 self._experiment(client, self.name),
                 tags=prefixed({"fingerprint": fingerprint, **tags}),
-                run_name=f"train-{fingerprint[:12]}",
+                run_name=name or f"train-{fingerprint[:12]}",
             )
             run_id = run.info.run_id
             client.log_inputs(run_id, [_dataset(dataset, dataset_source, fingerprint)])
-            client.log_batch(run_id, params=as_params(params), metrics=as_metrics(metrics))
+            written = as_params(params)
+            for first in range(0, len(written), PARAMS_AT_ONCE):
+                client.log_batch(run_id, params=written[first : first + PARAMS_AT_ONCE])
+            client.log_batch(run_id, metrics=as_metrics(metrics))
             client.log_artifacts(run_id, str(files), "lineage")
             self._log_model(run_id, pipeline, sample)
         return str(run_id)
@@ -94,6 +103,17 @@ class Runs(Connection):
         with translate_errors(f"log the evaluation of run {run_id}"):
             self.client.log_batch(run_id, metrics=as_metrics(metrics))
         self.keep_files(run_id, files, "evaluation")
+
+    def describe_run(
+        self, run_id: str, name: str, *, note: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Let a run be listed under a name, with a note above its facts and further metrics."""
+        with translate_errors(f"name run {run_id}"):
+            self.client.set_tag(run_id, "mlflow.runName", name)
+            if note:
+                self.client.set_tag(run_id, "mlflow.note.content", note)
+            if metrics:
+                self.client.log_batch(run_id, metrics=as_metrics(metrics))
 
     def keep_files(self, run_id: str, files: Path, folder: str) -> str:
         """Upload the files of a folder to a run's ``folder``, over earlier ones of their names; return its URI."""

@@ -20,6 +20,7 @@ from ml.adapters.workspace import Workspace, write_parquet
 from ml.core.gate.refit import compared_rows
 from ml.core.training import estimators
 from ml.core.training.features import matrix
+from ml.core.training.run_words import readable, training_name
 from ml.records import Candidate, Window
 from ml.settings import Settings
 from ml.steps.retrain.pipelines import fit_pipeline, rehearse
@@ -67,7 +68,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
         files.mkdir()
         write_parquet(sample, files / "sample.parquet")
         (files / "lineage.json").write_text(json.dumps(lineage, indent=2, sort_keys=True))
-        run_id = _log(services, window, settings, pipeline, train, files, lineage, seconds)
+        run_id = _log(services, window, run_dir, settings, pipeline, train, files, lineage, seconds)
     with services.tracking.packaged(run_id) as folder_of_run:
         digest = rows.sha256(folder_of_run / models.MODEL_FILE)
     candidate = Candidate(fingerprint=window.fingerprint, run_id=run_id, fit_seconds=seconds, model_sha256=digest)
@@ -133,6 +134,7 @@ def _own_code(settings: Settings) -> dict[str, Any]:
 def _log(
     services: Services,
     window: Window,
+    run_dir: Workspace,
     settings: Settings,
     pipeline: Pipeline,
     train: pd.DataFrame,
@@ -141,7 +143,6 @@ def _log(
     seconds: float,
 ) -> str:
     sections = settings.model_dump(mode="json", include={"task", "split", "features", "fit"})
-    params = {f"{name}.{k}": json.dumps(v) for name, section in sections.items() for k, v in section.items()}
     tags = {
         "data_version": window.data_version,
         "code_version": str(lineage["code_version"]),
@@ -155,12 +156,13 @@ def _log(
         pipeline,
         sample,
         fingerprint=window.fingerprint,
-        params=params,
+        params=readable(sections),
         metrics={"fit_seconds": seconds, "train_rows": float(len(train))},
         tags={key: value for key, value in tags.items() if value},
         dataset=train,
         dataset_source=f"{services.registry.shown}@{window.data_version}",
         files=files,
+        name=training_name(window.last_day, refit=run_dir.read_json("parts/parts.json").get("refit_of") is not None),
     )
 
 

@@ -12,7 +12,8 @@ import logging
 from ml.adapters.champion_changes import ChampionChange
 from ml.champions import promotion_protocol, promotion_record, serving_state, withdrawal
 from ml.core.champions import tenures
-from ml.errors import Unavailable
+from ml.core.training.run_words import decided_name, training_name
+from ml.errors import EvergreenError, Unavailable
 from ml.next_moves import rerun
 from ml.records import Approval, Challenger, Judgement, Logged, Promotion, Verdict, Window
 from ml.settings import Settings
@@ -51,6 +52,14 @@ def run(
     Unavailable
         If others were promoted so often meanwhile that this one has to wait.
     """
+    promotion = _promote(window, judgement, settings, services, approval)
+    _name_runs(window, judgement, promotion, services)
+    return promotion
+
+
+def _promote(
+    window: Window, judgement: Judgement, settings: Settings, services: Services, approval: Approval | None
+) -> Promotion:
     version = judgement.version
     if judgement.verdict.decision != "promote" or version is None:
         return _stays(judgement, "; ".join(judgement.verdict.reasons), judgement.decision_id)
@@ -87,6 +96,21 @@ def run(
         judgement = _judge_again(judgement, window, settings, services)
         if judgement.verdict.decision != "promote":
             return _stays(judgement, "; ".join(judgement.verdict.reasons), judgement.decision_id)
+
+
+def _name_runs(window: Window, judgement: Judgement, promotion: Promotion, services: Services) -> None:
+    """Let MLflow's lists say what became of the training; whoever serves does not depend on it."""
+    outcome = "promoted" if promotion.promoted else "held"
+    named = {
+        judgement.version: decided_name(window.last_day, judgement.version, outcome=outcome),
+        judgement.judged_version: f"{training_name(window.last_day)}: judged in place of version {judgement.version}",
+    }
+    try:
+        for version, name in named.items():
+            if version is not None:
+                services.tracking.describe_run(services.tracking.version_tags(version)["run_id"], name)
+    except EvergreenError as err:
+        logger.warning("promote: the runs in MLflow keep their names: %s", err)
 
 
 def _settled(services: Services, won: str | None) -> serving_state.ServingState:

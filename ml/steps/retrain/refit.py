@@ -18,6 +18,7 @@ from ml.core.gate.refit import agreement, conclude, difference
 from ml.core.gate.rules.package import package_rulings
 from ml.core.training.estimators import of_sample, predict
 from ml.core.training.lineage import fingerprint_of_refit
+from ml.core.training.run_words import JUDGED, training_name
 from ml.records import Challenger, Evaluation, Judgement, PastRefresh, RefreshHistory, Window
 from ml.settings import Settings
 from ml.steps.retrain import check, fit, out_of_fold, register
@@ -46,6 +47,13 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
         update={"fingerprint": whole.fingerprint, "run_id": candidate.run_id}
     )
     refit: Challenger = register.run(whole, evaluation, settings=settings, services=services)
+    services.tracking.describe_run(
+        candidate.run_id,
+        training_name(window.last_day, refit=True),
+        note=f"Fitted on all days up to {window.last_day}, the holdout too. So version {judged} was judged in its "
+        f"place: the metrics that begin with {JUDGED} are that version's.",
+        metrics={f"{JUDGED}{name}": value for name, value in evaluation.challenger.items()},
+    )
     packaged = check.run(whole, settings=settings, services=services, challenger=refit)
     apart = _difference(run_dir, services.workspace(whole.workspace), settings)
     rulings = (
