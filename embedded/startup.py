@@ -83,8 +83,7 @@ class Startup:
             return None
         self.reported = now
         doing = "at work" if idle < REPORT_SECONDS else f"no progress for {idle:.0f} s of {self.limit:.0f} ({VARIABLE})"
-        last = tail(self.logs[awaited[0]], 1).strip()[:100]
-        return f"  waiting for {', '.join(awaited)} ({whole:.0f} s; {doing}); {awaited[0]} said last: {last}"
+        return f"  waiting for {', '.join(awaited)} ({whole:.0f} s; {doing}); log: {self.logs[awaited[0]]}"
 
     def _moved(self, awaited: Sequence[str], now: float) -> bool:
         sizes = {name: self.logs[name].stat().st_size for name in awaited if self.logs[name].exists()}

@@ -119,7 +119,7 @@ def test_outcomes_that_turn_are_decay(served: World) -> None:
 def test_too_few_labelled_days_are_unknown_and_are_measured_all_the_same(served: World) -> None:
     found = measured(served, SERVED[3])
     assert (found.status, found.window_days, found.labelled_day) == ("unknown", 3, SERVED[2])
-    assert "performance.min_days is 7" in found.reason
+    assert "of the 7 that a live figure needs" in found.reason
     assert found.metrics["log_loss"] > 0
 
 

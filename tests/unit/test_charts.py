@@ -179,11 +179,11 @@ class TestStanding:
         assert (found.status, found.days_late) == (status, late)
 
     def test_a_calm_day_whose_performance_nobody_knows_is_watched(self) -> None:
-        reasons = ("no column moved", "performance unknown until 2013-04-08: version 2 has 0 labelled days")
+        reasons = ("no column moved", "performance unknown: the first live figure comes on 2013-04-08; so far 0 days")
         facts = day_summary.summarise(decided(state="calm", reasons=reasons), None, None)
         state, sentence = health.state_of(facts, since=None, serves=True, days_behind=0, data=FRESH)
         assert state == "watching"
-        assert "live performance unknown until 2013-04-08" in sentence
+        assert "live performance unknown: the first live figure comes on 2013-04-08" in sentence
 
     @pytest.mark.parametrize(("state", "shown"), [("watching", "alarm"), ("calm", "watching")])
     def test_an_alarm_that_is_not_over_stays_on_the_page_whoever_serves(self, state: str, shown: str) -> None:

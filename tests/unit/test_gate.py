@@ -86,7 +86,7 @@ class TestVerdict:
 
     def test_a_hold_gives_the_reason_of_each_rule_that_failed_and_of_no_other(self) -> None:
         found = decide(gate(), evidence(challenger={**METRICS, "roc_auc": 0.5}, comparison=None))
-        assert found.reasons[0] == "roc_auc is 0.5000, must be at least 0.6 and at most 0.99"
+        assert found.reasons[0] == "ROC AUC is 0.5000, must be at least 0.6 and at most 0.99"
         assert any(reason.startswith("champion and challenger could not be compared") for reason in found.reasons)
         assert not any("base rate" in reason for reason in found.reasons)
 

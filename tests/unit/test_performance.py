@@ -113,7 +113,7 @@ class TestWhatIsUnknown:
         own = served(version=2).loc[lambda rows: rows["day"] > builders.day(11)]
         found = assessed(pd.concat([other, own]), version=2)
         assert (found.status, found.window_days, found.findings) == ("unknown", 2, ())
-        assert "version 2 has 2 labelled days, performance.min_days is 7" in found.reason
+        assert "version 2 has 2 labelled days of the 7 that a live figure needs" in found.reason
         assert found.metrics["log_loss"] > 0
 
     def test_without_what_the_gate_saw_only_the_gap_is_judged(self) -> None:

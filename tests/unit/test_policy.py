@@ -306,11 +306,13 @@ class TestNewChampion:
         new = ChampionFacts(version=3, promoted_on=ago(served))
         assert ask({"champion": new, "performance": live("unknown")}).state == state
 
-    @pytest.mark.parametrize(("served", "until"), [(0, f" until {ago(-7)} at the earliest"), (7, "")])
+    @pytest.mark.parametrize(
+        ("served", "until"), [(0, f" the first live figure comes on {ago(-7)}, after 7 labelled days;"), (7, "")]
+    )
     def test_the_day_of_the_first_figure_is_said_while_it_is_to_come(self, served: int, until: str) -> None:
         new = ChampionFacts(version=3, promoted_on=ago(served))
         decision = ask({"champion": new, "performance": live("unknown")})
-        assert f"performance unknown{until}: the gap" in decision.reasons
+        assert f"performance unknown:{until} the gap" in decision.reasons
 
 
 class TestWaiting:

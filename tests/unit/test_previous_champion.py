@@ -87,7 +87,7 @@ class TestCompare:
     def test_fewer_days_than_declared_say_nothing(self) -> None:
         found = compare(DAY, WATCH, rows(5.0, days=4), gate=MAE, rollback=Rollback(), seed=1, left_out="; left out: x")
         assert (found.gain, found.low, found.high, found.days) == (None, None, None, 4)
-        assert "rollback.min_days is 5" in found.reason and found.reason.endswith("left out: x")
+        assert "of the 5 that a rollback needs" in found.reason and found.reason.endswith("left out: x")
 
     def test_no_day_at_all_says_nothing(self) -> None:
         found = compare(DAY, WATCH, rows(0.0).head(0), gate=MAE, rollback=Rollback(), seed=1)

@@ -91,7 +91,7 @@ class TestWhoeverServes:
         rows = served(0, 9, 1, turned=True), served(10, 12, 2)
         found = assessed(*rows, version=2, day=13, serving=Serving(on(-30), on(10), on(9)))
         assert (found.status, found.findings, found.versions) == ("unknown", (), (2,))
-        assert "version 2 has 3 labelled days, performance.min_days is 7; version 1 (10 days) had" in found.reason
+        assert "version 2 has 3 labelled days of the 7 that a live figure needs; version 1 (10 days)" in found.reason
         assert "decayed, on days that version 2 was trained on since" in found.reason
         assert found.expected_by == on(17)  # seven days after day 9 have their labels then
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from ml.core.champions import tenures
+from ml.core.counting import counted
 from ml.core.data.days import days_between
 from ml.core.gate.comparison import paired_gain
 from ml.records import Champion, Logged, PreviousChampionComparison
@@ -158,7 +159,9 @@ def compare(
             f"and {comparison.rows} rows since {watch.first_day}"
         )
     elif days < rollback.min_days:
-        reason = f"{days} labelled days were scored by both versions, rollback.min_days is {rollback.min_days}"
+        reason = (
+            f"both versions scored {counted(days, 'labelled day')} of the {rollback.min_days} that a rollback needs"
+        )
     else:
         reason = f"some prediction on the {days} labelled days is no number: there is nothing to compare"
     return PreviousChampionComparison(

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from ml.core.counting import counted
 from ml.core.training.lagged_means import lookback_days
 from ml.errors import MissingArtifact
 from ml.settings import Settings
@@ -63,8 +64,8 @@ def choose(
     chosen = tuple(day for day in labelled_days if day >= start)
     if len(chosen) < min_days:
         raise MissingArtifact(
-            f"only {len(chosen)} labelled days from {start} to {end}, fewer than pull.min_days ({min_days}); "
-            "ingest more days, or lower pull.min_days"
+            f"only {counted(len(chosen), 'labelled day')} from {start} to {end}, fewer than pull.min_days "
+            f"({min_days}); ingest more days, or lower pull.min_days"
         )
     oldest = start - timedelta(days=lookback_days)
     return Chosen(days=chosen, lookback=tuple(day for day in labelled_days if oldest <= day < start))

@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 from scipy import stats
 
+from ml.core.counting import counted
 from ml.core.gate.comparison import DailyMean
 from ml.core.metrics import mean_loss
 from ml.core.monitoring.served import Evidence
@@ -23,10 +24,11 @@ def judge(
     if version is None:
         return "unknown", f"no champion serves {day}", ()
     if days < least:
-        return "unknown", f"version {version} has {days} labelled days, performance.min_days is {least}", ()
+        reason = f"version {version} has {counted(days, 'labelled day')} of the {least} that a live figure needs"
+        return "unknown", reason, ()
     if "gap" not in live:
         return "unknown", f"some prediction of {chosen.who} is no number: nothing can be measured", ()
-    where = f"on {days} labelled days and {len(chosen.rows)} rows up to {chosen.rows['day'].max()}"
+    where = f"on {counted(days, 'labelled day')} and {len(chosen.rows)} rows up to {chosen.rows['day'].max()}"
     findings = tuple(
         finding
         for finding in (

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ml.core.counting import counted
 from ml.core.metrics import label, row_loss
 from ml.core.monitoring.estimate_trial import MIN_DAYS, PastError, Trial
 from ml.core.predictions import array, gaps
@@ -89,9 +90,9 @@ def _finite(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _reason(past: PastError | None, metric: str, method: str) -> str:
     if past is None or past.days < MIN_DAYS:
-        count = 0 if past is None else past.days
-        return f"no estimate without labels is shown: it could be tried on {count} labelled days, and needs {MIN_DAYS}"
-    on = f"on {past.days} past labelled days"
+        tried = counted(0 if past is None else past.days, "labelled day")
+        return f"no estimate without labels is shown: it could be tried on {tried}, and needs {MIN_DAYS}"
+    on = f"on {counted(past.days, 'past labelled day')}"
     if past.shown:
         return (
             f"{method}; {on} such estimates of {label(metric)} were wrong by {past.error:.4g} on average, "

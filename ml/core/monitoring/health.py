@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from ml.core.counting import counted
 from ml.core.monitoring.day_summary import Day, Facts
 from ml.next_moves import ingest_past, retrain, switch_on
 
@@ -168,7 +169,7 @@ def first_move(*, labelled_days: int, least: int, starting: bool = False) -> dic
     if starting:
         return {"message": STARTING, "action": "wait"}
     if labelled_days < least:
-        message = f"No champion yet, and {labelled_days} labelled days of the {least} that a training needs"
+        message = f"No champion yet, and {counted(labelled_days, 'labelled day')} of the {least} that a training needs"
         return {"message": f"{message}: {ingest_past()}, then {retrain()}.", "action": "ingest"}
-    message = f"No champion yet, and {labelled_days} labelled days to train on: {retrain()}."
+    message = f"No champion yet, and {counted(labelled_days, 'labelled day')} to train on: {retrain()}."
     return {"message": message, "action": "retrain"}

@@ -211,8 +211,9 @@ def _otherwise(facts: Facts, champion: ChampionFacts, settings: Settings) -> tup
         reasons = [f"drift unknown: {facts.drift.reason}"]
     if facts.performance is not None and facts.performance.status == "unknown":
         first = _first_figure(facts, champion, settings)
-        until = f" until {first} at the earliest" if first > facts.day else ""
-        reasons.append(f"performance unknown{until}: {facts.performance.reason}")
+        least = settings.performance.min_days
+        then = f"the first live figure comes on {first}, after {least} labelled days; " if first > facts.day else ""
+        reasons.append(f"performance unknown: {then}{facts.performance.reason}")
     reasons += [facts.refit.reason] if facts.refit is not None and facts.refit.gain is not None else []
     return (*reasons, _served(champion, facts.day))
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ml.core.counting import counted
 from ml.core.monitoring.slice_streams import DAY
 
 TRAILING_DAYS, MIN_TRAILING_DAYS, MEMORY_DAYS = 70, 35, 56
@@ -197,7 +198,7 @@ def size(change: Change) -> str:
     ends = (
         "" if change.low is None or change.high is None else f" (95 % interval {change.low:.1f} to {change.high:.1f})"
     )
-    return f"{abs(change.shift):.1f} standard deviations of a day{ends} over {change.days} labelled days"
+    return f"{abs(change.shift):.1f} standard deviations of a day{ends} over {counted(change.days, 'labelled day')}"
 
 
 def message(change: Change, *, limit: float) -> str:

@@ -89,7 +89,7 @@ def slice_history(by_day: Mapping[date, Figures], days: Sequence[date], *, windo
     -------
     list of dict
         By slice, the day as a whole first and then the largest: ``slice``, and of as many entries as ``days``:
-        ``rows``, ``predicted`` and ``observed`` (means), ``gap`` of the two with ``low`` and ``high``; None without a row.
+        ``rows``, ``predicted`` and ``observed`` (means), their ``gap`` with ``low`` and ``high``; None without a row.
     """
     names: dict[str, float] = {}
     for figures in by_day.values():

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ml.conditions import columns_of, parse_term
+from ml.core.counting import counted
 from ml.core.gate.slices import cut
 from ml.core.monitoring.outcome_shifts import STREAMS, day_shift, limit_of, shift_on
 from ml.core.monitoring.outcome_shifts import message as shift_message
@@ -133,7 +134,10 @@ def _with_shift(performance: LivePerformance, table: pd.DataFrame, settings: Set
     table = table.reindex(columns=list(STREAMS)).dropna(how="all")
     change = shift_on(table, settings.task.kind, limit=limit_of(declared.shift_false_alarms_per_quarter))
     if change is None:
-        reason = _few("shifts of all outcomes", len(table)) or f"outcomes have not shifted: {len(table)} labelled days"
+        reason = (
+            _few("shifts of all outcomes", len(table))
+            or f"outcomes have not shifted: {counted(len(table), 'labelled day')}"
+        )
         return performance.model_copy(update={"shift_reason": reason})
     sentence = shift_message(change, false_alarms_per_quarter=declared.shift_false_alarms_per_quarter)
     finding = _finding("outcome_shift", declared.shifts, sentence, change)
@@ -148,7 +152,7 @@ def _finding(kind: FindingKind, wanted: str, sentence: str, change: Change) -> F
 
 def _calm(parts: int, days: int) -> str:
     return _few("changes in a part of the data", days) or (
-        f"no part of the data has changed: {parts} parts, {days} labelled days"
+        f"no part of the data has changed: {counted(parts, 'part')}, {counted(days, 'labelled day')}"
     )
 
 

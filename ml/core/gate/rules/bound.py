@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from ml.core.gate.rule import Evidence, GateRule, finite
+from ml.core.metrics import label
 from ml.records import Ruling
 from ml.settings import Gate, Name
 
@@ -40,12 +41,12 @@ class BoundRule(GateRule):
         figures = {self.metric: value, "at_least": self.at_least, "at_most": self.at_most}
         figures = {key: number for key, number in figures.items() if number is not None or key == self.metric}
         if value is None:
-            return self.ruling(name, None, f"{self.metric} could not be measured", figures)
+            return self.ruling(name, None, f"{label(self.metric)} could not be measured", figures)
         above = self.at_least is None or value >= self.at_least
         below = self.at_most is None or value <= self.at_most
         bounds = [("at least", self.at_least), ("at most", self.at_most)]
         must = " and ".join(f"{word} {limit:g}" for word, limit in bounds if limit is not None)
-        return self.ruling(name, above and below, f"{self.metric} is {value:.4f}, must be {must}", figures)
+        return self.ruling(name, above and below, f"{label(self.metric)} is {value:.4f}, must be {must}", figures)
 
 
 RULE = BoundRule

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ml.core.gate.rule import Evidence, GateRule, finite
+from ml.core.metrics import label
 from ml.records import Ruling, SliceEvidence
 from ml.settings import Cut, Gate, Name, Term
 
@@ -42,11 +43,11 @@ class SliceGapRule(GateRule):
         figures = {part: value for part, value in values.items() if value is not None}
         if not figures or len(figures) < len(values):
             unknown = ", ".join(sorted(values.keys() - figures.keys()))
-            reason = f"{self.metric} could not be measured for {unknown or 'any slice'}"
+            reason = f"{label(self.metric)} could not be measured for {unknown or 'any slice'}"
             return self.ruling(name, None, reason, threshold, slices=SliceEvidence(measure=self.metric, values=values))
         low, high = min(figures, key=figures.__getitem__), max(figures, key=figures.__getitem__)
         gap = figures[high] - figures[low]
-        reason = f"{self.metric} differs by {gap:.4f} between {low} and {high}, must be at most {self.max_gap:g}"
+        reason = f"{label(self.metric)} differs by {gap:.4f} between {low} and {high}, must be at most {self.max_gap:g}"
         measured = SliceEvidence(measure=self.metric, values={low: figures[low], high: figures[high]})
         return self.ruling(name, gap <= self.max_gap, reason, {"gap": gap, **threshold}, slices=measured)
 

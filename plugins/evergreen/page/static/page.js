@@ -162,7 +162,7 @@ const toSection = () => !overview.hidden && below.find(({ id }) => id === sectio
 
 /** Let the heading and the buttons be those of the model that is shown. */
 function enter(model) {
-  document.getElementById("model").textContent = model;
+  Object.assign(document.getElementById("model"), { textContent: model, title: model });
   document.getElementById("sections").hidden = !model;
   for (const button of document.querySelectorAll("[data-dag]")) button.hidden = !model;
   drawn = null;
