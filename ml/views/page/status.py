@@ -11,6 +11,7 @@ from ml.adapters import layout
 from ml.core.champions import tenures
 from ml.core.monitoring import health
 from ml.core.monitoring.day_summary import Facts, plain
+from ml.core.monitoring.finding_order import most_important_first
 from ml.views import charts
 from ml.views.page import demo, serving
 from ml.views.page.model_list import about_task
@@ -92,7 +93,7 @@ def _facts(sources: StatusSources) -> Facts:
         "score": sources.part("score", lambda: _score(sources)),
         "monitor": _monitor(sources, newest, behind),
         "alarm": {"since": since, "days": (sources.newest.day - since).days + 1} if since and sources.newest else None,
-        "findings": newest["findings"] if newest else [],
+        "findings": most_important_first(newest["findings"]) if newest else [],
         "request": serving.request(sources),
         "challenger": sources.part("challenger", lambda: serving.challenger(sources)),
         "shadow": sources.part("shadow", lambda: serving.shadow(sources)),

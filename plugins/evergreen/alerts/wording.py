@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ml.records import ColumnDrift, Decision, DriftReport, Finding, Interval, LivePerformance, Logged
 
 WORST_COLUMNS = 6
+MOST_SENTENCES = 6
+"""So many findings have a sentence of their own in a mail."""
+
 FIGURES = {
     "gap": "mean prediction − observed",
     "skill": "gain over the base rate",
@@ -144,13 +147,20 @@ def family(finding: Finding) -> str:
 
 
 def sentences(findings: Sequence[Finding], severity: str, in_table: set[str]) -> list[str]:
-    """Return the sentences of findings that neither the table of columns nor the first line shows."""
+    """Return the sentences of findings that neither the table of columns nor the first line shows.
+
+    Of many the first ones by weight, and one for each kind of the rest.
+    """
+    from ml.core.monitoring.finding_order import folded, most_important_first
+
     alone = [finding for finding in findings if finding.severity == "alarm"]
     if severity == "alarm" and len(alone) == 1:
         return []
     shown = ("drift", "prediction_drift", "label_drift")
     listed = [f for f in findings if f.severity == severity and not (f.kind in shown and f.column in in_table)]
-    return [_sentence(finding.message) for finding in listed]
+    ordered = most_important_first(listed)
+    most = MOST_SENTENCES if len(ordered) > MOST_SENTENCES + 1 else len(ordered)
+    return [_sentence(words) for words in (*(finding.message for finding in ordered[:most]), *folded(ordered[most:]))]
 
 
 def _number(value: float | None) -> str:

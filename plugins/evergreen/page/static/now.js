@@ -1,7 +1,7 @@
 // What serves, how it does, and whether anything is wrong: one glance.
 
 import { mlflowRun, runLink } from "./airflow.js";
-import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, number, plural, problems, message, sentences, versionLink } from "./dom.js";
+import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, kindInWords, number, plural, problems, message, sentences, versionLink } from "./dom.js";
 
 const FIRST_FIGURES = 3, FIRST_FINDINGS = 4;
 const STATES = { calm: ["Calm", "✓"], watching: ["Watching", "◐"], alarm: ["Alarm", "!"], unknown: ["Unknown", "?"] };
@@ -84,12 +84,15 @@ const another = (version, serving) => Boolean(version && serving && version !== 
 
 function monitoring({ monitor, findings, alarm, state, champion: serving }) {
   if (!monitor) return card("Monitoring", el("p", null, "No day was monitored yet: Monitor follows each Ingest."));
-  const found = (findings ?? []).map((finding) => el("li", null, severity(finding, state), " ", message(finding)));
-  const folded = found.splice(FIRST_FINDINGS);
+  const shown = (list) => list.map((finding) => el("li", null, severity(finding, state), " ", message(finding)));
+  const found = shown((findings ?? []).slice(0, FIRST_FINDINGS)), others = (findings ?? []).slice(FIRST_FINDINGS);
   return card("Monitoring",
     alarm && el("p", null, el("strong", null, `Alarm since ${alarm.since}`), ` (${plural(alarm.days, "day")})`),
     found.length ? el("ul", { class: "plain" }, found) : el("p", null, "Nothing was found."),
-    folded.length > 0 && fold(`other findings (${folded.length})`, el("ul", { class: "plain" }, folded)),
+    [...new Set(others.map(({ kind }) => kind))].map((kind) => {
+      const of = others.filter((one) => one.kind === kind);
+      return fold(`${plural(of.length, "more finding")} of ${kindInWords(kind)}`, el("ul", { class: "plain" }, shown(of)));
+    }),
     facts([
       ["day", monitor.day],
       ["of version", another(monitor.version, serving) ? monitor.version : null],
