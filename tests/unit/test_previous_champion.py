@@ -82,7 +82,7 @@ class TestCompare:
         assert found.gain is not None and found.low is not None and found.high is not None
         assert 0 < found.low < found.gain < found.high
         assert (found.champion_version, found.previous_version, found.days) == (2, 1, 14)
-        assert "version 1, which served before, has a mae lower by" in found.reason
+        assert "version 1, which served before, has a MAE lower by" in found.reason
 
     def test_fewer_days_than_declared_say_nothing(self) -> None:
         found = compare(DAY, WATCH, rows(5.0, days=4), gate=MAE, rollback=Rollback(), seed=1, left_out="; left out: x")

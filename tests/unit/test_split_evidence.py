@@ -120,7 +120,7 @@ def test_the_days_together_say_how_much_and_whether_beyond_noise() -> None:
         ]  # fmt: skip
 
     bad, equal = (weigh(days(worse), metric="log_loss", confidence=0.95) for worse in (0.05, 0.0))
-    assert bad is not None and bad.is_worse and "version 2 has a log_loss higher by 0.05" in bad.reason
+    assert bad is not None and bad.is_worse and "version 2 has a log loss higher by 0.05" in bad.reason
     assert (bad.days, bad.rows, bad.first_day) == (14, 1400, date(2013, 6, 1))
     assert equal is not None and not equal.is_worse
     assert weigh([], metric="log_loss", confidence=0.95) is None

@@ -12,6 +12,7 @@ from ml.core.champions import tenures
 from ml.core.counting import counted
 from ml.core.data.days import days_between
 from ml.core.gate.comparison import paired_gain
+from ml.core.metrics import label
 from ml.records import Champion, Logged, PreviousChampionComparison
 from ml.settings import Gate, Rollback, Settings
 
@@ -154,7 +155,7 @@ def compare(
         )
     if comparison is not None:
         reason = (
-            f"version {watch.previous}, which served before, has a {gate.metric} lower by {comparison.gain:.4f} "
+            f"version {watch.previous}, which served before, has a {label(gate.metric)} lower by {comparison.gain:.4f} "
             f"[{comparison.low:.4f}, {comparison.high:.4f}] than version {watch.champion} on {comparison.days} days "
             f"and {comparison.rows} rows since {watch.first_day}"
         )

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ml.core.metrics import row_loss
+from ml.core.metrics import label, row_loss
 from ml.core.monitoring.confidence_sequence import mean_of_days
 from ml.records import Interval, SplitDay, SplitEvidence
 
@@ -99,7 +99,7 @@ def weigh(days: Iterable[SplitDay], *, metric: str, confidence: float) -> SplitE
     worse = interval.low is not None and interval.low > 0
     span = "too few days for an interval" if interval.low is None else f"{interval.low:+.4f} to {interval.high:+.4f}"
     reason = (
-        f"version {first.challenger} has a {metric} {'higher' if interval.value > 0 else 'lower'} by "
+        f"version {first.challenger} has a {label(metric)} {'higher' if interval.value > 0 else 'lower'} by "
         f"{abs(interval.value):.4f} ({span}) than version {first.champion} on {len(ordered)} days from {first.day} to "
         f"{last.day}"
     )
