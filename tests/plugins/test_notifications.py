@@ -285,6 +285,7 @@ def test_a_promoted_mail_says_who_serves_since_when_why_and_on_what_evidence() -
     assert "/evergreen/files/flight-delay/version=5/card/model_card.html" in text
     assert "http://mlflow.test:5000/#/models/flight-delay/versions/5?workflowType=machine_learning" in text
     assert "http://mlflow.test:5000/#/models/flight-delay/versions/4" not in text
+    assert html.count("/plugin/evergreen/evergreen/#flight-delay/decisions/p") == 1, "a link is shown once"
 
 
 def test_a_held_mail_says_which_rules_held_what_to_do_and_who_goes_on() -> None:

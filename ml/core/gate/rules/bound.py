@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from ml.core.gate.rule import Evidence, GateRule, finite
-from ml.core.metrics import label
 from ml.records import Ruling
 from ml.settings import Gate, Name
 
@@ -37,6 +36,8 @@ class BoundRule(GateRule):
         return (self.metric,)
 
     def judge(self, name: str, gate: Gate, evidence: Evidence) -> Ruling:
+        from ml.core.metrics import label  # heavy: settings are read without it
+
         value = finite(evidence.challenger.get(self.metric))
         figures = {self.metric: value, "at_least": self.at_least, "at_most": self.at_most}
         figures = {key: number for key, number in figures.items() if number is not None or key == self.metric}

@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ml.core.gate.rule import Evidence, GateRule, finite
-from ml.core.metrics import label
 from ml.records import Ruling, SliceEvidence
 from ml.settings import Cut, Gate, Name, Term
 
@@ -34,6 +33,8 @@ class SliceGapRule(GateRule):
         return Cut((self.by,), self.min_rows)
 
     def judge(self, name: str, gate: Gate, evidence: Evidence) -> Ruling:
+        from ml.core.metrics import label  # heavy: settings are read without it
+
         threshold: dict[str, float | None] = {"max_gap": self.max_gap}
         parts = evidence.slices.get(name)
         if parts is None:
