@@ -14,7 +14,7 @@ from typing import Any
 
 from ml.adapters import layout
 from ml.errors import EvergreenError, MissingArtifact, Unavailable
-from ml.records import SplitEvidence
+from ml.records import SplitDay, SplitEvidence
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -164,6 +164,12 @@ def counts_after(version: int, services: Services) -> date | None:
     except (ValueError, KeyError, TypeError) as err:
         uri = services.storage.uri(layout.split_resumed(version))
         raise EvergreenError(f"{uri} is damaged: remove it, and all days count again") from err
+
+
+def kept_days(champion: int, challenger: int, services: Services) -> list[SplitDay]:
+    """Read all days that are kept of a split of two versions, in their order."""
+    folder = services.storage_folder(layout.split_days("randomised", champion, challenger))
+    return [SplitDay.model_validate(folder.read_json(name)) for name in sorted(folder.names())]
 
 
 def stops(services: Services) -> list[dict[str, Any]]:

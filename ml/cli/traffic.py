@@ -19,9 +19,14 @@ from ml.errors import EvergreenError
 from ml.records import Promotion, SplitJudgementRequest
 from ml.wiring import Services, open_services
 
+OUTCOMES = {True: "passed", False: "failed", None: "no evidence"}
+
 
 def show(services: Services) -> dict[str, Any]:
-    """Return the setting, who champion and challenger are, what keeps the challenger, and what was stopped."""
+    """Return the setting, who champion and challenger are, what keeps the challenger, what was stopped.
+
+    ``gate`` is what the gate would say of the challenger by the days of its split.
+    """
     settings, challenger = services.settings, services.tracking.alias("challenger")
     facts: dict[str, Any] = {
         "model": settings.task.name,
@@ -34,6 +39,12 @@ def show(services: Services) -> dict[str, Any]:
             split_control.check_eligible(challenger, services)
         except EvergreenError as err:
             facts["not_asked"] = str(err)
+    if challenger is not None and facts["champion"] is not None:
+        from ml.core.gate import randomised  # slow to import: a challenger there is seldom
+
+        days = split_control.kept_days(facts["champion"], challenger, services)
+        rulings = randomised.ask(days, settings.gate, label_delay_days=settings.task.label_delay_days)
+        facts["gate"] = [f"{ruling.rule}: {OUTCOMES[ruling.passed]}: {ruling.reason}" for ruling in rulings]
     return {**facts, "stopped": split_control.stops(services)}
 
 

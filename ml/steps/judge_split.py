@@ -59,7 +59,7 @@ def run(request: SplitJudgementRequest, *, settings: Settings, services: Service
             raise EvergreenError(f"nobody serves, so no split was between two versions: {retrain()}")
         split_control.check_eligible(version, services)
         hold = held(version, services)
-        days = kept_days(serving.version, version, services)
+        days = split_control.kept_days(serving.version, version, services)
         verdict = judge(hold, days, serving, settings, services)
         if verdict.decision == "hold":
             return _hold(request, hold, verdict, days, serving.version, services)
@@ -76,12 +76,6 @@ def held(version: int, services: Services) -> Logged:
     """Return the newest hold of a version: the gate's verdict on its holdout."""
     holds = services.tracking.decisions(kinds=("hold",))
     return [entry for entry in holds if entry.payload.get("version") == version][-1]
-
-
-def kept_days(champion: int, challenger: int, services: Services) -> list[SplitDay]:
-    """Read all days that are kept of a split of two versions, in their order."""
-    folder = services.storage_folder(layout.split_days("randomised", champion, challenger))
-    return [SplitDay.model_validate(folder.read_json(name)) for name in sorted(folder.names())]
 
 
 def judge(

@@ -37,7 +37,7 @@ def test_a_split_that_monitor_stopped_is_mailed_once_and_one_that_a_person_ended
     evidence = SplitEvidence(
         kind="randomised", champion=2, challenger=3, first_day=date(2013, 6, 1), last_day=date(2013, 6, 9), days=9,
         rows=900, challenger_rows=100, metric="log_loss", difference=Interval(value=0.03, low=0.01, high=0.05),
-        is_worse=True, reason="version 3 has a log_loss higher by 0.0300 than version 2",
+        is_worse=True, reason="version 3 has a log loss higher by 0.0300 than version 2",
     )  # fmt: skip
     assert split_control.stop(evidence, services) and not split_control.stop(evidence, services)
     assert split_control.stop_by_hand(4, "not wanted", "a person", services)

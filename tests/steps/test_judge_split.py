@@ -10,7 +10,7 @@ import pytest
 
 from ml.adapters import layout
 from ml.champions import split_control
-from ml.cli import history
+from ml.cli import history, traffic
 from ml.cli.main import main
 from ml.errors import EvergreenError
 from ml.records import Promotion, RollbackRequest, SplitDay, SplitJudgementRequest
@@ -173,6 +173,7 @@ def test_monitor_says_what_the_gate_would_say_and_the_page_has_it(held: World) -
     (split,) = held.run(measure_requests, held.run(resolve, LAST_DAY)).splits
     (ruling,) = split.gate
     assert ruling.passed and ruling.rule == "champion"
+    assert traffic.show(held.services)["gate"] == [f"champion: passed: {ruling.reason}"]
     MEMORY.forget()
     (shown,) = overview.served(held.services)["performance"]["splits"]
     assert shown["gate"][0]["passed"] is True and shown["challenger"] == 2

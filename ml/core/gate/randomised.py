@@ -102,6 +102,12 @@ def judge(name: str, rule: ChampionRule, days: Sequence[SplitDay], gate: Gate, *
     return rule.ruling(name, passed, reason, figures, comparison=compared)
 
 
+def ask(days: Sequence[SplitDay], gate: Gate, *, label_delay_days: int) -> tuple[Ruling, ...]:
+    """Judge by the days of a split each rule of kind champion; empty if there is none."""
+    rules = {name: rule for name, rule in gate.rules.items() if isinstance(rule, ChampionRule)}
+    return tuple(judge(name, rule, days, gate, label_delay_days=label_delay_days) for name, rule in rules.items())
+
+
 def conclude(
     held: Sequence[Mapping[str, Any]],
     days: Sequence[SplitDay],
@@ -120,13 +126,12 @@ def conclude(
         What speaks against a promotion besides.
     """
     rulings = [Ruling.model_validate(ruling) for ruling in held]
-    rules = {name: rule for name, rule in gate.rules.items() if isinstance(rule, ChampionRule)}
     others = [ruling for ruling in rulings if ruling.kind != "champion"]
-    judged = [judge(name, rule, days, gate, label_delay_days=label_delay_days) for name, rule in rules.items()]
+    judged = ask(days, gate, label_delay_days=label_delay_days)
+    names = {ruling.rule for ruling in (*judged, *others)}
     if not judged:
         reason = "no rule of kind champion is declared under gate.rules: nothing says how much better it must be"
-        judged = [Ruling(rule="champion", kind="champion", passed=None, evidence={}, reason=reason)]
-    unjudged = sorted(gate.rules.keys() - rules.keys() - {ruling.rule for ruling in others})
+        judged = (Ruling(rule="champion", kind="champion", passed=None, evidence={}, reason=reason),)
     new = [
         Ruling(
             rule=name,
@@ -135,7 +140,7 @@ def conclude(
             evidence={},
             reason=f"{name} was not judged when it was held",
         )
-        for name in unjudged
+        for name in sorted(gate.rules.keys() - names)
     ]
     every = (*judged, *others, *new, *against)
     failed = tuple(ruling.reason for ruling in every if ruling.passed is not True)

@@ -11,10 +11,9 @@ import pandas as pd
 from ml.adapters import layout, request_parts
 from ml.champions import split_control
 from ml.core.gate import randomised
-from ml.core.gate.rules.champion import ChampionRule
 from ml.core.monitoring import split_evidence
 from ml.core.predictions import PREDICTION, gathered, names
-from ml.records import Ruling, SplitDay, SplitEvidence
+from ml.records import SplitDay, SplitEvidence
 from ml.settings import Settings
 from ml.wiring import Services
 
@@ -76,15 +75,9 @@ def weigh(champion: int | None, last: date, settings: Settings, services: Servic
         if weighed is None:
             continue
         if kind == "randomised":
-            weighed = weighed.model_copy(update={"gate": _ask_gate(days, settings)})
+            rulings = randomised.ask(days, settings.gate, label_delay_days=settings.task.label_delay_days)
+            weighed = weighed.model_copy(update={"gate": rulings})
         evidence.append(weighed)
         if weighed.is_worse and split_control.stop(weighed, services):
             logger.warning("measure_requests: the split is stopped: %s", weighed.reason)
     return tuple(evidence)
-
-
-def _ask_gate(days: list[SplitDay], settings: Settings) -> tuple[Ruling, ...]:
-    """Return what the gate would say of the challenger by all days of its split, as 'evergreen traffic judge' asks."""
-    gate, delay = settings.gate, settings.task.label_delay_days
-    rules = {name: rule for name, rule in gate.rules.items() if isinstance(rule, ChampionRule)}
-    return tuple(randomised.judge(name, rule, days, gate, label_delay_days=delay) for name, rule in rules.items())
