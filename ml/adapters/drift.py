@@ -19,6 +19,7 @@ from evidently.legacy.calculations.stattests.registry import StatTest, register_
 from evidently.legacy.core import ColumnType
 from evidently.metrics import ValueDrift
 
+from ml.adapters.drift_page import compare_shares
 from ml.core.monitoring.drift import find_method, method
 from ml.core.monitoring.drift_method import DriftMethod, is_number
 from ml.errors import EvergreenError
@@ -117,12 +118,13 @@ def measure(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         snapshot = Report(list(metrics)).run(current_data=sides[1], reference_data=sides[0])
-        html = escape_data(snapshot.get_html_str(as_iframe=False))
         result = snapshot.dict()
-    scores: dict[str, float | None] = dict.fromkeys(limits)
-    for entry in result["metrics"]:
-        value = float(entry["value"])
-        scores[entry["config"]["column"]] = value if np.isfinite(value) else None
+        scores: dict[str, float | None] = dict.fromkeys(limits)
+        for entry in result["metrics"]:
+            value = float(entry["value"])
+            scores[entry["config"]["column"]] = value if np.isfinite(value) else None
+        compare_shares(snapshot._widgets, scores, limits, chosen)
+        html = escape_data(snapshot.get_html_str(as_iframe=False))
     return Measured(scores, chosen, html, _plain(result))
 
 

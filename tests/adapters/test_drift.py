@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.adapters.drift_page import with_summary
 from ml.core.monitoring.drift import distance
 from ml.core.monitoring.drift_methods import HELLINGER, JENSEN_SHANNON, WASSERSTEIN
 from ml.errors import EvergreenError
 from ml.records import Limit
 from ml.settings import Methods
+from tests import builders
 from tests.installed import install
 
 measure = pytest.importorskip("ml.adapters.drift").measure
@@ -105,6 +107,27 @@ def test_the_page_judges_by_our_limits_and_shows_them_beside_the_no_change_range
     assert "normal (structural) is within its limit 0.01" in found.html
     metrics = {entry["config"]["column"]: entry["config"]["threshold"] for entry in found.result["metrics"]}
     assert metrics == {"normal": 0.01, "code": 0.8, "count": 0.001}
+
+
+def test_the_page_starts_with_shares_and_names_distance_and_limit_of_each_column() -> None:
+    known = {**limits("normal", limit=0.01), **limits("code", limit=0.8)}
+    found = measure(*sides(0, 900), known)
+    assert f"Distance {found.scores['normal']:.3f} (" in found.html and "normal: above its limit" in found.html
+    assert "code: within its limit" in found.html and "not detected" not in found.html
+    assert found.html.count("Percent of rows") == 2
+
+
+def test_the_top_of_the_page_says_what_it_is_about_and_lists_the_furthest_off_first() -> None:
+    columns = [
+        builders.column("calm", 0.1, 0.2),
+        builders.column("<b>moved</b>", 0.6, 0.2),
+        builders.column("unmeasured", None, None),
+    ]
+    page = with_summary("<html><head></head><body><p>rest</p></body></html>", "Drift of <m>", ["It <moved>."], columns)
+    assert "<title>Drift of &lt;m&gt;</title>" in page and "It &lt;moved&gt;." in page
+    assert page.index("&lt;b&gt;moved&lt;/b&gt;") < page.index(">calm<") < page.index("<p>rest</p>")
+    assert "3.0 times its limit" in page and "unmeasured" not in page
+    assert with_summary("nothing", "title", [], columns) == "nothing"
 
 
 MARKUP = (

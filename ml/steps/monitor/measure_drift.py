@@ -17,6 +17,7 @@ import pandas as pd
 
 from ml.adapters import layout, monitoring_files, request_parts, rows
 from ml.adapters.column_types import types_in
+from ml.adapters.drift_page import with_summary
 from ml.champions.recorded_settings import has_other_classes, settings_of
 from ml.core.champions import tenures
 from ml.core.data.days import days_between
@@ -175,13 +176,27 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
         )
     facts = {"day": day, "result_uri": stored.uri(layout.drift_result(version))}
     if measured is not None:
-        facts["report_uri"] = stored.write_text(layout.drift_report(version), measured.html)
+        html = with_summary(measured.html, *_summary(champion, report, settings), report.columns)
+        facts["report_uri"] = stored.write_text(layout.drift_report(version), html)
         stored.write_json(layout.distributions(version), compared)
     report = report.model_copy(update=facts)
     result = measured.result if measured is not None else {}
     stored.write_json(layout.drift_result(version), {**report.model_dump(mode="json"), "evidently": result})
     logger.info("measure_drift: %s: %s", report.status, report.reason)
     return report
+
+
+def _summary(champion: Champion, report: DriftReport, settings: Settings) -> tuple[str, list[str]]:
+    """Return the title of the day's page, and what it says first."""
+    first = report.current_first_day
+    window = f"{first} to {champion.day}" if first and first != champion.day else str(champion.day)
+    compared = (
+        f"Compared: {report.current_rows:,} rows of {window} with the reference of version {champion.version}. A "
+        "column has drifted when its distance is above its limit, which follows from how far blocks of days inside the "
+        "reference are apart."
+    )
+    lines = [f"{report.status.capitalize()}: {report.reason}.", compared]
+    return f"Drift of {settings.task.name} on {champion.day}", lines
 
 
 def _by_evidently(sides: Sides, limits: Mapping[str, Limit], declared: Drift) -> Measured:
