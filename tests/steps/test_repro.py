@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,10 @@ def test_sections_may_be_left_out_and_an_experiment_sets_a_number_as_dvc_writes_
     assert "Running stage 'gate'" in project.dvc("repro")
     assert project.fitted_with() == {"C": 0.01}
     assert "Running stage" not in project.dvc("repro")
+    project.dvc("plots", "show", "--out", "var/plots")
+    shown = (project.folder / "var/plots/index.html").read_text()
+    for name in ("roc", "precision_recall", "calibration", "loss_by_day"):  # pictures: no network is needed
+        assert re.search(rf'<img src="[^"]*{name}\.png"', shown), name
 
     (project.folder / "params.yaml").write_text(REQUIRED_ONLY + "notify: {to: [someone@example.com]}\n")
     again = project.dvc("repro")

@@ -113,6 +113,8 @@ def _write(
         from ml.views import plots
 
         plots.draw(tables, Path(folder))
+        for picture in sorted(Path(folder).glob("*.png")):  # beside the tables: dvc shows them without a network
+            run_dir.write_file(f"plots/{picture.name}", picture)
         services.tracking.log_results(evaluation.run_id, flat, Path(folder))
     run_dir.write_json("evaluation/evaluation.json", evaluation.model_dump(mode="json"))
 
