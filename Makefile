@@ -86,6 +86,12 @@ E2E_WORKERS ?= 0
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
 	@$(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile -m e2e
 
+.PHONY: pictures
+pictures: $(INSTALLED_DEV) ## Retake the pictures of docs/tour.md (needs Chromium; half an hour)
+	@EVERGREEN_TOUR_DAYS=16 EVERGREEN_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest -m e2e \
+		tests/e2e/test_browser.py tests/e2e/test_performance_charts.py tests/e2e/test_charts.py \
+		tests/e2e/test_drift_charts.py tests/e2e/test_quality_charts.py
+
 .PHONY: compose-test
 compose-test: $(INSTALLED_DEV) ## Run the test that kills and restarts the full stack's parts (needs Docker; half an hour)
 	@$(RUN) -m pytest -m compose

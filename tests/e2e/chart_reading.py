@@ -12,6 +12,15 @@ from playwright.sync_api import Browser, Page, expect
 
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 MODEL = "flight-delay"
+TOUR = {
+    "performance-live-figure-1280-light": "performance",
+    "performance-slices-1280-light": "slices",
+    "chart-gain-by-day-1280-light": "gain",
+    "chart-threshold-1280-light": "threshold",
+    "drift-carrier-1280-light": "drift-column",
+    "quality-expectations-1280-light": "quality",
+}
+"""The pictures of charts that the tour shows, by the names that its links use."""
 
 
 def opened(browser: Browser, url: str, part: str, *, viewport: Any = LAPTOP, theme: Any = "light") -> Page:
@@ -72,6 +81,9 @@ def check(page: Page, what: str) -> None:
 
 
 def shoot(page: Page, name: str, folder: Path) -> None:
+    """Keep a picture in a folder, or where ``EVERGREEN_SCREENSHOTS`` says: of the tour those of `TOUR` only."""
     shots = Path(os.environ.get("EVERGREEN_SCREENSHOTS") or folder)
+    if os.environ.get("EVERGREEN_TOUR_DAYS"):
+        shots, name = (shots, f"tour-{TOUR[name]}") if name in TOUR else (folder, name)
     shots.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=shots / f"{name}.png", full_page=True)

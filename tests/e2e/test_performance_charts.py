@@ -184,9 +184,9 @@ def test_no_chart_of_performance_stands_in_anybodys_way(
     page = opened(browser, url, VIEW, viewport=viewport, theme=theme)
     for name in ("Live figure", "Slices", "Labels", "Volume", "Trainings"):
         choose(page, name)
+        shown = name.lower().replace(" ", "-")
+        shoot(page, f"performance-{shown}-{viewport['width']}-{theme}", tmp_path)
         table(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         check(page, name)
-        shown = name.lower().replace(" ", "-")
-        shoot(page, f"performance-{shown}-{viewport['width']}-{theme}", tmp_path)
     page.context.close()

@@ -44,7 +44,7 @@ function multiples(facts, shown, steps, what, scope) {
 }
 
 function grid(theme, width, shown, steps, days, what) {
-  const across = width < 480 ? 1 : width < 800 ? 2 : 4, down = Math.ceil(shown.length / across), height = GAP * 2 + (HEIGHT + GAP) * down;
+  const across = width < 480 ? 1 : width < 800 ? 2 : 4, down = Math.ceil(shown.length / across), height = 54 + HEIGHT * down + GAP * (down - 1);
   const data = [], layout = { annotations: [], shapes: [], showlegend: false, height, margin: { l: 48, r: 10, t: 24, b: 30 } };
   const inside = height - 54, share = HEIGHT / inside, stride = (inside - HEIGHT) / Math.max(down - 1, 1) / inside, gutter = across > 1 ? 0.03 : 0;
   const values = (of, name) => steps.map((at) => of[name][at]);
