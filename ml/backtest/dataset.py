@@ -48,6 +48,8 @@ class PointInTimeDataset:
         SHA-256 of each accepted table, by asset and day.
     classes
         ``task.classes``; labels are their numbers.
+    excluded
+        Days that a person marked as not to be learned from: nothing is fitted, judged or monitored on them.
     """
 
     inputs: Mapping[date, pd.DataFrame]
@@ -59,6 +61,7 @@ class PointInTimeDataset:
     target: str
     delay: int
     classes: tuple[Label, ...] = ()
+    excluded: frozenset[date] = frozenset()
     quarantined: Mapping[date, int] = field(default_factory=dict)
     kept_out: Mapping[Asset, Mapping[date, date]] = field(default_factory=lambda: {"inputs": {}, "labels": {}})
     _outcomes: dict[date, np.ndarray] = field(default_factory=dict, init=False, repr=False)
@@ -82,11 +85,16 @@ class PointInTimeDataset:
             sorted(day.isoformat() for day in self.rejected),
             sorted((asset, *map(str, pair)) for asset, days in self.kept_out.items() for pair in days.items()),
         ]
+        facts += [sorted(map(str, self.excluded))] if self.excluded else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def labelled_days(self, known_on: date) -> list[date]:
         """List the days whose labels had arrived by ``known_on``, that day's own partition included."""
         return sorted(day for day, came in self.arrived.items() if came <= known_on)
+
+    def measured_days(self, known_on: date) -> list[date]:
+        """List the `labelled_days` that are measured: those that nobody has excluded."""
+        return [day for day in self.labelled_days(known_on) if day not in self.excluded]
 
     def labelled_rows(self, day: date) -> int:
         """Count the rows of a day whose outcome is known."""

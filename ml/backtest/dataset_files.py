@@ -29,6 +29,7 @@ def save(dataset: PointInTimeDataset, cache_dir: Workspace) -> None:
         "target": dataset.target,
         "delay": dataset.delay,
         "classes": list(dataset.classes),
+        "excluded": sorted(map(str, dataset.excluded)),
     }
     cache_dir.write_json("world.json", facts)
 
@@ -52,6 +53,7 @@ def load(cache_dir: Workspace) -> PointInTimeDataset:
         target=facts["target"],
         delay=facts["delay"],
         classes=tuple(facts.get("classes", ())),
+        excluded=frozenset(map(date.fromisoformat, facts.get("excluded", ()))),
     )
 
 

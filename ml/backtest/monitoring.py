@@ -96,7 +96,11 @@ class Window(drift_report.Window):
     ) -> None:
         super().__init__(day, settings)
         self.dataset, self._served = dataset, served
-        self.days = [other for other in days_between(self.first, day) if other in dataset.inputs]
+        self.days = [
+            other
+            for other in days_between(self.first, day)
+            if other in dataset.inputs and other not in dataset.excluded
+        ]
 
     @property
     def rows(self) -> int:
@@ -104,7 +108,7 @@ class Window(drift_report.Window):
 
     @cached_property
     def types(self) -> Mapping[date, Types]:
-        days = {*self.days, *([self.before] if self.before in self.dataset.inputs else [])}
+        days = {*self.days, *(day for day in (self.before, self.day) if day in self.dataset.inputs)}
         return {day: self.dataset.types(day) for day in sorted(days)}
 
     @cached_property
@@ -114,13 +118,13 @@ class Window(drift_report.Window):
 
     @cached_property
     def served(self) -> pd.Series:
-        days = days_between(self.first, self.day)[:-1]
+        days = [day for day in days_between(self.first, self.day)[:-1] if day not in self.dataset.excluded]
         served = {day: prediction for day in days if (prediction := self._served(day)) is not None}
         return self._sampled({day: pd.DataFrame({"value": column(value)}) for day, value in served.items()})["value"]
 
     @cached_property
     def labels(self) -> pd.Series:
-        labelled, target = set(self.dataset.labelled_days(self.day)), self.settings.task.target
+        labelled, target = set(self.dataset.measured_days(self.day)), self.settings.task.target
         days = [day for day in days_between(self.first_label_day, self.last_label_day) if day in labelled]
         values = {day: self.dataset.labels[day][target].to_numpy(dtype=float) for day in days}
         return self._sampled({day: pd.DataFrame({"value": value}) for day, value in values.items()})["value"]

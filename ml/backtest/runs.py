@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -200,6 +200,7 @@ def dataset_of(base: BacktestContext, span: Span) -> str:
     dataset = landing.build(
         source, span.history, span.last, services=base.services, screens=base.screens(span), on_day=_count
     )
+    dataset = replace(dataset, excluded=_excluded_days(base.services))
     if base.settings.labels.judge and (span.source != "registry" or span.faults):
         dataset = judged(
             dataset, base.settings, first=span.first, predictor=lambda view: _first_model(base, view)
@@ -210,11 +211,20 @@ def dataset_of(base: BacktestContext, span: Span) -> str:
     return dataset.digest
 
 
+def _excluded_days(services: Services) -> frozenset[date]:
+    """Return the days that a person marked as not to be learned from; none where there is no data registry."""
+    try:
+        return frozenset(services.registry.excluded_days())
+    except MissingArtifact:
+        return frozenset()
+
+
 def _first_model(base: BacktestContext, view: PointInTimeDataset) -> Predictor | None:
     """Return what predicts as the model that every policy begins with; None if there is too little to fit it on."""
     try:
-        chosen = windows.choose_by(base.settings, sorted(view.arrived))
-        fitted = Fits(view, base.folder, base.code).fit(Training(chosen.days, chosen.lookback), base.settings)
+        chosen = windows.choose_by(base.settings, sorted(view.arrived), view.excluded)
+        training = Training(chosen.days, (*chosen.lookback, *chosen.excluded))
+        fitted = Fits(view, base.folder, base.code).fit(training, base.settings)
     except (MissingArtifact, DataRejected):
         return None
     return fitted.predict

@@ -92,7 +92,7 @@ class Scores:
         if not slice_findings.are_measured(self.settings):
             return {}
         last = performance.days_of(known_on, self.settings)[2]
-        days = [day for day in self.dataset.labelled_days(known_on) if day in self.served and day <= last]
+        days = [day for day in self.dataset.measured_days(known_on) if day in self.served and day <= last]
         newest = days[-slice_findings.DAYS :]
         self._slices |= {day: self._slices_of(day) for day in newest if day not in self._slices}
         return {day: self._slices[day] for day in newest}

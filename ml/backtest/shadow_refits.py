@@ -34,7 +34,7 @@ class ShadowRefits:
         """Score the labelled days that a version served, up to what is known on ``day``; each day once."""
         if not refit_gain.matters(self.settings):
             return
-        served = [other for other in self.fits.dataset.labelled_days(day) if self.scores.served.get(other) == version]
+        served = [other for other in self.fits.dataset.measured_days(day) if self.scores.served.get(other) == version]
         days, window_last_day = refit_gain.days_to_score(version, day, served, decisions)
         for other in days:
             if (version, other) not in self._days:
@@ -52,10 +52,10 @@ class ShadowRefits:
 
     def _refit(self, due: date) -> Fitted | None:
         """Fit what would be promoted on a day: None where it cannot be fitted, which *score_refit* leaves out too."""
-        settings = self.settings
+        settings, dataset = self.settings, self.fits.dataset
         try:
-            chosen = windows.choose_by(settings, self.fits.dataset.labelled_days(due))
-            training = Training(chosen.days, chosen.lookback)
+            chosen = windows.choose_by(settings, dataset.labelled_days(due), dataset.excluded)
+            training = Training(chosen.days, (*chosen.lookback, *chosen.excluded))
             if settings.retrain.refit == "never":
                 training = self.fits.without_holdout(training, settings)
             return self.fits.fit(training, settings, most_rows=settings.retrain.shadow_refit.max_rows)

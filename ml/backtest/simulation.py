@@ -59,6 +59,7 @@ class Simulation:
                 target=self.dataset.outcomes(day), prediction=column(self.scores.predicted[day, version])
             )
             for day, version in sorted(self.scores.served.items())
+            if day not in self.dataset.excluded
         ]
         empty = pd.DataFrame({"day": [], "row": [], "target": [], "prediction": []})
         return Outcome(
@@ -139,7 +140,7 @@ class Simulation:
                 rows, predicted = self.scores.served_rows(other, share), len(self.scores.predicted[other, version])
                 looked_at = int(self.dataset.in_sample(other, share).sum())
                 labelled = len(rows) if share >= 1 else round(predicted * len(rows) / max(looked_at, 1))
-                parts += [rows] if other >= first else []
+                parts += [rows] if other >= first and other not in self.dataset.excluded else []
             days.append(
                 ServedDay(other, None if version is None else len(self.scores.predicted[other, version]), labelled)
             )
@@ -161,7 +162,8 @@ class Simulation:
         arrived: list[date] = []
 
         def labelled(first: date, last: date) -> Collection[date]:
-            arrived[:] = self.scores.labelled_between(first, last, champion.day)
+            days = self.scores.labelled_between(first, last, champion.day)
+            arrived[:] = [day for day in days if day not in self.dataset.excluded]
             return arrived
 
         def pair(watch: previous_champion.Watch, day: date) -> pd.DataFrame | None:
@@ -195,6 +197,7 @@ class Simulation:
             earlier=[measured for records in earlier for measured in (records.drift, records.performance)],
             tried=policy_facts.tried(self._next_fingerprint(day), self.log, judged=self._judged),
             settings=self.settings,
+            excluded=self.dataset.excluded,
             refit=self.refits.comparison(champion.version) if champion.version is not None else None,
             before=next((self.records[other].decision for other in lately if other in self.records), None),
         )
@@ -213,8 +216,8 @@ class Simulation:
 
     def _window(self, day: date) -> Training:
         """Choose the days of a training out of what is known on ``day``."""
-        chosen = windows.choose_by(self.settings, self.dataset.labelled_days(day))
-        return Training(chosen.days, chosen.lookback)
+        chosen = windows.choose_by(self.settings, self.dataset.labelled_days(day), self.dataset.excluded)
+        return Training(chosen.days, (*chosen.lookback, *chosen.excluded))
 
     def _version(self, whole: Training) -> Version:
         """Fit the recipe on a whole window."""

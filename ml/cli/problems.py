@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ml.adapters.champion_changes import DOCTOR
 from ml.champions import lost_history, promotion_protocol, recorded_models, serving_state, unrecorded, withdrawal
-from ml.cli import recover
+from ml.cli import mark_problems, recover
 from ml.errors import EvergreenError
 from ml.wiring import Services
 
@@ -85,7 +85,13 @@ def find(services: Services) -> list[Problem]:
         examination.note("the champion's model", lambda: _champion(state, services))
     if moving is None:  # else its repair moves them
         examination.note("the aliases", lambda: _aliases(state, services))
+    examination.note("the excluded days", lambda: _excluded_days(services))
     return examination.problems
+
+
+def _excluded_days(services: Services) -> Problem | None:
+    undecided = mark_problems.undecided(services)
+    return None if undecided is None else Problem(*undecided)
 
 
 def _experiments(services: Services) -> Problem | None:

@@ -30,6 +30,19 @@ class DayFile(Record):
     bytes: int
 
 
+class DayMark(Record):
+    """Whether a day is excluded from learning, who marked it so, and why.
+
+    ``decision_id`` is the entry of the decision log that says the same.
+    """
+
+    day: date
+    excluded: bool
+    requested_by: str
+    reason: str
+    decision_id: str
+
+
 class Arrival(Record):
     """With which ``partition`` the labels of a ``day`` came with the content ``md5``: no earlier day could see it."""
 

@@ -30,7 +30,16 @@ NAME, ROLE, SCORE, LIMIT = (day_summary.COLUMN.index(name) for name in ("column"
 OF_VERSION = ("method", "limit", "baseline_range", "importance", "matters")
 """What a column's limit follows from is the same on all days of a version."""
 
-MARKS = ("promotion", "hold", "rejection", "rollback", "withdrawal", "retrain_request")
+MARKS = (
+    "promotion",
+    "hold",
+    "rejection",
+    "rollback",
+    "withdrawal",
+    "retrain_request",
+    "day_exclusion",
+    "day_inclusion",
+)
 
 
 def better(name: str) -> str:
@@ -185,13 +194,13 @@ def _mark(entry: Logged) -> Facts:
         + (f" from version {summary.against}" if summary.against is not None else ""),
         "withdrawal": f"version {summary.against} withdrawn",
         "retrain_request": "challenger requested",
-    }[entry.kind]
+    }.get(entry.kind, "")
     return {
         "day": day_of(entry).isoformat(),
         "kind": entry.kind,
         "version": summary.version,
         "against": summary.against,
-        "label": f"{description}: {summary.reasons[0]}" if summary.reasons else description,
+        "label": ": ".join(filter(None, [description, *summary.reasons[:1]])),
         "decision_id": summary.decision_id,
     }
 

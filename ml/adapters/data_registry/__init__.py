@@ -14,7 +14,7 @@ written, so that no other day need be on disk. Objects travel through `ml.adapte
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ from pathlib import Path
 from ml.adapters.data_registry import commits, versions
 from ml.adapters.data_registry.arrivals import arrivals_file, months_between, parse_arrivals
 from ml.adapters.data_registry.day_lists import explain_absence, read_lists, read_schema, with_sizes
+from ml.adapters.data_registry.day_marks import EXCLUDED_DAYS, parse_marks
 from ml.adapters.data_registry.layout import first_files
 from ml.adapters.data_registry.manifest import Entries, day_of
 from ml.adapters.data_registry.repository import Repository
@@ -29,7 +30,7 @@ from ml.adapters.data_registry.schema import SCHEMA, Schema
 from ml.adapters.data_registry.store import DamagedObject, Store, in_threads
 from ml.adapters.data_registry.writer import Writer
 from ml.errors import MissingArtifact
-from ml.records import Arrival, Asset, DataVersion, DayFile
+from ml.records import Arrival, Asset, DataVersion, DayFile, DayMark
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +138,29 @@ class DataRegistry:
             If a remote did not answer, or too many races were lost; the registry is as before.
         """
         return self._writer.remove(days, message)
+
+    def mark_days(self, marks: Sequence[DayMark], *, message: str) -> DataVersion:
+        """Make a data version in which these days are excluded from learning, or no more; the days stay as they are.
+
+        Returns
+        -------
+        DataVersion
+            ``changed`` is false if all of them were so already.
+
+        Raises
+        ------
+        Unavailable
+            If a remote did not answer, or too many races were lost; the registry is as before.
+        """
+        return self._writer.mark(marks, message)
+
+    def day_marks(self, rev: str | None = None) -> dict[date, DayMark]:
+        """Return the newest mark of each day that was ever marked, in a version; None means the newest."""
+        return parse_marks(self._repository.read(self._repository.resolve(rev), [EXCLUDED_DAYS]).get(EXCLUDED_DAYS))
+
+    def excluded_days(self, rev: str | None = None) -> dict[date, DayMark]:
+        """Return the days that are not to be learned from in a version, in order; None means the newest."""
+        return {day: mark for day, mark in self.day_marks(rev).items() if mark.excluded}
 
     def days(self, asset: Asset, rev: str | None = None) -> dict[date, DayFile]:
         """List the days of an asset in a version, oldest first, without fetching any day.

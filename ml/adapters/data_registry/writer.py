@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -15,13 +15,14 @@ from ml.adapters.column_types import types_in
 from ml.adapters.data_registry import commits, upkeep, versions
 from ml.adapters.data_registry.arrivals import next_arrivals
 from ml.adapters.data_registry.day_lists import explain_absence, next_top, read_lists, read_schema
+from ml.adapters.data_registry.day_marks import EXCLUDED_DAYS, add_marks, parse_marks
 from ml.adapters.data_registry.layout import recorded_remote
 from ml.adapters.data_registry.manifest import Entries, Entry, day_of, file_name
 from ml.adapters.data_registry.repository import Repository
 from ml.adapters.data_registry.schema import SCHEMA, Schema, schema_file
 from ml.adapters.data_registry.store import Store, in_threads
 from ml.errors import MissingArtifact, SettingsError, Unavailable
-from ml.records import Asset, DataVersion
+from ml.records import Asset, DataVersion, DayMark
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,24 @@ class Writer:
             return version
 
         return self._on_top(take_out)
+
+    def mark(self, marks: Sequence[DayMark], message: str) -> DataVersion:
+        """Make a version with these marks, see `DataRegistry.mark_days`."""
+
+        def add(head: str, top: Mapping[str, bytes], before: Mapping[Asset, Entries]) -> DataVersion:
+            del top, before
+            data = self.repository.read(head, [EXCLUDED_DAYS]).get(EXCLUDED_DAYS)
+            now = parse_marks(data)
+            changes = [mark for mark in marks if (mark.day in now and now[mark.day].excluded) != mark.excluded]
+            if not changes:
+                return versions.log(self.repository.path, head, "--max-count=1")[0].model_copy(
+                    update={"changed": False}
+                )
+            version = self.repository.publish(head, {EXCLUDED_DAYS: add_marks(data, changes)}, message)
+            self.repository.remember_head(version.rev)
+            return version
+
+        return self._on_top(add)
 
     def _on_top(
         self, publish: Callable[[str, Mapping[str, bytes], Mapping[Asset, Entries]], DataVersion]

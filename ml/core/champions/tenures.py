@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from ml.core.data.days import spans_in_words
 from ml.next_moves import retrain
 from ml.records import Logged
 
@@ -22,6 +23,8 @@ OTHER_KINDS = (
     "split_hold",
     "split_stop",
     "split_resumption",
+    "day_exclusion",
+    "day_inclusion",
     "unrecorded",
 )
 """Decisions that leave the champion where it is."""
@@ -284,6 +287,9 @@ def _reasons(entry: Logged, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Return why: what a person said goes before what was measured."""
     if entry.kind == "label_acceptance":
         return (f"labels of {entry.effective_day} let in: {facts.get('reason')}", *map(str, facts.get("doubts") or ()))
+    if entry.kind in ("day_exclusion", "day_inclusion"):
+        does = "excluded from learning" if entry.kind == "day_exclusion" else "counts again for learning"
+        return (f"{spans_in_words(map(date.fromisoformat, facts.get('days') or ()))} {does}: {facts.get('reason')}",)
     verdict, approval = facts.get("verdict"), facts.get("approval")
     reasons = [str(facts["reason"])] if facts.get("reason") else []
     if isinstance(approval, Mapping):

@@ -43,6 +43,7 @@ def facts_on(
     settings: Settings,
     refit: RefitComparison | None = None,
     before: Decision | None = None,
+    excluded: Collection[date] = (),
 ) -> policy.Facts:
     """Collect what is known on a day.
 
@@ -63,11 +64,13 @@ def facts_on(
         What `tried` returned.
     refit, before
         See `ml.core.monitoring.policy.Facts`; what was decided about another champion is passed over.
+    excluded
+        Days that are not learned from: they are no new days.
     """
     day, newest = drift.day, max(inputs)
     present = champion_facts(champion, changes)
     last = present.window_last_day if present else None
-    labelled = set(inputs) & set(labels)
+    labelled = (set(inputs) & set(labels)) - set(excluded)
     return policy.Facts(
         drift=drift,
         performance=performance,

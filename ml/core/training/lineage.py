@@ -34,6 +34,7 @@ def fingerprint(
     lock_sha256: str,
     seen: Sequence[Content] = (),
     own_code: Mapping[str, str] | None = None,
+    excluded: Collection[date] = (),
 ) -> str:
     """Hash everything that determines a training result (SHA-256, 64 hex digits).
 
@@ -49,6 +50,8 @@ def fingerprint(
         What `ml.core.data.arrivals.not_as_present` gave: labels that history features did not see as they are now.
     own_code
         The hash of each module of `Settings.code_paths`, of which neither code nor lock says anything.
+    excluded
+        Days among ``files`` that lagged target means look back on, and that are not learned from.
     """
     sections = settings.model_dump(mode="json", include=set(DETERMINING_SECTIONS))
     if settings.tune.enabled:  # the search, and what scores it, choose the model too; turned off, neither counts
@@ -65,6 +68,7 @@ def fingerprint(
     }
     facts |= {"seen": facts_of(seen)} if seen else {}
     facts |= {"own_code": dict(own_code)} if own_code else {}
+    facts |= {"excluded": sorted(day.isoformat() for day in excluded)} if excluded else {}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

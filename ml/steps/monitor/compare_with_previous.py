@@ -49,9 +49,10 @@ class _Pairs:
         self.labels: dict[date, Path] = {}
 
     def labelled(self, first: date, last: date) -> Collection[date]:
-        self.labels = self.services.registry.open(
-            "labels", rev=self.champion.data_version, first_day=first, last_day=last, may_be_empty=True
-        )
+        registry, rev = self.services.registry, self.champion.data_version
+        labels = registry.open("labels", rev=rev, first_day=first, last_day=last, may_be_empty=True)
+        excluded = registry.excluded_days(rev or None)
+        self.labels = {day: path for day, path in labels.items() if day not in excluded}
         return self.labels
 
     def pair(self, watch: previous_champion.Watch, day: date) -> pd.DataFrame | None:

@@ -83,6 +83,7 @@ def run(
                 judged=lambda name: services.tracking.decisions(kinds=tenures.JUDGED, fingerprint=name),
             ),
             settings=settings,
+            excluded=services.registry.excluded_days().keys(),
             refit=refit_days.comparison(champion.version, day, settings=settings, services=services),
             before=_before(day, settings, services),
         )
@@ -173,19 +174,20 @@ def _next_fingerprint(settings: Settings, services: Services) -> str | None:
     pull = settings.pull
     inputs, labels = _held(pull.data_version, services)
     try:
-        chosen = windows.choose_by(settings, inputs.keys() & labels.keys())
+        excluded = services.registry.excluded_days(pull.data_version)
+        chosen = windows.choose_by(settings, inputs.keys() & labels.keys(), excluded.keys())
     except MissingArtifact:
         return None
-    files = [held[day_of_window] for held in (inputs, labels) for day_of_window in (*chosen.lookback, *chosen.days)]
+    files = [held[day_of_window] for held in (inputs, labels) for day_of_window in chosen.read_days]
     seen = seen_by(
         chosen.first_day,
         chosen.last_day,
-        [labels[day_of_window] for day_of_window in (*chosen.lookback, *chosen.days)],
+        [labels[day_of_window] for day_of_window in chosen.read_days],
         settings,
         services.registry,
         rev=pull.data_version or services.registry.head(),
     )
-    return fingerprint_of(files, chosen.first_day, settings, seen=seen)
+    return fingerprint_of(files, chosen.first_day, settings, seen=seen, excluded=chosen.excluded)
 
 
 def _keep(decision: Decision, services: Services) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, timedelta
@@ -20,7 +20,7 @@ from ml.adapters.column_types import types_in
 from ml.adapters.drift_page import with_summary
 from ml.champions.recorded_settings import has_other_classes, settings_of
 from ml.core.champions import tenures
-from ml.core.data.days import days_between
+from ml.core.data.days import days_between, left_out
 from ml.core.data.schema import Types
 from ml.core.data.targets import coded
 from ml.core.monitoring import drift
@@ -53,9 +53,14 @@ class _Window(Window):
         return self.services.registry.open("inputs", rev=self.champion.data_version, first_day=first, last_day=self.day)
 
     @cached_property
+    def excluded(self) -> Collection[date]:
+        """Return the days that are not to be learned from: the window is measured without them."""
+        return self.services.registry.excluded_days(self.champion.data_version or None).keys()
+
+    @cached_property
     def files(self) -> dict[date, Path]:
         """Open the inputs of the window."""
-        return {day: path for day, path in self._opened.items() if day >= self.first}
+        return {day: path for day, path in self._opened.items() if day >= self.first and day not in self.excluded}
 
     @cached_property
     def rows(self) -> int:
@@ -77,7 +82,7 @@ class _Window(Window):
             files = {}
             for day in days_between(self.first, self.day)[:-1]:
                 stored = self.services.storage_folder(layout.predictions(day))
-                if stored.has(name):
+                if day not in self.excluded and stored.has(name):
                     files[day] = stack.enter_context(stored.local(name))
             predictions = self._sampled(files, [*names(self.settings.task), RAW])
         if self.settings.task.classes:
@@ -95,6 +100,7 @@ class _Window(Window):
             last_day=self.last_label_day,
             may_be_empty=True,
         )
+        files = {day: path for day, path in files.items() if day not in self.excluded}
         return coded(self._sampled(files, [task.target])[task.target], task.positive, task.classes).astype("float64")
 
     def counted(self, day: date, categorical: Mapping[str, bool]) -> Mapping[str, DayColumn] | None:
@@ -175,6 +181,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
             more=_missing_predictions(batch),
         )
     facts = {"day": day, "result_uri": stored.uri(layout.drift_result(version))}
+    facts["reason"] = report.reason + left_out(days_between(window.first, window.day), window.excluded)
     if measured is not None:
         html = with_summary(measured.html, *_summary(champion, report, settings), report.columns)
         facts["report_uri"] = stored.write_text(layout.drift_report(version), html)

@@ -16,7 +16,7 @@ from ml.champions import recorded_models
 from ml.champions.recorded_settings import has_other_classes
 from ml.core.champions import tenures
 from ml.core.champions.tenures import judged_version
-from ml.core.data.days import days_between
+from ml.core.data.days import days_between, left_out
 from ml.core.monitoring import interval_coverage, performance
 from ml.core.monitoring.estimated_performance import estimate, served_by_day
 from ml.core.monitoring.label_coverage import ServedDay
@@ -48,7 +48,9 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     decisions = services.tracking.decisions(kinds=tenures.CHAMPION_CHANGES)
     oldest, first, last = performance.days_of(day, settings)
     versions = _versions(min(oldest, first_day(day, settings)), day - timedelta(days=1), decisions, settings)
+    excluded = services.registry.excluded_days(champion.data_version or None).keys()
     rows, served = _labelled(oldest, first, last, versions, champion, settings, services)
+    rows = rows.loc[~rows["day"].isin([excluded_day.isoformat() for excluded_day in excluded])]
     reference = _out_of_fold(champion.version, settings, services)
     newest = None if reference is None else _newest(last, day, versions, champion.version, settings, services)
     expected = estimate(reference, rows.loc[rows["version"] == champion.version], newest, settings)
@@ -61,7 +63,9 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         settings=settings,
         estimate=expected,
     )
-    report = with_changes(report, scores_by_day(champion, versions, settings=settings, services=services), settings)
+    report = report.model_copy(update={"reason": report.reason + left_out(days_between(first, last), excluded)})
+    measured = {served_day: version for served_day, version in versions.items() if served_day not in excluded}
+    report = with_changes(report, scores_by_day(champion, measured, settings=settings, services=services), settings)
     stored = services.storage_folder(layout.monitoring(day))
     by_day = served_by_day(rows, champion.version, expected.by_day, settings)
     stored.write_text(layout.PERFORMANCE_BY_DAY, by_day.to_csv(index=False))

@@ -35,6 +35,8 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Reques
     labels = services.registry.open(
         "labels", rev=champion.data_version, first_day=first, last_day=last, may_be_empty=True
     )
+    excluded = services.registry.excluded_days(champion.data_version or None)
+    labels = {labelled_day: path for labelled_day, path in labels.items() if labelled_day not in excluded}
     share = sampling_share(labels.values(), settings.performance.max_rows)
     asked, parts = 0, []
     for labelled_day in days_between(first, last):
@@ -48,7 +50,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Reques
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     report = requested.report_on(day, first, last, rows, asked=asked, settings=settings)
     stored, name = services.storage_folder(layout.REQUEST_PERFORMANCE), layout.day_json(day)
-    splits = split_days.weigh(champion.version, last, settings, services)
+    splits = split_days.weigh(champion.version, last, settings, services, excluded=excluded)
     report = report.model_copy(update={"result_uri": stored.uri(name), "splits": splits})
     stored.write_json(name, report.model_dump(mode="json"))
     logger.info("measure_requests: %s", report.reason)

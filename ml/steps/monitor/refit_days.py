@@ -52,5 +52,6 @@ def comparison(version: int | None, day: date, *, settings: Settings, services: 
     """Return how refits did on the days before ``day``, from what is kept; None where none are made."""
     if version is None or not refit_gain.matters(settings):
         return None
-    scored = {other: entry for other, entry in read(version, services).items() if other < day}
+    excluded = services.registry.excluded_days()
+    scored = {other: entry for other, entry in read(version, services).items() if other < day and other not in excluded}
     return refit_gain.compare(version, counted(scored), settings)

@@ -70,7 +70,8 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> RefitC
             logger.warning("score_refit: %s", reason)
             continue
         refit_days.write(version, stored, services)  # each day, so that a killed task loses one
-    comparison = refit_gain.compare(version, refit_days.counted(stored), settings, reason=reason)
+    scored = {day: entry for day, entry in stored.items() if day not in scoring.excluded}
+    comparison = refit_gain.compare(version, refit_days.counted(scored), settings, reason=reason)
     logger.info("score_refit: %s", comparison.reason)
     return comparison
 
@@ -122,8 +123,14 @@ class _Scoring:
         return {day: min([arrival.partition for arrival in came.get(day, ())], default=day + delay) for day in days}
 
     @cached_property
+    def excluded(self) -> Collection[date]:
+        """Return the days that are not learned from, nor measured."""
+        return self.services.registry.excluded_days(self.rev).keys()
+
+    @cached_property
     def _due(self) -> tuple[tuple[date, ...], date]:
-        served = [day for day, known in self.known_from.items() if known <= self.champion.day]
+        known_from = {day: known for day, known in self.known_from.items() if day not in self.excluded}
+        served = [day for day, known in known_from.items() if known <= self.champion.day]
         decisions = self.services.tracking.decisions(kinds=tenures.CHAMPION_CHANGES)
         return refit_gain.days_to_score(self.version, self.champion.day, served, decisions)
 
@@ -147,7 +154,8 @@ class _Scoring:
         """Score a day; None if the refit that was due had seen nothing new, or the day has no usable rows."""
         due = refit_gain.refitted_on(day, self.settings)
         try:
-            chosen = windows.choose_by(self.settings, [held for held, known in self.known_from.items() if known <= due])
+            known_days = [held for held, known in self.known_from.items() if known <= due]
+            chosen = windows.choose_by(self.settings, known_days, self.excluded)
         except MissingArtifact:
             return None
         days = chosen.days
@@ -156,7 +164,7 @@ class _Scoring:
             days = tuple(held for held in days if held < first)
         if not days or days[-1] <= self._due[1]:
             return None
-        pipeline = self._refit(days, chosen.lookback)
+        pipeline = self._refit(days, chosen)
         rows = self._rows(day)
         features, kind = self.settings.features, self.settings.task.kind
         with steady(self.settings):
@@ -177,12 +185,13 @@ class _Scoring:
         rows = labelled_rows([day], self.settings, self.services, rev=self.rev)
         return merge_exactly(rows, served, key, how="inner", validate="one_to_one")
 
-    def _refit(self, days: Collection[date], lookback: Collection[date]) -> Any:
+    def _refit(self, days: Collection[date], chosen: windows.Chosen) -> Any:
         """Fit the recipe on some days, or load what was fitted under the same fingerprint."""
         inputs, labels = self.held
-        files = [held[day] for held in (inputs, labels) for day in (*lookback, *days)]
+        excluded = [day for day in chosen.excluded if day < max(days)]
+        files = [held[day] for held in (inputs, labels) for day in (*chosen.lookback, *excluded, *days)]
         shadow, trusted = self.settings.retrain.shadow_refit, self.settings.fit.trusted_types
-        name = fingerprint_of(files, min(days), self.settings)
+        name = fingerprint_of(files, min(days), self.settings, excluded=excluded)
         folder = self.services.storage_folder(layout.shadow_refit(name, shadow.max_rows))
         if not folder.has(layout.REFIT):
             rows = labelled_rows(sorted(days), self.settings, self.services, rev=self.rev)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import date
 
 import pandas as pd
@@ -59,8 +59,16 @@ def _compared(day: date, rows: pd.DataFrame, settings: Settings) -> Iterator[Spl
             yield result
 
 
-def weigh(champion: int | None, last: date, settings: Settings, services: Services) -> tuple[SplitEvidence, ...]:
-    """Weigh all days that are kept of the champion and the challenger, and end the split of one that does worse."""
+def weigh(
+    champion: int | None, last: date, settings: Settings, services: Services, *, excluded: Container[date] = ()
+) -> tuple[SplitEvidence, ...]:
+    """Weigh all days that are kept of the champion and the challenger, and end the split of one that does worse.
+
+    Parameters
+    ----------
+    excluded
+        Days that do not count.
+    """
     challenger = services.tracking.alias("challenger") if settings.serving.traffic != "champion" else None
     if champion is None or challenger is None:
         return ()
@@ -69,7 +77,7 @@ def weigh(champion: int | None, last: date, settings: Settings, services: Servic
     for kind in split_evidence.KINDS:
         folder = services.storage_folder(layout.split_days(kind, champion, challenger))
         days = [SplitDay.model_validate(folder.read_json(name)) for name in folder.names()]
-        days = [day for day in days if day.day <= last]
+        days = [day for day in days if day.day <= last and day.day not in excluded]
         counted = [day for day in days if after is None or day.day > after]
         weighed = split_evidence.weigh(counted, metric=settings.gate.metric, confidence=settings.performance.confidence)
         if weighed is None:

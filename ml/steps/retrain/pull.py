@@ -28,7 +28,7 @@ from ml.core.data.schema import refuse_mixed
 from ml.core.data.targets import other_label
 from ml.core.training.features import join_labels
 from ml.errors import SettingsError
-from ml.records import Content, DayFile, RetrainRequest, Window
+from ml.records import Content, DayFile, DayMark, RetrainRequest, Window
 from ml.settings import Label, Settings, Task
 from ml.steps.own_features import OwnFeatures
 from ml.steps.retrain.stage import CONTENT, EARLIER, OWN_FEATURES, fingerprint_of
@@ -70,23 +70,24 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     version = pull.data_version or services.registry.head()
     logger.info("pull: data version %s", version)
     inputs, labels = (services.registry.days(asset, version) for asset in ("inputs", "labels"))
-    chosen = windows.choose_by(settings, inputs.keys() & labels.keys())
-    wanted = [*chosen.lookback, *chosen.days]
+    marks = services.registry.excluded_days(version)
+    chosen = windows.choose_by(settings, inputs.keys() & labels.keys(), marks.keys())
+    wanted = list(chosen.read_days)
     files = [manifest[day] for manifest in (inputs, labels) for day in wanted]
     contents = seen_in_training(chosen, labels, settings, services, rev=version)
-    name = fingerprint_of(files, chosen.first_day, settings, seen=contents)
+    name = fingerprint_of(files, chosen.first_day, settings, seen=contents, excluded=chosen.excluded)
     run_dir = services.workspace(workspace or services.storage.uri(_run_dir(name, request)))
     seen = workspace is None and any(services.tracking.decisions(kinds=tenures.JUDGED, fingerprint=name))
     if workspace is not None or not run_dir.has("data/window.json"):
         rows, label_columns = _rows(services, settings, version, wanted)
-        in_window = int((rows["day"] >= chosen.first_day.isoformat()).sum())
+        in_window = int(rows["day"].isin([day.isoformat() for day in chosen.days]).sum())
         run_dir.write_table("data/rows.parquet", rows)
         if settings.features.python:
             own = OwnFeatures(settings, services, chosen.days[0], chosen.days[-1], rev=version)
             run_dir.write_table(OWN_FEATURES, own.with_key(chosen.days))
         run_dir.write_json("version.json", {"data_version": version})
         _write_earlier(run_dir, contents, labels, settings, services, version)
-        run_dir.write_json("data/window.json", _window_file(chosen, files, in_window, label_columns, contents))
+        run_dir.write_json("data/window.json", _window_file(chosen, files, in_window, label_columns, contents, marks))
     if workspace is None and (request.force or not seen):  # a judged run keeps what it was judged by
         # No step of a run reads the source, so that its credentials need not be pinned.
         run_dir.write_json("settings.json", redact_all(settings.model_dump(mode="json"), {}))
@@ -159,7 +160,7 @@ def seen_in_training(
     chosen: windows.Chosen, labels: Mapping[date, DayFile], settings: Settings, services: Services, *, rev: str
 ) -> tuple[Content, ...]:
     """List the labels that history features of a window's days did not see as they are now."""
-    files = [labels[day] for day in (*chosen.lookback, *chosen.days)]
+    files = [labels[day] for day in chosen.read_days]
     return seen_by(chosen.first_day, chosen.last_day, files, settings, services.registry, rev=rev)
 
 
@@ -191,9 +192,12 @@ def _window_file(
     rows: int,
     label_columns: tuple[str, ...],
     contents: Sequence[Content],
+    marks: Mapping[date, DayMark],
 ) -> dict[str, object]:
     late: dict[str, object] = {"seen": facts_of(contents)} if contents else {}
-    return late | {
+    late |= {"excluded": [day.isoformat() for day in chosen.excluded]} if chosen.excluded else {}
+    within = {str(day): mark.reason for day, mark in marks.items() if chosen.first_day <= day <= chosen.last_day}
+    return (late | {"marked": within} if within else late) | {
         "first_day": chosen.first_day.isoformat(),
         "last_day": chosen.last_day.isoformat(),
         "days": [day.isoformat() for day in chosen.days],

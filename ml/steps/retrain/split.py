@@ -31,10 +31,11 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
     logger.info("split: %d days, the newest %d held out", window.days, settings.split.holdout_days)
     run_dir = services.workspace(window.workspace)
     labelled = run_dir.read_table("data/rows.parquet")
-    rows = labelled.loc[labelled["day"] >= window.first_day.isoformat()].reset_index(drop=True)
+    facts = run_dir.read_json("data/window.json")
+    rows = labelled.loc[labelled["day"].isin(facts["days"])].reset_index(drop=True)
     days = [date.fromisoformat(day) for day in rows["day"].unique()]
     first = first_held_out(days, window.first_day, window.last_day, settings)
-    contents = seen_in(run_dir.read_json("data/window.json"))
+    contents = seen_in(facts)
     earlier = _earlier(run_dir) if contents else {}
     if settings.features.python:
         added = run_dir.read_table(OWN_FEATURES)

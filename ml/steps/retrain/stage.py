@@ -41,7 +41,11 @@ def reopen(workspace: str, *, settings: Settings, services: Services) -> Window:
         last_day=facts["last_day"],
         data_version=run_dir.read_json("version.json")["data_version"],
         fingerprint=fingerprint_of(
-            files_of(facts), date.fromisoformat(facts["first_day"]), settings, seen=seen_in(facts)
+            files_of(facts),
+            date.fromisoformat(facts["first_day"]),
+            settings,
+            seen=seen_in(facts),
+            excluded=excluded_in(facts),
         ),
         workspace=workspace,
         days=len(facts["days"]),
@@ -62,8 +66,18 @@ def seen_in(window: Mapping[str, Any]) -> tuple[Content, ...]:
     return read_facts(window.get("seen", ()))
 
 
+def excluded_in(window: Mapping[str, Any]) -> tuple[date, ...]:
+    """Read from ``data/window.json`` which days lagged target means look back on, and nothing is learned from."""
+    return tuple(date.fromisoformat(day) for day in window.get("excluded", ()))
+
+
 def fingerprint_of(
-    files: Iterable[DayFile], first_day: date, settings: Settings, *, seen: Sequence[Content] = ()
+    files: Iterable[DayFile],
+    first_day: date,
+    settings: Settings,
+    *,
+    seen: Sequence[Content] = (),
+    excluded: Sequence[date] = (),
 ) -> str:
     """Name a training by all that determines it, this checkout's code and lock included."""
     return fingerprint(
@@ -74,6 +88,7 @@ def fingerprint_of(
         lock_sha256=code.lock_sha256(),
         seen=seen,
         own_code=own_code.hashes(settings.code_paths()),
+        excluded=excluded,
     )
 
 

@@ -25,7 +25,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> WindowRepo
     logger.info("validate: window %s to %s", window.first_day, window.last_day)
     run_dir = services.workspace(window.workspace)
     rows = run_dir.read_table("data/rows.parquet")
-    rows = rows.loc[rows["day"] >= window.first_day.isoformat()]
+    rows = rows.loc[rows["day"].isin(run_dir.read_json("data/window.json")["days"])]
     days = [day.isoformat() for day in days_between(window.first_day, window.last_day)]
     parameters = {"days": days, "min_days": settings.pull.min_days}
     screened = services.contracts.screen("window", rows, parameters=parameters)

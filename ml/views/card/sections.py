@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ml.core.data.days import spans_in_words
 from ml.core.gate.day_resampling import Interval
 from ml.core.gate.holdout_tables import SliceTable
 from ml.core.metrics import direction, label
@@ -114,7 +116,14 @@ def data(parts: Parts, data_version: str, window: Mapping[str, Any]) -> Section:
     )
     table = Table(("part", "first day", "last day", "days", "rows"), rows)
     version = (("data version", data_version), ("files", f"{len(window['files'])}, each pinned by its MD5"))
-    return Section("Data", (table, Facts(version, exact=True)))
+    left_out: Mapping[str, str] = window.get("marked") or {}
+    if not left_out:
+        return Section("Data", (table, Facts(version, exact=True)))
+    reasons = ", ".join(dict.fromkeys(left_out.values()))
+    days = spans_in_words(map(date.fromisoformat, left_out))
+    looked_back = " Lagged target means look back on these days." if window.get("excluded") else ""
+    note = Prose(f"Excluded from learning by a person: {days} ({reasons}).{looked_back}")
+    return Section("Data", (table, note, Facts(version, exact=True)))
 
 
 def verdict(judged: Verdict) -> Section:

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from ml.adapters import layout
+from ml.core.data.excluded import periods
 from ml.core.data.rest_days import rest_reason
 from ml.core.monitoring.day_summary import plain
 from ml.errors import EvergreenError, MissingArtifact
@@ -46,16 +47,17 @@ def data(services: Services, *, days: int = 60) -> Facts:
         ``missing_days`` between the first and the last, neither rejected nor withdrawn; ``awaited_labels``, days whose
         labels are due and not in, likewise; ``rejected`` (newest first): ``what``, ``message`` with the next move,
         ``report``; ``withdrawn`` (newest first): ``asset``, ``day``, ``reason``, ``data_version``;
+        ``excluded`` (newest first): the `ml.core.data.excluded.periods`; a day of one has the reason as ``excluded``;
         ``quarantine`` (newest first): ``asset``, ``day``, ``rows``, ``rejected`` (all of it), ``corrected`` (it came
         in since), ``reasons`` and ``report``; ``unreadable``; ``hint``, what to do if there is nothing.
     """
     inventory = held(services)
     out = kept_out(services, {"inputs": inventory.inputs, "labels": inventory.labels})
     quarantined = quarantined_days(services)
-    excluded_days = [day for _, day in (*quarantined, *out.rejected, *out.withdrawn)]
-    newest = max([day for day in (inventory.newest, *excluded_days) if day], default=None)
+    kept_out_days = [day for _, day in (*quarantined, *out.rejected, *out.withdrawn)]
+    newest = max([day for day in (inventory.newest, *kept_out_days) if day], default=None)
     shown = [newest - timedelta(days=n) for n in range(days)] if newest else []
-    oldest = min([*inventory.inputs, *excluded_days], default=date.max)
+    oldest = min([*inventory.inputs, *kept_out_days], default=date.max)
     shown = [day for day in shown if day >= oldest]
     newest_quarantined = sorted(quarantined, key=lambda asset_day: asset_day[1], reverse=True)[:MOST_QUARANTINED]
     wanted = [*((asset, day) for day in shown for asset in ASSETS), *newest_quarantined]
@@ -74,6 +76,7 @@ def data(services: Services, *, days: int = 60) -> Facts:
                     "day": day,
                     "held": day in inventory.inputs,
                     **_state(day, inventory, out, results.get(("inputs", day)), services),
+                    "excluded": inventory.excluded[day].reason if day in inventory.excluded else None,
                     **{asset: _asset_facts(asset, day, results.get((asset, day)), inventory, out) for asset in ASSETS},
                 }
                 for day in shown
@@ -88,6 +91,7 @@ def data(services: Services, *, days: int = 60) -> Facts:
                 out.withdrawn[asset_day].model_dump()
                 for asset_day in sorted(out.withdrawn, key=lambda asset_day: asset_day[1], reverse=True)
             ],
+            "excluded": periods(inventory.excluded)[::-1],
             "quarantine": [
                 _quarantined(services, *asset_day, quarantined[asset_day], results.get(asset_day), inventory)
                 for asset_day in newest_quarantined

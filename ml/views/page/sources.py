@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from ml.adapters import layout
 from ml.adapters.replayed_days import Replayed, ReplayLog
 from ml.adapters.tracking.decision_log import DecisionLog
 from ml.errors import MissingArtifact
-from ml.records import DataVersion, DayFile
+from ml.records import DataVersion, DayFile, DayMark
 from ml.views.page.cache import MEMORY
 from ml.wiring import Services
 
@@ -27,11 +28,15 @@ SHOWN_VERSIONS = 50
 
 @dataclass(frozen=True)
 class DataInventory:
-    """What the data registry holds in its newest version, and its newest versions, newest first."""
+    """What the data registry holds in its newest version, and its newest versions, newest first.
+
+    ``excluded`` are the days that are not to be learned from.
+    """
 
     inputs: dict[date, DayFile]
     labels: dict[date, DayFile]
     versions: tuple[DataVersion, ...]
+    excluded: Mapping[date, DayMark] = field(default_factory=dict)
 
     @property
     def newest(self) -> date | None:
@@ -89,6 +94,6 @@ def held(services: Services) -> DataInventory:
         except MissingArtifact:  # nothing was ever ingested
             return DataInventory({}, {}, ())
         inputs, labels = registry.days("inputs", head), registry.days("labels", head)
-        return DataInventory(inputs, labels, tuple(registry.history(SHOWN_VERSIONS)))
+        return DataInventory(inputs, labels, tuple(registry.history(SHOWN_VERSIONS)), registry.excluded_days(head))
 
     return MEMORY.remembered(("registry", services.environment.registry), REGISTRY_SECONDS, read)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ml.adapters import layout
 from ml.core.champions import tenures
+from ml.core.data.excluded import periods
 from ml.core.monitoring import health
 from ml.core.monitoring.day_summary import Facts, plain
 from ml.core.monitoring.finding_order import most_important_first
@@ -43,6 +44,7 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
         ``estimate_reason``, ``label_coverage``, ``slice_reason``,
         ``shift_reason``); ``rejected``, the deliveries of late whose newest
         answer is a rejection (``what``, ``message`` with the next move, ``report``); ``withdrawn`` days of late;
+        ``excluded``, the periods of late that are not learned from;
         ``data`` (``status``: ``fresh``, ``due``, ``late`` or ``none``; days and a ``sentence``); ``score``, the newest
         day that was scored;
         ``monitor``, the newest that was watched; ``alarm`` (``since``, ``days``); ``findings`` of that day;
@@ -89,6 +91,11 @@ def _facts(sources: StatusSources) -> Facts:
             {"asset": record.asset, "day": record.day, "reason": record.reason}
             for (_, day), record in sorted(sources.out.withdrawn.items())
             if day > sources.due - timedelta(days=LOOK_BACK_DAYS)
+        ],
+        "excluded": [
+            period
+            for period in periods(sources.inventory.excluded)
+            if period["last_day"] > str(sources.due - timedelta(days=LOOK_BACK_DAYS))
         ],
         "score": sources.part("score", lambda: _score(sources)),
         "monitor": _monitor(sources, newest, behind),

@@ -1,7 +1,7 @@
 // The data registry: versions, days, what is in quarantine and why.
 
 import { badge, el, empty, facts, file, instant, number, plural, problems, short, table } from "./dom.js";
-import { rejections } from "./now.js";
+import { excluded, rejections } from "./now.js";
 
 export function drawData(data) {
   return [
@@ -13,6 +13,7 @@ export function drawData(data) {
       ["days in the registry", data.days_held && `${plural(data.days_held.inputs, "day")} of inputs, ${number(data.days_held.labels)} of labels${data.days_held.first_day ? `, from ${data.days_held.first_day}` : ""}`],
       ["missing days", data.missing_days?.length ? some(data.missing_days) : "none"],
       ["withdrawn", data.withdrawn?.length ? el("ul", { class: "plain" }, data.withdrawn.map((one) => el("li", null, `${one.asset} of ${one.day}${one.reason ? `: ${one.reason}` : ""}`))) : null],
+      ["excluded from learning", data.excluded?.length ? excluded(data.excluded) : null],
       ["labels awaited", data.awaited_labels?.length ? some(data.awaited_labels) : "none"],
     ]),
     el("h3", null, "Data quality"),
@@ -24,7 +25,7 @@ export function drawData(data) {
       : el("p", null, "No row is in quarantine."),
     el("h3", null, "Days"),
     data.days.length ? table("Days, newest first", ["day", "inputs are", "inputs", "labels", "reports"], data.days.map((day) => [
-      day.day, where(day), screened(day.inputs), screened(day.labels),
+      day.day, [where(day), day.excluded ? [" ", badge("excluded"), ` ${day.excluded}`] : ""], screened(day.inputs), screened(day.labels),
       el("span", { class: "links" }, file(day.inputs?.report, "inputs"), file(day.labels?.report, "labels"))]), { class: "wide" }) : el("p", null, "No day yet."),
     el("h3", null, "Data versions"),
     data.versions.length ? table("Data versions, newest first", ["version", "committed", "what"], data.versions.map((version) => [

@@ -130,11 +130,16 @@ export function rejections({ rejected }) {
       one.next && el("p", null, el("strong", null, "Next: "), one.next)))));
 }
 
-function data({ data: known, score, withdrawn }) {
+/** Which periods nothing is learned from, who said so and why. */
+export const excluded = (periods) => el("ul", { class: "plain" }, periods.map((one) => el("li", null, badge("excluded", "not learned from"),
+  ` ${one.first_day === one.last_day ? one.first_day : `${one.first_day} to ${one.last_day}`}, by ${one.requested_by}: ${one.reason} `, decisionLink(one.decision_id, "decision"))));
+
+function data({ data: known, score, withdrawn, excluded: periods }) {
   return card("Data and scores",
     known && el("p", null, badge(known.status), " ", known.sentence),
     known?.rejected_days?.length > 0 && el("p", { class: "problem" }, `Rejected days: ${known.rejected_days.join(", ")}`),
     withdrawn?.map((one) => el("p", null, badge("withdrawn"), ` ${one.asset} of ${one.day}${one.reason ? `: ${one.reason}` : ""}`)),
+    periods?.length ? excluded(periods) : null,
     score ? el("p", null, score.sentence) : el("p", null, "Nothing was scored yet."),
     score && facts([
       ["written", instant(score.written_at)],
