@@ -306,6 +306,11 @@ LATE = "predictions_late/since="
 """How the keys of alerts begin that say that predictions are late, or that they came: a day follows."""
 
 
+def digest_key(day: Day) -> str:
+    """Return the key of the alert that is the digest of the week before a day."""
+    return f"digest/{day}"
+
+
 def late_key(day: Day, what: Literal["opened", "resolved"]) -> str:
     """Return the key of the alert by which an episode of late predictions begins, or ends."""
     return f"{LATE}{day}/{what}"

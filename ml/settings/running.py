@@ -25,6 +25,7 @@ MailKind = Literal[
     "held",
     "rolled_back",
     "approval",
+    "digest",
 ]
 """What people are alerted to; each kind may have its own recipients."""
 
@@ -53,6 +54,10 @@ class Notify(Section):
     """Who gets the e-mail that asks for an approval; an empty list for those of ``to``."""
     kinds: dict[MailKind, tuple[Name, ...]] = Field(default_factory=dict)
     """Other recipients than ``to`` for a kind of e-mail; an empty list for nobody."""
+    digest: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] | None = "monday"
+    """On which weekday the week of all models is mailed on one screen, at seven in the morning of ``task.timezone``;
+    null for never. One mail an installation: the first of its models that has a weekday sends it, to its recipients.
+    """
 
     @field_validator("channels")
     @classmethod

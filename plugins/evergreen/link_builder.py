@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -54,6 +54,10 @@ class LinkBuilder:
         """
         framed = f"{urlsplit(self.airflow).path}/evergreen/#{quote(self.model)}/{quote(part)}"
         return f"{self.airflow}/plugin/evergreen{framed}"
+
+    def of_model(self, name: str) -> str:
+        """Return another model of the installation on Evergreen's page."""
+        return replace(self, model=name).page("now")
 
     def file(self, uri: str | None) -> str:
         """Return a file of storage, by its URI, as the page serves it."""

@@ -127,6 +127,15 @@ def draw_each(draw: Callable[[Model], DAG | None]) -> None:
         draw(Model(model.name, model.settings))
 
 
+def draw_first(draw: Callable[[Model], DAG | None]) -> None:
+    """Draw a Dag for the first configured model that has it: what is made once an installation."""
+    from ml.settings import load_models
+
+    for model in load_models().models:
+        if draw(Model(model.name, model.settings)) is not None:
+            return
+
+
 def report_wrong_settings() -> None:
     """Let the file that calls this have an import error that names each model without Dags, its file and key.
 

@@ -62,6 +62,7 @@ PATHS = {
     layout.served_copy: ((3,), "version=3"),
     layout.alert: (("drift/e/opened",), "outbox/alerts/drift/e/opened.json"),
     layout.deliveries: (("email",), "outbox/delivered/email/"),
+    layout.digest_key: ((DAY,), "digest/2013-04-01"),
     layout.late_key: (("2013-06-14", "opened"), "predictions_late/since=2013-06-14/opened"),
     layout.delivered: (("email", "drift/e/opened"), "outbox/delivered/email/drift/e/opened.json"),
     layout.partly_delivered: (("email", "drift/e/opened"), "outbox/partly/email/drift/e/opened.json"),

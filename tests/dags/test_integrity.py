@@ -23,7 +23,9 @@ REPORT = "wrong_settings.py"
 FILES = sorted(path for path in (PROJECT / "dags").glob("*.py") if path.name != REPORT)
 DEADLINE = "deadline.py"
 """Draws a Dag only for a model whose predictions have a deadline."""
-VERBS = ["ingest", "monitor", "retrain", "rollback", "score"]
+VERBS = ["digest", "ingest", "monitor", "retrain", "rollback", "score"]
+OF_EACH_MODEL = VERBS[1:]
+"""The digest is one an installation."""
 MOST_LINES = {"retrain": 180, "monitor": 140}  # sixteen boxes, and ten
 ASKS = {("retrain", "approve")}
 """Waits for a person: the time limit is the question's own, and a second try would ask twice."""
@@ -160,10 +162,11 @@ def churn(tmp_path: Path) -> Path:
 def test_each_model_has_dags_of_its_own_drawn_by_its_own_settings(churn: Path, tmp_path: Path) -> None:
     parsed = parse(PROJECT / "dags", tmp_path)
     assert parsed["errors"] == {}
-    assert parsed["dags"] == [f"{model}.{verb}" for model in ("churn", MODEL) for verb in VERBS]
+    each, first = ([f"{model}.{verb}" for verb in OF_EACH_MODEL] for model in ("churn", MODEL))
+    assert parsed["dags"] == [*each, f"{MODEL}.digest", *first], "the digest is one an installation"
     drawn = parsed["drawn"]
     for model, work in (("churn", ["growth", 4, "heavy", 7]), (MODEL, ["evergreen", 2, "default_pool", 1])):
-        for verb in VERBS:
+        for verb in OF_EACH_MODEL:
             dag = drawn[f"{model}.{verb}"]
             assert dag["work"] == work
             assert {"evergreen", model} < set(dag["tags"])
@@ -179,6 +182,17 @@ def test_each_model_has_dags_of_its_own_drawn_by_its_own_settings(churn: Path, t
     ):
         assert cron in drawn[f"{model}.ingest"]["timetable"]
         assert drawn[f"{model}.ingest"]["start"].startswith(midnight), "of the model's own time zone"
+
+
+def test_the_first_model_that_has_a_weekday_carries_the_digest(churn: Path, tmp_path: Path) -> None:
+    top = tmp_path / "params.yaml"
+    params = yaml_file.parse(top.read_text(encoding="utf-8"))
+    params["notify"]["digest"] = None
+    top.write_text(yaml_file.dump(params), encoding="utf-8")
+    parsed = parse(PROJECT / "dags", tmp_path)
+    assert parsed["errors"] == {}
+    assert [name for name in parsed["dags"] if name.endswith(".digest")] == ["churn.digest"]
+    assert "0 7 * * *" in parsed["drawn"]["churn.digest"]["timetable"]
 
 
 def test_a_deadline_is_looked_at_in_the_time_of_the_model_that_has_one(churn: Path, tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ def readable(uri: str, services: Services) -> str:
     return (LinkBuilder.of(services).file(uri) or uri) if uri else ""
 
 
+def installation_link(services: Services) -> tuple[str, str]:
+    """Return the list of all models on Evergreen's page, named."""
+    from evergreen.link_builder import airflow_url
+
+    del services
+    return "All models on Evergreen's page", f"{airflow_url()}/plugin/evergreen"
+
+
 def page_link(services: Services) -> tuple[str, str]:
     """Return the model on Evergreen's page, named."""
     from evergreen.link_builder import LinkBuilder
