@@ -80,6 +80,11 @@ BUILT_IN = (
     Command("consume", "Predict what comes in by a topic of Kafka or a stream of Redis", "ml.cli.consume:main"),
     Command("traffic", "Show, stop, resume or judge a challenger's share of requests", "ml.cli.traffic:main"),
     Command("tokens", "Draw, list and revoke tokens for predictions on request", "ml.cli.tokens:main"),
+    Command("acknowledge", "Say that you know of an alarm, with a note", "ml.steps.note:main", ("acknowledgement",)),
+    Command(
+        "snooze", "Keep mails of an alarm back until a day, unless it gets worse", "ml.steps.note:main", ("snooze",)
+    ),
+    Command("comment", "Write a note beside a decision", "ml.steps.note:main", ("comment",)),
     Command("metrics", "Print the loop's figures for Prometheus, or serve them", "ml.cli.metrics:main"),
     Command("notify", "Send a test alert by each channel of a model", "evergreen.alerts.send_test:main"),
     Command("reproduce", "Rebuild a model version from its lineage and compare", "ml.cli.reproduce:main"),

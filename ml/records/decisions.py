@@ -154,6 +154,30 @@ class Rollback(Record):
     reason: str
 
 
+class NoteRequest(Record):
+    """What a person wants to note: of an alarm (``alarm``, None is the only one that stands), or of a ``decision``.
+
+    ``until`` is the day on which a snoozed alarm is mailed again.
+    """
+
+    kind: Literal["acknowledgement", "snooze", "comment"]
+    note: str
+    requested_by: str
+    alarm: Literal["drift", "decay"] | None = None
+    until: date | None = None
+    decision: str | None = None
+
+
+class Note(Record):
+    """A note as it was written down; ``subject`` names in words what it is about."""
+
+    decision_id: str
+    kind: Literal["acknowledgement", "snooze", "comment"]
+    subject: str
+    note: str
+    until: date | None = None
+
+
 class Logged(Record):
     """One entry of the decisions experiment; of one ``key`` there is one."""
 

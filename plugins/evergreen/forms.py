@@ -46,6 +46,32 @@ RETRAIN = {
 }  # fmt: skip
 """Nothing here can let a loser serve: the gate of params.yaml judges, whoever asks."""
 
+NOTE = {
+    "kind": Param(
+        "acknowledgement", enum=["acknowledgement", "snooze", "comment"], title="What",
+        description="Say that you know of an alarm, keep its mails back until a day, or comment on a decision. A "
+        "snooze silences mails of that alarm only: what the system does goes on, and a new kind of finding is mailed.",
+    ),
+    "note": Param(
+        type="string", minLength=3, pattern=SENTENCE, title="Note",
+        description="What others should know: it is kept with the decisions, on the page, and in the alarm's mails.",
+    ),
+    "alarm": Param(
+        None, type=["null", "string"], enum=[None, "drift", "decay"], title="Alarm", section="Of an alarm",
+        description="Empty: the one that stands.",
+    ),
+    "until": Param(
+        None, type=["null", "string"], format="date", title="Snoozed until", section="Of an alarm",
+        description="The day of data on which the alarm is mailed again, if it still stands then.",
+    ),
+    "decision": Param(
+        None, type=["null", "string"], title="Decision", section="Of a decision",
+        description="Its id, or how that begins: the last part of its address on the page.",
+    ),
+    "requested_by": _requested_by(),
+}  # fmt: skip
+"""What a person says of an alarm or a decision."""
+
 ROLLBACK = {
     "reason": _reason("In a sentence: it is kept with the decision, and mailed."),
     "to_version": Param(

@@ -248,6 +248,11 @@ def _rollback(record: Any, _: str) -> str:
     return f"Version {record.version} serves again instead of version {record.from_version}: {record.reason}"
 
 
+def _noted(record: Any, _: str) -> str:
+    until = f" until {record.until}" if record.until else ""
+    return f"{record.kind[:1].upper()}{record.kind[1:]}{until}, {record.subject}: {record.note}"
+
+
 WORDS: dict[str, Callable[[Any, str], str]] = {
     "Ingested": _ingested,
     "Window": _window,
@@ -257,6 +262,7 @@ WORDS: dict[str, Callable[[Any, str], str]] = {
     "Judgement": _judgement,
     "Promotion": _promotion,
     "Rollback": _rollback,
+    "Note": _noted,
 }
 """What each kind of `ml.records` says of a run, by the name of its class; of several the newest counts."""
 JUDGED = ("Judgement", "Promotion")

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evergreen.alerts import outbox
+from evergreen.alerts.kinds import digest
 
 from ml.wiring import Services
 from tests.dags.postbox import Postbox
+from tests.plugins.test_digest import BROKEN, MONDAY, TROUBLED
+from tests.plugins.test_digest import CALM as CALM_WEEK
 from tests.plugins.test_notifications import enqueue, held_facts, logged, rollback_facts, verdict_facts
 from tests.plugins.test_watch import CALM, DAY, FAR, Story, live, moved, report
 
@@ -67,6 +71,7 @@ def mails(story: Story, postbox: Postbox, services: Services) -> dict[str, Email
     for number in (11, 12, 13):
         story.tell(report(number, *CALM), live(number))
     enqueue("rolled_back", "rolled_back/1", "rollback", "Rolled back", rollback_facts(), services)
+    outbox.enqueue(digest.compose(MONDAY, [CALM_WEEK, TROUBLED, BROKEN], services), services)
     enqueue("promoted", "promoted/1", "verdict", "Promoted", verdict_facts(), services)
     enqueue("held", "held/1", "verdict", "Held", held_facts(), services)
     by_name = {"rolled-back": "Rolled back", "promoted": "Promoted", "held": "Held"}
@@ -76,6 +81,7 @@ def mails(story: Story, postbox: Postbox, services: Services) -> dict[str, Email
         for mail in postbox.messages
         if mail["Subject"] == f"flight-delay: {title}"
     }
+    found["digest"] = next(mail for mail in postbox.messages if "Weekly digest" in mail["Subject"])
     drift = [mail for mail in postbox.messages if "Drift" in mail["Subject"]]
     (decay_mail, *_) = [mail for mail in postbox.messages if mail["Subject"].startswith("flight-delay: Decay")]
     return found | {"alarm": drift[0], "escalated": drift[1], "resolved": drift[-1], "decay": decay_mail}

@@ -11,6 +11,7 @@ import pytest
 from evergreen.alerts import outbox, wording
 from evergreen.alerts.kinds.monitoring import Watch
 
+from ml.core.monitoring.episodes import Episode
 from ml.records import (
     ColumnDrift,
     Decision,
@@ -99,6 +100,7 @@ class Story:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.decisions: list[Logged] = []
+        self.notes: list[Logged] = []
 
     def tell(self, drift: DriftReport, performance: LivePerformance, *findings: Finding, **decided: Any) -> Decision:
         """Keep what the steps keep, then mail as the task ``alert`` does."""
@@ -120,6 +122,7 @@ class Story:
     def again(self, drift: DriftReport, performance: LivePerformance, decision: Decision) -> None:
         watch = Watch(drift, performance, decision, self.services, LINKS)
         vars(watch)["decided_during"] = lambda _: self.decisions
+        vars(watch)["notes"] = self.notes
         watch.alert()
 
     def calm(self, number: int) -> None:
@@ -138,6 +141,39 @@ def both(mail: EmailMessage) -> tuple[str, str]:
     """Give what a reader sees of both forms."""
     html, text = (mail.get_body((kind,)).get_content() for kind in ("html", "plain"))  # type: ignore[union-attr]
     return " ".join(re.sub(r"<[^>]+>", " ", html).split()), " ".join(text.split())
+
+
+def test_a_snoozed_alarm_is_quiet_until_its_day_and_its_mails_bear_the_notes(story: Story, postbox: Postbox) -> None:
+    story.calm(0)
+    story.drifted(1, alarm=False)
+    story.drifted(2)
+    (opened,) = postbox.messages
+    stored = story.services.storage_folder("episodes/drift").read_json(f"day={DAY + timedelta(days=2)}.json")
+    until = str(DAY + timedelta(days=6))
+    payload = {"episode": Episode.model_validate(stored).id, "requested_by": "ann", "note": "repaired on Monday"}
+    story.notes = [
+        Logged(
+            decision_id="s",
+            kind="snooze",
+            decided_at=datetime(2013, 4, 3, 9, tzinfo=UTC),
+            fingerprint=None,
+            effective_day=DAY,
+            payload=payload | {"until": until},
+        )
+    ]
+    story.drifted(3, action="retrain", request=RetrainRequest(requested_by="monitor", reasons=("drift",)))
+    for number in (4, 5):
+        story.drifted(number)
+    outbox.flush(story.services)
+    assert postbox.messages == [opened], "snoozed, though a challenger was asked for"
+    for number in (6, 7):
+        story.drifted(number)
+    (_, again) = postbox.messages
+    for said in both(again):
+        assert "the snooze of ann until" in said.lower() and "repaired on Monday" in said
+    story.calm(8)
+    story.calm(9)
+    assert all("repaired on Monday" in said for said in both(postbox.messages[-1]))
 
 
 def test_a_month_of_drift_is_three_mails_in_one_thread(story: Story, postbox: Postbox) -> None:

@@ -25,6 +25,10 @@ OTHER_KINDS = (
     "split_resumption",
     "day_exclusion",
     "day_inclusion",
+    "acknowledgement",
+    "snooze",
+    "comment",
+    "adoption",
     "unrecorded",
 )
 """Decisions that leave the champion where it is."""
@@ -290,6 +294,10 @@ def _reasons(entry: Logged, facts: Mapping[str, Any]) -> tuple[str, ...]:
     if entry.kind in ("day_exclusion", "day_inclusion"):
         does = "excluded from learning" if entry.kind == "day_exclusion" else "counts again for learning"
         return (f"{spans_in_words(map(date.fromisoformat, facts.get('days') or ()))} {does}: {facts.get('reason')}",)
+    if entry.kind in ("acknowledgement", "snooze", "comment"):
+        until = f" until {facts['until']}" if facts.get("until") else ""
+        about = f"alarm of {facts.get('family')}{until}" if facts.get("family") else f"on the {facts.get('about_kind')}"
+        return (f"{about.replace('_', ' ')}: {facts.get('note')}",)
     verdict, approval = facts.get("verdict"), facts.get("approval")
     reasons = [str(facts["reason"])] if facts.get("reason") else []
     if isinstance(approval, Mapping):

@@ -57,7 +57,8 @@ class Episode(Record):
     the newest that people know of (None: the same).
 
     ``notified`` and ``actions`` are what they know already; ``repeats`` counts the days in alarm since the
-    newest mail, ``suppressed`` all of them; ``clean_days`` the measured days in a row without a finding.
+    newest mail, ``suppressed`` all of them; ``clean_days`` the measured days in a row without a finding;
+    ``snoozes_over`` the decisions of snoozes that have ended (see `ml.core.monitoring.snoozes`).
     """
 
     family: Family
@@ -73,6 +74,7 @@ class Episode(Record):
     clean_days: int = 0
     subject: str = ""
     serving_version: int | None = None
+    snoozes_over: tuple[str, ...] = ()
 
     @property
     def serves(self) -> int:

@@ -68,7 +68,8 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
     -------
     dict
         `ml.views.decision_view.opened`, and ``run_id`` and ``card`` of its version, ``report``: the Evidently report
-        of the day that it was made for. Each None where there is none.
+        of the day that it was made for, each None where there is none; and ``comments`` (``note``, ``requested_by``,
+        ``decided_at``), oldest first.
 
     Raises
     ------
@@ -92,6 +93,12 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
             "run_id": of_it.run_id if of_it else None,
             "card": card_of(of_it.version) if of_it and entry.kind != "adoption" else None,
             "report": _report(entry, services),
+            "comments": [
+                {name: comment.payload.get(name) for name in ("note", "requested_by")}
+                | {"decided_at": comment.decided_at}
+                for comment in services.tracking.decisions(kinds=["comment"])
+                if comment.payload.get("about") == entry.decision_id
+            ],
         }
     )
     return facts

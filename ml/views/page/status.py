@@ -47,7 +47,9 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
         ``excluded``, the periods of late that are not learned from;
         ``data`` (``status``: ``fresh``, ``due``, ``late`` or ``none``; days and a ``sentence``); ``score``, the newest
         day that was scored;
-        ``monitor``, the newest that was watched; ``alarm`` (``since``, ``days``); ``findings`` of that day;
+        ``monitor``, the newest that was watched; ``alarm`` (``since``, ``days``); ``episodes``, the alarms that
+        people were mailed of and that are not over (``family``, ``subject``, ``first_day``, ``snoozed_until``,
+        ``notes``); ``findings`` of that day;
         ``request`` that no judgement has answered yet; ``challenger``; ``shadow``; ``next``, what is due next;
         ``hint`` (``message``, and ``action``: ``ingest`` or ``retrain``); ``starting``, whether `make up` is at work;
         ``first_look``, whether these are the demo's data (`ml.views.page.demo`); ``problems`` (``part``, ``message``).
@@ -100,6 +102,7 @@ def _facts(sources: StatusSources) -> Facts:
         "score": sources.part("score", lambda: _score(sources)),
         "monitor": _monitor(sources, newest, behind),
         "alarm": {"since": since, "days": (sources.newest.day - since).days + 1} if since and sources.newest else None,
+        "episodes": sources.episodes,
         "findings": most_important_first(newest["findings"]) if newest else [],
         "request": serving.request(sources),
         "challenger": sources.part("challenger", lambda: serving.challenger(sources)),

@@ -14,7 +14,7 @@ from ml.adapters import layout
 from ml.adapters.tracking.decision_log import DecisionLog
 from ml.core.data.days import days_between
 from ml.core.data.rest_days import rest_reason
-from ml.core.monitoring import health
+from ml.core.monitoring import health, snoozes
 from ml.core.monitoring.day_summary import Day, Facts
 from ml.core.monitoring.episodes import FAMILIES, Episode, Family
 from ml.errors import EvergreenError
@@ -107,8 +107,21 @@ class StatusSources:
     @cached_property
     def open_since(self) -> date | None:
         """Return the first day of the oldest alarm that people know of and that is not over, if there is one."""
+        return min((episode.first_day for episode in self.open_episodes), default=None)
+
+    @cached_property
+    def open_episodes(self) -> list[Episode]:
+        """Return the alarms that people know of and that are not over."""
         newest = self.part("alarms", lambda: [_newest_episode(family, self.services) for family in FAMILIES]) or ()
-        return min((episode.first_day for episode in newest if episode is not None and episode.open), default=None)
+        return [episode for episode in newest if episode is not None and episode.open]
+
+    @property
+    def episodes(self) -> list[Facts]:
+        """Describe them, with what people said of each and until when its mails are snoozed."""
+        if not self.open_episodes:
+            return []
+        entries = self.part("alarms", lambda: self.services.tracking.decisions(kinds=snoozes.KINDS)) or []
+        return [_episode(episode, entries) for episode in self.open_episodes]
 
     @cached_property
     def starting(self) -> bool:
@@ -159,6 +172,17 @@ class StatusSources:
         settings = self.services.settings
         hour = self.today.astimezone(ZoneInfo(settings.task.timezone)).hour
         return 0 <= hour - settings.land.due_hour < GRACE_HOURS
+
+
+def _episode(episode: Episode, entries: Sequence[Logged]) -> Facts:
+    snooze = snoozes.snooze_of(episode, entries)
+    return {
+        "family": episode.family,
+        "subject": episode.subject,
+        "first_day": episode.first_day,
+        "snoozed_until": snooze.until if snooze and episode.day < snooze.until else None,
+        "notes": [snoozes.in_words(entry) for entry in snoozes.of_episode(episode, entries)],
+    }
 
 
 def _newest_episode(family: Family, services: Services) -> Episode | None:

@@ -74,6 +74,7 @@ class Watch:
             happened = episodes.follow(
                 before, self.today, self.earlier, family=family, alarm_days=alarm_days, every_days=every
             )
+            happened = tuple(self.quietened(event, before) for event in happened)
             for event in happened:
                 log.info("monitoring: %s %s", event.episode.id, event.what)
                 if event.what != "repeat":
@@ -130,6 +131,26 @@ class Watch:
         names = stored.names()
         return episodes.Episode.model_validate(stored.read_json(names[-1])) if names else None
 
+    @cached_property
+    def notes(self) -> list[Logged]:
+        """Read what people said of alarms; where it cannot be read nothing is snoozed, and the mail goes out."""
+        from ml.core.monitoring import snoozes
+        from ml.errors import EvergreenError
+
+        try:
+            return self.services.tracking.decisions(kinds=snoozes.KINDS)
+        except EvergreenError as err:
+            log.warning("nothing is snoozed: what people said of alarms cannot be read: %s", err)
+            return []
+
+    def quietened(self, event: episodes.Event, before: episodes.Episode | None) -> episodes.Event:
+        """Return what people are notified of where somebody has snoozed the episode."""
+        from ml.core.monitoring import snoozes
+
+        if before is None or event.what == "opened":
+            return event
+        return snoozes.quieten(event, before, self.today, snoozes.snooze_of(before, self.notes))
+
     def record(self, episode: episodes.Episode) -> None:
         """Write down what people were notified of by now; the newest day's entry is the one that counts."""
         from ml.adapters import layout
@@ -161,6 +182,8 @@ class Watch:
 
     def facts(self, event: episodes.Event) -> dict[str, Any]:
         """Return what an alert about an episode says."""
+        from ml.core.monitoring import snoozes
+
         episode, settings = event.episode, self.services.settings
         columns = wording.worst_first(self.drift.columns) if episode.family == "drift" else []
         own = [finding for finding in self.findings if wording.family(finding) == episode.family]
@@ -175,6 +198,7 @@ class Watch:
             "day": self.decision.day,
             "did": wording.sentence_of_action(self.decision),
             "links": list(self.links),
+            "notes": [snoozes.in_words(entry) for entry in snoozes.of_episode(episode, self.notes)],
         }
         if event.what == "resolved":
             return facts | {

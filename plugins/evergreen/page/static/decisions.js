@@ -86,6 +86,8 @@ export function drawDecision(decision) {
       ["requested by", decision.requested_by], ["because", sentences([because ?? []].flat())], ["approval", decision.approval],
       ["version", versionLink(decision.version)], ["against", decision.against ? versionLink(decision.against) : null],
     ]),
+    decision.comments?.length > 0 && [el("h3", null, "Comments"), el("ul", { class: "plain" }, decision.comments.map((one) =>
+      el("li", null, el("strong", null, one.requested_by), ` on ${instant(one.decided_at)}: ${one.note}`)))],
     links(file(decision.card, "model card"), file(decision.report, "report"), mlflowRun(decision.run_id, "model's run in MLflow"),
       mlflowRun(decision.decision_id, "decision in MLflow"),
       decision.version && decision.against && link(part(`versions/${decision.version}/${decision.against}`), "compare the two")),

@@ -82,12 +82,18 @@ function figureTable(name, figures) {
 /** Say whether a card speaks of another version than the one that serves from now on. */
 const another = (version, serving) => Boolean(version && serving && version !== serving.version);
 
-function monitoring({ monitor, findings, alarm, state, champion: serving }) {
+/** The alarms that people were mailed of: since when, who said what of them, and whether their mails are snoozed. */
+const alarms = (episodes) => (episodes ?? []).map((one) => el("div", null,
+  el("p", null, el("strong", null, one.subject || `${one.family} since ${one.first_day}`), " ", one.snoozed_until && badge("snooze", `mails snoozed until ${one.snoozed_until}`)),
+  one.notes.length > 0 && el("ul", { class: "plain quiet" }, one.notes.map((note) => el("li", null, capitalised(note))))));
+
+function monitoring({ monitor, findings, alarm, episodes, state, champion: serving }) {
   if (!monitor) return card("Monitoring", el("p", null, "No day was monitored yet: Monitor follows each Ingest."));
   const shown = (list) => list.map((finding) => el("li", null, severity(finding, state), " ", message(finding)));
   const found = shown((findings ?? []).slice(0, FIRST_FINDINGS)), others = (findings ?? []).slice(FIRST_FINDINGS);
   return card("Monitoring",
     alarm && el("p", null, el("strong", null, `Alarm since ${alarm.since}`), ` (${plural(alarm.days, "day")})`),
+    alarms(episodes),
     found.length ? el("ul", { class: "plain" }, found) : el("p", null, "Nothing was found."),
     [...new Set(others.map(({ kind }) => kind))].map((kind) => {
       const of = others.filter((one) => one.kind === kind);
