@@ -50,6 +50,18 @@ MODELS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+ALARM = {
+    "family": "decay",
+    "subject": "Decay since 2026-11-24: merchant_category, country",
+    "first_day": "2026-11-24",
+    "snoozed_until": "2026-12-01",
+    "notes": [
+        "acknowledged by ann on 2026-11-25: the feed of the processor changed its codes",
+        "snoozed until 2026-12-01 by ann on 2026-11-26: the mapping is repaired on Monday",
+    ],
+}
+
+
 def row(name: str) -> dict[str, Any]:
     """Make up the row of one model."""
     from ml.views.page.installation import blank, row_of
@@ -76,6 +88,7 @@ def now(name: str) -> dict[str, Any]:
     facts["data"] |= {"labelled_day": str(newest - timedelta(days=1)), "due_day": str(TODAY - timedelta(days=1))}
     facts["score"]["day"] = str(newest)
     facts["alarm"] = {"since": "2026-11-24", "days": 4} if told.get("alarms") else None
+    facts["episodes"] = [ALARM] if told.get("alarms") else []
     facts["findings"] = [{**facts["findings"][0], "severity": "alarm"}] * told.get("alarms", 0)
     facts["next"] |= {"day": str(TODAY), "at": f"{TODAY}T10:00:00+00:00"}
     if serves is None:

@@ -148,12 +148,7 @@ def test_doctor_writes_a_lost_decision_again(seeded: World) -> None:
     (entry,) = services.tracking.decisions()
     services.tracking.discount_decision(entry)
     services.tracking.client.delete_run(entry.decision_id)
-    import sqlite3
-
-    with sqlite3.connect(services.environment.tracking_uri.removeprefix("sqlite:///")) as database:
-        for table in ("tags", "params", "metrics", "latest_metrics"):
-            database.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (entry.decision_id,))
-        database.execute("DELETE FROM runs WHERE run_uuid = ?", (entry.decision_id,))
+    services.tracking.client._tracking_client.store._hard_delete_run(entry.decision_id)
     assert not doctor.run(services=services)["healthy"]
     assert doctor.run(services=services, repair=True)["healthy"]
     (again,) = services.tracking.decisions(kinds=["day_exclusion"])

@@ -82,7 +82,7 @@ def choose(
         )
     chosen = tuple(day for day in usable if start <= day <= end)
     if len(chosen) < min_days:
-        left_out = sum(start <= day <= end for day in labelled_days) - len(chosen)
+        left_out = sum(day >= start and day in excluded for day in labelled_days)
         others = f" that are not excluded ({left_out} are)" if left_out else ""
         undo = ", or let excluded days count again ('evergreen exclude --undo')" if left_out else ""
         raise MissingArtifact(

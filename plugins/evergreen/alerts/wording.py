@@ -111,6 +111,34 @@ def sentence_of_action(decision: Decision) -> str:
     return "No challenger was requested: " + ("; ".join(reason) or "this alone is no reason for one") + "."
 
 
+def harm(performance: LivePerformance) -> str:
+    """Return whether predictions are worse for it, as far as labels tell."""
+    if performance.status == "decay":
+        return "Predictions are worse than expected."
+    if performance.status == "fine":
+        return "Predictions are as good as expected on the days that have labels."
+    by = f" before {performance.expected_by}" if performance.expected_by else " yet"
+    return f"Whether predictions are worse is not known{by}: too few of their days have labels."
+
+
+def next_move(own: Sequence[Finding], decision: Decision) -> str:
+    """Return what a person should do about an alarm."""
+    from ml.core.monitoring.alarm_conditions import KINDS
+
+    kinds = {finding.kind for finding in own if finding.severity == "alarm"}
+    if decision.action == "rollback":
+        return "What to do: nothing at once; look why the version that served was worse."
+    if kinds & {*KINDS["missing predictions"], *KINDS["missing labels"], *KINDS["label coverage"]}:
+        return "What to do: see why predictions or labels are missing, and bring them in."
+    if kinds & set(KINDS["broken data"]):
+        return "What to do: fix the feed, deliver the days again, or exclude them from learning (evergreen exclude)."
+    if decision.action == "retrain":
+        return "What to do: nothing, unless a feed is broken: then fix it, and exclude its days (evergreen exclude)."
+    return (
+        "What to do: see whether a feed is broken or the world has changed; retrain by hand if it has changed for good."
+    )
+
+
 def lasted(episode: episodes.Episode) -> str:
     """Return how long an episode was."""
     days = (episode.day - episode.first_day).days

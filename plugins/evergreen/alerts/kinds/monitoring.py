@@ -206,6 +206,8 @@ class Watch:
                 "meanwhile": wording.meanwhile(episode, self.decided_during(episode)),
             }
         return facts | {
+            "harm": wording.harm(self.performance),
+            "todo": wording.next_move(own, self.decision),
             "happened": wording.happened(own, self.drift, episode.family),
             "drift": self.drift,
             "performance": self.performance,
