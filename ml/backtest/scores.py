@@ -76,7 +76,8 @@ class Scores:
         """Return by how much the newest labelled days that a version was not fitted on move its scores."""
         if self.settings.score.adapt == "none":
             return 0.0
-        labelled = self.labelled_between(*adaptation.reach(day, self.settings), day)
+        reached = self.labelled_between(*adaptation.reach(day, self.settings), day)
+        labelled = [other for other in reached if other not in self.dataset.excluded]
         days = adaptation.evidence_days(labelled, str(self.versions[version].fitted.training.last_day), self.settings)
         share = self.share(days)
         tables = [self.rows(labelled_day, share, raw=self._raw(labelled_day, version)) for labelled_day in days]

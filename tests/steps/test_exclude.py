@@ -15,6 +15,7 @@ from ml.errors import MissingArtifact, Unavailable
 from ml.records import Champion, DataVersion
 from ml.steps.monitor import compare_with_previous, measure_drift, measure_performance
 from ml.steps.retrain import pull, split, stage, validate
+from ml.views.card import sections
 from tests.steps.conftest import LAST_DAY, REQUEST, World
 
 FIRST = LAST_DAY - timedelta(days=20)
@@ -44,6 +45,9 @@ def test_a_training_leaves_the_days_out_and_lagged_means_do_not(seeded: World) -
     tables = {part: run_dir.read_table(f"parts/{part}.parquet") for part in ("train", "holdout")}
     assert not names & {day for table in tables.values() for day in table["day"]}
     assert window.rows == parts.train_rows + parts.holdout_rows
+
+    shown = str(sections.data(parts, window.data_version, facts))
+    assert f"Excluded from learning by a person: {STRIKE[0]} to {STRIKE[-1]} (a strike)" in shown
 
     whole = seeded.services.workspace(before.workspace).read_table("parts/train.parquet")
     after = str(STRIKE[-1] + timedelta(days=1))

@@ -106,3 +106,23 @@ def test_the_holdout_begins_at_the_newest_days_whatever_their_order() -> None:
     assert holdout_first_day(days, 1) == on(9)
     assert holdout_first_day(days, 3) == on(5)
     assert holdout_first_day(set(days), 5) == on(0)
+
+
+class TestExcluded:
+    def test_days_are_left_out_and_read_where_means_look_back_on_them(self) -> None:
+        strike = [on(30), on(31)]
+        window = chosen(days=40, lookback_days=5, excluded=strike)
+        assert window.days == tuple(day for day in DAYS[20:] if day not in strike)
+        assert (window.excluded, window.lookback) == (tuple(strike), tuple(DAYS[15:20]))
+        assert window.read_days == tuple(DAYS[15:])
+        assert chosen(days=40, excluded=strike).read_days == window.days, "nothing looks back"
+
+    def test_a_window_ends_and_begins_with_a_day_that_counts(self) -> None:
+        window = chosen(days=10, lookback_days=3, excluded=[on(50), on(58), on(59)])
+        assert (window.first_day, window.last_day, window.excluded) == (on(48), on(57), (on(50),))
+        first = chosen(lookback_days=3, excluded=[on(0), on(1)])
+        assert (first.first_day, first.lookback, first.excluded) == (on(2), (on(0), on(1)), ())
+
+    def test_too_few_that_are_left_are_an_error_with_the_next_move(self) -> None:
+        message = refused(days=40, min_days=30, excluded=DAYS[35:55])
+        assert "that are not excluded (20 are)" in message and "'evergreen exclude --undo'" in message

@@ -228,7 +228,8 @@ def adaptation_of(champion: Champion, settings: Settings, services: Services) ->
         services.registry.open(asset, rev=rev, first_day=first, last_day=last, may_be_empty=True)
         for asset in ("inputs", "labels")
     )
-    days = adapt.evidence_days(set(inputs) & set(labels), _known_until(champion.version, services), settings)
+    labelled = (set(inputs) & set(labels)) - services.registry.excluded_days(rev or None).keys()
+    days = adapt.evidence_days(labelled, _known_until(champion.version, services), settings)
     scores, outcomes = list[np.ndarray](), list[np.ndarray]()
     if days:
         scorer = scorer_of(champion.version, days[0], services, rev=rev, last=days[-1])
