@@ -274,6 +274,7 @@ def layers(upstream: dict[str, set[str]]) -> list[set[str]]:
 
 
 def arrow_line(doc: str) -> list[set[str]]:
-    """Read ``a → (b, c) → d``, on one line or more."""
-    line = next(drawn for drawn in doc.split("``")[1::2] if "→" in drawn)
+    """Read ``a → (b, c) → d``, on one line or more; a single task is a line of its own."""
+    quoted = doc.split("``")[1::2]
+    line = next((drawn for drawn in quoted if "→" in drawn), quoted[0])
     return [{name.strip() for name in part.strip().strip("()").split(",")} for part in line.split("→")]
