@@ -19,7 +19,6 @@ OTHER_KINDS = (
     "rejection",
     "retrain_request",
     "label_acceptance",
-    "adoption",
     "split_hold",
     "split_stop",
     "split_resumption",
