@@ -306,9 +306,13 @@ LATE = "predictions_late/since="
 """How the keys of alerts begin that say that predictions are late, or that they came: a day follows."""
 
 
+DIGEST = "digest/"
+"""How the keys of weekly digests begin: a day follows."""
+
+
 def digest_key(day: Day) -> str:
     """Return the key of the alert that is the digest of the week before a day."""
-    return f"digest/{day}"
+    return f"{DIGEST}{day}"
 
 
 def late_key(day: Day, what: Literal["opened", "resolved"]) -> str:

@@ -95,6 +95,7 @@ CONSTANTS = {
     "SERVED_COPIES": "version=*",
     "SERVING_PROBLEMS": "serving/problems/",
     "SERVING_TOKENS": "serving/tokens/",
+    "DIGEST": "digest/",
     "LATE": "predictions_late/since=",
     "QUARANTINES": "quarantine/",
     "REPORT": "report.html",
