@@ -6,7 +6,7 @@ A loss of a slice mostly says how hard the slice is. Mean prediction and mean ou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ Kept = dict[date, tuple[str, dict[str, float], dict[str, list[float]]]]
 LEAST_DAYS = 3
 """With fewer days a gap has no interval."""
 
-CONFIDENCE = 0.95
+CONFIDENCE, DIGITS = 0.95, 6
 
 
 def figures_of(rows: pd.DataFrame, settings: Settings) -> dict[str, list[float]]:
@@ -100,27 +100,35 @@ def slice_history(by_day: Mapping[date, Figures], days: Sequence[date], *, windo
 
 
 def _followed(name: str, by_day: Mapping[date, Figures], days: Sequence[date], window: int) -> dict[str, list[Any]]:
+    """Sum a slice over the window of each day, by differences of running sums: three years are asked at once."""
     measured = sorted((day, by_day[day][name]) for day in by_day if name in by_day[day])
     at = np.array([day.toordinal() for day, _ in measured], dtype=int)
-    sums = np.array([figures for _, figures in measured], dtype=float).reshape(-1, 3)
-    columns: dict[str, list[Any]] = {key: [] for key in ("rows", "predicted", "observed", "gap", "low", "high")}
-    for day in days:
-        first, last = (day - timedelta(days=window - 1)).toordinal(), day.toordinal()
-        part = sums[np.searchsorted(at, first) : np.searchsorted(at, last, side="right")]
-        for key, value in zip(columns, _summed(part), strict=True):
-            columns[key].append(value)
-    return columns
+    rows, predicted, observed = np.array([figures for _, figures in measured], dtype=float).reshape(-1, 3).T
+    apart = predicted - observed
+    terms = np.stack([rows, predicted, observed, apart**2, apart * rows, rows**2])
+    running = np.concatenate([np.zeros((len(terms), 1)), terms.cumsum(axis=1)], axis=1)
+    last = np.array([day.toordinal() for day in days], dtype=int)
+    begin, end = np.searchsorted(at, last - window + 1), np.searchsorted(at, last, side="right")
+    total_rows, *sums = running[:, end] - running[:, begin]
+    held = np.where(total_rows > 0, total_rows, np.nan)
+    means = [sums[0] / held, sums[1] / held]
+    gap = means[0] - means[1]
+    reach = _reach(gap, held, sums[2:], end - begin)
+    columns = dict(zip(("predicted", "observed", "gap"), (*means, gap), strict=True))
+    return {
+        "rows": [int(count) or None for count in total_rows],
+        **{key: _rounded(values) for key, values in {**columns, "low": gap - reach, "high": gap + reach}.items()},
+    }
 
 
-def _summed(part: np.ndarray) -> tuple[Any, ...]:
-    if not len(part):
-        return (None,) * 6
-    rows, predicted, observed = part.sum(axis=0)
-    gap = float((predicted - observed) / rows)
-    means = tuple(round(float(mean), 6) for mean in (predicted / rows, observed / rows, gap))
-    if len(part) < LEAST_DAYS:
-        return int(rows), *means, None, None
-    apart = part[:, 1] - part[:, 2] - gap * part[:, 0]
-    error = float(np.sqrt(len(part) / (len(part) - 1) * (apart**2).sum()) / rows)
-    reach = float(stats.t.isf((1 - CONFIDENCE) / 2, len(part) - 1)) * error
-    return int(rows), *means, round(gap - reach, 6), round(gap + reach, 6)
+def _reach(gap: np.ndarray, rows: np.ndarray, squares: Sequence[np.ndarray], days: np.ndarray) -> np.ndarray:
+    """Return how far the interval of a gap reaches; NaN for too few days."""
+    enough = days >= LEAST_DAYS
+    count = np.where(enough, days, LEAST_DAYS)
+    residual = np.maximum(squares[0] - 2 * gap * squares[1] + gap**2 * squares[2], 0.0)
+    error = np.sqrt(count / (count - 1) * residual) / rows
+    return np.where(enough, stats.t.isf((1 - CONFIDENCE) / 2, count - 1) * error, np.nan)
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [round(float(value), DIGITS) if np.isfinite(value) else None for value in values]
