@@ -17,7 +17,7 @@ from ml.errors import EvergreenError, MissingArtifact
 from ml.next_moves import ingest_past, rerun
 from ml.views.page.cache import MEMORY, MISSING
 from ml.views.page.rejected import KeptOut, kept_out, report_of, row
-from ml.views.page.sources import DataInventory, held
+from ml.views.page.sources import DataInventory, held, replayed
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ def data(services: Services, *, days: int = 60) -> Facts:
     -------
     dict
         ``newest_day``; ``versions`` (newest first: ``rev``, ``committed_at``, ``message``); ``days_held`` (of
-        ``inputs`` and ``labels``, and the ``first_day``); ``days`` (newest first) with ``day``, ``held``, ``state`` of
-        its inputs (``held``, ``rejected``, ``withdrawn``, ``rest`` or ``missing``) with ``reason``, and, for
+        ``inputs`` and ``labels``, and the ``first_day``); ``days`` (newest first) with ``day``, ``held``, ``replayed``,
+        ``state`` of its inputs (``held``, ``rejected``, ``withdrawn``, ``rest`` or ``missing``) with ``reason``, and of
         ``inputs`` and ``labels`` (None if they never came): ``rows``, ``accepted``, ``quarantined``, ``rejected``
         (why, or None), ``failures`` and ``report``, each None where the contract's result is not kept;
         ``missing_days`` between the first and the last, neither rejected nor withdrawn; ``awaited_labels``, days whose
@@ -62,6 +62,7 @@ def data(services: Services, *, days: int = 60) -> Facts:
     newest_quarantined = sorted(quarantined, key=lambda asset_day: asset_day[1], reverse=True)[:MOST_QUARANTINED]
     wanted = [*((asset, day) for day in shown for asset in ASSETS), *newest_quarantined]
     results, unreadable = _results(services, list(dict.fromkeys(wanted)))
+    past = replayed(services).days
     facts: Facts = plain(
         {
             "newest_day": inventory.newest,
@@ -75,6 +76,7 @@ def data(services: Services, *, days: int = 60) -> Facts:
                 {
                     "day": day,
                     "held": day in inventory.inputs,
+                    "replayed": day in past,
                     **_state(day, inventory, out, results.get(("inputs", day)), services),
                     "excluded": inventory.excluded[day].reason if day in inventory.excluded else None,
                     **{asset: _asset_facts(asset, day, results.get((asset, day)), inventory, out) for asset in ASSETS},

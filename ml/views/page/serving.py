@@ -10,7 +10,7 @@ from ml.errors import MissingArtifact, UntrustedModel
 from ml.records import Logged
 from ml.views import decision_view, gain
 from ml.views.page.decision_list import card_of
-from ml.views.page.sources import registered
+from ml.views.page.sources import registered, replayed
 from ml.views.page.status_sources import StatusSources
 from ml.wiring import Services
 
@@ -32,6 +32,7 @@ def champion(sources: StatusSources) -> Facts | None:
         "since": entry.effective_day,
         "days": max(((sources.inventory.newest or sources.due) - entry.effective_day).days + 1, 0),
         "kind": entry.kind,
+        "replayed": replayed(sources.services).decided(entry),
         "requested_by": summary.requested_by or tags.get("requested_by"),
         "approved_by": approval.get("by") if approval.get("approved") else None,
         "reasons": gain.reasons_of(entry, sources.services.settings.gate),

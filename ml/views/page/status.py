@@ -38,7 +38,7 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
     dict
         ``task`` (name, kind, target, and the gate's metric); ``at``; ``state`` (``calm``, ``watching``, ``alarm`` or
         ``unknown``) with a ``sentence``; ``champion`` (``version``, ``since``, ``days``, ``kind`` of the decision
-        that made it, ``requested_by``, ``approved_by``, ``reasons``, ``decision_id``, ``window``,
+        that made it, ``replayed``, ``requested_by``, ``approved_by``, ``reasons``, ``decision_id``, ``window``,
         ``previous_version``, ``run_id``, ``card``, ``warning`` if its alias was moved by hand); ``performance``
         (``status``, ``reason``, ``figures`` beside what the gate promised, ``window``, ``estimated``,
         ``estimate_reason``, ``label_coverage``, ``slice_reason``,

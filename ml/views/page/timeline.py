@@ -78,11 +78,13 @@ def drift_map(services: Services, *, days: int | None = None) -> dict[str, Any]:
     Returns
     -------
     dict
-        `ml.views.charts.drift_map`, and ``hint``, what to do if there is nothing.
+        `ml.views.charts.drift_map`; ``replayed``, which of its days a replay has lived through; ``hint``, what to do
+        if there is nothing.
     """
     drift = charts.drift_map(monitored.read(services, held(services).newest_days(days)))
     hint = None if drift["columns"] else "No drift was measured yet: Monitor measures it once a champion serves."
-    return drift | {"hint": hint}
+    past = {day.isoformat() for day in replayed(services).days}
+    return drift | {"replayed": [day for day in drift["days"] if day in past], "hint": hint}
 
 
 def about_metric(services: Services) -> dict[str, Any]:

@@ -25,7 +25,7 @@ export function drawData(data) {
       : el("p", null, "No row is in quarantine."),
     el("h3", null, "Days"),
     data.days.length ? table("Days, newest first", ["day", "inputs are", "inputs", "labels", "reports"], data.days.map((day) => [
-      day.day, [where(day), day.excluded ? [" ", badge("excluded"), ` ${day.excluded}`] : ""], screened(day.inputs), screened(day.labels),
+      day.day, [where(day), day.replayed && [" ", badge("replayed")], day.excluded ? [" ", badge("excluded"), ` ${day.excluded}`] : ""], screened(day.inputs), screened(day.labels),
       el("span", { class: "links" }, file(day.inputs?.report, "inputs"), file(day.labels?.report, "labels"))]), { class: "wide" }) : el("p", null, "No day yet."),
     el("h3", null, "Data versions"),
     data.versions.length ? table("Data versions, newest first", ["version", "committed", "what"], data.versions.map((version) => [

@@ -33,7 +33,7 @@ function champion({ champion: known, shadow }) {
     facts([
       known.days ? ["serves since", `${known.since} (${plural(known.days, "day")})`] : ["serves from", known.since],
       ["trained on", known.window && `${known.window.first_day} to ${known.window.last_day}`],
-      ["by", by.filter(Boolean).join(", ")],
+      ["by", [by.filter(Boolean).join(", "), known.replayed && [" ", badge("replayed")]]],
       ["reason", sentences(known.reasons)],
       ["before it", known.previous_version ? versionLink(known.previous_version) : null],
       ["shadowed by", shadow && `version ${shadow.version} until ${shadow.last_day}`],
