@@ -155,8 +155,8 @@ def line(replayed: ReplayedDay) -> str:
         parts.append(f"{replayed.rows:>7,} rows")
         parts.append(f"version {replayed.version}" if replayed.version else "nobody serves")
         parts.append(replayed.state or "not monitored")
-    measured = [f"{name} {value:.4g}" for name, value in replayed.metrics.items() if value is not None][:1]
-    parts += measured
+    measured = [(name.replace("_", " "), value) for name, value in replayed.metrics.items() if value is not None]
+    parts += [f"{name} {value:.4g}" for name, value in measured[:1]]
     if replayed.event:
         parts.append(f"→ {'; '.join(replayed.reasons)} → {_first(replayed.event)}")
     parts += [f"! {problem}" for problem in replayed.problems]
