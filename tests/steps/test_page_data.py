@@ -17,11 +17,12 @@ from mlflow.tracking._tracking_service import utils as mlflow_memory
 from prometheus_client.parser import text_string_to_metric_families
 
 from ml.adapters import layout
+from ml.adapters.replayed_days import ReplayLog
 from ml.adapters.tracking import Tracking
 from ml.cli import champion, history, metrics
 from ml.core.monitoring import day_summary
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
-from ml.records import Decision, DriftReport, Judgement, LivePerformance, Window
+from ml.records import Decision, DriftReport, Judgement, LivePerformance, ReplayedDay, Window
 from ml.settings import PROJECT_ROOT, Environment, load
 from ml.steps.monitor import compare_with_previous, decide, measure_drift, measure_performance
 from ml.steps.retrain import describe, promote
@@ -263,6 +264,24 @@ class TestCourse:
         now = json.loads(json.dumps(overview.now(world.services, today=DAYS[-1] + timedelta(days=9))))
         assert (now["starting"], now["monitor"]["day"], now["data"]["status"]) == (True, str(DAYS[0]), "due")
         assert now["state"] != "unknown"
+
+    def test_what_a_replay_has_lived_through_says_so_wherever_it_is_shown(self, world: World) -> None:
+        services, first = world.services, DAYS[0]
+        assert ask(services, "now")["champion"]["replayed"] is False
+        assert not any(decision["replayed"] for decision in ask(services, "decisions")["decisions"])
+        log = ReplayLog(services.storage_folder(layout.REPLAYED))
+        since, until = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+        log.finish(ReplayedDay(day=first, began_at=since, ended_at=until))
+        MEMORY.forget()
+        assert ask(services, "drift_map")["replayed"] == [str(first)]
+        for part in ("timeline", "data"):
+            days = ask(services, part)["days"]
+            assert [day["day"] for day in days if day.get("replayed")] == [str(first)], part
+        assert all(mark["replayed"] for mark in ask(services, "timeline")["marks"] if mark["decision_id"])
+        decisions = ask(services, "decisions")["decisions"]
+        assert decisions and all(decision["replayed"] for decision in decisions)
+        assert overview.decision(services, decisions[0]["decision_id"])["replayed"] is True
+        assert ask(services, "now")["champion"]["replayed"] is True
 
 
 class TestDecisions:

@@ -14,9 +14,7 @@ from ml.cli.replayed_day import Day
 from ml.errors import SettingsError, Unavailable
 from ml.records import ReplayedDay, RequestPerformance, RetrainRequest
 from ml.views.page.cache import MEMORY
-from ml.views.page.data_inventory import data
-from ml.views.page.status import now
-from ml.views.page.timeline import drift_map, timeline
+from ml.views.page.timeline import timeline
 from tests.steps.conftest import LAST_DAY, MUCH_LATER, NEXT_DAY, World
 from tests.steps.test_serving import Asked, as_records
 
@@ -70,10 +68,6 @@ def test_days_are_lived_through_once_whatever_interrupts_them(entered: World, mo
     MEMORY.forget()
     shown_days = timeline(services)["days"]
     assert [day["day"] for day in shown_days if day.get("replayed")] == [str(NEXT_DAY), str(SECOND)]
-    assert drift_map(services)["replayed"] == [str(NEXT_DAY), str(SECOND)]
-    assert [day["day"] for day in data(services)["days"] if day["replayed"]] == [str(SECOND), str(NEXT_DAY)]
-    champion = now(services, today=SECOND)["champion"]
-    assert champion and not champion["replayed"]
     assert not any(entry["replayed"] for entry in history.run(services=services)["decisions"]), "decided before it"
 
 
