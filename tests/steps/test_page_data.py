@@ -282,6 +282,8 @@ class TestCourse:
         assert decisions and all(decision["replayed"] for decision in decisions)
         assert overview.decision(services, decisions[0]["decision_id"])["replayed"] is True
         assert ask(services, "now")["champion"]["replayed"] is True
+        of_version = overview.model(services, decisions[0]["version"])["decisions"]
+        assert of_version and all(decision["replayed"] for decision in of_version)
 
 
 class TestDecisions:

@@ -18,7 +18,7 @@ from ml.records import Logged
 from ml.views import charts, decision_view
 from ml.views.page.cache import MEMORY
 from ml.views.page.decision_list import card_of
-from ml.views.page.sources import decided, registered
+from ml.views.page.sources import decided, registered, replayed
 from ml.views.page.timeline import about_metric
 from ml.wiring import Services
 
@@ -109,13 +109,17 @@ def model(services: Services, version: int) -> dict[str, Any]:
     rulings = judged[-1]["rulings"] if judged else []
     problems: list[dict[str, str]] = []
     files = _files(model_version, services, problems)
+    past = replayed(services)
     facts: dict[str, Any] = plain(
         {
             **_row(model_version, decisions, services),
             "card": card_of(version) if card_of(version) in [file["file"] for file in files] else None,
             "figures": decision_view.figures(measured, metric=services.settings.gate.metric),
             "holdout": {"rows": measured.get("holdout_rows"), "days": measured.get("holdout_days")},
-            "decisions": [decision_view.row(entry, services.settings.gate) for entry in reversed(about)],
+            "decisions": [
+                decision_view.row(entry, services.settings.gate, replayed=past.decided(entry))
+                for entry in reversed(about)
+            ],
             "rulings": rulings,
             "slices": decision_view.slices(rulings),
             "importance": stored(model_version, IMPORTANCE, services, problems),
