@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import requests
@@ -54,13 +55,14 @@ class Demo:
             self._pause("the Dags to be parsed")
         for verb in DAGS:
             if verb != "ingest":
-                self.api.unpause(dag_id(self.model, verb))
+                self._patiently(partial(self.api.unpause, dag_id(self.model, verb)))
         while True:
             match self._patiently(self._next_move):
                 case loop.Trigger(run_id):
                     say("training a first champion")
                     conf = {"reason": "no champion yet", "requested_by": "the demo"}
-                    self.api.trigger(dag_id(self.model, "retrain"), run_id=run_id, conf=conf)
+                    retrain = dag_id(self.model, "retrain")
+                    self._patiently(partial(self.api.trigger, retrain, run_id=run_id, conf=conf))
                     self.training = run_id
                 case loop.Recount(run_id):
                     self.champion = self._champion()
@@ -69,7 +71,7 @@ class Demo:
                         raise EvergreenError(f"training ended, and the gate let nobody serve: see {where}")
                     say(self.champion.sentence(self.services.settings.gate.metric))
                 case loop.UnpauseIngest():
-                    self.api.unpause(dag_id(self.model, "ingest"))
+                    self._patiently(partial(self.api.unpause, dag_id(self.model, "ingest")))
                 case loop.Failed(reason, run):
                     raise EvergreenError(f"{reason}: see {run.dag_id} {run.run_id}" if run else reason)
                 case loop.Rest(run):

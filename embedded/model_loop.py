@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from embedded import loop, past_days, summary
@@ -141,7 +142,7 @@ class ModelLoop:
         self._await_dags(startup)
         for verb in DAGS:
             if verb != "ingest":
-                self.api.unpause(dag_id(self.name, verb))
+                self._unpause(verb)
         self._ask_champion()
         if self.champion.version is not None:
             self.say(self.champion.sentence(self.settings.gate.metric))
@@ -151,12 +152,13 @@ class ModelLoop:
                 case loop.Trigger(run_id):
                     self.say("training a first champion")
                     conf = {"reason": "no champion yet", "requested_by": "the first start of Evergreen"}
-                    self.api.trigger(dag_id(self.name, "retrain"), run_id=run_id, conf=conf)
+                    asked = partial(self.api.trigger, dag_id(self.name, "retrain"), run_id=run_id, conf=conf)
+                    self.steps.patiently(asked)
                     self.training = run_id
                 case loop.Recount(run_id):
                     self._recount(run_id)
                 case loop.UnpauseIngest():
-                    self.api.unpause(dag_id(self.name, "ingest"))
+                    self._unpause("ingest")
                 case loop.Failed(reason, run):
                     where = f": see {self._run_url(run)} or {self._run_logs(run)}" if run else ""
                     raise EvergreenError(reason + where)
@@ -171,6 +173,9 @@ class ModelLoop:
                 case loop.Wait():
                     self.tell_runs(self._runs)
                     self.steps.watch(LOOK_EVERY_SECONDS)
+
+    def _unpause(self, verb: str) -> None:
+        self.steps.patiently(partial(self.api.unpause, dag_id(self.name, verb)))
 
     def _recount(self, run_id: str) -> None:
         self._ask_champion()

@@ -165,7 +165,8 @@ class Launch:
         for name in self.pools:
             if name not in existing:
                 description = f"made by Evergreen: {POOL_SLOTS} task at a time"
-                self.api.create_pool(name, slots=POOL_SLOTS, description=description)
+                make = partial(self.api.create_pool, name, slots=POOL_SLOTS, description=description)
+                self.steps.patiently(make)
                 say(f"made Airflow's pool {name} for {POOL_SLOTS} task at a time: change it under Admin, Pools")
 
     # --- the loops -------------------------------------------------------------------------

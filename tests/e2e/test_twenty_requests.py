@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from embedded.prepare import prepare
 from embedded.supervise import Supervisor
 from ml import settings
 from ml.core.champions.tenures import JUDGED
-from ml.errors import EvergreenError
+from ml.errors import EvergreenError, Unavailable
 from ml.settings import PROJECT_ROOT, Environment
 from ml.wiring import Services
 from tests.e2e.test_loop import free_ports
@@ -91,10 +92,12 @@ def twenty(environ: dict[str, str]) -> Iterator[Twenty]:
         supervisor.wait_until(lambda: is_up(api, stack), seconds=180, what="the start of the servers")
         # Airflow's API writes its log on the event loop, which on SQLite waits for other requests: one by one.
         for run_id in REQUESTS:
-            api.trigger(
-                "flight-delay.retrain", run_id=run_id, conf={"reason": f"this is {run_id}", "requested_by": "a test"}
-            )
-        api.unpause("flight-delay.retrain")
+            conf = {"reason": f"this is {run_id}", "requested_by": "a test"}
+            asked = partial(api.trigger, "flight-delay.retrain", run_id=run_id, conf=conf)
+            supervisor.wait_until(partial(answered, asked), seconds=120, what=run_id)
+        supervisor.wait_until(
+            partial(answered, partial(api.unpause, "flight-delay.retrain")), seconds=120, what="retrain, unpaused"
+        )
         supervisor.wait_until(lambda: all_ended(api), seconds=600, what="the end of twenty retrains")
         runs = api.runs("flight-delay.retrain")
         yield Twenty(
@@ -113,6 +116,15 @@ def is_up(api: AirflowApi, stack: Stack) -> bool:
         return "scheduler" in api.health() and {dag_id("flight-delay", verb) for verb in DAGS} <= set(api.dags())
     except (EvergreenError, requests.RequestException):
         return False
+
+
+def answered(ask: Callable[[], None]) -> bool:
+    """Ask Airflow for what changes nothing if it was done before: while its database is locked it answers 500."""
+    try:
+        ask()
+    except Unavailable:
+        return False
+    return True
 
 
 def all_ended(api: AirflowApi) -> bool:

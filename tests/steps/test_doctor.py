@@ -271,7 +271,7 @@ def test_the_command_says_by_its_exit_code_whether_all_agrees(
     assert (repaired["healthy"], repaired["champion"]) == (True, 1)
     assert [each["repaired"] for each in repaired["problems"]] == [True] * len(repaired["problems"])
     assert doctor.main([]) == 0
-    assert capsys.readouterr().out == "version 1 serves\nall agrees\n"
+    assert capsys.readouterr().out.endswith("version 1 serves\nall agrees\n")
     with pytest.raises(SystemExit):
         doctor.main(["--adopt", "2"])
 
