@@ -66,7 +66,7 @@ class Examination:
 def find(services: Services) -> list[Problem]:
     """Find all that is inconsistent, and change nothing; what is first is repaired first."""
     examination = Examination()
-    examination.note("the data registry", lambda: _registry(services))
+    registry = examination.note("the data registry", lambda: _registry(services))
     examination.look_at("the storage", lambda: services.storage)
     examination.note("MLflow's experiments", lambda: _experiments(services))
     serving = examination.look_at("MLflow's decisions", lambda: serving_state.read_serving(services))
@@ -85,7 +85,8 @@ def find(services: Services) -> list[Problem]:
         examination.note("the champion's model", lambda: _champion(state, services))
     if moving is None:  # else its repair moves them
         examination.note("the aliases", lambda: _aliases(state, services))
-    examination.note("the excluded days", lambda: _excluded_days(services))
+    if registry is None:  # it holds them
+        examination.note("the excluded days", lambda: _excluded_days(services))
     return examination.problems
 
 
