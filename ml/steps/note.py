@@ -17,7 +17,7 @@ from typing import Any
 
 from ml.adapters import layout
 from ml.adapters.tracking.decision_log import DecisionLog
-from ml.command_line import execute, iso_day, parser
+from ml.command_line import execute, iso_day, parser, with_model
 from ml.core.monitoring.episodes import FAMILIES, Episode, Family
 from ml.errors import EvergreenError, MissingArtifact
 from ml.records import Logged, Note, NoteRequest
@@ -111,16 +111,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(__doc__)
     actions = arguments.add_subparsers(dest="kind", required=True)
     for kind, words in (("acknowledgement", "say that you know of an alarm"), ("snooze", "keep its mails back")):
-        action = actions.add_parser(kind, help=words)
+        action = actions.add_parser(kind, help=words, prog=arguments.prog)
         action.add_argument("alarm", nargs="?", choices=FAMILIES, help="which alarm, if several stand")
         action.add_argument("--note", required=True, help="what others should know; on the page, and in its mails")
         if kind == "snooze":
             action.add_argument("--until", required=True, type=iso_day, help="on this day it is mailed again")
-    commenting = actions.add_parser("comment", help="write a note beside a decision")
+    commenting = actions.add_parser("comment", help="write a note beside a decision", prog=arguments.prog)
     commenting.add_argument("decision", help="its id, or how that begins")
     commenting.add_argument("note", help="what others should know")
     for action in actions.choices.values():
-        action.add_argument("--by", help="who says so; without it your user name")
+        with_model(action).add_argument("--by", help="who says so; without it your user name")
     options = vars(arguments.parse_args(None if argv is None else list(argv)))
 
     def work() -> Note:

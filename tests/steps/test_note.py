@@ -91,7 +91,7 @@ def test_of_several_alarms_one_is_named_and_a_snooze_ends_later(seeded: World) -
         write(seeded, "snooze", alarm="drift")
 
 
-def test_the_commands(trained: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands(trained: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from ml.cli.main import main
 
     for name, value in trained.environ.items():
@@ -105,3 +105,6 @@ def test_the_commands(trained: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["comment", "0" * 32, "none"]) != 0
     by = [entry.payload["requested_by"] for entry in trained.services.tracking.decisions()][-3:]
     assert by == ["ann", "bob", "eve"]
+    monkeypatch.setenv("EVERGREEN_MODEL", "")
+    assert main(["snooze", "--model", "nobodys", "--until", until, "--note", "the feed"]) == 2
+    assert "there is no model 'nobodys'" in capsys.readouterr().err
