@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from ml.adapters.local_files import write_atomically
 from ml.errors import SettingsError
 from ml.settings import Environment, Settings
 
@@ -84,10 +85,8 @@ def planned(environment: Environment, settings: Settings, *, days: int, now: dat
     first = newest - timedelta(days=days)
     history = max(settings.land.history_days - days, min(settings.land.history_days, HISTORY_DAYS))
     past = PastDays(first - timedelta(days=history), first, newest - timedelta(days=1), file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    part.write_text(json.dumps({name: str(getattr(past, name)) for name in DATES}), encoding="utf-8")
-    part.replace(file)
+    plan = json.dumps({name: str(getattr(past, name)) for name in DATES})
+    write_atomically(file, lambda written: written.write(plan.encode()))
     return past
 
 

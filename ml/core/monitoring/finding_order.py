@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from ml.core.counting import counted
 from ml.core.monitoring.day_summary import Facts
 from ml.records import Finding
 
@@ -52,6 +53,6 @@ def folded(findings: Iterable[Finding]) -> list[str]:
     for kind, of_kind in by_kind.items():
         columns = list(dict.fromkeys(finding.column for finding in of_kind if finding.column))
         named = ", ".join(columns[:MOST_NAMED]) + (" and others" if len(columns) > MOST_NAMED else "")
-        noun = "finding" if len(of_kind) == 1 else "findings"
-        sentences.append(f"{len(of_kind)} more {noun} of {kind.replace('_', ' ')}{f': {named}' if named else ''}")
+        count = counted(len(of_kind), "more finding")
+        sentences.append(f"{count} of {kind.replace('_', ' ')}{f': {named}' if named else ''}")
     return sentences
