@@ -52,28 +52,33 @@ def measure(
     settings
         Those that the candidate is fitted with; after a search they hold what it found.
     once
-        Keeps what was measured under what determines it: the rows and the recipe.
+        Keeps what was measured under what determines it: the rows and the recipe. Large windows are thinned for each
+        fit by itself, so that a window that has grown since asks for the same comparisons again.
     remember
         May hold the fits for the next training, which needs half of them again.
     """
-    rows = sample_days(train, rows=MOST_ROWS, seed=settings.fit.seed)
     columns = list(dict.fromkeys(["day", *feature_columns(settings.features), settings.task.target]))
-    apart, stride = settings.split.holdout_days, _stride(settings)
+    days, apart, stride = train["day"].to_numpy(dtype=str), settings.split.holdout_days, _stride(settings)
+    hashed = pd.util.hash_pandas_object(train, index=False).to_numpy()
+
+    def before(day: date) -> Any:
+        return days < day.isoformat()
 
     @cache
     def fitted(until: date) -> Any:
-        seen = rows.loc[rows["day"] < until.isoformat()]
-        return remember(_key(seen, until, settings), lambda: _fit(seen, settings)) if remember else _fit(seen, settings)
+        def fit() -> Any:
+            return _fit(sample_days(train.loc[before(until)], rows=MOST_ROWS, seed=settings.fit.seed), settings)
+
+        return remember(_key(hashed[before(until)], until, settings), fit) if remember else fit()
 
     made = []
-    for day in _days(rows, settings):
-        part = rows.loc[rows["day"] < (day + timedelta(days=stride)).isoformat(), columns]
-        older = day - timedelta(days=apart)
+    for day in _days(train, settings):
+        older, end = day - timedelta(days=apart), day + timedelta(days=stride)
 
-        def compare(day: date = day, older: date = older, part: pd.DataFrame = part) -> Facts:
-            return _compared(fitted(older), fitted(day), part, older, day, settings)
+        def compare(day: date = day, older: date = older, end: date = end) -> Facts:
+            return _compared(fitted(older), fitted(day), train.loc[before(end), columns], older, day, settings)
 
-        facts = once(_key(part, day, settings), compare)
+        facts = once(_key(hashed[before(end)], day, settings), compare)
         if facts["gain"] is not None:
             made.append(PastRefresh.model_validate(facts))
     logger.info("past refreshes: %d of the training part", len(made))
@@ -111,7 +116,7 @@ def _fit(rows: pd.DataFrame, settings: Settings) -> Any:
 def _compared(older: Any, newer: Any, rows: pd.DataFrame, older_day: date, day: date, settings: Settings) -> Facts:
     """Compare two fits on the rows from ``day`` on, and on rows that both have seen."""
     facts: Facts = {"day": day.isoformat(), "gain": None, "standard_error": 0.0, "difference": None}
-    scored = rows.loc[rows["day"] >= day.isoformat()]
+    scored = sample_days(rows.loc[rows["day"] >= day.isoformat()], rows=MOST_ROWS, seed=settings.fit.seed)
     if older is None or newer is None or scored["day"].nunique() < 2:
         return facts
     kind, classes = settings.task.kind, len(settings.task.classes)
@@ -135,9 +140,9 @@ def _compared(older: Any, newer: Any, rows: pd.DataFrame, older_day: date, day: 
     }
 
 
-def _key(rows: pd.DataFrame, day: date, settings: Settings) -> str:
-    """Name all that determines a comparison but the code."""
-    content = hashlib.sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()).hexdigest()
+def _key(hashed: np.ndarray[Any, Any], day: date, settings: Settings) -> str:
+    """Name all that determines a fit or a comparison but the code; of its rows the hashes are taken, in their order."""
+    content = hashlib.sha256(hashed.tobytes()).hexdigest()
     recipe = settings.model_dump(mode="json", include={"task", "features", "fit", "split"})
     facts = [content, day.isoformat(), recipe, settings.gate.metric]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
