@@ -82,9 +82,9 @@ class Challenge:
         """Ask the challenger for some rows; None if it fails, so that the champion answers these."""
         challenger = contest.challenger
         served = challenger.served
-        if requested.explained and served.explain is None:
-            return None
         try:
+            if requested.explained and await self.model.refuses_contributions(served, len(places)):
+                return None
             async with asyncio.timeout(self.model.own.timeout_seconds / 2):
                 rows = [requested.rows[place] for place in places]
                 table = request_rows.as_table(

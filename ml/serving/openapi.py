@@ -36,7 +36,7 @@ def _path(model: ServedModel) -> dict[str, Any]:
             "rows": {"type": "array", "maxItems": model.own.max_rows, "items": _row(served)},
             "contributions": {
                 "type": "boolean",
-                "description": "Whether each row gets its largest contributions (linear models, boosted trees).",
+                "description": "Whether each row gets its largest contributions (linear models, trees).",
             },
         },
         "examples": [{"rows": [dict(served.example)]}],

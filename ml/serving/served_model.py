@@ -22,6 +22,7 @@ from ml.serving.challenge import Challenge
 from ml.serving.day_lookup import DayLookup, ScorableDay
 from ml.serving.problems import Refused, UnfitValue, unfit
 from ml.serving.request_log import RequestLog
+from ml.serving.served_version import ServedVersion
 from ml.serving.tokens import Token, holder
 from ml.settings import Settings
 from ml.wiring import Services
@@ -114,17 +115,8 @@ class ServedModel:
     ) -> Prediction:
         """Predict rows with one version."""
         served = serving.served
-        if explained and served.explain is None:
-            raise unfit(
-                [
-                    UnfitValue(
-                        None,
-                        None,
-                        f"no contributions: the predictions of version {served.version} "
-                        f"({served.own.fit.estimator}) are no sum of columns that is known, so that none are exact",
-                    )
-                ]
-            )
+        if explained and (reason := await self.refuses_contributions(served, table.num_rows)):
+            raise unfit([UnfitValue(None, None, reason)])
         opened = [await self._open(serving.lookup, date.fromisoformat(day), today) for day in days]
         if len(days) == 1:
             predictions, contributions = await self.batcher.submit(opened[0], table, explained=explained)
@@ -135,6 +127,13 @@ class ServedModel:
         provisional = any(day.is_provisional for day in opened)
         shares = None if contributions is None else contributions.to_dict("records")
         return Prediction(predictions, served.version, provisional, shares, served.half_width)
+
+    async def refuses_contributions(self, served: ServedVersion, rows: int) -> str:
+        """Return why contributions of so many rows are not answered; empty if they are."""
+        explanations = served.explanations
+        if not explanations.is_made:
+            await asyncio.get_running_loop().run_in_executor(self.lookups, explanations.make)
+        return explanations.refusal(rows, seconds=self.own.timeout_seconds / 2)
 
     def log_answer(
         self,
@@ -187,7 +186,7 @@ class ServedModel:
         controller = self.controller or ThreadpoolController()
         with controller.limit(limits=day.scorer.own.fit.threads, user_api="blas"):
             predictions, seen = day.predict(table)
-            return predictions, day.served.contributions(seen) if explained else None
+            return predictions, day.served.explanations.of(seen, predictions) if explained else None
 
     def state(self) -> dict[str, Any]:
         """Return what ``/ready`` says of this model."""

@@ -20,11 +20,11 @@ from ml.adapters import layout, models, rows
 from ml.champions import promotion_record, recorded_models
 from ml.champions.recorded_settings import training_of
 from ml.core.data.schema import NULL, kind_of
-from ml.core.scoring.contributions import Explain, explainer
 from ml.core.training.estimators import of_sample, predict, refuse_other_kinds, trained_kinds
 from ml.core.training.lagged_means import TargetAggregates, history_names
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable, UntrustedModel
 from ml.records import JudgedModel
+from ml.serving.explanations import Explanations
 from ml.settings import Settings, parse
 from ml.steps.score.scorer import Scorer, input_columns
 from ml.wiring import Services
@@ -48,8 +48,8 @@ class ServedVersion:
         A row as a request gives it.
     known_until
         The last day that it was trained on.
-    explain
-        Divides predictions among columns (`ml.core.scoring.contributions`); None if they are no sum that is known.
+    explanations
+        Divides predictions among columns.
     half_width
         See `ml.records.IntervalWidth`; None if its predictions have no intervals.
     """
@@ -61,7 +61,7 @@ class ServedVersion:
     types: Mapping[str, str] = field(repr=False)
     example: Mapping[str, Any] = field(repr=False)
     known_until: date
-    explain: Explain | None = field(default=None, repr=False)
+    explanations: Explanations = field(repr=False)
     half_width: float | None = None
 
     @property
@@ -80,10 +80,6 @@ class ServedVersion:
         empty = TargetAggregates({}, features, label_delay_days=delay)
         held = empty if aggregates is None else aggregates
         return Scorer(self.version, self.pipeline, self.own, held, half_width=self.half_width)
-
-    def contributions(self, seen: pd.DataFrame) -> pd.DataFrame | None:
-        """Divide predictions among columns; None if this model's are no sum of columns."""
-        return None if self.explain is None else self.explain(seen)
 
 
 def from_registry(
@@ -198,7 +194,7 @@ def _open(folder: Path, services: Services) -> ServedVersion:
         types=facts["types"],
         example=facts["example"],
         known_until=date.fromisoformat(facts["known_until"]),
-        explain=explainer(pipeline, seen, own.task.kind),
+        explanations=Explanations(pipeline, seen, f"version {facts['version']} ({own.fit.estimator})"),
         half_width=facts.get("half_width"),
     )
 

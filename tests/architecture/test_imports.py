@@ -125,6 +125,7 @@ DOORS = {
         "ml/steps/retrain/pipelines.py",
         "ml/steps/score/scorer.py",
         "ml/champions/recorded_models.py",
+        "ml/serving/explanations.py",
         "ml/serving/served_version.py",
         "ml/backtest/fits.py",
     ),

@@ -14,7 +14,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     "airflow.sdk", "mlflow", "sklearn", "pandas", "great_expectations", "evidently", "dvc.api", "boto3", "requests",
     "skops.io", "pyarrow.parquet", "pydantic", "psutil", "tabulate", "aiosmtpd.controller", "matplotlib.pyplot",
-    "optuna", "xgboost", "lightgbm", "fastapi", "uvicorn", "orjson", "prometheus_client",
+    "optuna", "xgboost", "lightgbm", "shap", "fastapi", "uvicorn", "orjson", "prometheus_client",
 )  # fmt: skip
 DIRECT = (
     "apache-airflow", "mlflow", "scikit-learn", "pandas", "great-expectations", "evidently", "dvc", "boto3", "requests",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -178,8 +179,7 @@ def test_contributions_add_up_to_what_the_model_says(asked: Asked) -> None:
     table = day.served.scorer(None).columns
     assert set(table) <= set(day.served.types)
     held = day.scorer.matrix(_table(asked, rows))
-    shares = day.served.contributions(held)
-    assert shares is not None
+    shares = day.served.explanations.of(held, np.array(asked.predict(rows)))
     logits = np.log(np.array(asked.predict(rows)) / (1 - np.array(asked.predict(rows))))
     differences = logits - shares.sum(axis=1).to_numpy()
     assert np.allclose(differences, differences[0])
@@ -195,18 +195,69 @@ def _table(asked: Asked, rows: list[dict[str, Any]]) -> Any:
     return as_table(rows, served.types, needed=served.needed, today=LAST_DAY, computed=set())
 
 
-def test_contributions_of_a_model_that_is_no_sum_are_refused(seeded: World) -> None:
-    trees = "sklearn.ensemble.HistGradientBoostingClassifier"
+def _serving(seeded: World, estimator: str, **fit: Any) -> tuple[World, Asked]:
     ranks = {"ranks": {"kind": "bound", "metric": "roc_auc", "at_least": 0.3}}
-    fit = {"estimator": trees, "args": {"max_iter": 5}, "encoding": "ordinal"}
+    fit = {"estimator": estimator, "encoding": "ordinal", **fit}
     world = seeded.having(fit=fit, gate={"rules": ranks}, retrain={"refit": "never"})
     assert world.retrain().promoted
+    return world, Asked(world)
+
+
+def test_trees_answer_as_the_batch_does_and_divide_their_logits_once_asked(seeded: World) -> None:
+    trees = "sklearn.ensemble.HistGradientBoostingClassifier"
+    world, service = _serving(seeded, trees, args={"max_iter": 5})
     world.score(LAST_DAY)
-    service, rows = Asked(world), as_records(world.held("inputs", LAST_DAY))
+    rows = as_records(world.held("inputs", LAST_DAY))
     batch = pd.read_parquet(world.home / "storage" / layout.predictions(LAST_DAY) / layout.version_table(1))
     assert service.predict(rows) == batch["prediction"].tolist()
+    assert service.model.serving is not None
+    explanations = service.model.serving.served.explanations
+    assert not explanations.is_made, "shap is imported for those only who ask for contributions"
+    answer = service.post(rows[:5], contributions=True)
+    assert answer.status_code == 200, answer.text
+    assert explanations.is_made and explanations.seconds_a_row > 0
+    predictions = answer.json()["predictions"]
+    assert [row["probability"] for row in predictions] == batch["prediction"].tolist()[:5]
+    day = service.model.serving.lookup.open(LAST_DAY, today=service.model.today())
+    shares = explanations.of(day.scorer.matrix(_table(service, rows[:5])), batch["prediction"].to_numpy()[:5])
+    chances = batch["prediction"].to_numpy()[:5]
+    apart = np.log(chances / (1 - chances)) - shares.sum(axis=1).to_numpy()
+    assert np.allclose(apart, apart[0])
+    for row, (_, parts) in zip(predictions, shares.iterrows(), strict=True):
+        assert [part["column"] for part in row["contributions"]] == parts.abs().nlargest(3).index.tolist()
+
+
+def test_contributions_that_would_take_too_long_are_refused_with_how_many_rows_may_be_asked(seeded: World) -> None:
+    world, service = _serving(seeded, "sklearn.tree.DecisionTreeClassifier", args={"max_depth": 3})
+    rows = as_records(world.held("inputs", LAST_DAY))
+    assert service.post(rows[:1], contributions=True).status_code == 200
+    assert service.model.serving is not None
+    explanations = service.model.serving.served.explanations
+    explanations.seconds_a_row = 0.9  # the limit of this service is 300 s
+    answer = service.post(rows[:200], contributions=True)
+    assert answer.status_code == 422 and "at most 166 rows" in answer.json()["error"]
+    assert service.post(rows[:3], contributions=True).status_code == 200
+    explanations.seconds_a_row = 2.0
     answer = service.post(rows[:1], contributions=True)
     assert answer.status_code == 422 and "no contributions" in answer.json()["error"]
+    assert service.post(rows[:1]).status_code == 200
+
+
+def test_contributions_of_a_model_that_is_no_sum_are_refused(seeded: World) -> None:
+    world, service = _serving(seeded, "sklearn.naive_bayes.GaussianNB", args={})
+    answer = service.post(as_records(world.held("inputs", LAST_DAY))[:1], contributions=True)
+    assert answer.status_code == 422 and "no contributions" in answer.json()["error"]
+
+
+def test_without_the_package_shap_contributions_are_refused_and_predictions_answered(
+    seeded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, service = _serving(seeded, "sklearn.tree.DecisionTreeClassifier", args={"max_depth": 3})
+    monkeypatch.setitem(sys.modules, "shap", None)
+    rows = as_records(world.held("inputs", LAST_DAY))[:1]
+    answer = service.post(rows, contributions=True)
+    assert answer.status_code == 422 and "requirements.txt" in answer.json()["error"]
+    assert service.post(rows).status_code == 200
 
 
 # --- labels that are not there yet -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Divide what a model says of a row among the columns that it read, exactly: a linear model, or boosted trees."""
+"""Divide what a model says of a row among the columns that it read, exactly: linear models, and trees."""
 
 from __future__ import annotations
 
@@ -6,106 +6,72 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from ml.core.training.boosting import tree_shares
-from ml.core.training.estimators import predict
+from ml.core.scoring.additive import additive, needs_shap
 
-TOLERANCE, TREE_TOLERANCE = 1e-6, 1e-4
-"""By so much a prediction may differ from the sum of its parts, where the parts are right; trees add in 32 bits."""
+Explain = Callable[[pd.DataFrame, np.ndarray], pd.DataFrame]
+"""Takes rows as the pipeline sees them, and what was predicted for them (see `ml.core.training.estimators.predict`).
 
-Explain = Callable[[pd.DataFrame], pd.DataFrame]
-"""Takes rows as the pipeline sees them, and returns a column of contributions for each column that was read."""
+Returns a column of contributions for each column that was read: of several classes to the score of the predicted one.
+"""
 
 
-def explainer(pipeline: Pipeline, sample: pd.DataFrame, kind: str) -> Explain | None:
+def explainer(pipeline: Pipeline, sample: pd.DataFrame) -> Explain | None:
     """Return what divides this model's predictions; None if they are no sum of parts that is known.
+
+    The contributions of a row add up to its raw score (`ml.core.scoring.additive`), minus that of the usual row: of
+    linear models the mean of ``sample``, of trees that of the rows that they were trained on.
 
     Parameters
     ----------
     sample : DataFrame of shape (n_rows, n_columns)
         Rows as the pipeline sees them: on these the sum is tried.
+
+    Raises
+    ------
+    Unavailable
+        If the package shap is needed and not installed; see `is_slow`.
     """
-    weights = linear_weights(pipeline, sample, kind)
-    if weights is not None:
-        usual = np.asarray(pipeline[:-1].transform(sample), dtype=float).mean(axis=0)
-        return lambda seen: linear_contributions(pipeline, seen, weights, usual)
-    shares = None if sample.empty else _tree_shares(pipeline, sample)
-    if shares is None:
+    if sample.empty:
         return None
-    total = shares.sum(axis=1)
-    expected = expit(total) if kind == "classification" else total
-    if not np.allclose(expected, predict(pipeline, sample, kind), rtol=TREE_TOLERANCE, atol=TREE_TOLERANCE):
+    division = additive(pipeline[-1], _transformed(pipeline, sample))
+    if division is None:
         return None
-    return lambda seen: tree_contributions(pipeline, seen)
-
-
-def linear_weights(pipeline: Pipeline, sample: pd.DataFrame, kind: str) -> np.ndarray | None:
-    """Return the weights of a linear model's transformed columns; None if its predictions are no sum of columns.
-
-    Whether they are is tried on ``sample``: a model may have coefficients and predict something else than their sum.
-
-    Returns
-    -------
-    array of shape (n_transformed,) or None
-    """
-    estimator = pipeline[-1]
-    weights = np.asarray(getattr(estimator, "coef_", ()), dtype=float)
-    intercept = np.ravel(getattr(estimator, "intercept_", 0.0))
-    if sample.empty or not weights.size or weights.ndim > 2 or (weights.ndim == 2 and len(weights) != 1):
-        return None
-    weights = weights.ravel()
-    transformed = np.asarray(pipeline[:-1].transform(sample), dtype=float)
-    total = transformed @ weights + intercept[0]
-    expected = expit(total) if kind == "classification" else total
-    return weights if np.allclose(expected, predict(pipeline, sample, kind), rtol=TOLERANCE, atol=TOLERANCE) else None
-
-
-def linear_contributions(
-    pipeline: Pipeline, seen: pd.DataFrame, weights: np.ndarray, usual: np.ndarray
-) -> pd.DataFrame:
-    """Compute by how much each column moves each row away from what the model says of the usual row.
-
-    Parameters
-    ----------
-    seen : DataFrame of shape (n_rows, n_columns)
-        The rows as the pipeline sees them.
-    weights : array of shape (n_transformed,)
-        See `linear_weights`.
-    usual : array of shape (n_transformed,)
-        The usual row: the means of the transformed columns.
-
-    Returns
-    -------
-    DataFrame of shape (n_rows, n_columns)
-        In logits for a classification, else in the target's unit. The sum of a row is what the model says of it, minus
-        what it says of the usual row.
-    """
-    parts = (np.asarray(pipeline[:-1].transform(seen), dtype=float) - usual) * weights
-    return _by_source(pipeline, parts)
-
-
-def tree_contributions(pipeline: Pipeline, seen: pd.DataFrame) -> pd.DataFrame:
-    """Compute by how much each column moves each row away from what boosted trees say of the mean row.
-
-    Returns
-    -------
-    DataFrame of shape (n_rows, n_columns)
-        In logits for a classification, else in the target's unit.
-    """
-    shares = _tree_shares(pipeline, seen)
-    assert shares is not None
-    return _by_source(pipeline, shares[:, :-1])
-
-
-def _tree_shares(pipeline: Pipeline, seen: pd.DataFrame) -> np.ndarray | None:
-    return tree_shares(pipeline[-1], np.asarray(pipeline[:-1].transform(seen), dtype=float))
-
-
-def _by_source(pipeline: Pipeline, parts: np.ndarray) -> pd.DataFrame:
     sources = transformed_sources(pipeline)
+
+    def explain(seen: pd.DataFrame, predicted: np.ndarray) -> pd.DataFrame:
+        parts = division.parts(_transformed(pipeline, seen))
+        return _by_source(sources, _of_predicted(parts, predicted, pipeline))
+
+    return explain
+
+
+def is_slow(pipeline: Pipeline) -> bool:
+    """Return whether `explainer` takes seconds for a model: it then imports shap."""
+    return needs_shap(pipeline[-1])
+
+
+def _transformed(pipeline: Pipeline, seen: pd.DataFrame) -> np.ndarray:
+    return np.asarray(pipeline[:-1].transform(seen), dtype=float)
+
+
+def _of_predicted(parts: np.ndarray, predicted: np.ndarray, pipeline: Pipeline) -> np.ndarray:
+    """Return the parts of each row's predicted class, an array of shape (n_rows, n_transformed).
+
+    One score stands for both of two classes: what speaks for the second speaks against the first.
+    """
+    if predicted.ndim == 1:
+        return np.asarray(parts[:, :, 0])
+    classes = np.asarray(pipeline[-1].classes_).astype(int)
+    places = predicted[:, classes].argmax(axis=1)
+    if parts.shape[2] == 1:
+        return np.asarray(parts[:, :, 0] * np.where(places == 1, 1.0, -1.0)[:, None])
+    return np.asarray(parts[np.arange(len(parts)), :, places])
+
+
+def _by_source(sources: list[str], parts: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(
         {name: parts[:, [source == name for source in sources]].sum(axis=1) for name in dict.fromkeys(sources)}
     )

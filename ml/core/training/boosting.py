@@ -86,19 +86,19 @@ def tree_shares(estimator: Any, transformed: np.ndarray) -> np.ndarray | None:
 
     Returns
     -------
-    array of shape (n_rows, n_columns + 1) or None
-        In the unit that trees add up in; the last column is what they say of the mean row. None of other estimators,
-        and of several classes.
+    array of shape (n_rows, n_columns + 1, n_scores) or None
+        In the unit that trees add up in, of several classes one score a class; the last column is what they say of the
+        mean row. None of other estimators.
     """
-    package = package_of(type(estimator).__module__)
+    package, (rows, columns) = package_of(type(estimator).__module__), transformed.shape
     if package == "lightgbm":
         shares = np.asarray(estimator.predict(transformed, pred_contrib=True), dtype=float)
-    elif package == "xgboost":
+        return shares.reshape(rows, -1, columns + 1).transpose(0, 2, 1)
+    if package == "xgboost":
         matrix = import_module("xgboost").DMatrix(transformed)
         shares = np.asarray(estimator.get_booster().predict(matrix, pred_contribs=True), dtype=float)
-    else:
-        return None
-    return shares if shares.shape == (len(transformed), transformed.shape[1] + 1) else None
+        return shares.reshape(rows, -1, columns + 1).transpose(0, 2, 1)
+    return None
 
 
 def _lightgbm_aliases() -> set[str]:
