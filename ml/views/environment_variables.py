@@ -91,7 +91,7 @@ VARIABLES = (
         "EVERGREEN_STREAM_URL",
         "none",
         "The broker of `evergreen consume`, with its password: `kafka[s]://[USER:PASSWORD@]HOST:PORT[,HOST:PORT]"
-        "[?mechanism=SCRAM-SHA-512]` or `redis[s]://[USER:PASSWORD@]HOST:PORT/0`.",
+        "[?mechanism=SCRAM-SHA-512][&idempotence=off]` or `redis[s]://[USER:PASSWORD@]HOST:PORT/0`.",
     ),
     Variable(
         "EVERGREEN_STREAM_INPUTS",

@@ -21,6 +21,7 @@ import requests
 from ml.adapters import layout
 from ml.serving import request_log
 from ml.settings import PROJECT_ROOT
+from tests.kafka_server import KafkaServer
 from tests.postgres import free_port
 from tests.redis_server import RedisServer, redis_server
 from tests.steps.conftest import LAST_DAY, World
@@ -51,7 +52,7 @@ class Running:
 
 
 @contextmanager
-def consume(world: World, server: RedisServer, log: Path) -> Iterator[Running]:
+def consume(world: World, server: RedisServer | KafkaServer, log: Path) -> Iterator[Running]:
     """Run ``evergreen consume`` until it reads, and kill it at the end."""
     port = free_port()
     environ = {**os.environ, **world.environ, "EVERGREEN_STREAM_URL": server.url}

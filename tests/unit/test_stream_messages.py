@@ -82,7 +82,10 @@ def test_topics_have_the_models_name_and_the_password_is_shown_nowhere() -> None
     assert (places.rejected, places.group) == ("flights.rejected", "evergreen-flights")
     assert places.kafka is not None and places.kafka.servers == ("a:1", "b:2") and places.kafka.encrypted
     assert (places.kafka.user, places.kafka.password) == ("me", "se/cret")
+    assert places.kafka.is_idempotent
     assert "cret" not in repr(places)
+    places = StreamPlaces.load("flights", of=1, environ={URL: "kafka://a:1?idempotence=off"})
+    assert places.kafka is not None and not places.kafka.is_idempotent
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,7 @@ def test_topics_have_the_models_name_and_the_password_is_shown_nowhere() -> None
         ({URL: "kafka://me:secret@host:1?acks=0"}, "write EVERGREEN_STREAM_URL as kafka"),
         ({URL: "kafka://"}, "write EVERGREEN_STREAM_URL as kafka"),
         ({URL: "kafka://host:1?mechanism=MD5"}, "use one of PLAIN"),
+        ({URL: "kafka://host:1?idempotence=0"}, "use one of on, off"),
         ({URL: "redis://host", "EVERGREEN_STREAM_TOPIC": "x"}, "EVERGREEN_STREAM_TOPIC is not a variable"),
         ({URL: "redis://host", "EVERGREEN_STREAM_INPUTS": "x"}, "is the same for 2 models"),
         ({URL: "redis://host", "EVERGREEN_STREAM_REJECTED": "{model}.inputs"}, "must differ"),

@@ -97,7 +97,7 @@ def _kafka(consumer: Consumer) -> Link:
         client_id="evergreen",
         security=_security(places),
         acks="all",
-        enable_idempotence=True,
+        enable_idempotence=places.kafka is None or places.kafka.is_idempotent,
         allow_auto_create_topics=False,
         graceful_timeout=DRAIN_SECONDS,
         apply_types=False,

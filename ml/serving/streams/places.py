@@ -24,19 +24,28 @@ LOOPBACK, PORT = "127.0.0.1", 8087
 PLACEHOLDER = "{model}"
 KINDS = {"kafka": "kafka", "kafkas": "kafka", "redis": "redis", "rediss": "redis"}
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-KAFKA_FORM = "kafka[s]://[USER:PASSWORD@]HOST:PORT[,HOST:PORT][?mechanism=SCRAM-SHA-512]"
+SWITCH = {"on": True, "off": False}
+KAFKA_FORM = "kafka[s]://[USER:PASSWORD@]HOST:PORT[,HOST:PORT][?mechanism=SCRAM-SHA-512][&idempotence=off]"
 EXAMPLE = "kafka://broker:9092 or redis://broker:6379/0"
 
 
 @dataclass(frozen=True)
 class Kafka:
-    """How a Kafka cluster is reached; without a user nobody logs in."""
+    """How a Kafka cluster is reached; without a user nobody logs in.
+
+    Attributes
+    ----------
+    is_idempotent
+        Whether the broker gives producers an identity, by which it drops what they send twice in one connection. Not
+        every broker of this protocol does.
+    """
 
     servers: tuple[str, ...]
     encrypted: bool
     user: str = ""
     password: str = field(default="", repr=False)
     mechanism: str = "PLAIN"
+    is_idempotent: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,10 +115,19 @@ def _kafka_of(url: str) -> Kafka:
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    mechanism = options.pop("mechanism", "PLAIN")
+    mechanism, idempotence = options.pop("mechanism", "PLAIN"), options.pop("idempotence", "on")
     if options or parts.path not in {"", "/"} or not all(hosts.split(",")):
         raise SettingsError(f"write {URL} as {KAFKA_FORM}, not {without_secrets(url)}")
     if mechanism not in MECHANISMS:
         raise SettingsError(f"{URL}: mechanism is {mechanism!r}; use one of {', '.join(MECHANISMS)}")
+    if idempotence not in SWITCH:
+        raise SettingsError(f"{URL}: idempotence is {idempotence!r}; use one of {', '.join(SWITCH)}")
     user, _, password = login.partition(":")
-    return Kafka(tuple(hosts.split(",")), parts.scheme == "kafkas", unquote(user), unquote(password), mechanism)
+    return Kafka(
+        tuple(hosts.split(",")),
+        parts.scheme == "kafkas",
+        unquote(user),
+        unquote(password),
+        mechanism,
+        SWITCH[idempotence],
+    )
