@@ -33,7 +33,7 @@ HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 KINDS = (*SINGLE, *FORESTS, *GRADIENT, *HISTOGRAM)
 """The estimators whose trees are read here; what is derived from them may predict otherwise."""
 
-WORK_AT_ONCE = 2e7
+WORK_AT_ONCE = 5e6
 """A call of shap holds the interpreter, and nothing else answers meanwhile: so much work (see `_work`), or one row."""
 
 Table = dict[str, np.ndarray]
