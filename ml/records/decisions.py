@@ -93,12 +93,13 @@ class JudgedModel(Record):
 
 
 class Approval(Record):
-    """What people said of a promotion; ``approved`` is false after a time-out too."""
+    """What people said of a promotion, and why; ``approved`` is false after a time-out too."""
 
     approved: bool
     by: str
     at: datetime
     timed_out: bool = False
+    reason: str = ""
 
 
 class Judgement(Record):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ QUESTION = "question"
 
 ANSWER = "answer"
 """XCom of ``approve``: an `ml.records.Approval`."""
+
+COMMENT = "comment"
+WHY = Param(
+    None, type=["null", "string"], title="Why", source="task",
+    description="In a sentence, for those who read the decision later: it is kept with it.",
+)  # fmt: skip
+"""What whoever answers may add."""
 
 LONGEST_HOURS = 168
 """The most that ``gate.approval_hours`` may say; the Dag run's own time limit must be longer."""
@@ -43,7 +51,8 @@ def question(window: Window, judgement: Judgement, services: Services, *, reques
     -------
     dict
         ``subject``; ``body`` (Markdown with the table of evidence); ``hours`` within which an
-        answer counts; ``gain``, ``claim``, ``trained``, ``rulings`` and ``links`` for the mail.
+        answer counts; ``gain``, ``claim``, ``trained``, ``rulings`` and ``links`` for the mail and the page; `figures`,
+        ``version`` and ``champion_version`` for the page.
     """
     gate = services.settings.gate
     facts: dict[str, Any] = {
@@ -51,6 +60,9 @@ def question(window: Window, judgement: Judgement, services: Services, *, reques
         "hours": gate.approval_hours,
         "claim": claim(judgement),
         "gain": lead(judgement, gate),
+        "figures": figures(judgement, gate),
+        "version": judgement.version,
+        "champion_version": judgement.champion_version,
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
             f"data version {window.data_version[:12]}, requested by {requested_by}."
@@ -79,6 +91,18 @@ def lead(judgement: Judgement, gate: Gate) -> str:
 
     sentences = gain.in_short([ruling.model_dump() for ruling in judgement.verdict.rulings], gate)
     return f"{sentences[0][:1].upper()}{sentences[0][1:]}." if len(sentences) > 1 else ""
+
+
+def figures(judgement: Judgement, gate: Gate) -> dict[str, Any] | None:
+    """Return the gain over the champion, both ends of its interval, and the margin; None where nobody serves."""
+    from ml.core.monitoring.day_summary import plain
+    from ml.views import gain
+
+    compared = gain.of([ruling.model_dump() for ruling in judgement.verdict.rulings], gate)
+    facts: dict[str, Any] | None = plain(
+        {name: compared[name] for name in ("gain", "low", "high", "margin")} if compared else None
+    )
+    return facts
 
 
 def ruling_row(ruling: Ruling) -> dict[str, str]:
@@ -139,7 +163,9 @@ class Approve(ApprovalOperator):
     def __init__(self, *, hours: str, **kwargs: Any) -> None:
         # Airflow takes an execution_timeout for the time to wait: the one of default_args must not become it.
         super().__init__(
-            defaults=[self.REJECT], **{"execution_timeout": None, "response_timeout": None, "retries": 0} | kwargs
+            defaults=[self.REJECT],
+            params={COMMENT: WHY},
+            **{"execution_timeout": None, "response_timeout": None, "retries": 0} | kwargs,
         )
         self.hours = hours
 
@@ -162,6 +188,7 @@ class Approve(ApprovalOperator):
             "by": f"nobody, within {float(self.hours):g} hours" if timed_out else _name(event.get("responded_by_user")),
             "at": event["responded_at"].isoformat(),
             "timed_out": timed_out,
+            "reason": " ".join(str((event.get("params_input") or {}).get(COMMENT) or "").split()),
         }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from airflow.sdk import Param
 
 A_PERSON = "a person"
@@ -91,3 +94,54 @@ ROLLBACK = {
         description="Numbers that speak for the rollback, by name.",
     ),
 }  # fmt: skip
+
+BY_DAG = {"retrain": RETRAIN, "rollback": ROLLBACK, "note": NOTE}
+"""The forms by the last part of their Dag's id."""
+
+
+def fields(form: Mapping[str, Param]) -> list[dict[str, Any]]:
+    """Return what a dialog of the page asks for: what a person fills in, not who asks, nor what *Monitor* fills in.
+
+    Returns
+    -------
+    list of dict
+        ``name``; ``title``; ``description``; ``section`` ("" for the first); ``kind`` (``words``, ``text``, ``number``,
+        ``date``, ``switch`` or ``choice``); ``required`` (cannot be left empty); ``default`` (None if there is none);
+        ``least`` (the smallest number, None if any); ``options`` of a choice.
+    """
+    return [
+        _field(name, param)
+        for name, param in form.items()
+        if name != "requested_by" and param.schema.get("section") != _BY_MONITOR
+    ]
+
+
+def _field(name: str, param: Param) -> dict[str, Any]:
+    schema = param.schema
+    kind = _kind(schema)
+    return {
+        "name": name,
+        "title": schema["title"],
+        "description": param.description or "",
+        "section": schema.get("section", ""),
+        "kind": kind,
+        "required": kind != "switch" and "null" not in _types(schema),
+        "default": param.dump()["value"],
+        "least": schema.get("minimum"),
+        "options": list(schema.get("enum", ())),
+    }
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "choice"
+    if schema.get("format") == "date":
+        return "date"
+    if "pattern" in schema:
+        return "words"
+    return {"boolean": "switch", "integer": "number"}.get(next(one for one in _types(schema) if one != "null"), "text")
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    types = schema.get("type", "string")
+    return [types] if isinstance(types, str) else list(types)

@@ -35,6 +35,7 @@ DOORS = {
     "fastapi": (
         "plugins/evergreen/page/__init__.py",
         "plugins/evergreen/page/answers.py",
+        "plugins/evergreen/page/actions.py",
         "plugins/evergreen/page/first_look.py",
         "ml/serving/app.py",
         "ml/serving/server.py",

@@ -14,6 +14,7 @@ from tests.dags.world import Ran, World, running_world
 pytestmark = pytest.mark.filterwarnings("ignore")  # tasks run in this process, where a warning is an error
 FIRST = date(2013, 1, 1)
 SEEDED = 40
+TOO_EARLY = "too early in the season"
 APPROVERS = ["anna@example.com", "ben@example.com"]
 
 
@@ -138,7 +139,9 @@ def test_who_approved_and_when_is_in_the_decision(approved: tuple[Ran, dict[str,
 def rejected(world: World, approved: tuple[Ran, dict[str, Any]]) -> Ran:
     with settings(world, approval="required_if_champion_exists", c=0.003):
         return world.run(
-            "retrain", conf={"reason": "another idea"}, meanwhile=lambda run_id: world.answer(run_id, "Reject")
+            "retrain",
+            conf={"reason": "another idea"},
+            meanwhile=lambda run_id: world.answer(run_id, "Reject", TOO_EARLY),
         )
 
 
@@ -148,7 +151,7 @@ def test_a_no_keeps_the_champion_and_the_run_is_green(rejected: Ran, world: Worl
     assert world.services.tracking.alias("champion") == 2
     assert len(world.decisions("promotion")) == 1
     said = [found for found in approvals(world) if not found["approved"] and not found["timed_out"]]
-    assert [found["by"] for found in said] == ["anna"]
+    assert [(found["by"], found["reason"]) for found in said] == [("anna", TOO_EARLY)]
 
 
 # --- chapter 4: nobody need be asked, and what was promoted is taken back ---------------------------

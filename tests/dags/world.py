@@ -204,11 +204,12 @@ class World:
         assert found.status_code == 200, found.text
         return where, found.json()
 
-    def answer(self, run_id: str, option: str) -> None:
+    def answer(self, run_id: str, option: str, comment: str | None = None) -> None:
         """Answer a retrain's question as the page does."""
         where, asked = self.question(run_id)
         if not asked["response_received"]:
-            sent = self.api.patch(where, json={"chosen_options": [option], "params_input": {}})
+            given = {} if comment is None else {"comment": comment}
+            sent = self.api.patch(where, json={"chosen_options": [option], "params_input": given})
             assert sent.status_code == 200, sent.text
 
     def let_time_pass(self, run_id: str) -> None:

@@ -14,10 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from ml.errors import Unavailable
 from ml.settings import PROJECT_ROOT
 from tests import builders_charts, builders_drift, builders_performance, builders_quality
+from tests.e2e.airflow_stub import AirflowStub
 
 FACTS = json.loads((PROJECT_ROOT / "tests/plugins/fixtures/overview.json").read_text(encoding="utf-8"))
 TODAY = date(2026, 11, 28)
@@ -140,11 +142,36 @@ def write_models(folder: Path) -> Mapping[str, str]:
     }
 
 
+STUB = AirflowStub()
+"""What the page's dialogs talk to."""
+
+LOOKS_ONLY = "basket-size"
+"""The model of which whoever looks may change nothing."""
+
+TARGETS = {
+    "champion": 6, "default": 5,
+    "versions": [{"version": 5, "since": "2026-11-03"}, {"version": 2, "since": "2026-10-12"}],
+}  # fmt: skip
+
+
+async def airflow(request: Request) -> Any:
+    """Answer as Airflow's API: by the stub where it knows, else as for the list of models."""
+    from fastapi.responses import JSONResponse
+
+    path = request.path_params["path"]
+    if request.method != "GET":
+        status, facts = STUB.change(request.method, path, await request.body())
+    else:
+        status, facts = STUB.look(path) or (200, airflow_api(path))
+    return JSONResponse(facts, status_code=status)
+
+
 @contextmanager
 def served(folder: Path, port: int) -> Iterator[str]:
     """Serve the page below ``/evergreen/``, to anybody, as Airflow's API server would; give its address."""
     import uvicorn
     from evergreen import page
+    from evergreen.page import actions
     from fastapi import FastAPI
     from fastapi.responses import HTMLResponse
 
@@ -173,12 +200,15 @@ def served(folder: Path, port: int) -> Iterator[str]:
         for name, value in write_models(folder).items():
             patch.setenv(name, value)
         patch.setattr("airflow.api_fastapi.core_api.security.requires_authenticated", lambda: lambda: None)
+        patch.setattr("airflow.api_fastapi.core_api.security.get_user", lambda: None)
+        patch.setattr(actions, "is_allowed", lambda user, model, *_: model != LOOKS_ONLY)
+        patch.setattr(actions, "_rollback_targets", lambda _: TARGETS)
         patch.setattr(page, "_overview", lambda: overview)
-        airflow = FastAPI()
-        airflow.mount("/evergreen", page.build())
-        airflow.add_api_route("/api/v2/{path:path}", airflow_api)
-        airflow.add_api_route("/{path:path}", lambda path: HTMLResponse(f"<h1>Airflow: {path}</h1>"))
-        server = uvicorn.Server(uvicorn.Config(airflow, port=port, log_level="warning", lifespan="off"))
+        server_app = FastAPI()
+        server_app.mount("/evergreen", page.build())
+        server_app.add_route("/api/v2/{path:path}", airflow, methods=["GET", "POST", "PATCH"])
+        server_app.add_api_route("/{path:path}", lambda path: HTMLResponse(f"<h1>Airflow: {path}</h1>"))
+        server = uvicorn.Server(uvicorn.Config(server_app, port=port, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run)
         thread.start()
         while not server.started:

@@ -25,7 +25,7 @@ import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect, sync_playwright
 
 from embedded.airflow_api import Run
 from ml.adapters.workspace import table_bytes
@@ -41,8 +41,12 @@ OLD_DAY = "2001-01-01"
 """A day before all others, of which a row lies in quarantine."""
 
 LARGEST_PICTURE = 190_000
+HEAD = {"retrain": "Retrain", "rollback": "Roll back"}
+"""The buttons in the page's head, by the Dag that they start."""
+
 expect.set_options(timeout=PATIENCE)
 FIRST, SECOND, BACK = "the first model of this season", "newer flights", "the first one did better in the evenings"
+GOOD, KNOWN = "good enough to begin with", "the new codes are known, and stay"
 
 
 # --- the world --------------------------------------------------------------------------------------
@@ -104,14 +108,27 @@ class Person:
         return self.frame
 
     def form(self, verb: str) -> Any:
-        """Open the form of a Dag as the page's button leads there."""
-        self.open_page()
-        self.frame.get_by_role("link", name={"retrain": "Retrain", "rollback": "Roll back"}[verb]).click()
+        """Open the form of a Dag in Airflow, as the page's dialog leads there."""
+        self.dialog(HEAD[verb]).get_by_role("link", name="Airflow's own form").click()
         self.page.wait_for_url(f"**/dags/{dag(verb)}")
         self.page.get_by_role("button", name="Trigger").first.click()
         dialog = self.page.get_by_role("dialog")
         dialog.locator("#element_reason").wait_for()
         return dialog
+
+    def dialog(self, button: str) -> Locator:
+        """Open a dialog of the page by its button in the head."""
+        self.open_page()
+        self.frame.get_by_role("navigation", name="Actions").get_by_role("button", name=button).click()
+        opened = self.frame.get_by_role("dialog")
+        expect(opened).to_be_visible()
+        return opened
+
+    def press(self, dialog: Locator, button: str) -> str:
+        """Press a dialog's button twice, as people do; give the id of the run that it says it has started."""
+        dialog.get_by_role("button", name=button, exact=True).dblclick()
+        href = dialog.get_by_role("link", name="run in Airflow").get_attribute("href")
+        return unquote(urlsplit(str(href)).path.rpartition("/runs/")[2])
 
     def send(self, dialog: Any) -> str:
         """Press the form's button; give the id of the run, to which Airflow then leads."""
@@ -135,10 +152,8 @@ class Person:
         running.wait(asked, "the question to a person")
 
     def answer(self, choice: str) -> None:
-        """Follow the page's button to Airflow's own form, and answer there."""
-        self.open_page()
-        self.frame.locator("#approve.loud").click()
-        self.page.get_by_role("link", name="serve?").click()
+        """Follow the page's dialog to Airflow's own form, and answer there."""
+        self.dialog("Approve").get_by_role("link", name="Airflow's own form").click()
         self.page.get_by_text("passed every rule of the gate").wait_for()
         self.shoot(f"{choice.lower()}")
         self.page.get_by_role("button", name=choice, exact=True).click()
@@ -167,20 +182,27 @@ def person(browser: Browser, running: Running, shots: Path) -> Iterator[Person]:
 
 @pytest.fixture(scope="module")
 def asked(person: Person) -> str:
-    """Ask for a first challenger through the form, and let it come to the question."""
+    """Ask for a first challenger by the page's dialog, and let it come to the question."""
+    dialog = person.dialog("Retrain")
+    expect(dialog).to_contain_text("is paused in Airflow")
     person.running.api.unpause(dag("retrain"))  # as `make up` does
-    dialog = person.form("retrain")
-    dialog.locator("#element_reason").fill(FIRST)
+    dialog.get_by_label("Why").fill(FIRST)
     person.shoot("form")
-    run_id = person.send(dialog)
+    run_id = person.press(dialog, "Train")
+    assert [run.run_id for run in person.running.api.runs(dag("retrain"))] == [run_id], "two presses, one run"
     person.await_question(run_id)
     return run_id
 
 
 @pytest.fixture(scope="module")
 def first(person: Person, asked: str) -> Run:
-    """Let it serve."""
-    person.answer("Approve")
+    """Let it serve, by the page's dialog."""
+    dialog = person.dialog("Approve")
+    expect(dialog).to_contain_text("passed every rule of the gate")
+    dialog.get_by_label("Why").fill(GOOD)
+    person.shoot("answer")
+    person.press(dialog, "Approve")
+    expect(dialog.get_by_role("status")).to_contain_text("Done. Promoted version", timeout=4 * PATIENCE)
     return person.running.ended(dag("retrain"), asked)
 
 
@@ -213,7 +235,7 @@ def second(person: Person, served: None) -> Run:
     run_id = person.send(dialog)
     person.await_question(run_id)
     person.open_page()
-    expect(person.frame.locator("#approve")).to_have_text("Approve (1)")
+    expect(person.frame.locator("#answer")).to_have_text("Approve (1)")
     person.shoot("waiting")
     person.answer("Approve")
     return person.running.ended(dag("retrain"), run_id)
@@ -234,10 +256,14 @@ def alarmed(person: Person, second: Run, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def rolled_back(person: Person, alarmed: date) -> Run:
-    dialog = person.form("rollback")
-    dialog.locator("#element_reason").fill(BACK)
+    dialog = person.dialog("Roll back")
+    former, present = (e.payload["version"] for e in person.running.services.tracking.decisions(kinds=("promotion",)))
+    expect(dialog).to_contain_text(f"Version {former} would serve instead of version {present}")
+    dialog.get_by_label("Why").fill(BACK)
     person.shoot("rollback-form")
-    return person.running.ended(dag("rollback"), person.send(dialog))
+    run_id = person.press(dialog, "Roll back")
+    expect(dialog.get_by_role("status")).to_contain_text(f"Done. Version {former} serves again", timeout=4 * PATIENCE)
+    return person.running.ended(dag("rollback"), run_id)
 
 
 def champion(running: Running) -> int:
@@ -251,7 +277,7 @@ def champion(running: Running) -> int:
 
 def test_a_retrain_from_the_form_waits_for_a_person_and_the_page_says_so(person: Person, asked: str) -> None:
     frame = person.open_page()
-    expect(frame.locator("#approve")).to_have_text("Approve (1)")
+    expect(frame.locator("#answer")).to_have_text("Approve (1)")
     expect(frame.locator("#runs")).to_contain_text("retrain running")
     expect(frame.locator("#runs").get_by_role("link", name="serve?")).to_be_visible()
     expect(frame.locator("#now")).to_contain_text("Nothing serves yet")
@@ -261,7 +287,7 @@ def test_who_was_approved_serves_and_the_page_says_why(person: Person, first: Ru
     assert first.state == "success"
     version = champion(person.running)
     frame = person.open_page()
-    expect(frame.locator("#approve")).to_have_text("Approve")
+    expect(frame.locator("#answer")).to_be_hidden()
     card = frame.locator(".card", has=frame.get_by_role("heading", name="Champion"))
     expect(card).to_contain_text(f"version {version}")
     expect(card).to_contain_text("requested by admin, approved by admin")
@@ -273,6 +299,7 @@ def test_who_was_approved_serves_and_the_page_says_why(person: Person, first: Ru
     assert {name.replace("_", " ") for name in gate.rules} <= set(shown)
     assert set(rules.locator("td:nth-child(2)").all_inner_texts()) == {"passed"}
     expect(frame.locator("#view")).to_contain_text(FIRST)
+    expect(frame.locator("#view")).to_contain_text(re.compile(rf"approved by admin at .*: {GOOD}"))
 
 
 def test_the_address_outside_names_what_is_shown_inside(person: Person, first: Run) -> None:
@@ -688,7 +715,8 @@ def test_it_works_below_a_prefix(browser: Browser, person: Person, rolled_back: 
         frame.get_by_role("link", name="Evidently report").first.wait_for()
         report = frame.get_by_role("link", name="Evidently report").first.evaluate("link => link.href")
         assert page.request.get(report).ok
-        frame.get_by_role("link", name="Retrain").click()
+        frame.get_by_role("button", name="Retrain").click()
+        frame.get_by_role("link", name="Airflow's own form").click()
         page.wait_for_url(f"{url}/dags/{dag('retrain')}")
         page.goto(f"{url}/plugin/evergreen{urlsplit(url).path}/evergreen/#{MODEL}/decisions")  # as the tasks' links are
         expect(frame.get_by_role("region", name="Decisions").locator("tbody tr").first).to_be_visible()

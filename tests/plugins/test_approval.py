@@ -71,6 +71,22 @@ def operator() -> approval.Approve:
             {"approved": True, "by": "anna", "timed_out": False},
         ),
         (
+            {
+                "chosen_options": ["Reject"],
+                "responded_by_user": {"id": "anna", "name": "anna"},
+                "params_input": {"comment": " too early\nin the season "},
+            },
+            {"approved": False, "by": "anna", "timed_out": False, "reason": "too early in the season"},
+        ),
+        (
+            {
+                "chosen_options": ["Approve"],
+                "responded_by_user": {"id": "anna", "name": "anna"},
+                "params_input": {"comment": None},
+            },
+            {"approved": True, "by": "anna", "timed_out": False, "reason": ""},
+        ),
+        (
             {"chosen_options": ["Reject"], "responded_by_user": {"id": "7", "name": "Anna B"}, "timedout": False},
             {"approved": False, "by": "Anna B (7)", "timed_out": False},
         ),
@@ -85,7 +101,7 @@ def operator() -> approval.Approve:
     ],
 )
 def test_an_answer_is_kept_with_who_and_when(event: dict[str, Any], expected: dict[str, Any]) -> None:
-    answer = operator().answer(event | {"responded_at": AT, "params_input": {}})
+    answer = operator().answer({"params_input": {}} | event | {"responded_at": AT})
     assert Approval.model_validate(answer) == Approval(**expected, at=AT)
 
 

@@ -309,8 +309,9 @@ def _reasons(entry: Logged, facts: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def approval_in_words(approval: Mapping[str, Any]) -> str:
-    """Return who decided and when, out of an `ml.records.Approval` that was written down."""
+    """Return who decided, when and why, out of an `ml.records.Approval` that was written down."""
     at = str(approval.get("at"))[:16].replace("T", " ")
     if approval.get("timed_out"):
         return f"nobody answered until {at}: that means no"
-    return f"{'approved' if approval.get('approved') else 'rejected'} by {approval.get('by')} at {at}"
+    why = f": {approval['reason']}" if approval.get("reason") else ""
+    return f"{'approved' if approval.get('approved') else 'rejected'} by {approval.get('by')} at {at}{why}"

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evergreen.page import charting, first_look
+from evergreen.page import actions, charting, first_look
 from evergreen.page.answers import answered, answered_of, configured_names
 from evergreen.page.headers import SHUT_IN, Guarded, Message, Receive, Send
 
@@ -76,6 +76,7 @@ def build() -> FastAPI:
     )
     for path, answer in ROUTES.items():
         app.add_api_route(path, answer, methods=["GET"], response_model=None)
+    actions.add_routes(app)
     first_look.add_routes(app)
     app.add_middleware(Guarded)
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from evergreen.page.actions import is_allowed
 from evergreen.page.answers import answered_of
 
 if TYPE_CHECKING:
@@ -64,18 +65,8 @@ async def _change(request: Request, model: str, user: Any) -> Response:
 
 
 def _may(user: Any, model: str) -> bool:
-    """Return whether a user may run a model's *Ingest* again, by the words of Airflow's auth manager."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
-
-    from evergreen.models import dag_id
-
-    details = DagDetails(id=dag_id(model, "ingest"))
-    return bool(
-        get_auth_manager().is_authorized_dag(
-            method="PUT", access_entity=DagAccessEntity.TASK_INSTANCE, details=details, user=user
-        )
-    )
+    """Return whether a user may run a model's *Ingest* again."""
+    return is_allowed(user, model, "ingest", "PUT", "TASK_INSTANCE")
 
 
 def _page() -> Any:

@@ -29,15 +29,10 @@ export const mlflowRun = (run, text) =>
 export const mlflowVersion = (version) =>
   mlflow && version ? link(`${mlflow}/#/models/${encodeURIComponent(registered)}/versions/${version}${ML_VIEW}`, "in MLflow", { target: "_blank", rel: "noopener" }) : null;
 
-/** Lead the buttons to the Dags of the model that is shown. */
-export function leadButtons() {
-  for (const anchor of document.querySelectorAll("[data-dag]")) anchor.href = airflow(`dags/${encodeURIComponent(dagId(anchor.dataset.dag))}`);
-}
-
 /** Airflow's frame lets nothing inside it open a tab or leave: let a link of the page around it do so. */
 export function leaveTheFrame() {
-  for (const anchor of document.querySelectorAll("[data-airflow], [data-dag]")) {
-    if (anchor.dataset.airflow) anchor.href = airflow(anchor.dataset.airflow);
+  for (const anchor of document.querySelectorAll("[data-airflow]")) {
+    anchor.href = airflow(anchor.dataset.airflow);
     anchor.target = "_top";
   }
   if (window.parent === window) return;
@@ -76,7 +71,7 @@ async function api(path) {
 
 /** Find the run of a Dag for a day, the newest first; null if there is none. */
 export async function runOf(verb, day) {
-  const { dag_runs: runs } = await api(`dags/${encodeURIComponent(dagId(verb))}/dagRuns?limit=${AT_ONCE}&order_by=-run_after`);
+  const { dag_runs: runs } = await api(`dags/${encodeURIComponent(dagId(verb))}/dagRuns?partition_key_prefix_pattern=${encodeURIComponent(day)}&limit=${AT_ONCE}&order_by=-run_after`);
   return runs.find((run) => run.partition_key?.slice(0, 10) === day)?.dag_run_id ?? null;
 }
 
@@ -89,7 +84,7 @@ export async function clearRun(verb, run) {
   if (!answer.ok) throw new Error(answer.status === 403 ? `You may not run ${dagId(verb)} again.` : `Airflow answered ${answer.status}: the day was not brought again.`);
 }
 
-const waitingFor = () => api(`dags/~/dagRuns/~/hitlDetails?response_received=false&limit=${AT_ONCE}`).then((answer) => answer.hitl_details);
+export const waitingFor = () => api(`dags/~/dagRuns/~/hitlDetails?response_received=false&limit=${AT_ONCE}`).then((answer) => answer.hitl_details);
 const modelOf = (dag) => dag.slice(0, dag.lastIndexOf("."));
 
 /** Ask Airflow about the model that is shown: what runs, what is expected next, who is waited for. What it does not tell stays out. */
@@ -143,11 +138,14 @@ export async function everyModel() {
   return { models, waiting };
 }
 
+/** Give Airflow's own page of a question. */
+export const answerHref = ({ task_instance: { dag_id: dag, dag_run_id: run, task_id: task } }) =>
+  airflow(`dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}/tasks/${task}/required_actions`);
+
 export function runsInWords({ runs, known, failed, waiting, silent }) {
   if (silent) return [el("p", { class: "quiet" }, "Airflow did not say what runs.")];
-  const questions = (waiting ?? []).map(({ subject, task_instance: { dag_id: dag, dag_run_id: run, task_id: task } }) =>
-    el("li", null, "waits for a person: ",
-      link(airflow(`dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}/tasks/${task}/required_actions`), subject, { target: "_top" })));
+  const questions = (waiting ?? []).map((question) =>
+    el("li", null, "waits for a person: ", link(answerHref(question), question.subject, { target: "_top" })));
   const lines = runs.map((run) => el("li", null,
     runLink(run.dag, run.dag_run_id, run.dag),
     ` ${run.state}${run.start_date ? ` since ${instant(run.start_date)}` : ""}`));
@@ -167,9 +165,12 @@ export function runsInWords({ runs, known, failed, waiting, silent }) {
   ];
 }
 
-export function showWaiting(waiting) {
-  const button = document.getElementById("approve");
-  const count = waiting?.length ?? 0;
+/** Show how many questions wait: on a model as a button for whoever may answer, on the list as a link to Airflow's own. */
+export function showWaiting(waiting, mayAnswer = false) {
+  const count = waiting?.length ?? 0, anchor = document.getElementById("approve"), answer = document.getElementById("answer");
+  anchor.hidden = Boolean(current());
+  answer.hidden = !current() || !mayAnswer || !count;
+  const button = current() ? answer : anchor;
   button.textContent = count ? `Approve (${count})` : "Approve";
   button.classList.toggle("loud", count > 0);
   button.title = count ? `${plural(count, "question")} wait${count === 1 ? "s" : ""} for a person` : "Nothing waits for a person";

@@ -1,5 +1,6 @@
 // Every decision with its verdict, and one of them rule by rule.
 
+import { actionButton } from "./actions.js";
 import { inModel, part } from "./address.js";
 import { mlflowRun } from "./airflow.js";
 import { anything, ask, badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, problems, sentences, table, versionLink } from "./dom.js";
@@ -90,7 +91,8 @@ export function drawDecision(decision) {
       el("li", null, el("strong", null, one.requested_by), ` on ${instant(one.decided_at)}: ${one.note}`)))],
     links(file(decision.card, "model card"), file(decision.report, "report"), mlflowRun(decision.run_id, "model's run in MLflow"),
       mlflowRun(decision.decision_id, "decision in MLflow"),
-      decision.version && decision.against && link(part(`versions/${decision.version}/${decision.against}`), "compare the two")),
+      decision.version && decision.against && link(part(`versions/${decision.version}/${decision.against}`), "compare the two"),
+      actionButton("note", "Comment…", { kind: "comment", decision: decision.decision_id })),
     decision.rulings?.length > 0 && decision.version && [el("h3", null, "Charts"), versionCharts(decision.version, "Gain by day")],
     decision.rulings?.length > 0 && [el("h3", null, "Rule by rule"), rulingTable(decision.rulings)],
     known > 0 && [el("h3", null, "Facts"), anything(others)],

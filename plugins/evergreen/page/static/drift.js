@@ -12,6 +12,13 @@ const ORDERS = {
   "by name": null,
 };
 
+let wanted = null;
+
+/** Open a column on a day once the map is drawn that has it. */
+export function openCell(day, column) {
+  wanted = { day, column };
+}
+
 export function drawDrift(facts, days, choose) {
   const buttons = spans("Days shown in the heat map", days, choose);
   const unreadable = problems((facts.unreadable ?? []).slice(0, 3));
@@ -39,6 +46,15 @@ export function drawDrift(facts, days, choose) {
     map.replaceChildren(...shown.nodes, ...[note].filter(Boolean));
   }
   draw();
+  if (wanted) {
+    const step = facts.days.indexOf(wanted.day), row = facts.columns.findIndex(({ column }) => column === wanted.column);
+    if (step >= 0 && row >= 0) {
+      Object.assign(at, { row, step });
+      draw();
+      open(facts.columns[row], step);
+    }
+    wanted = null;
+  }
   return [buttons, node, heatLegend(WORDS), unreadable, map, panel, empty(facts.hint), asTable(facts)];
 }
 

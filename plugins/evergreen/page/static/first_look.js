@@ -1,7 +1,8 @@
 // A first look at the demo in three steps: break a day, watch the alarm, undo it. Whoever may not run Ingest is not offered it.
 
 import { current, dagId, inModel, part } from "./address.js";
-import { airflow, clearRun, runOf } from "./airflow.js";
+import { actionButton } from "./actions.js";
+import { clearRun, runOf } from "./airflow.js";
 import { ask, el, instant, link, problems, send } from "./dom.js";
 
 const SOON = 5000, LATER = 60000;
@@ -95,13 +96,13 @@ function draw() {
           : broken() ? "Ingest, Score and Monitor work on the day again; this takes about a minute."
           : undone ? `Monitor ${monitored?.names_column ? "still shows it" : "shows it no more"}.`
           : "Score and Monitor follow by themselves, and people get one mail.",
-        broken() && link(part("drift"), "see the map of drift")),
+        broken() && link(part(seen ? `drift/${fault.day}/${encodeURIComponent(fault.column)}` : "drift"), seen ? `see how ${fault.column} was distributed` : "see the map of drift")),
       step(broken() ? (seen ? "next" : "") : undone ? (over ? "done" : "waits") : "", "Undo it.",
         over ? `${fault.day} is as it was; ${ingest} has brought the true day again. The alarm ends after calm days, with one more mail.`
           : undone ? "Ingest brings the true day again, and Score and Monitor follow; this takes about a minute."
           : "The true day comes back. A model that was promoted meanwhile goes by a rollback.",
         broken() && button("Undo", () => act("undo")),
-        (broken() || undone) && link(airflow(`dags/${encodeURIComponent(dagId("rollback"))}`), "roll back in Airflow", { target: "_top" }))),
+        (broken() || undone) && actionButton("rollback", "Roll back…"))),
     problems(problem ? [problem] : []),
     !broken() && el("p", { class: "quiet" }, button(over ? "Done: hide this" : "Hide this", () => dismiss(true), { class: "plain" }))));
 }

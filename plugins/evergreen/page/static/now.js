@@ -1,5 +1,6 @@
 // What serves, how it does, and whether anything is wrong: one glance.
 
+import { actionButton } from "./actions.js";
 import { mlflowRun, runLink } from "./airflow.js";
 import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, kindInWords, number, plural, problems, message, sentences, versionLink } from "./dom.js";
 
@@ -85,7 +86,11 @@ const another = (version, serving) => Boolean(version && serving && version !== 
 /** The alarms that people were mailed of: since when, who said what of them, and whether their mails are snoozed. */
 const alarms = (episodes) => (episodes ?? []).map((one) => el("div", null,
   el("p", null, el("strong", null, one.subject || `${one.family} since ${one.first_day}`), " ", one.snoozed_until && badge("snooze", `mails snoozed until ${one.snoozed_until}`)),
-  one.notes.length > 0 && el("ul", { class: "plain quiet" }, one.notes.map((note) => el("li", null, capitalised(note))))));
+  one.notes.length > 0 && el("ul", { class: "plain quiet" }, one.notes.map((note) => el("li", null, capitalised(note)))),
+  noteButtons({ alarm: one.family, subject: one.subject || `${one.family} since ${one.first_day}` })));
+
+const noteButtons = (given) => row(actionButton("note", "Acknowledge…", { kind: "acknowledgement", ...given }), actionButton("note", "Snooze…", { kind: "snooze", ...given }));
+const row = (...buttons) => (buttons.some(Boolean) ? el("p", { class: "act" }, buttons.filter(Boolean)) : null);
 
 function monitoring({ monitor, findings, alarm, episodes, state, champion: serving }) {
   if (!monitor) return card("Monitoring", el("p", null, "No day was monitored yet: Monitor follows each Ingest."));
@@ -133,7 +138,8 @@ export function rejections({ rejected }) {
     el("ul", { class: "plain" }, rejected.map((one) => el("li", null,
       el("strong", null, one.what), one.replaces ? " (the registry keeps the content before it)" : "", " ", file(one.report, "validation report"),
       el("ul", null, one.reasons.map((reason) => el("li", null, reason))),
-      one.next && el("p", null, el("strong", null, "Next: "), one.next)))));
+      one.next && el("p", null, el("strong", null, "Next: "), one.next),
+      row(actionButton("ingest_again", `Bring ${one.partition ?? one.day} again…`, { day: one.partition ?? one.day, what: `${one.what} rejected` }))))));
 }
 
 /** Which periods nothing is learned from, who said so and why. */

@@ -1,19 +1,21 @@
 // What is shown when: the list of models, the overview of one, or one view of it that the address names.
 
+import { allowed, findActions, wireHead } from "./actions.js";
 import { configure, current, inModel, OVERVIEW, part, turn } from "./address.js";
-import { everyModel, findPlaces, leadButtons, leaveTheFrame, nameOutside, running, runsInWords, showWaiting } from "./airflow.js";
+import { everyModel, findPlaces, leaveTheFrame, nameOutside, running, runsInWords, showWaiting } from "./airflow.js";
 import { ask, el, link, show } from "./dom.js";
 import { drawData } from "./data.js";
 import { drawDecision, drawDecisions } from "./decisions.js";
-import { drawDrift } from "./drift.js";
+import { drawDrift, openCell } from "./drift.js";
 import { placeFirstLook } from "./first_look.js";
+import { onChange } from "./runs.js";
 import { modelList } from "./list.js";
 import { drawNow } from "./now.js";
 import { drawServed } from "./served.js";
 import { drawTimeline } from "./timeline.js";
 import { drawComparison, drawVersion, drawVersions } from "./versions.js";
 
-const AGAIN = 60000, SOON = 1000, DAYS = 90;
+const AGAIN = 60000, SOON = 1000, STALE = 8000, DAYS = 90;
 const [models, overview, view] = ["models", "overview", "view"].map((id) => document.getElementById(id));
 const footer = document.querySelector("footer"), below = OVERVIEW.slice(1).map((id) => document.getElementById(id));
 const body = (name) => document.querySelector(`#${name} > .body`);
@@ -90,7 +92,8 @@ async function refreshRuns() {
   if (whose !== current()) return;
   last.runs = answer;
   document.getElementById("runs")?.replaceChildren(...runsInWords(answer).filter(Boolean));
-  showWaiting(answer.waiting);
+  await placed; // who may answer is known by then
+  showWaiting(answer.waiting, allowed("answer"));
 }
 
 const timeline = (days) => show(body("timeline"), inModel(`timeline?days=${days}`), (facts) => drawTimeline(facts, days, timeline), placed).then(showBelow);
@@ -145,9 +148,12 @@ function viewOf([name, one, other]) {
   return ["Versions", null, "versions", drawVersions];
 }
 
+let shown = null;
+
 function openView(parts) {
   const [title, back, path, draw] = viewOf(parts);
   const place = el("div", { class: "body tall" }, "Loading…"), heading = el("h2", { tabindex: -1 }, title);
+  shown = () => place.isConnected && show(place, inModel(path), draw, placed);
   footer.hidden = true;
   view.replaceChildren(...[back && el("p", null, link(part(back[0]), `← ${back[1]}`)), heading, place].filter(Boolean));
   scrollTo(0, 0);
@@ -158,20 +164,19 @@ function openView(parts) {
 // --- which of them ------------------------------------------------------------------------------------------
 
 let entered = null, section = "", listTop = 0;
-const toSection = () => !overview.hidden && below.find(({ id }) => id === section)?.scrollIntoView();
+const toSection = () => !overview.hidden && (section === "drift" && document.querySelector("#drift .panel") || below.find(({ id }) => id === section))?.scrollIntoView();
 
 /** Let the heading and the buttons be those of the model that is shown. */
 function enter(model) {
   Object.assign(document.getElementById("model"), { textContent: model, title: model });
   document.getElementById("sections").hidden = !model;
-  for (const button of document.querySelectorAll("[data-dag]")) button.hidden = !model;
+  for (const button of document.querySelectorAll("[data-act]")) button.hidden = true;
   drawn = null;
   showWaiting(null);
   if (!model) return;
   document.title = `${model} · Evergreen`;
   for (const anchor of document.querySelectorAll("[data-part]")) anchor.href = part(anchor.dataset.part);
-  leadButtons();
-  placed = findPlaces();
+  placed = Promise.all([findPlaces(), findActions()]);
   last.runs = null;
   refreshRuns();
 }
@@ -194,7 +199,10 @@ function route() {
     if (!first) document.getElementById("models-title").focus({ preventScroll: true });
     openList();
   } else if (view.hidden) {
+    const opened = drawn === model;
+    if (section === "drift" && parts.length > 2) openCell(parts[1], parts[2]);
     openOverview();
+    if (section === "drift" && parts.length > 2 && opened) drift(DAYS); // the day may have come since
     showBelow();
     if (section === "now") scrollTo(0, 0);
     else toSection();
@@ -204,6 +212,11 @@ function route() {
 // Whoever comes back to the list finds it where it was left.
 addEventListener("scroll", () => !models.hidden && (listTop = scrollY), { passive: true });
 leaveTheFrame();
+wireHead();
+onChange(() => {
+  refreshAll();
+  setTimeout(refreshAll, STALE); // what the page's API remembers for some seconds is read anew by then
+});
 ask("names").then(
   (names) => {
     configure(names.models);
@@ -218,11 +231,22 @@ ask("names").then(
     settled(body("models"));
   },
 );
-setInterval(() => {
-  if (document.hidden || entered === null) return;
+
+function refresh() {
   if (!models.hidden) refreshList().then(refreshAirflow);
   else if (!overview.hidden) {
     refreshNow().then(showBelow);
     refreshRuns();
   }
-}, AGAIN);
+}
+
+/** Show what a run has changed, in whichever part is looked at. */
+function refreshAll() {
+  refresh();
+  if (!view.hidden) {
+    shown?.();
+    refreshRuns();
+    drawn = null; // the overview is read anew when it is opened
+  } else if (!overview.hidden) timeline(DAYS);
+}
+setInterval(() => !document.hidden && entered !== null && refresh(), AGAIN);

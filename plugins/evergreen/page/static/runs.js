@@ -1,0 +1,130 @@
+// Start a run by Airflow's own API, with the rights of whoever clicks, and follow it to its end.
+
+import { dagId } from "./address.js";
+import { airflow, runLink } from "./airflow.js";
+import { el, instant, link, plural } from "./dom.js";
+
+const OFTEN = 2000, SELDOM = 10000, LONG = 120000, UNMOVED = 45000;
+const SLOTS = "see whether Airflow's scheduler runs and whether its pool has free slots";
+let changed = () => {};
+
+/** Name what is called when a run has changed what the page shows. */
+export const onChange = (call) => (changed = call);
+
+/** Give the id that a run gets however often its button is pressed: Airflow takes each only once. */
+export const runId = () => `manual__${new Date().toISOString()}_${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
+
+const dagPath = (verb) => `dags/${encodeURIComponent(dagId(verb))}`;
+const runPath = (verb, run) => `${dagPath(verb)}/dagRuns/${encodeURIComponent(run)}`;
+
+/** Ask Airflow's API. What it refuses throws an error with its ``status`` and ``detail``; status 0 means that it did not answer. */
+export async function airflowApi(path, method = "GET", body = undefined) {
+  let answer;
+  try {
+    answer = await fetch(airflow(`api/v2/${path}`), {
+      method, credentials: "same-origin", ...(body && { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    });
+  } catch {
+    throw Object.assign(new Error("no answer"), { status: 0, detail: "" });
+  }
+  const facts = await answer.json().catch(() => null);
+  if (answer.ok) return facts;
+  throw Object.assign(new Error(`Airflow answered ${answer.status}`), { status: answer.status, detail: detailOf(facts) });
+}
+
+function detailOf(facts) {
+  const detail = facts?.detail;
+  if (Array.isArray(detail)) return detail.map(({ msg, loc }) => `${(loc ?? []).at(-1) ?? ""}: ${msg ?? ""}`).join("; ");
+  return typeof detail === "string" ? detail : detail ? JSON.stringify(detail) : "";
+}
+
+/** Say what Airflow's refusal means, and what to do next. */
+export function refusal({ status, detail }, what, dag) {
+  if (status === 0) return "Airflow's API server did not answer. See whether it runs, then press again: however often you press, it is done once.";
+  if (status === 401) return "You are no longer logged in to Airflow. Log in again in another tab, then press again: what you wrote stays here.";
+  if (status === 403) return `Your role in Airflow may not ${what}. Ask somebody whose role may trigger ${dag}.`;
+  if (status === 404) return `Airflow does not have this (${dag}). Reload the page; if it stays so, look at the import errors on Airflow's page of Dags.`;
+  if (status === 409) return `Airflow has this already, so that nothing was done twice: reload the page to see how it stands.${detail ? ` It answered: ${detail}` : ""}`;
+  if (status === 400 || status === 422) return `Airflow did not take what was filled in${detail ? `: ${detail}` : ""}. Correct it, then press again.`;
+  if (status === 429 || status === 503) return `Airflow is too busy to take this (${status}). Wait a minute, then press again: however often you press, it is done once.`;
+  return `Airflow could not do this (${status}); the log of its API server says why. Where its database is SQLite it may only be busy: press again in some seconds. However often you press, it is done once.`;
+}
+
+/** Trigger a Dag under an id of ours. One that is there already was started by an earlier press. */
+export async function trigger(verb, run, conf, more = {}) {
+  try {
+    await airflowApi(`${dagPath(verb)}/dagRuns`, "POST", { dag_run_id: run, logical_date: null, conf, ...more });
+  } catch (err) {
+    if (err.status !== 409) throw err;
+    await airflowApi(runPath(verb, run)); // not there: it was something else that conflicts
+  }
+  return run;
+}
+
+/** Give a place that says how a run stands until it has ended; ``about`` says in words what was started. */
+export function followed(verb, run, about) {
+  const words = el("p", { role: "status" }, "Started."), place = el("div", { class: "followed" }, el("p", null, el("strong", null, about), " ", runLink(verb, run, "run in Airflow")), words);
+  follow(verb, run, (text, state) => {
+    const content = [text].flat();
+    if (words.textContent !== content.map((one) => one.textContent ?? one).join("")) words.replaceChildren(...content);
+    place.dataset.state = state;
+  });
+  return place;
+}
+
+async function follow(verb, run, tell) {
+  const begun = Date.now();
+  for (;;) {
+    try {
+      const facts = await airflowApi(runPath(verb, run));
+      if (facts.state === "success" || facts.state === "failed") {
+        tell(ending(facts, await note(verb, run, facts)), facts.state);
+        changed();
+        return;
+      }
+      tell(...(facts.state === "queued" ? await queued(verb, run, begun) : await running(verb, run, facts)));
+    } catch (err) {
+      if (err.status === 401 || err.status === 404) return tell(err.status === 401 ? "You are no longer logged in to Airflow: log in again, then reload. The run goes on." : "The run is no longer in Airflow: somebody deleted it.", "unknown");
+      tell("Airflow does not answer at the moment; it is asked again. The run goes on.", "unknown");
+    }
+    await pause(Date.now() - begun > LONG ? SELDOM : OFTEN);
+  }
+}
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Give the note of a run that has ended: Airflow's scheduler writes it right after the end. */
+async function note(verb, run, facts) {
+  for (let tries = 0, known = facts; ; tries += 1) {
+    if (known.note || tries === 3) return known.note;
+    await pause(1000);
+    known = await airflowApi(runPath(verb, run)).catch(() => known);
+  }
+}
+
+function ending({ state }, text) {
+  const sentence = text ? text.replace(/([^.!?…])$/, "$1.") : "";
+  if (state === "success") return sentence ? `Done. ${sentence}` : "Done: the run ended well.";
+  return sentence ? `It failed. ${sentence}` : "It failed: the log of the task that is red says why, and a mail was sent.";
+}
+
+async function queued(verb, run, begun) {
+  const [dag, others] = await Promise.all([airflowApi(dagPath(verb)), airflowApi(`${dagPath(verb)}/dagRuns?state=running&limit=5`)]);
+  if (dag.is_paused) {
+    return [["It waits: ", link(airflow(dagPath(verb)), `${dagId(verb)} is paused in Airflow`, { target: "_top" }), ". It begins when somebody switches the Dag on."], "queued"];
+  }
+  const ahead = others.dag_runs.filter((other) => other.dag_run_id !== run);
+  if (ahead.length >= (dag.max_active_runs ?? 16)) {
+    return [["It waits until ", runLink(verb, ahead[0].dag_run_id, "a run that began before"), " has ended."], "queued"];
+  }
+  return [Date.now() - begun > UNMOVED ? `It has waited for ${plural(Math.round((Date.now() - begun) / 1000), "second")}: ${SLOTS}.` : "It waits for Airflow's scheduler.", "queued"];
+}
+
+async function running(verb, run, facts) {
+  const { task_instances: tasks } = await airflowApi(`${runPath(verb, run)}/taskInstances?limit=50`);
+  const over = tasks.filter(({ state }) => ["success", "skipped", "failed", "upstream_failed", "removed"].includes(state)).length;
+  const now = tasks.filter(({ state }) => ["running", "deferred", "awaiting_input", "up_for_retry"].includes(state));
+  if (now.some(({ state }) => state === "awaiting_input" || state === "deferred")) return [`It waits for a person's answer, since ${instant(now[0].start_date)} UTC.`, "waiting"];
+  const again = now.some(({ state }) => state === "up_for_retry") ? " A task failed and is tried again soon." : "";
+  return [`It runs${now.length ? `: ${now.map((one) => one.task_display_name ?? one.task_id).join(", ")}` : ""} (${over} of ${plural(tasks.length, "task")} over).${again}`, "running"];
+}
