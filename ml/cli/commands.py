@@ -68,7 +68,7 @@ BUILT_IN = (
     Command("export", "Write published predictions to the database of score.sink again", "ml.steps.score.export:main"),
     Command("withdraw", "Take a bad day out of the data registry", "ml.cli.withdraw:main"),
     Command("labels", "Show the labels in doubt, or let them in", "ml.cli.labels:main"),
-    Command("exclude", "Mark days as not to be learned from, or let them count again", "ml.cli.exclude:main"),
+    Command("exclude", "Mark days as not to be learned from, or let them count again", "ml.steps.exclude:main"),
     Command("recover", "Bring a damaged data registry back to its newest whole version", "ml.cli.recover:main"),
     Command("doctor", "List what storage and MLflow disagree about, and lead out of it", "ml.cli.doctor:main"),
     Command("rename", "Let registry and storage belong to a task of another name", "ml.cli.rename:main"),

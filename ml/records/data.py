@@ -43,6 +43,32 @@ class DayMark(Record):
     decision_id: str
 
 
+class ExclusionRequest(Record):
+    """Which days a person wants nothing to be learned from, and why; ``undo`` lets them count again.
+
+    Both ends are inclusive; ``last_day`` None means the first alone.
+    """
+
+    first_day: date
+    last_day: date | None = None
+    reason: str
+    requested_by: str
+    undo: bool = False
+
+
+class Exclusion(Record):
+    """What came of an `ExclusionRequest`: the ``days`` in words, and the data version that says so.
+
+    ``changed`` is false if they were so already.
+    """
+
+    days: str
+    reason: str
+    undo: bool
+    data_version: str
+    changed: bool
+
+
 class Arrival(Record):
     """With which ``partition`` the labels of a ``day`` came with the content ``md5``: no earlier day could see it."""
 

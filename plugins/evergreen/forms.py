@@ -75,6 +75,23 @@ NOTE = {
 }  # fmt: skip
 """What a person says of an alarm or a decision."""
 
+EXCLUDE = {
+    "first_day": Param(
+        type="string", format="date", title="First day",
+        description="Of what happened and should teach nothing, such as a broken feed or a strike.",
+    ),
+    "last_day": Param(
+        None, type=["null", "string"], format="date", title="Last day", description="Empty: the first day alone.",
+    ),
+    "reason": _reason("In a sentence: it is kept with the decision and with the data version, and shown on the page."),
+    "undo": Param(
+        False, type="boolean", title="Let these days count again",
+        description="Takes an earlier exclusion back, from the next training on.",
+    ),
+    "requested_by": _requested_by(),
+}  # fmt: skip
+"""Which days nothing may be learned from."""
+
 ROLLBACK = {
     "reason": _reason("In a sentence: it is kept with the decision, and mailed."),
     "to_version": Param(
@@ -95,7 +112,7 @@ ROLLBACK = {
     ),
 }  # fmt: skip
 
-BY_DAG = {"retrain": RETRAIN, "rollback": ROLLBACK, "note": NOTE}
+BY_DAG = {"retrain": RETRAIN, "rollback": ROLLBACK, "note": NOTE, "exclude": EXCLUDE}
 """The forms by the last part of their Dag's id."""
 
 
@@ -139,7 +156,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return "date"
     if "pattern" in schema:
         return "words"
-    return {"boolean": "switch", "integer": "number"}.get(next(one for one in _types(schema) if one != "null"), "text")
+    return {"boolean": "switch", "integer": "number"}.get(
+        next(kind for kind in _types(schema) if kind != "null"), "text"
+    )
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DAGS = ("ingest", "retrain", "score", "monitor", "rollback")
 """The last part of a Dag's id; the first is the name of its model."""
 
+BY_HAND = ("note", "exclude")
+"""Dags beside those of `DAGS` that only a person triggers."""
+
 TAG = "evergreen"
 
 
@@ -32,9 +35,9 @@ def model_of(dag_id: str) -> str:
 
 
 def verb_of(dag_id: str) -> str:
-    """Return which of a model's Dags it is; empty if it is none of `DAGS`."""
+    """Return which of a model's Dags it is; empty if it is none of `DAGS` or `BY_HAND`."""
     model, _, verb = dag_id.rpartition(".")
-    return verb if model and verb in DAGS else ""
+    return verb if model and verb in (*DAGS, *BY_HAND) else ""
 
 
 def current_model() -> str:

@@ -253,6 +253,13 @@ def _noted(record: Any, _: str) -> str:
     return f"{record.kind[:1].upper()}{record.kind[1:]}{until}, {record.subject}: {record.note}"
 
 
+def _excluded(record: Any, _: str) -> str:
+    does = "counts again" if record.undo else "is not learned from"
+    if not record.changed:
+        return f"Nothing changed: {record.days} {'counted already' if record.undo else 'was excluded already'}"
+    return f"{record.days} {does}, from the next training on: {record.reason}; data version {record.data_version[:12]}"
+
+
 WORDS: dict[str, Callable[[Any, str], str]] = {
     "Ingested": _ingested,
     "Window": _window,
@@ -263,6 +270,7 @@ WORDS: dict[str, Callable[[Any, str], str]] = {
     "Promotion": _promotion,
     "Rollback": _rollback,
     "Note": _noted,
+    "Exclusion": _excluded,
 }
 """What each kind of `ml.records` says of a run, by the name of its class; of several the newest counts."""
 JUDGED = ("Judgement", "Promotion")

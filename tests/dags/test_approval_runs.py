@@ -214,6 +214,23 @@ def test_a_version_that_never_served_cannot_come_back(rolled_back: Ran, world: W
     assert world.services.tracking.alias("champion") == 2
 
 
+# --- chapter 5: days that nothing may be learned from ------------------------------------------------
+
+
+def test_days_are_excluded_in_the_name_of_who_triggered_it_and_count_again(rolled_back: Ran, world: World) -> None:
+    day = FIRST + timedelta(days=5)
+    marked = world.run("exclude", conf={"first_day": str(day), "reason": "a strike"}, user="carla")
+    assert (marked.state, marked.states) == ("success", {"exclude": "success"})
+    assert set(world.services.registry.excluded_days()) == {day}
+    (decision,) = world.decisions("day_exclusion")
+    assert (decision["requested_by"], decision["reason"], decision["days"]) == ("carla", "a strike", [str(day)])
+    back = world.run("exclude", conf={"first_day": str(day), "reason": "it was none", "undo": True}, user="ben")
+    assert back.state == "success"
+    assert not world.services.registry.excluded_days()
+    (decision,) = world.decisions("day_inclusion")
+    assert decision["requested_by"] == "ben"
+
+
 def approvals(world: World) -> list[dict[str, Any]]:
     """List what people said, in the order of the decisions."""
     return [entry["approval"] for entry in world.decisions() if entry.get("approval")]

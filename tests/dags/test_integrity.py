@@ -23,7 +23,7 @@ REPORT = "wrong_settings.py"
 FILES = sorted(path for path in (PROJECT / "dags").glob("*.py") if path.name != REPORT)
 DEADLINE = "deadline.py"
 """Draws a Dag only for a model whose predictions have a deadline."""
-VERBS = ["digest", "ingest", "monitor", "note", "retrain", "rollback", "score"]
+VERBS = ["digest", "exclude", "ingest", "monitor", "note", "retrain", "rollback", "score"]
 OF_EACH_MODEL = VERBS[1:]
 """The digest is one an installation."""
 MOST_LINES = {"retrain": 180, "monitor": 140}  # sixteen boxes, and ten

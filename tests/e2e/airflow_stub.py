@@ -41,10 +41,12 @@ class AirflowStub:
     refusals: list[int] = field(default_factory=list)
     paused: set[str] = field(default_factory=set)
     questions: list[dict[str, Any]] = field(default_factory=list)
+    daily: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Runs of days, by the id of their Dag."""
 
     def reset(self) -> None:
         """Forget all of it."""
-        for one in (self.runs, self.sent, self.refusals, self.paused, self.questions):
+        for one in (self.runs, self.sent, self.refusals, self.paused, self.questions, self.daily):
             one.clear()
 
     def end(self, state: str, note: str = "") -> None:
@@ -93,6 +95,8 @@ class AirflowStub:
         parts = path.split("/")
         if path.endswith("hitlDetails") and self.questions:
             return 200, {"hitl_details": self.questions, "total_entries": len(self.questions)}
+        if len(parts) == 3 and parts[1] in self.daily:
+            return 200, {"dag_runs": self.daily[parts[1]], "total_entries": 1}
         if len(parts) == 2 and parts[1] in self.paused:
             return 200, {"dag_id": parts[1], "is_paused": True, "max_active_runs": 1, "next_dagrun_run_after": None}
         if len(parts) < 4 or parts[2] != "dagRuns" or parts[1] == "~":

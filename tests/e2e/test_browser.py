@@ -255,7 +255,21 @@ def alarmed(person: Person, second: Run, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def rolled_back(person: Person, alarmed: date) -> Run:
+def noted(person: Person, alarmed: date) -> Locator:
+    """Say beside the alarm that it is known."""
+    person.open_page()
+    person.frame.get_by_role("button", name="Acknowledge…").first.click()
+    dialog = person.frame.get_by_role("dialog")
+    dialog.get_by_label("Note").fill(KNOWN)
+    person.shoot("note-form")
+    person.press(dialog, "Write it down")
+    expect(dialog.get_by_role("status")).to_contain_text("Done. Acknowledgement, Drift since", timeout=240_000)
+    dialog.get_by_role("button", name="Close").last.click()
+    return person.frame.locator(".card", has=person.frame.get_by_role("heading", name="Monitoring"))
+
+
+@pytest.fixture(scope="module")
+def rolled_back(person: Person, noted: Locator) -> Run:
     dialog = person.dialog("Roll back")
     former, present = (e.payload["version"] for e in person.running.services.tracking.decisions(kinds=("promotion",)))
     expect(dialog).to_contain_text(f"Version {former} would serve instead of version {present}")
@@ -480,6 +494,24 @@ def test_each_part_opens_cold_and_has_something_to_show(person: Person, alarmed:
     person.shoot(part)
 
 
+def test_a_note_is_written_beside_the_alarm(noted: Locator, alarmed: date) -> None:
+    expect(noted).to_contain_text(re.compile(rf"Acknowledged by admin on \S+: {KNOWN}"))
+
+
+def test_days_are_excluded_by_the_page(person: Person, rolled_back: Run) -> None:
+    person.open_page(f"#{MODEL}/data")
+    person.frame.get_by_role("button", name="Exclude days…").click()
+    dialog = person.frame.get_by_role("dialog")
+    day = dialog.get_by_label("First day").input_value()
+    dialog.get_by_label("Why").fill("a strike")
+    person.shoot("exclude-form")
+    person.press(dialog, "Exclude")
+    expect(dialog.get_by_role("status")).to_contain_text(f"Done. {day} is not learned from", timeout=240_000)
+    dialog.get_by_role("button", name="Close").last.click()
+    expect(person.frame.locator("#view")).to_contain_text(f"{day}, by admin: a strike")
+    assert [str(one) for one in person.running.services.registry.excluded_days()] == [day]
+
+
 def test_the_way_back_is_one_form_and_the_page_tells_it(person: Person, second: Run, rolled_back: Run) -> None:
     assert rolled_back.state == "success"
     promotions = person.running.services.tracking.decisions(kinds=("promotion",))
@@ -500,6 +532,45 @@ def test_the_way_back_is_one_form_and_the_page_tells_it(person: Person, second: 
     frame = person.open_page(f"#{MODEL}/versions")
     gone = frame.locator("tbody tr", has=frame.get_by_role("link", name=f"version {present}", exact=True))
     expect(gone).to_contain_text("rolled back")
+
+
+# --- who may do what -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def viewer(running: Running, rolled_back: Run) -> str:
+    """Give the token of somebody who may only look, made as Airflow's API server makes them."""
+    made = (
+        "from airflow.api_fastapi.app import create_auth_manager; "
+        "from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser; "
+        "print(create_auth_manager().generate_jwt(SimpleAuthManagerUser(username='vera', role='viewer')))"
+    )
+    running.command("viewer", "-c", made)
+    return (running.stack.logs / "viewer.out").read_text(encoding="utf-8").split()[-1]
+
+
+def test_a_viewer_sees_everything_and_is_offered_nothing(browser: Browser, running: Running, viewer: str) -> None:
+    context = browser.new_context(viewport=LAPTOP)
+    context.set_default_timeout(PATIENCE)
+    context.add_cookies([{"name": "_token", "value": viewer, "url": running.url}])
+    page = context.new_page()
+    for part in ("now", "data", "decisions"):
+        with page.expect_response(re.compile("/actions$")) as answered:
+            go(page, running, part)
+        assert set(answered.value.json()["may"].values()) == {False}
+        expect(page.locator("#actions :visible")).to_have_count(0)
+        expect(page.get_by_role("button", name="…")).to_have_count(0)
+    context.close()
+
+
+@pytest.mark.parametrize("verb", ["retrain", "rollback", "note", "exclude", "digest", "ingest"])
+def test_airflow_refuses_what_a_viewer_is_not_offered(running: Running, viewer: str, verb: str) -> None:
+    runs = f"{running.url}/api/v2/dags/{dag(verb)}/dagRuns"
+    headers, asked = {"Authorization": f"Bearer {viewer}"}, {"logical_date": None, "conf": {"reason": "let me"}}
+    assert requests.get(runs, headers=headers, timeout=60).status_code == 200
+    assert requests.post(runs, headers=headers, json=asked, timeout=60).status_code == 403
+    clear = f"{running.url}/api/v2/dags/{dag(verb)}/clearTaskInstances"
+    assert requests.post(clear, headers=headers, json={"dry_run": False}, timeout=60).status_code == 403
 
 
 # --- who may see it --------------------------------------------------------------------------------------

@@ -87,6 +87,16 @@ def test_the_first_challenger_is_held_against_the_base_rate() -> None:
             "Version 1 serves again instead of version 2: asked by anna",
         ),
         (
+            records.Exclusion(
+                days="2013-04-01 to 2013-04-02", reason="s", undo=False, data_version="a" * 40, changed=True
+            ),
+            "2013-04-01 to 2013-04-02 is not learned from, from the next training on: s; data version aaaaaaaaaaaa",
+        ),
+        (
+            records.Exclusion(days="2013-04-01", reason="over", undo=True, data_version="a" * 40, changed=False),
+            "Nothing changed: 2013-04-01 counted already",
+        ),
+        (
             records.Ingested(
                 day=DAY, data_version="a" * 40, changed=True, rows=900, labelled_rows=880, quarantined_rows=3
             ),

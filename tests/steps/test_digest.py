@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ml.adapters import layout
-from ml.cli import exclude
 from ml.core.monitoring import digest
 from ml.records import Alert, QueuedAlert
 from ml.settings import configured_models
+from ml.steps import exclude
 from ml.views.digest import of_model
 from ml.views.page.cache import MEMORY
 from tests.steps.conftest import LAST_DAY, World

@@ -8,11 +8,12 @@ from datetime import date, timedelta
 import pytest
 
 from ml.backtest.runs import _excluded_days
-from ml.cli import doctor, exclude, history
+from ml.cli import doctor, history
 from ml.cli.main import main
 from ml.core.data.days import days_between
-from ml.errors import MissingArtifact, Unavailable
-from ml.records import Champion, DataVersion
+from ml.errors import EvergreenError, MissingArtifact, Unavailable
+from ml.records import Champion, DataVersion, ExclusionRequest
+from ml.steps import exclude
 from ml.steps.monitor import compare_with_previous, measure_drift, measure_performance
 from ml.steps.retrain import pull, split, stage, validate
 from ml.views.card import sections
@@ -186,3 +187,33 @@ def test_the_command(seeded: World, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     for wrong in (["2013-05-09..2013-05-01", "--reason", "x"], ["2013-05-01"], ["--list", "2013-05-01"], ["yesterday"]):
         with pytest.raises(SystemExit):
             exclude.main(wrong)
+
+
+def test_a_request_of_the_page_is_the_same_decision_and_twice_is_as_once(seeded: World) -> None:
+    request = ExclusionRequest(first_day=STRIKE[0], last_day=STRIKE[-1], reason=" a  strike ", requested_by="ann")
+    first, again = (seeded.run(exclude, request) for _ in range(2))
+    assert (first.days, first.reason, first.changed) == (f"{STRIKE[0]} to {STRIKE[-1]}", REASON, True)
+    assert (again.changed, again.data_version) == (False, first.data_version)
+    assert set(seeded.services.registry.excluded_days()) == set(STRIKE)
+    (decision,) = seeded.services.tracking.decisions(kinds=("day_exclusion",))
+    assert (decision.payload["requested_by"], decision.payload["reason"]) == ("ann", REASON)
+
+    back = seeded.run(exclude, request.model_copy(update={"undo": True, "last_day": None}))
+    assert (back.days, back.changed) == (str(STRIKE[0]), True)
+    assert set(seeded.services.registry.excluded_days()) == set(STRIKE[1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"reason": "  "}, "say why"),
+        ({"last_day": FIRST - timedelta(days=1)}, "name its first and its last day"),
+        ({"last_day": FIRST + timedelta(days=exclude.MOST_DAYS)}, "name its first and its last day"),
+        ({"first_day": LAST_DAY + timedelta(days=99), "last_day": None}, "once its data are there"),
+    ],
+)
+def test_what_no_period_is_changes_nothing(seeded: World, change: dict[str, object], says: str) -> None:
+    request = ExclusionRequest(first_day=FIRST, last_day=FIRST, reason=REASON, requested_by="ann")
+    with pytest.raises(EvergreenError, match=says):
+        seeded.run(exclude, request.model_copy(update=change))
+    assert not seeded.services.registry.excluded_days()

@@ -313,5 +313,5 @@ def approval_in_words(approval: Mapping[str, Any]) -> str:
     at = str(approval.get("at"))[:16].replace("T", " ")
     if approval.get("timed_out"):
         return f"nobody answered until {at}: that means no"
-    why = f": {approval['reason']}" if approval.get("reason") else ""
-    return f"{'approved' if approval.get('approved') else 'rejected'} by {approval.get('by')} at {at}{why}"
+    reason = f": {approval['reason']}" if approval.get("reason") else ""
+    return f"{'approved' if approval.get('approved') else 'rejected'} by {approval.get('by')} at {at}{reason}"

@@ -27,7 +27,7 @@ def rollback_targets(services: Services) -> dict[str, Any]:
         if entry.payload["version"] != serving.version
     }
     before, _ = withdrawal.last_good(serving, services) if serving.last is not None else (None, ())
-    by_day = sorted(former.items(), key=lambda one: (one[1] is not None, one[1], one[0]), reverse=True)
+    by_day = sorted(former.items(), key=lambda item: (item[1] is not None, item[1], item[0]), reverse=True)
     facts: dict[str, Any] = plain(
         {
             "champion": serving.version,

@@ -22,6 +22,7 @@ ACTIONS: dict[str, tuple[tuple[str, Method, str], ...]] = {
     "retrain": (("retrain", "POST", "RUN"),),
     "rollback": (("rollback", "POST", "RUN"),),
     "note": (("note", "POST", "RUN"),),
+    "exclude": (("exclude", "POST", "RUN"),),
     "answer": (("retrain", "PUT", "HITL_DETAIL"),),
     "ingest_again": (("ingest", "PUT", "TASK_INSTANCE"), ("ingest", "POST", "RUN")),
 }
@@ -36,7 +37,7 @@ def add_routes(app: FastAPI) -> None:
     logged_in = Depends(get_user)
 
     async def actions(model: str, user: Any = logged_in) -> Response:
-        may = {name: all(is_allowed(user, model, *one) for one in asked) for name, asked in ACTIONS.items()}
+        may = {name: all(is_allowed(user, model, *right) for right in rights) for name, rights in ACTIONS.items()}
         return await answered_of(model, lambda _: {"may": may, "forms": _forms()})
 
     async def rollback_targets(model: str) -> Response:

@@ -93,6 +93,18 @@ async function note(given) {
   });
 }
 
+/** Mark days as not to be learned from, or, with ``undo``, let them count again. */
+function exclude(given) {
+  const undo = given.undo === true, today = new Date(Date.now() - 86400000).toISOString().slice(0, 10);
+  const fields = formOf("exclude").filter(({ name }) => name !== "undo");
+  return triggering({
+    verb: "exclude", title: undo ? "Let days count again" : "Exclude days from learning", button: undo ? "Let them count again" : "Exclude", what: "exclude days",
+    about: ({ first_day: first, last_day: last }) => `${undo ? "Letting" : "Excluding"} ${last && last !== first ? `${first} to ${last}` : first}${undo ? " count again" : ""}.`,
+    content: el("p", { class: "quiet" }, undo ? "From the next training on these days teach again." : "From the next training on, training, holdout, drift and live performance leave these days out. They stay in the data registry, are scored and shown, and it can be undone."),
+    inputs: inputsOf(fields, { first_day: today, ...given }), conf: (values) => ({ ...values, undo }),
+  });
+}
+
 /** Let Ingest bring a day again: the run of that day from its beginning, or a new one where there is none. */
 async function ingestAgain({ day, what }) {
   const dag = dagId("ingest"), fresh = runId(), known = await runOf("ingest", day).catch(() => null);
@@ -119,4 +131,4 @@ async function ingestAgain({ day, what }) {
   });
 }
 
-export const DIALOGS = { retrain, rollback, note, answer, ingest_again: ingestAgain };
+export const DIALOGS = { retrain, rollback, note, answer, exclude, ingest_again: ingestAgain };

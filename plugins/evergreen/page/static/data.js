@@ -1,5 +1,6 @@
 // The data registry: versions, days, what is in quarantine and why.
 
+import { actionButton } from "./actions.js";
 import { badge, el, empty, facts, file, instant, number, plural, problems, short, table } from "./dom.js";
 import { excluded, rejections } from "./now.js";
 
@@ -13,7 +14,7 @@ export function drawData(data) {
       ["days in the registry", data.days_held && `${plural(data.days_held.inputs, "day")} of inputs, ${number(data.days_held.labels)} of labels${data.days_held.first_day ? `, from ${data.days_held.first_day}` : ""}`],
       ["missing days", data.missing_days?.length ? some(data.missing_days) : "none"],
       ["withdrawn", data.withdrawn?.length ? el("ul", { class: "plain" }, data.withdrawn.map((one) => el("li", null, `${one.asset} of ${one.day}${one.reason ? `: ${one.reason}` : ""}`))) : null],
-      ["excluded from learning", data.excluded?.length ? excluded(data.excluded) : null],
+      ["excluded from learning", excludedWithButton(data)],
       ["labels awaited", data.awaited_labels?.length ? some(data.awaited_labels) : "none"],
     ]),
     el("h3", null, "Data quality"),
@@ -31,6 +32,11 @@ export function drawData(data) {
     data.versions.length ? table("Data versions, newest first", ["version", "committed", "what"], data.versions.map((version) => [
       short(version.rev), instant(version.committed_at), version.message]), { class: "wide" }) : el("p", null, "No version yet."),
   ];
+}
+
+function excludedWithButton({ excluded: periods, newest_day: newest }) {
+  const button = newest && actionButton("exclude", "Exclude days…", { first_day: newest });
+  return periods?.length || button ? [periods?.length ? excluded(periods) : "none ", button] : null;
 }
 
 /** Show the charts of data quality once their code has come, which no other part of the page needs. */

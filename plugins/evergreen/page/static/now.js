@@ -144,7 +144,8 @@ export function rejections({ rejected }) {
 
 /** Which periods nothing is learned from, who said so and why. */
 export const excluded = (periods) => el("ul", { class: "plain" }, periods.map((one) => el("li", null, badge("excluded", "not learned from"),
-  ` ${one.first_day === one.last_day ? one.first_day : `${one.first_day} to ${one.last_day}`}, by ${one.requested_by}: ${one.reason} `, decisionLink(one.decision_id, "decision"))));
+  ` ${one.first_day === one.last_day ? one.first_day : `${one.first_day} to ${one.last_day}`}, by ${one.requested_by}: ${one.reason} `, decisionLink(one.decision_id, "decision"), " ",
+  actionButton("exclude", "Let count again…", { undo: true, first_day: one.first_day, last_day: one.last_day }))));
 
 function data({ data: known, score, withdrawn, excluded: periods }) {
   return card("Data and scores",

@@ -56,7 +56,7 @@ export async function trigger(verb, run, conf, more = {}) {
     await airflowApi(`${dagPath(verb)}/dagRuns`, "POST", { dag_run_id: run, logical_date: null, conf, ...more });
   } catch (err) {
     if (err.status !== 409) throw err;
-    await airflowApi(runPath(verb, run)); // not there: it was something else that conflicts
+    await airflowApi(runPath(verb, run)).catch(() => { throw err; }); // not there: it was something else that conflicts
   }
   return run;
 }

@@ -22,14 +22,40 @@ from ml.core.data import windows
 from ml.core.data.days import days_between, spans, spans_in_words
 from ml.core.data.excluded import periods
 from ml.core.data.rest_days import rest_reason
-from ml.errors import MissingArtifact
-from ml.records import DataVersion, DayMark, Logged
+from ml.errors import EvergreenError, MissingArtifact
+from ml.records import DataVersion, DayMark, Exclusion, ExclusionRequest, Logged
 from ml.settings import Settings
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
 MOST_DAYS = 3660
 """A longer period is a slip of the pen."""
+
+
+def run(request: ExclusionRequest, *, settings: Settings, services: Services) -> Exclusion:
+    """Mark the days of a period, or let them count again; the same again changes nothing.
+
+    Raises
+    ------
+    EvergreenError
+        If there is no reason, or the period ends before it begins or is longer than `MOST_DAYS`.
+    MissingArtifact, Unavailable
+        As `exclude` and `include` do.
+    """
+    last = request.last_day or request.first_day
+    reason = " ".join(request.reason.split())
+    if not reason:
+        raise EvergreenError("the reason is empty: say why nothing should be learned from these days")
+    if not 0 <= (last - request.first_day).days < MOST_DAYS:
+        raise EvergreenError(
+            f"{request.first_day} to {last} is not a period of 1 to {MOST_DAYS} days: name its first and its last day"
+        )
+    days = days_between(request.first_day, last)
+    act = include if request.undo else exclude
+    version = act(days, reason=reason, requested_by=request.requested_by, settings=settings, services=services)
+    return Exclusion(
+        days=spans_in_words(days), reason=reason, undo=request.undo, data_version=version.rev, changed=version.changed
+    )
 
 
 def exclude(
