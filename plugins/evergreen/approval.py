@@ -25,7 +25,7 @@ ANSWER = "answer"
 """XCom of ``approve``: an `ml.records.Approval`."""
 
 COMMENT = "comment"
-WHY = Param(
+COMMENT_FIELD = Param(
     None, type=["null", "string"], title="Why", source="task",
     description="In a sentence, for those who read the decision later: it is kept with it.",
 )  # fmt: skip
@@ -164,7 +164,7 @@ class Approve(ApprovalOperator):
         # Airflow takes an execution_timeout for the time to wait: the one of default_args must not become it.
         super().__init__(
             defaults=[self.REJECT],
-            params={COMMENT: WHY},
+            params={COMMENT: COMMENT_FIELD},
             **{"execution_timeout": None, "response_timeout": None, "retries": 0} | kwargs,
         )
         self.hours = hours
