@@ -25,11 +25,7 @@ ANSWER = "answer"
 """XCom of ``approve``: an `ml.records.Approval`."""
 
 COMMENT = "comment"
-COMMENT_FIELD = Param(
-    None, type=["null", "string"], title="Why", source="task",
-    description="In a sentence, for those who read the decision later: it is kept with it.",
-)  # fmt: skip
-"""What whoever answers may add."""
+"""The field of the question in which whoever answers may say why."""
 
 LONGEST_HOURS = 168
 """The most that ``gate.approval_hours`` may say; the Dag run's own time limit must be longer."""
@@ -161,12 +157,14 @@ class Approve(ApprovalOperator):
     template_fields = (*ApprovalOperator.template_fields, "hours")
 
     def __init__(self, *, hours: str, **kwargs: Any) -> None:
-        # Airflow takes an execution_timeout for the time to wait: the one of default_args must not become it.
-        super().__init__(
-            defaults=[self.REJECT],
-            params={COMMENT: COMMENT_FIELD},
-            **{"execution_timeout": None, "response_timeout": None, "retries": 0} | kwargs,
-        )
+        # Airflow takes an execution_timeout for the time to wait: the one of default_args must not become it. And it
+        # hands on the form of the Dag, which asks something else.
+        comment = Param(
+            None, type=["null", "string"], title="Why", source="task",
+            description="In a sentence, for those who read the decision later: it is kept with it.",
+        )  # fmt: skip
+        own = {"execution_timeout": None, "response_timeout": None, "retries": 0}
+        super().__init__(defaults=[self.REJECT], **own | kwargs | {"params": {COMMENT: comment}})
         self.hours = hours
 
     def execute(self, context: Context) -> None:
