@@ -17,7 +17,7 @@ export function openDialog({ title, content = [], inputs = null, buttons, second
   const close = el("button", { type: "button", class: "plain", "aria-label": "Close", title: "Close" }, "×");
   const problem = el("div", { role: "alert" });
   const press = buttons.map(({ text, loud }) => el("button", { type: loud ? "submit" : "button", class: loud ? "loud" : null }, text));
-  const form = el("form", null, content, inputs?.nodes ?? [], problem, el("div", { class: "dialog-buttons" }, press, second));
+  const form = el("form", { novalidate: true }, content, inputs?.nodes ?? [], problem, el("div", { class: "dialog-buttons" }, press, second));
   const dialog = el("dialog", { class: "dialog", "aria-labelledby": id }, el("div", { class: "panel-head" }, heading, close), form);
   let busy = false, done = null;
 
