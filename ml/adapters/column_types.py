@@ -52,10 +52,13 @@ def arrow_type(name: str) -> pa.DataType | None:
 
 def types_of(path: Path) -> dict[str, str]:
     """Return the types of a file's columns, from its footer; ``null`` where no row has a value."""
-    schema, number = pq.read_schema(path), rows.count_rows(path)
-    nulls = rows.null_counts(path)
+    return _types_in_footer(rows.footer(path))
+
+
+def _types_in_footer(footer: rows.Footer) -> dict[str, str]:
     return {
-        column.name: NULL if number and nulls.get(column.name) == number else name_of(column.type) for column in schema
+        column.name: NULL if footer.rows and footer.nulls.get(column.name) == footer.rows else name_of(column.type)
+        for column in footer.schema
     }
 
 
@@ -164,7 +167,8 @@ def conform(path: Path, asset: Asset, expected: Expected) -> tuple[Failure, ...]
     tuple of Failure
         What cannot be brought there without loss, one a column; such a column stays as it is.
     """
-    schema, present = pq.read_schema(path), types_of(path)
+    footer = rows.footer(path)
+    schema, present = footer.schema, _types_in_footer(footer)
     casts = {
         name: target
         for name in dict.fromkeys(schema.names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -69,7 +70,8 @@ def sampled(path: Path, columns: Sequence[str], *, key: Sequence[str], share: fl
     DataFrame of shape (n_some, n_columns)
         ``columns`` in that order, without those that the file lacks.
     """
-    names = [name for name in columns if name in pq.read_schema(path).names]
+    present = set(pq.read_schema(path).names)
+    names = [name for name in columns if name in present]
     if share >= 1:
         return pd.read_parquet(path, columns=names)
     key_batches = batches(path, BATCH_ROWS, columns=[*names, *key])
@@ -125,8 +127,23 @@ def count_rows(path: Path) -> int:
 
 def null_counts(path: Path) -> dict[str, int]:
     """Count the nulls of each column, from the footer; a column whose statistics are absent is read."""
+    return footer(path).nulls
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What the footer of a Parquet file says: its columns, the number of rows, and the nulls of each column."""
+
+    schema: pa.Schema
+    rows: int
+    nulls: dict[str, int]
+
+
+def footer(path: Path) -> Footer:
+    """Read a file's footer once for all that it says; a column whose statistics are absent is read."""
     with pq.ParquetFile(path, pre_buffer=False) as file:
-        return {name: _count_nulls(file, name, number) for number, name in enumerate(file.metadata.schema.names)}
+        nulls = {name: _count_nulls(file, name, number) for number, name in enumerate(file.metadata.schema.names)}
+        return Footer(file.schema_arrow, file.metadata.num_rows, nulls)
 
 
 def _count_nulls(file: pq.ParquetFile, column: str, number: int) -> int:

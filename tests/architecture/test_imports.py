@@ -45,6 +45,7 @@ DOORS = {
     "great_expectations": (
         "ml/adapters/contracts/suite.py",
         "ml/adapters/contracts/judge.py",
+        "ml/adapters/contracts/metric_graphs.py",
         "ml/adapters/contracts/own_expectations.py",
         "ml/adapters/contracts/prepared.py",
     ),

@@ -22,7 +22,7 @@ from ml.adapters.contracts.many_tables import RowMetrics, metrics_by_table
 from ml.adapters.contracts.outcomes import Outcome
 from ml.adapters.contracts.report import render
 from ml.adapters.contracts.suite import DERIVED, Entry, parameter_names, read_suite
-from ml.adapters.rows import count_rows, null_counts
+from ml.adapters.rows import footer
 from ml.core.data.contracts import DayProfile, Failure, baselines, reasons_of, refusal, split
 from ml.core.data.row_checks import UsedColumns, check_rows, check_table, whole_keys, without_what_is_known
 from ml.errors import DataRejected
@@ -213,5 +213,6 @@ def profile(source: Path, *, day: date | None = None) -> DayProfile:
         if match is None:
             raise ValueError(f"no day in the name of {source}: say which day it holds")
         day = date.fromisoformat(match.group(1))
-    counts = null_counts(source)
-    return DayProfile(day, count_rows(source), {c: n for c, n in counts.items() if not c.startswith("__index_level_")})
+    counted = footer(source)
+    nulls = {c: n for c, n in counted.nulls.items() if not c.startswith("__index_level_")}
+    return DayProfile(day, counted.rows, nulls)

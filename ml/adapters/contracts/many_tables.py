@@ -20,15 +20,11 @@ import pandas as pd
 
 from ml.adapters.contracts.outcomes import UNIQUE_EXPECTATIONS
 from ml.adapters.contracts.parts import OF_EACH_ROW
-from ml.adapters.contracts.prepared import Metrics, engine_for, prepare, resolve
+from ml.adapters.contracts.prepared import CONDITION, OF_NO_BAD_ROW, Metrics, engine_for, prepare, resolve
 from ml.adapters.contracts.suite import DERIVED, Entry, parameter_names
 
 FLOATING_SUM = "expect_multicolumn_sum_to_equal"
 """The order in which pandas adds the columns up may depend on how a table lies in memory."""
-CONDITION = "unexpected_condition"
-"""What Great Expectations calls a condition among the dependencies of a metric: a value for each row that it is of."""
-OF_NO_BAD_ROW: dict[str, Any] = {"unexpected_values": [], "unexpected_index_list": [], "unexpected_index_query": None}
-"""What metrics of a condition are where it holds of no row; the last is not asked for, whatever the rows."""
 
 
 @dataclass(frozen=True, eq=False)
