@@ -55,6 +55,7 @@ DOORS = {
         "ml/adapters/contracts/report.py",
         "plugins/evergreen/alerts/rendering.py",
     ),
+    "markupsafe": ("plugins/evergreen/alerts/rendering.py",),
     "matplotlib": ("ml/views/backtest_report.py", "ml/views/plots.py"),
     "mlflow": ("ml/adapters/tracking/*.py", "ml/adapters/package.py", "deploy/mlflow_login.py"),
     "cachetools": ("ml/views/page/cache.py",),

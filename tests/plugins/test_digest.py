@@ -120,7 +120,7 @@ def test_its_first_lines_say_what_happened_whether_it_hurts_what_was_done_and_wh
     assert text.startswith(
         "flight-delay is calm; late-shipments is in alarm; prices is misconfigured. Live performance of late-shipments "
         "is below what was expected. In this week 1 challenger was promoted, 1 was held, 1 alarm opened. "
-        "Things".replace("Things", '3 things wait for you (late-shipments 2, prices 1): see "Waits for you" below.')
+        'What to do: 3 things wait for you (late-shipments 2, prices 1): see "Waits for you" below.'
     )
     html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
     for said in (
@@ -143,30 +143,33 @@ def test_its_first_lines_say_what_happened_whether_it_hurts_what_was_done_and_wh
         (
             [CALM],
             (
-                "flight-delay is calm. No measured performance is below what was expected.",
+                "flight-delay is calm.",
+                "No measured performance is below what was expected.",
                 "In this week 1 challenger was promoted, no alarm opened.",
-                "Nothing waits for you.",
+                "nothing; nothing waits for you.",
             ),
         ),
         (
             [CALM | {"counts": {}}, CALM | {"name": "prices", "counts": {"hold": 2, "resolved": 2}}],
             (
-                "All 2 models are calm. No measured performance is below what was expected.",
+                "All 2 models are calm.",
+                "No measured performance is below what was expected.",
                 "In this week 2 challengers were held, 2 alarms ended.",
-                "Nothing waits for you.",
+                "nothing; nothing waits for you.",
             ),
         ),
         (
             [CALM | {"state": "unknown", "performance": None, "counts": {}, "waits": ["x"]}],
             (
-                "flight-delay is not known to be well. No performance is measured yet.",
+                "flight-delay is not known to be well.",
+                "No performance is measured yet.",
                 "In this week no challenger was judged, no alarm opened.",
                 '1 thing waits for you: see "Waits for you" below.',
             ),
         ),
     ],
 )
-def test_the_first_lines_of_calm_and_of_unknown_weeks(models: list[Any], lines: tuple[str, str, str]) -> None:
+def test_the_first_lines_of_calm_and_of_unknown_weeks(models: list[Any], lines: tuple[str, str, str, str]) -> None:
     assert digest.first_lines(models) == lines
 
 

@@ -214,6 +214,9 @@ def test_no_text_is_longer_than_its_place() -> None:
     assert len(json.dumps(teams.message(long))) < 28_000
 
 
+BY_HAND = "see whether a feed is broken or the world has changed; retrain by hand if it has changed for good."
+
+
 def test_a_week_of_drift_is_a_short_thread_that_can_be_read(sink: Sink, services: Services) -> None:
     story = Story(notifying(services, channels=["slack", "pagerduty"]))
     for number in (1, 2, 3, 4):
@@ -223,13 +226,16 @@ def test_a_week_of_drift_is_a_short_thread_that_can_be_read(sink: Sink, services
     first, last = [message["blocks"][1]["text"]["text"].splitlines() for message in sink.posted]
     assert first == [
         "2 of 7 structural columns moved.",
+        "Predictions are as good as expected on the days that have labels.",
         f"No challenger was requested: {WAITING}.",
+        f"What to do: {BY_HAND}",
         "- distance: distance 0.83, limit 0.11 (structural, matters)",
         "- dest: distance 0.31, limit 0.11 (structural, matters little)",
         "Version 3 serves; since 2013-04-02, now 2013-04-03.",
     ]
-    assert last[:2] == [
-        "Resolved: nothing was found on 2 days in a row.",
+    assert last[0] == "Resolved: nothing was found on 2 days in a row."
+    assert last[3:5] == [
+        "What to do: nothing. If a feed was broken, exclude its days from learning (evergreen exclude).",
         "It lasted 5 days, from 2013-04-02 to 2013-04-07.",
     ]
     assert list(sink.incidents().values()) == ["resolved"]

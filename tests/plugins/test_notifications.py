@@ -12,9 +12,11 @@ import pytest
 from evergreen import approval
 from evergreen.alerts import outbox
 from evergreen.alerts.channels.email import message_id, recipients_key
+from evergreen.alerts.first_lines import NAME
+from evergreen.alerts.kinds import approval as approval_kind
 from evergreen.alerts.kinds import rollback as rollback_kind
 from evergreen.alerts.kinds import verdict as verdict_kind
-from evergreen.alerts.kinds.failure import alert_failure
+from evergreen.alerts.kinds.failure import HARM, alert_failure, rejection_lines
 from evergreen.alerts.rendering import render
 
 from ml.errors import DataRejected, SettingsError
@@ -172,6 +174,7 @@ def held_facts(**changes: Any) -> dict[str, Any]:
 
 def approval_facts(judgement: Judgement = JUDGEMENT, **changes: Any) -> dict[str, Any]:
     facts = approval.question(WINDOW, judgement, SERVICES, requested_by="monitor of 2013-04-01")
+    facts |= {NAME: approval_kind.first_lines(judgement, facts)}
     answer = ("Answer in Airflow", f"{RUN}/tasks/approve/required_actions?map_index=-1")
     return facts | {"links": [answer, *facts["links"]], "notified": "notify.approvers"} | changes
 
@@ -222,7 +225,7 @@ def test_an_approval_mail_shows_the_evidence_and_where_to_answer() -> None:
     assert f'href="{RUN}/tasks/approve/required_actions?map_index=-1"' in html
     for said in (visible(html), " ".join(text.split())):
         assert "Version 5 passed every rule of the gate and asks to take the place of version 4." in said
-        assert said.index(LEAD) < said.index("asks to take the place")
+        assert said.index("asks to take the place") < said.index(LEAD) < said.index("rained on")
         below = said.partition("rained on")[2]
         assert [below.index(ruling.rule) for ruling in RULINGS] == sorted(below.index(r.rule) for r in RULINGS)
         assert all(ruling.reason in said for ruling in RULINGS)
@@ -272,14 +275,14 @@ def test_a_rollback_by_hand_claims_no_evidence() -> None:
 def test_a_promoted_mail_says_who_serves_since_when_why_and_on_what_evidence() -> None:
     html, text = render("verdict", verdict_facts())
     for said in (visible(html), " ".join(text.split())):
-        assert "version 5 was promoted, instead of version 4" in said
+        assert "Version 5 was promoted, instead of version 4." in said
         assert "It serves the days from 2013-04-02 on" in said
         assert "Requested by monitor of 2013-04-01" in said
         assert [said.rindex(ruling.rule) for ruling in RULINGS] == sorted(said.rindex(r.rule) for r in RULINGS)
-        order = [LEAD, f"All {len(RULINGS)} rules of the gate passed", "It serves the days", "Rule by rule"]
+        order = [LEAD, "It serves the days", f"All {len(RULINGS)} rules of the gate passed", "Rule by rule"]
         assert [said.index(words) for words in order] == sorted(said.index(words) for words in order)
         assert said.count(RULINGS[0].reason) == 1
-        assert "What to do" not in said
+        assert said.count("What to do: nothing. If you know better, trigger Rollback") == 1
         assert "None" not in said
     assert "/plugin/evergreen/evergreen/#flight-delay/decisions/p" in text
     assert "/evergreen/files/flight-delay/version=5/card/model_card.html" in text
@@ -291,7 +294,7 @@ def test_a_promoted_mail_says_who_serves_since_when_why_and_on_what_evidence() -
 def test_a_held_mail_says_which_rules_held_what_to_do_and_who_goes_on() -> None:
     html, text = render("verdict", held_facts())
     for said in (visible(html), " ".join(text.split())):
-        assert "version 5 was held: rules champion and package did not pass" in said
+        assert "Version 5 was held: rules champion and package did not pass." in said
         assert "Version 4 goes on serving; it is champion since 2013-03-20" in said
         assert "champion: nothing: as far as these days can tell" in said
         assert "package: evidence is missing" in said
@@ -306,7 +309,7 @@ def test_a_rejection_is_told_as_one_and_a_first_hold_says_that_nobody_serves() -
     facts = verdict_kind.verdict_facts(WINDOW, JUDGEMENT, promotion, SERVICES, [rejected])
     assert facts["headline"] == "Version 5 was not approved"
     assert facts["advice"] == [verdict_kind.BY_HAND]
-    assert "Nobody serves yet" in facts["serves"]
+    assert "Nobody serves yet" in facts[NAME].harm
 
 
 def test_what_held_though_every_rule_passed_is_the_reason_given() -> None:
@@ -314,7 +317,7 @@ def test_what_held_though_every_rule_passed_is_the_reason_given() -> None:
     promotion = Promotion(promoted=False, version=5, previous_version=4, decision_id="h", reason="rolled back before")
     facts = verdict_kind.verdict_facts(WINDOW, JUDGEMENT, promotion, SERVICES, [held])
     assert facts["headline"] == "Version 5 was held"
-    assert facts["reasons"][0] == "Rolled back before"
+    assert facts[NAME].happened.startswith("Version 5 was held. Rolled back before.")
     assert len(facts["advice"]) == 1
 
 
@@ -404,6 +407,7 @@ def test_plain_text_is_readable(name: str) -> None:
 
 def failure_facts(**changes: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
+        NAME: rejection_lines(REFUSED, "ingest.screen", HARM["ingest"]),
         "subject": "Data rejected: flight-delay.ingest.screen for 2013-04-01",
         "what": "Data rejected",
         "where": "flight-delay.ingest.screen",

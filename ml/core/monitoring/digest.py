@@ -54,9 +54,9 @@ def headline(models: Sequence[Facts]) -> str:
     return f"{all_calm if calm == len(models) else some}, {_things(waits)} for you"
 
 
-def first_lines(models: Sequence[Facts]) -> tuple[str, str, str]:
-    """Return how the models are and whether it hurts, what the system did, and what a person should do."""
-    return _condition(models), _done(models), _next(models)
+def first_lines(models: Sequence[Facts]) -> tuple[str, str, str, str]:
+    """Return how the models are, whether predictions suffer, what the system did, and what a person should do."""
+    return _condition(models), _harm(models), _done(models), _next(models)
 
 
 def _condition(models: Sequence[Facts]) -> str:
@@ -65,12 +65,15 @@ def _condition(models: Sequence[Facts]) -> str:
     for state, words in NEEDS.items():
         names = [model["name"] for model in models if model["state"] == state]
         parts += [f"{_names(names, len(models))} {words}"] if names else []
+    return f"{'; '.join(parts)}."
+
+
+def _harm(models: Sequence[Facts]) -> str:
     below = [model["name"] for model in models if (model["performance"] or {}).get("status") == "decay"]
-    hurts = f"Live performance of {_listed(below)} is below what was expected." if below else ""
+    if below:
+        return f"Live performance of {_listed(below)} is below what was expected."
     measured = [model for model in models if (model["performance"] or {}).get("value") is not None]
-    if not below:
-        hurts = "No measured performance is below what was expected." if measured else "No performance is measured yet."
-    return f"{'; '.join(parts)}. {hurts}"
+    return "No measured performance is below what was expected." if measured else "No performance is measured yet."
 
 
 def _names(names: Sequence[str], total: int) -> str:
@@ -103,9 +106,9 @@ def _done(models: Sequence[Facts]) -> str:
 def _next(models: Sequence[Facts]) -> str:
     waits = {model["name"]: len(model["waits"]) for model in models if model["waits"]}
     if not waits:
-        return "Nothing waits for you."
+        return "nothing; nothing waits for you."
     where = "" if len(models) == 1 else f" ({', '.join(f'{name} {count}' for name, count in waits.items())})"
-    return f'{_things(sum(waits.values())).capitalize()} for you{where}: see "Waits for you" below.'
+    return f'{_things(sum(waits.values()))} for you{where}: see "Waits for you" below.'
 
 
 def _things(count: int) -> str:

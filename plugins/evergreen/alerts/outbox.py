@@ -81,13 +81,24 @@ def compose(
 
     Parameters
     ----------
+    facts
+        What the templates show; ``first_lines`` among them is an `evergreen.alerts.first_lines.FirstLines`.
     more
         Other fields of `ml.records.Alert`; ``severity`` is ``info`` unless given.
+
+    Raises
+    ------
+    TypeError
+        If the facts have no first lines: whoever reads an alert learns first what happened and what to do.
     """
     from pydantic_core import to_jsonable_python
 
+    from evergreen.alerts import first_lines
     from evergreen.alerts.links import page_link
     from ml.records import Alert
+
+    if not isinstance(facts.get(first_lines.NAME), first_lines.FirstLines):
+        raise TypeError(f"alerts of kind {kind!r} need their first lines: give facts[{first_lines.NAME!r}]")
 
     plain = {name: value for name, value in facts.items() if name != "links"}
     return Alert.model_validate(

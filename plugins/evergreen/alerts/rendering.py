@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from markupsafe import Markup
+
     from ml.records import Alert
 
+DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_BRIEF = 2500
 """Characters; Slack takes 3000 in a block."""
@@ -22,7 +27,7 @@ def render(name: str, facts: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def brief(alert: Alert) -> str:
-    """Return what a chat shows of an alert below its title: a few sentences, no tables and no links.
+    """Return what a chat shows of an alert below its title: its first lines, a few sentences, no tables and no links.
 
     The text of the mail, without its end, where a kind of alert has no brief template.
 
@@ -37,7 +42,7 @@ def brief(alert: Alert) -> str:
     short = f"brief/{alert.template}.txt"
     try:
         if (TEMPLATES / short).exists():
-            text = _render(short, known)
+            text = "\n".join([_render("brief/first_lines.txt", known), _render(short, known)])
         else:
             text = _render(f"{alert.template}.txt", known).partition("\n-- \n")[0]
     except Exception as err:
@@ -63,5 +68,22 @@ def _render(name: str, facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["wrapped"] = _wrapped
+    environment.filters["whole_days"] = _whole_days
     worded: Mapping[str, Any] = worded_facts(dict(facts))
-    return str(environment.get_template(name).render(**worded))
+    rendered = str(environment.get_template(name).render(**worded))
+    return re.sub(r"\n{3,}", "\n\n", rendered) if name.endswith(".txt") else rendered
+
+
+def _wrapped(text: object, width: int = 90) -> str:
+    """Break a text into lines for plain text; an address stays whole."""
+    return "\n".join(
+        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in str(text).splitlines()
+    )
+
+
+def _whole_days(text: object) -> Markup:
+    """Escape a text for HTML, and keep each date in it on one line."""
+    from markupsafe import Markup, escape
+
+    return Markup(DAY.sub(r'<span style="white-space:nowrap;">\g<0></span>', str(escape(text))))  # noqa: S704  escaped here

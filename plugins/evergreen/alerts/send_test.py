@@ -53,12 +53,14 @@ def _try(name: str, services: Services) -> str:
 
 
 def _alerts(services: Services) -> list[Alert]:
+    from evergreen.alerts.first_lines import NAME, FirstLines
     from evergreen.alerts.outbox import compose
 
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
     facts = {
         "what": "Test of a channel", "where": "evergreen notify", "day": "", "errors": [], "failures": [], "links": (),
-        "error": "Somebody tries out whether alerts arrive here. Nothing is wrong.",
+        "error": "Somebody tries out whether alerts arrive here.",
+        NAME: FirstLines("This is a test of the channel", "Nothing is wrong", "Nothing was done", "nothing"),
     }  # fmt: skip
     opened = compose(
         "task_failed", f"test/{at}/opened", "failure", "Test of a channel", facts, services, severity="alarm"

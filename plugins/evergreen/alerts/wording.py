@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evergreen.alerts.first_lines import FirstLines, capitalised
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
@@ -88,6 +90,31 @@ def figures(performance: LivePerformance) -> list[dict[str, str]]:
     ]
 
 
+def alarm_lines(
+    event: episodes.Event, own: Sequence[Finding], drift: DriftReport, performance: LivePerformance, decision: Decision
+) -> FirstLines:
+    """Return the first lines of an alarm that opened, got worse or still stands."""
+    worse = "It got worse: " if event.what == "escalated" and event.news else ""
+    because = f"{capitalised(event.reason)}." if event.reason else ""
+    found = happened(own, drift, event.episode.family)
+    return FirstLines(
+        happened=f"{worse}{found} {because}".strip(),
+        harm=harm(performance),
+        done=sentence_of_action(decision),
+        todo=next_move(own, decision),
+    )
+
+
+def resolved_lines(event: episodes.Event, performance: LivePerformance) -> FirstLines:
+    """Return the first lines of an alarm that is over."""
+    return FirstLines(
+        happened=f"Resolved: {event.reason}.",
+        harm=harm(performance),
+        done="This alarm is closed; what was decided while it lasted is listed below.",
+        todo="nothing. If a feed was broken, exclude its days from learning (evergreen exclude).",
+    )
+
+
 def happened(own: Sequence[Finding], drift: DriftReport, family: str) -> str:
     """Return in one sentence what was found on the day."""
     raised = [finding for finding in own if finding.severity == "alarm"]
@@ -127,16 +154,14 @@ def next_move(own: Sequence[Finding], decision: Decision) -> str:
 
     kinds = {finding.kind for finding in own if finding.severity == "alarm"}
     if decision.action == "rollback":
-        return "What to do: nothing at once; look why the version that served was worse."
+        return "nothing at once; look why the version that served was worse."
     if kinds & {*KINDS["missing predictions"], *KINDS["missing labels"], *KINDS["label coverage"]}:
-        return "What to do: see why predictions or labels are missing, and bring them in."
+        return "see why predictions or labels are missing, and bring them in."
     if kinds & set(KINDS["broken data"]):
-        return "What to do: fix the feed, deliver the days again, or exclude them from learning (evergreen exclude)."
+        return "fix the feed, deliver the days again, or exclude them from learning (evergreen exclude)."
     if decision.action == "retrain":
-        return "What to do: nothing, unless a feed is broken: then fix it, and exclude its days (evergreen exclude)."
-    return (
-        "What to do: see whether a feed is broken or the world has changed; retrain by hand if it has changed for good."
-    )
+        return "nothing, unless a feed is broken: then fix it, and exclude its days (evergreen exclude)."
+    return "see whether a feed is broken or the world has changed; retrain by hand if it has changed for good."
 
 
 def lasted(episode: episodes.Episode) -> str:

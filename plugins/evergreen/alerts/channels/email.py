@@ -128,6 +128,8 @@ def compose(alert: Alert, to: Sequence[str], services: Services) -> EmailMessage
         "subject": subject,
         "notified": recipients_key(alert.kind, services.settings.notify),
         "links": alert.links,
+        "severity": alert.severity,
+        "resolves": alert.resolves,
         "cid": chart.name if chart else "",
         "alt": chart.text if chart else "",
         **alert.facts,

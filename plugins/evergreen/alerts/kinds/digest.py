@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from evergreen.alerts import outbox
+from evergreen.alerts.first_lines import NAME, FirstLines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,14 +66,11 @@ def compose(day: date, models: Sequence[dict[str, Any]], services: Services) -> 
     from ml.adapters import layout
     from ml.core.monitoring import digest
 
-    condition, done, todo = digest.first_lines(models)
     pages = LinkBuilder.of(services)
     facts = {
         "first_day": day - timedelta(days=digest.DAYS),
         "last_day": day - timedelta(days=1),
-        "condition": condition,
-        "done": done,
-        "todo": todo,
+        NAME: FirstLines(*digest.first_lines(models)),
         "models": [
             {**model, "page": pages.of_model(model["name"])}
             for model in sorted(models, key=lambda model: (not model["waits"], model["state"] == "calm"))

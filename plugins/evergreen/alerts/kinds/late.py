@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from evergreen.alerts import outbox
+from evergreen.alerts.first_lines import NAME, FirstLines
 
 if TYPE_CHECKING:
     from ml.adapters.storage import Objects
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from ml.wiring import Services
 
 log = logging.getLogger(__name__)
+TODO = {
+    "source_late": "ask whoever delivers the data what holds them up; what comes after that is said below.",
+    "data_rejected": "correct the data at their source; what comes after that is said below.",
+    "no_champion": "train a model that may serve (trigger Retrain); why nobody may score the day is said below.",
+    "task_failed": "correct what failed, as said below, and clear that task in Airflow.",
+}
 CAUSES = {
     "source_late": "the source is late",
     "data_rejected": "the data were rejected",
@@ -60,6 +67,7 @@ def _enqueue(timeliness: Timeliness, since: str, services: Services) -> None:
     opening = layout.late_key(since, "opened")
     facts = {
         "task": services.settings.task.name,
+        NAME: _first_lines(timeliness, since, services),
         "since": since,
         "day": timeliness.day,
         "due_by": services.settings.score.due_by,
@@ -81,3 +89,22 @@ def _enqueue(timeliness: Timeliness, since: str, services: Services) -> None:
         resolves=not timeliness.late,
     )
     outbox.enqueue(alert, services)
+
+
+def _first_lines(timeliness: Timeliness, since: str, services: Services) -> FirstLines:
+    day, score = timeliness.day, services.settings.score
+    if not timeliness.late:
+        return FirstLines(
+            happened=f"Resolved: the predictions that are due are published, those of {day}.",
+            harm=f"Predictions were late from {since} on; whoever reads them has them now.",
+            done="This alarm is closed.",
+            todo="nothing, unless they come too late too often: then see what held them up.",
+        )
+    cause = CAUSES.get(timeliness.cause or "", "for a reason that is not known")
+    return FirstLines(
+        happened=f"The predictions of {day} were due by {score.due_by} ({services.settings.task.timezone}), and are "
+        f"not published: {cause}.",
+        harm=f"Whoever reads the predictions of {day} has none yet.",
+        done="Evergreen looks again each day, and alerts once more when they come; not every day.",
+        todo=TODO.get(timeliness.cause or "", "look at the newest runs of Ingest and Score."),
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evergreen.alerts.first_lines import NAME, FirstLines
+
 if TYPE_CHECKING:
     from ml.records import Screening
 
@@ -22,10 +24,17 @@ def alert_lost_labels(screening: Screening) -> None:
         return
     context, services = get_current_context(), open_services(model=current_model())
     instance = context["task_instance"]
+    days = ", ".join(map(str, screening.lost_label_days))
     facts = {
+        NAME: FirstLines(
+            happened=f"Labels of {days} never came, or none that could be taken.",
+            harm="Predictions go on. How good they were on these days is not known, and nothing learns from them.",
+            done="No later day asks for these labels any more; the inputs of these days stay.",
+            todo="look at the source of labels and deliver them, as said below.",
+        ),
         "what": "Labels missing",
         "where": f"{instance.dag_id}.{instance.task_id}",
-        "day": ", ".join(map(str, screening.lost_label_days)),
+        "day": days,
         "error": "",
         "errors": [f"{lost(day, services.settings)}." for day in screening.lost_label_days],
         "failures": [],

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from evergreen.alerts import outbox, wording
+from evergreen.alerts.first_lines import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -196,19 +197,17 @@ class Watch:
             "episode": episode,
             "serves": self.decision.champion_version or episode.serves,
             "day": self.decision.day,
-            "did": wording.sentence_of_action(self.decision),
             "links": list(self.links),
             "notes": [snoozes.in_words(entry) for entry in snoozes.of_episode(episode, self.notes)],
         }
         if event.what == "resolved":
             return facts | {
+                NAME: wording.resolved_lines(event, self.performance),
                 "lasted": wording.lasted(episode),
                 "meanwhile": wording.meanwhile(episode, self.decided_during(episode)),
             }
         return facts | {
-            "harm": wording.harm(self.performance),
-            "todo": wording.next_move(own, self.decision),
-            "happened": wording.happened(own, self.drift, episode.family),
+            NAME: wording.alarm_lines(event, own, self.drift, self.performance, self.decision),
             "drift": self.drift,
             "performance": self.performance,
             "rows": [wording.column_row(column, self.used) for column in columns],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evergreen.alerts.first_lines import NAME, FirstLines, capitalised
 from evergreen.alerts.links import card_link
 from evergreen.approval import ruling_row, version_link
 
@@ -92,22 +93,39 @@ def verdict_facts(
     settings, version = services.settings, promotion.version
     promoted = promotion.promoted
     serving = champion_tenures[-1].version if champion_tenures else promotion.previous_version
+    headline = _promoted(promotion) if promoted else _held(version, verdict, recorded)
+    reasons = _reasons(verdict, recorded, promotion, settings.gate)
+    todo = [] if promoted else advice(verdict, rejected=_kind(recorded) == "rejection")
+    happened = " ".join(f"{sentence.rstrip('.')}." for sentence in [headline, *reasons[:2]])
+    if promoted:
+        lines = FirstLines(
+            happened=happened,
+            harm=_harm(promotion, verdict),
+            done=_serves(promotion, recorded.effective_day if recorded else None),
+            todo="nothing. If you know better, trigger Rollback: the version before comes back.",
+        )
+    else:
+        lines = FirstLines(
+            happened=happened,
+            harm=_stays(champion_tenures),
+            done=f"{'The challenger' if version is None else f'Version {version}'} does not serve; the decision is "
+            "kept with the evidence of every rule.",
+            todo=_todo(todo),
+        )
     facts: dict[str, Any] = {
         "task": settings.task.name,
         "promoted": promoted,
         "version": version,
-        "headline": _promoted(promotion) if promoted else _held(version, verdict, recorded),
-        "serves": _serves(promotion, recorded.effective_day if recorded else None)
-        if promoted
-        else _stays(champion_tenures),
-        "reasons": _reasons(verdict, recorded, promotion, settings.gate),
+        "headline": headline,
+        NAME: lines,
+        "more": reasons[2:],
         "requested": _requested(recorded),
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "
             f"data version {window.data_version[:12]}."
         ),
         "rulings": [ruling_row(ruling) for ruling in verdict.rulings],
-        "advice": [] if promoted else advice(verdict, rejected=_kind(recorded) == "rejection"),
+        "advice": todo,
         "links": [
             *_decision_link(promotion, services),
             *card_link(version, services),
@@ -155,7 +173,28 @@ def _reasons(verdict: Verdict, recorded: Logged | None, promotion: Promotion, ga
         sentences = gain.in_short([ruling.model_dump() for ruling in verdict.rulings], gate) or [promotion.reason]
     if not promotion.promoted and verdict.rulings and all(ruling.passed for ruling in verdict.rulings):
         sentences = list(dict.fromkeys([promotion.reason, *sentences]))  # something else than a rule held it
-    return [f"{sentence[:1].upper()}{sentence[1:]}" for sentence in sentences]
+    return [capitalised(sentence) for sentence in sentences]
+
+
+def _todo(sentences: Sequence[str]) -> str:
+    """Return what to do in one line; where several rules held it, they follow as a list."""
+    if len(sentences) > 1:
+        return "what each rule asks for that did not pass:"
+    rule, _, todo = sentences[0].partition(": ")
+    todo = todo if rule and " " not in rule else sentences[0]
+    return f"{todo[:1].lower()}{todo[1:]}"
+
+
+def _harm(promotion: Promotion, verdict: Verdict) -> str:
+    """Return what a promotion means for predictions."""
+    if promotion.previous_version is None:
+        return "No harm is known: nobody served before, so that there was nothing to be worse than."
+    if any(ruling.comparison is not None for ruling in verdict.rulings):
+        return (
+            f"No harm is expected: on the same days it was not worse than version {promotion.previous_version} by more "
+            "than the gate allows."
+        )
+    return "No harm is expected: every rule of the gate passed."
 
 
 def _requested(recorded: Logged | None) -> str:
@@ -202,6 +241,9 @@ def _serves(promotion: Promotion, since: date | None) -> str:
 
 def _stays(champion_tenures: Sequence[Any]) -> str:
     if not champion_tenures:
-        return "Nobody serves yet: no day is scored until a challenger passes every rule."
+        return "Nobody serves yet: no day is scored until a challenger passes every rule of the gate."
     newest = champion_tenures[-1]
-    return f"Version {newest.version} goes on serving; it is champion since {newest.effective_day}."
+    return (
+        f"Predictions do not change. Version {newest.version} goes on serving; it is champion since "
+        f"{newest.effective_day}."
+    )
