@@ -70,7 +70,7 @@ def serve(champions: dict[date, pd.DataFrame], every: int | None, settings: Sett
 
 
 def compare(champion: pd.Series, challenger: pd.Series, served: pd.DataFrame, *, seed: int) -> PairedGain:
-    """Pair two sets of scores of the same rows, with whole weeks as the units of chance."""
+    """Pair two sets of scores of the same rows, with whole weeks as the resampling units."""
     frame = pd.DataFrame(
         {"day": served["week"], "target": served["target"], "champion": champion, "challenger": challenger}
     )

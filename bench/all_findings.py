@@ -1,4 +1,4 @@
-"""Count everything that people would be told in a history in which nothing is broken, all findings together.
+"""Count everything that people would be alerted to in a history in which nothing is broken, all findings together.
 
 The product's own backtest lives through each history: a champion every four weeks without a gate, nobody rolled back,
 labels judged when they come, drift, performance, slices and shifts looked at every day. An alarm is counted on its
@@ -44,7 +44,7 @@ MOST_DAYS = 365
 
 @dataclass(frozen=True)
 class Lived:
-    """What was told in one order of the days of one history: episodes by kind, alarms apart from warnings."""
+    """What was reported in one order of the days of one history: episodes by kind, alarms apart from warnings."""
 
     data: str
     order: str
@@ -69,7 +69,7 @@ def shuffled(history: History, seed: int) -> Mapping[date, Tables]:
 
 
 def live(history: History, seed: int) -> Lived:
-    """Live through a history, and count what would be told."""
+    """Live through a history, and count what would be reported."""
     days = shuffled(history, seed)
     dataset = replace(history, days=lambda _: days).dataset(1)
     last = max(dataset.arrived)

@@ -91,7 +91,7 @@ def weeks(rows: pd.DataFrame, settings: Settings, *, first: date, last: date) ->
 
 
 def compare(served: pd.DataFrame, *, seed: int) -> PairedGain:
-    """Pair the two models' log losses, with whole weeks as the units of chance."""
+    """Pair the two models' log losses, with whole weeks as the resampling units."""
     by_week = served.assign(day=served["week"])
     found = paired_gain(
         by_week, metric="log_loss", confidence=0.95, n_resamples=4000, seed=seed, challenger="refit", champion="judged"

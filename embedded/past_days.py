@@ -70,15 +70,18 @@ def planned(environment: Environment, settings: Settings, *, days: int, now: dat
     PastDays or None
         None where there is nothing to replay: another source, days that were landed already, an approval that only a
         person gives, or none wanted.
+
+    Raises
+    ------
+    SettingsError
+        If the plan of an earlier start is damaged.
     """
     file = environment.home / PLAN
     if days == 0 or settings.source.kind != "demo" or not getattr(settings.source, "replay", False):
         file.unlink(missing_ok=True)
         return None
     if file.exists():
-        dates = json.loads(file.read_text(encoding="utf-8"))
-        history_from, first, last = (date.fromisoformat(dates[name]) for name in DATES)
-        return PastDays(history_from, first, last, file)
+        return _read(file)
     if settings.gate.approval != "none" or _has_registry(environment):
         return None
     newest = settings.newest_due_day(now)
@@ -88,6 +91,25 @@ def planned(environment: Environment, settings: Settings, *, days: int, now: dat
     plan = json.dumps({name: str(getattr(past, name)) for name in DATES})
     write_atomically(file, lambda written: written.write(plan.encode()))
     return past
+
+
+def _read(file: Path) -> PastDays:
+    """Read the plan of an earlier start.
+
+    Raises
+    ------
+    SettingsError
+        If it is damaged: which days were to happen is then not known.
+    """
+    try:
+        dates = json.loads(file.read_text(encoding="utf-8"))
+        history_from, first, last = (date.fromisoformat(dates[name]) for name in DATES)
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise SettingsError(
+            f"{file} is damaged ({type(err).__name__}: {err}): it holds which past days of the demo are still to be "
+            "replayed. Delete it to go on without them, or begin again with an empty home ('make clean')"
+        ) from err
+    return PastDays(history_from, first, last, file)
 
 
 def _has_registry(environment: Environment) -> bool:

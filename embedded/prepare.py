@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import configparser
 import json
-import os
 import secrets
 import socket
 from io import StringIO
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from embedded.config import LOOPBACK, Stack
+from ml.adapters.local_files import write_atomically
 from ml.adapters.private import make_private, touch_private
 from ml.errors import EvergreenError, SettingsError
 
@@ -129,9 +129,4 @@ def _draw_keys() -> dict[str, str]:
 
 def _write_private(path: Path, text: str) -> None:
     """Write whole or not at all, readable by the owner only from the first byte on."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(path)
+    write_atomically(path, lambda file: file.write(text.encode()), mode=0o600)

@@ -120,7 +120,7 @@ def write_atomically(
     replace
         False keeps a ``path`` that exists already.
     mode
-        Permissions of the new file; None means what the process's umask says.
+        Permissions of the new file, from its first byte on; None means what the process's umask says.
 
     Returns
     -------
@@ -130,11 +130,11 @@ def write_atomically(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{hashlib.md5(path.name.encode()).hexdigest()[:8]}-{secrets.token_hex(8)}.tmp"
     try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
+        with open(temporary, "xb", opener=None if mode is None else _for_owner_alone) as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
+            write(file)
+            file.flush()
             os.fsync(file.fileno())
         if replace:
             temporary.replace(path)
@@ -148,6 +148,10 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
         _sweep(path.parent)
     return True
+
+
+def _for_owner_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -124,7 +124,7 @@ def paired(
     Returns
     -------
     PairedGain or None
-        ``days`` counts weeks, the units of chance. None with fewer than two.
+        ``days`` counts weeks, the resampling units. None with fewer than two.
     """
     both = scored.loc[scored["target"].notna()].merge(
         reference[["row", "prediction"]], on="row", how="inner", validate="one_to_one", suffixes=("", "_reference")

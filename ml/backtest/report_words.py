@@ -25,7 +25,7 @@ def page_facts(facts: Mapping[str, Any], shown: Outcomes, request: BacktestReque
         "lead": (
             f"What each policy would have done from {facts['from']} to {facts['to']}, day by day, with history from "
             f"{facts['history_from']} on. All start from the same model. Gains are over “{facts['against']}”, on the "
-            f"same rows, in {_unit(facts)}; intervals are 95 %, with weeks as the units of chance."
+            f"same rows, in {_unit(facts)}; intervals are 95 %, with weeks as the resampling units."
         ),
         "table": {"head": _head(facts), "rows": [_cells(row, facts) for row in facts["policies"]]},
         "notes": _notes(request),

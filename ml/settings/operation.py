@@ -175,7 +175,7 @@ class Drift(Section):
 
 
 class Performance(Section):
-    """When live performance counts as decayed: the gate's promise is broken beyond noise."""
+    """When live performance counts as decayed: it is worse than the gate expected, beyond noise."""
 
     window_days: int = Field(default=14, ge=2)
     """Over how many of the newest labelled days live performance is measured."""

@@ -18,7 +18,7 @@ import pandas as pd
 
 TEMPLATES = Path(__file__).parent / "templates"
 COLOURS = ("#555555", "#0072b2", "#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#8c6bb1")
-"""Told apart by colour-blind people too (Okabe and Ito 2008); the first is the reference's."""
+"""Colour-blind people can distinguish them too (Okabe and Ito 2008); the first is the reference's."""
 MARKS = {"promoted": ("^", "promoted"), "held": ("x", "held"), "rolled back": ("v", "rolled back")}
 INK, FAINT = "#1b1f24", "#8a929c"
 

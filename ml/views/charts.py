@@ -80,6 +80,16 @@ def figures(performance: Facts, *, metric: str) -> list[Facts]:
     ]
 
 
+def base_rate_of(value: float | None, skill: float | None, metric: str) -> float | None:
+    """Return what the base rate would have had where a metric is the mean loss that the skill is a gain of.
+
+    None for other metrics, and where either is unknown.
+    """
+    if value is None or skill is None or mean_loss(metric) != label(metric):
+        return None
+    return round(value + skill, 6)
+
+
 def _interval(interval: Mapping[str, Any] | None) -> Facts:
     return {end: (interval or {}).get(end) for end in ("value", "low", "high")}
 

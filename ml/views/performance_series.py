@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ml.core.metrics import mean_loss
 from ml.core.monitoring.day_summary import Day, Facts
 from ml.records import Arrival
 from ml.views import charts, decision_view
@@ -72,10 +71,9 @@ def _columns(name: str, measured: Sequence[Facts], metric: str) -> Facts:
     columns = {end: [interval.get(end) for interval in over] for end in ("value", "low", "high")}
     columns["daily"] = [(live.get("metrics") or {}).get(name) for live in measured]
     columns["expected"] = [(live.get("expected") or {}).get(name) for live in measured]
-    is_mean = name == metric and mean_loss(metric) == charts.label(metric)
     skills = [((live.get("window") or {}).get("skill") or {}).get("value") for live in measured]
     columns["base_rate"] = [
-        round(value + skill, DIGITS) if is_mean and value is not None and skill is not None else None
+        charts.base_rate_of(value, skill, metric) if name == metric else None
         for value, skill in zip(columns["value"], skills, strict=True)
     ]
     return columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +121,65 @@ def bound(node: ast.AST) -> str | None:
         case ast.Name(id=name, ctx=ast.Store()):
             return name
     return None
+
+
+RETIRED_IN_TEXTS = (
+    "asked for by make",
+    "crowned",
+    "daybook",
+    "dossier",
+    "gate's promise",
+    "held by champion",
+    "leans on",
+    "no-change range",
+    "settle who serves",
+    "told",
+    "units of chance",
+    "what it looks at",
+)
+"""Words that no reader of page, mails or docs meets any more; "told" is an alarm's, a message's or an argument's."""
+LISTS_THEM = {"docs/glossary.md"}
+
+
+def texts() -> list[Path]:
+    """Return what people read that is not Python: docs, the page, mails, settings."""
+    kinds = {".css", ".html", ".js", ".md", ".txt", ".yaml"}
+    rooms = [PROJECT / room for room in ("docs", "expectations", "plugins", "bench", "deploy", "dags")]
+    files = [path for room in rooms for path in room.rglob("*") if path.suffix in kinds]
+    return sorted([*files, PROJECT / "README.md", PROJECT / "params.yaml"])
+
+
+def strings(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield every text of a module, docstrings and the parts of f-strings included, and its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value, node.lineno
+
+
+def retired_in(text: str) -> list[str]:
+    return [phrase for phrase in RETIRED_IN_TEXTS if re.search(rf"\b{phrase}\b", text, re.IGNORECASE)]
+
+
+def test_no_text_for_readers_has_a_retired_phrase() -> None:
+    found = {
+        name: phrases
+        for path in texts()
+        if (name := path.relative_to(PROJECT).as_posix()) not in LISTS_THEM
+        and (phrases := retired_in(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+def test_no_message_and_no_docstring_has_a_retired_phrase() -> None:
+    found = [
+        f"{path.relative_to(PROJECT)}, line {line}: {', '.join(phrases)}"
+        for path in sources()
+        for text, line in strings(ast.parse(path.read_text(encoding="utf-8")))
+        if (phrases := retired_in(text))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("text", ["People are told on the day", "Held by champion, slices", "The no-change range"])
+def test_a_retired_phrase_would_be_found(text: str) -> None:
+    assert retired_in(text)

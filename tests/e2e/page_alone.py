@@ -68,30 +68,30 @@ def row(name: str) -> dict[str, Any]:
     """Make up the row of one model."""
     from ml.views.page.installation import blank, row_of
 
-    told = MODELS[name]
-    return blank(name, told["state"], told["problem"]) if "problem" in told else row_of(name, now(name))
+    made_up = MODELS[name]
+    return blank(name, made_up["state"], made_up["problem"]) if "problem" in made_up else row_of(name, now(name))
 
 
 def now(name: str) -> dict[str, Any]:
     """Make up where a model stands, from the facts that the page's other tests show."""
-    told, facts = MODELS[name], deepcopy(FACTS["now"])
-    serves, late = told.get("days", 9), told.get("late", 0)
+    made_up, facts = MODELS[name], deepcopy(FACTS["now"])
+    serves, late = made_up.get("days", 9), made_up.get("late", 0)
     newest = TODAY - timedelta(days=1 + late)
-    regression = told.get("kind") == "regression"
+    regression = made_up.get("kind") == "regression"
     metric = {"metric": "mse", "metric_label": "squared error"} if regression else {}
     facts["task"] |= {
         "name": name,
-        "kind": told.get("kind", "classification"),
-        "target": told.get("target", "late"),
+        "kind": made_up.get("kind", "classification"),
+        "target": made_up.get("target", "late"),
         **metric,
     }
-    facts |= {"state": told["state"], "sentence": told.get("sentence", f"Calm on {newest}: nothing moved")}
+    facts |= {"state": made_up["state"], "sentence": made_up.get("sentence", f"Calm on {newest}: nothing moved")}
     facts["data"] |= {"status": "late" if late else "fresh", "days_late": late, "newest_day": str(newest)}
     facts["data"] |= {"labelled_day": str(newest - timedelta(days=1)), "due_day": str(TODAY - timedelta(days=1))}
     facts["score"]["day"] = str(newest)
-    facts["alarm"] = {"since": "2026-11-24", "days": 4} if told.get("alarms") else None
-    facts["episodes"] = [ALARM] if told.get("alarms") else []
-    facts["findings"] = [{**facts["findings"][0], "severity": "alarm"}] * told.get("alarms", 0)
+    facts["alarm"] = {"since": "2026-11-24", "days": 4} if made_up.get("alarms") else None
+    facts["episodes"] = [ALARM] if made_up.get("alarms") else []
+    facts["findings"] = [{**facts["findings"][0], "severity": "alarm"}] * made_up.get("alarms", 0)
     facts["next"] |= {"day": str(TODAY), "at": f"{TODAY}T10:00:00+00:00"}
     if serves is None:
         facts |= {"champion": None, "performance": None, "score": None, "rejected": [], "challenger": None}
@@ -99,8 +99,8 @@ def now(name: str) -> dict[str, Any]:
     since = TODAY - timedelta(days=serves)
     facts["champion"] |= {"version": 1 + serves % 7, "since": str(since), "days": serves}
     figure = facts["performance"]["figures"][0]
-    figure |= {"name": facts["task"]["metric"], "value": told["live"][0], "expected": told["live"][1]}
-    facts["performance"]["status"] = told.get("status", "fine")
+    figure |= {"name": facts["task"]["metric"], "value": made_up["live"][0], "expected": made_up["live"][1]}
+    facts["performance"]["status"] = made_up.get("status", "fine")
     return facts
 
 

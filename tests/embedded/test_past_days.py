@@ -42,6 +42,18 @@ def test_an_interrupted_start_goes_on_with_the_days_that_it_planned(tmp_path: Pa
     assert planned(environment, settings_of(), days=30, now=MUCH_LATER) is None
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"{}", b'{"history_from": 1, "first_day": 2, "last_day": 3}', b"\xff"]
+)
+def test_a_damaged_plan_is_named_with_the_next_move_and_days_that_are_not_wanted_end_it(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / PLAN).write_bytes(content)
+    with pytest.raises(SettingsError, match=rf"{PLAN} is damaged .*Delete it"):
+        planned(environment_of(tmp_path), settings_of(), days=30, now=NOON)
+    assert planned(environment_of(tmp_path), settings_of(), days=0, now=NOON) is None
+
+
 def test_nobody_waits_for_days_that_are_not_wanted_any_more(tmp_path: Path) -> None:
     environment = environment_of(tmp_path)
     assert planned(environment, settings_of(), days=30, now=NOON) is not None

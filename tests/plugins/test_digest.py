@@ -23,7 +23,14 @@ CALM: dict[str, Any] = {
     "sentence": "Calm: nothing moved, and live performance is as expected",
     "task": {"metric": "log_loss"},
     "champion": {"version": 5, "since": "2026-11-20", "days": 3},
-    "performance": {"value": 0.48712, "low": 0.4701, "high": 0.5042, "expected": 0.4902, "status": "fine"},
+    "performance": {
+        "value": 0.48712,
+        "low": 0.4701,
+        "high": 0.5042,
+        "expected": 0.4902,
+        "base_rate": 0.5361,
+        "status": "fine",
+    },
     "metric_label": "log loss",
     "reason": None,
     "happened": [
@@ -42,7 +49,7 @@ TROUBLED: dict[str, Any] = CALM | {
     "name": "late-shipments",
     "state": "alarm",
     "sentence": "Alarm since 2026-11-18: drift of carrier; a challenger was asked for and held",
-    "performance": {"value": 0.61, "low": 0.58, "high": 0.64, "expected": 0.52, "status": "decay"},
+    "performance": {"value": 0.61, "low": 0.58, "high": 0.64, "expected": 0.52, "base_rate": None, "status": "decay"},
     "happened": [
         {"day": "2026-11-18", "sentence": "Alarm: Drift since 2026-11-18: carrier"},
         {"day": "2026-11-18", "sentence": "A challenger was held: rule 'slices' did not pass"},
@@ -127,6 +134,7 @@ def test_its_first_lines_say_what_happened_whether_it_hurts_what_was_done_and_wh
         "0.4871",
         "0.4701 to 0.5042",
         "expected 0.4902",
+        "base rate 0.5361",
         "version 5",
         "a strike",
         "1,204 rows",

@@ -80,7 +80,8 @@ def test_a_row_says_of_a_model_what_the_list_needs(where_it_stands: dict[str, No
     row = found["fraud"]
     assert (row["state"], row["sentence"]) == ("alarm", FACTS["sentence"])
     assert row["champion"] == {"version": 3, "since": "2013-06-16", "days": 9}
-    live = {"value": 0.512, "low": 0.471, "high": 0.553, "expected": 0.497, "better": "lower", "status": "fine"}
+    live = {"value": 0.512, "low": 0.471, "high": 0.553, "expected": 0.497, "better": "lower", "base_rate": 0.561}
+    live |= {"status": "fine"}
     assert row["performance"] == live
     assert {name: row["data"][name] for name in ("inputs_day", "predictions_day", "labels_day")} == {
         "inputs_day": "2013-06-25",

@@ -35,9 +35,9 @@ DEGREES_OF_FREEDOM = 7.0
 ORDERED_ERRORS = 2.0
 """Labels order rows as predictions do if their association is so many standard errors above none."""
 WEEKDAYS_EACH = 4
-"""So many of each weekday are needed before weekdays are told apart."""
+"""So many of each weekday are needed before weekdays are distinguished."""
 WEEKDAY_GAIN = 0.8
-"""Weekdays are told apart if the days then vary by no more than this share of what they vary otherwise."""
+"""Weekdays are distinguished if the days then vary by no more than this share of what they vary otherwise."""
 PARTLY = 0.5
 """Labels of fewer rows than this share of the usual ones trickle in: the first to come are special, and their level is
 not judged, unless all are the same."""

@@ -92,7 +92,7 @@ def paired_gain(
 
 @dataclass(frozen=True)
 class DailyMean:
-    """A mean over rows with its interval, days being the units of chance.
+    """A mean over rows with its interval, days being the resampling units.
 
     ``standard_error`` is its standard error with days as clusters, of ``degrees_of_freedom`` degrees.
     """
@@ -209,7 +209,7 @@ def loss_p_value(paired: PairedGain, max_loss: float) -> float:
     """Return how surprising the comparison would be if the challenger lost no more than ``max_loss``.
 
     One-sided: small means that the true gain is below ``-max_loss``. Student's t with the error and
-    the degrees of freedom of the comparison, whose units of chance are days (Cameron & Miller 2015,
+    the degrees of freedom of the comparison, whose resampling units are days (Cameron & Miller 2015,
     doi:10.3368/jhr.50.2.317).
 
     Parameters

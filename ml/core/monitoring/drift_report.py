@@ -141,7 +141,7 @@ class Window(ABC):
 
 
 class Distances(Protocol):
-    """How far columns moved: scores (None if it cannot be told) and the methods that gave them."""
+    """How far columns moved: scores (None if it cannot be computed) and the methods that gave them."""
 
     @property
     def scores(self) -> Mapping[str, float | None]: ...

@@ -14,6 +14,7 @@ from typing import Any
 from ml.core.monitoring.day_summary import Facts
 from ml.errors import EvergreenError, SettingsError
 from ml.settings import ConfiguredModel, Environment, configured_models
+from ml.views import charts
 from ml.views.page import status
 from ml.views.page.cache import MEMORY, MISSING
 from ml.wiring import open_services
@@ -69,7 +70,8 @@ def row_of(name: str, now: Facts) -> Facts:
     """Reduce what `status.now` gathered about a model to its row."""
     champion, live, data, score, due = (now[part] for part in ("champion", "performance", "data", "score", "next"))
     metric = now["task"]["metric"]
-    figure = next((figure for figure in (live or {}).get("figures", ()) if figure["name"] == metric), None)
+    figures = {figure["name"]: figure for figure in (live or {}).get("figures", ())}
+    figure, skill = figures.get(metric), figures.get("skill", {}).get("value")
     findings = [finding for finding in now["findings"] if finding["severity"] == "alarm"]
     alarm = now["alarm"]
     return {
@@ -79,7 +81,11 @@ def row_of(name: str, now: Facts) -> Facts:
         "task": now["task"],
         "champion": champion and _pick(champion, "version", "since", "days"),
         "performance": figure
-        and {**_pick(figure, "value", "low", "high", "expected", "better"), "status": live["status"]},
+        and {
+            **_pick(figure, "value", "low", "high", "expected", "better"),
+            "base_rate": charts.base_rate_of(figure["value"], skill, metric),
+            "status": live["status"],
+        },
         "data": data
         and {
             **_pick(data, "status", "days_late", "due_day"),

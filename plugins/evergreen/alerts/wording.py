@@ -78,7 +78,7 @@ def column_row(column: ColumnDrift, used: frozenset[str]) -> dict[str, Any]:
 
 
 def figures(performance: LivePerformance) -> list[dict[str, str]]:
-    """Return the rows of the table of live figures: the gate's promise, and what became of it."""
+    """Return the rows of the table of live figures: what the gate expected, and what came of it."""
     return [
         {
             "name": FIGURES.get(name, name.replace("_", " ")),
@@ -96,9 +96,9 @@ def alarm_lines(
     """Return the first lines of an alarm that opened, got worse or still stands."""
     worse = "It got worse: " if event.what == "escalated" and event.news else ""
     because = f"{capitalised(event.reason)}." if event.reason else ""
-    found = happened(own, drift, event.episode.family)
+    sentence = happened(own, drift, event.episode.family)
     return FirstLines(
-        happened=f"{worse}{found} {because}".strip(),
+        happened=f"{worse}{sentence} {because}".strip(),
         harm=harm(performance),
         done=sentence_of_action(decision),
         todo=next_move(own, decision),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml.wiring import Services
 
 log = logging.getLogger(__name__)
-TODO = {
+NEXT_BY_CAUSE = {
     "source_late": "ask whoever delivers the data what holds them up; what comes after that is said below.",
     "data_rejected": "correct the data at their source; what comes after that is said below.",
     "no_champion": "train a model that may serve (trigger Retrain); why nobody may score the day is said below.",
@@ -106,5 +106,5 @@ def _first_lines(timeliness: Timeliness, since: str, services: Services) -> Firs
         f"not published: {cause}.",
         harm=f"Whoever reads the predictions of {day} has none yet.",
         done="Evergreen looks again each day, and alerts once more when they come; not every day.",
-        todo=TODO.get(timeliness.cause or "", "look at the newest runs of Ingest and Score."),
+        todo=NEXT_BY_CAUSE.get(timeliness.cause or "", "look at the newest runs of Ingest and Score."),
     )

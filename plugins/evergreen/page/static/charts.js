@@ -84,7 +84,7 @@ export function tableFold(line, caption, heads, rows) {
  * Build a chart: a figure with its heading, a sentence, the drawing, the table and the CSV.
  *
  * ``draw(theme)`` gives ``{data, layout}`` for the library; ``rows()`` gives what it draws as rows under ``heads``.
- * ``zoomed(range)`` is told which part of the first axis the reader has chosen by dragging, and null for the whole again.
+ * ``zoomed(range)`` is called with the part of the first axis that the reader has chosen by dragging, and with null for the whole again.
  * The node that is returned has ``redraw()``, for what the reader has changed.
  */
 export function chart({ title, about, draw, heads, rows, height = 320, extra, zoomed }) {

@@ -174,7 +174,8 @@ function champion({ name, champion: serving }) {
 
 function live({ performance, task }) {
   if (typeof performance?.value !== "number") return none("not measured");
-  const expected = typeof performance.expected === "number" ? `expected ${number(performance.expected)}` : "";
+  const beside = [["expected", performance.expected], ["base rate", performance.base_rate]];
+  const expected = beside.filter(([, value]) => typeof value === "number").map(([name, value]) => `${name} ${number(value)}`).join(", ");
   return [el("span", { class: "when" }, number(performance.value), " ", el("small", null, task.metric_label)),
     expected && el("span", { class: "note" }, expected), performance.status === "decay" && badge("decay")];
 }
