@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from ml.wiring import Services
 
 log = logging.getLogger(__name__)
-NOTE = "note"
-"""XCom of a task: what is to be said of the run if nothing comes after it."""
+NOTE = "run_note"
+"""XCom of a task: what is to be said of the run if nothing comes after it.
+
+No record has a field of this name: Airflow leaves each field of a record that a task returns as an XCom too.
+"""
 
 AUTHOR = "evergreen"
 """Whose notes may be written over: a person's are theirs."""

@@ -108,6 +108,12 @@ def test_the_words_of_a_record(record: records.Record, words: str | None) -> Non
     assert said(record) == words
 
 
+def test_no_field_of_a_record_takes_the_place_of_the_note() -> None:
+    kinds = [getattr(records, name) for name in records.__all__ if hasattr(getattr(records, name), "model_fields")]
+    assert len(kinds) > 50
+    assert [kind.__name__ for kind in kinds if notes.NOTE in kind.model_fields] == []
+
+
 def test_a_note_fits_into_one_line_of_airflows_column() -> None:
     assert notes.short("a\nb\x00 c") == "a b c"
     assert len(notes.short("x" * 5000)) == notes.LONGEST
