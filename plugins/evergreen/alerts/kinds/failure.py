@@ -25,6 +25,7 @@ HARM = {
     "deadline": "Predictions go on, and nobody is alerted if they come late.",
     "digest": "Predictions go on; the weekly digest is missing.",
     "note": "Predictions go on; a note that a person wrote may not be recorded.",
+    "exclude": "Predictions go on; days that should teach nothing may still be learned from.",
 }
 """What a failed task of each Dag means for predictions."""
 UNKNOWN_HARM = "Its work is not done; whether predictions suffer depends on what it was."
