@@ -498,20 +498,6 @@ def test_a_note_is_written_beside_the_alarm(noted: Locator, alarmed: date) -> No
     expect(noted).to_contain_text(re.compile(rf"Acknowledged by admin on \S+: {KNOWN}"))
 
 
-def test_days_are_excluded_by_the_page(person: Person, rolled_back: Run) -> None:
-    person.open_page(f"#{MODEL}/data")
-    person.frame.get_by_role("button", name="Exclude days…").click()
-    dialog = person.frame.get_by_role("dialog")
-    day = dialog.get_by_label("First day").input_value()
-    dialog.get_by_label("Why").fill("a strike")
-    person.shoot("exclude-form")
-    person.press(dialog, "Exclude")
-    expect(dialog.get_by_role("status")).to_contain_text(f"Done. {day} is not learned from", timeout=240_000)
-    dialog.get_by_role("button", name="Close").last.click()
-    expect(person.frame.locator("#view")).to_contain_text(f"{day}, by admin: a strike")
-    assert [str(one) for one in person.running.services.registry.excluded_days()] == [day]
-
-
 def test_the_way_back_is_one_form_and_the_page_tells_it(person: Person, second: Run, rolled_back: Run) -> None:
     assert rolled_back.state == "success"
     promotions = person.running.services.tracking.decisions(kinds=("promotion",))
@@ -532,6 +518,20 @@ def test_the_way_back_is_one_form_and_the_page_tells_it(person: Person, second: 
     frame = person.open_page(f"#{MODEL}/versions")
     gone = frame.locator("tbody tr", has=frame.get_by_role("link", name=f"version {present}", exact=True))
     expect(gone).to_contain_text("rolled back")
+
+
+def test_days_are_excluded_by_the_page(person: Person, rolled_back: Run) -> None:
+    person.open_page(f"#{MODEL}/data")
+    person.frame.get_by_role("button", name="Exclude days…").click()
+    dialog = person.frame.get_by_role("dialog")
+    day = dialog.get_by_label("First day").input_value()
+    dialog.get_by_label("Why").fill("a strike")
+    person.shoot("exclude-form")
+    person.press(dialog, "Exclude")
+    expect(dialog.get_by_role("status")).to_contain_text(f"Done. {day} is not learned from", timeout=240_000)
+    dialog.get_by_role("button", name="Close").last.click()
+    expect(person.frame.locator("#view")).to_contain_text(f"{day}, by admin: a strike")
+    assert [str(one) for one in person.running.services.registry.excluded_days()] == [day]
 
 
 # --- who may do what -------------------------------------------------------------------------------------
