@@ -121,8 +121,12 @@ def test_every_target_of_prometheus_is_a_service_at_the_port_it_listens_on() -> 
     assert SERVICES["metrics"]["command"][-1] == "8089"
     assert "--expose-prometheus" in SERVICES["mlflow"]["command"]
     assert SERVICES["mlflow"]["environment"]["PROMETHEUS_MULTIPROC_DIR"] == SERVICES["mlflow"]["command"][-1]
-    (found,) = (job["dns_sd_configs"] for job in scraped["scrape_configs"] if "dns_sd_configs" in job)
-    assert found == [{"names": ["serving"], "type": "A", "port": 8088}]
+    replicas = {job["job_name"]: job["dns_sd_configs"] for job in scraped["scrape_configs"] if "dns_sd_configs" in job}
+    assert replicas == {
+        "evergreen-serving": [{"names": ["serving"], "type": "A", "port": 8088}],
+        "evergreen-consume": [{"names": ["consume"], "type": "A", "port": 8087}],
+    }
+    assert SERVICES["consume"]["command"][-1] == "8087"
 
 
 def test_airflow_sends_its_metrics_only_where_they_are_taken() -> None:

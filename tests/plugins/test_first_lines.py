@@ -59,7 +59,8 @@ def every_alert(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[Ale
     monkeypatch.setattr(Watch, "decided_during", lambda *_: [])
     monkeypatch.setattr(Watch, "notes", [])
     context = mails.context(None) | {"dag": SimpleNamespace(dag_id="flight-delay.ingest")}
-    monkeypatch.setattr("airflow.sdk.get_current_context", lambda: context)
+    for module in ("airflow.sdk", "evergreen.models", "evergreen.stepping"):
+        monkeypatch.setattr(f"{module}.get_current_context", lambda: context)
     monitoring_alerts(services)
     score = services.settings.score.model_copy(update={"due_by": "07:30"})
     due = Services(services.settings.model_copy(update={"score": score}), services.environment)

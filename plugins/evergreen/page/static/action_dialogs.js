@@ -112,7 +112,7 @@ async function ingestAgain({ day, what }) {
     title: `Bring ${day} again`, kept: keepStarted,
     content: [
       what && el("p", null, el("strong", null, what)),
-      el("p", null, `Ingest reads ${day} from its source once more and holds it against its contract. Fix the source first: the same rows are rejected again.`),
+      el("p", null, `Ingest reads ${day} from its source once more and validates it again. Fix the source first: the same rows are rejected again.`),
       el("p", { class: "quiet" }, "What passes becomes a new data version, and Score and Monitor follow by themselves."),
     ],
     second: link(airflow(`dags/${encodeURIComponent(dag)}${known ? `/runs/${encodeURIComponent(known)}` : ""}`), known ? "the day's run in Airflow" : "Ingest in Airflow", { target: "_top" }),
