@@ -96,7 +96,9 @@ def test_what_was_started_is_told_on_the_page_after_the_dialog_was_closed(page: 
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     STUB.end("failed", "Failed at rollback. Version 2 cannot serve")
-    expect(told.get_by_role("status")).to_have_text("It failed. Failed at rollback. Version 2 cannot serve.")
+    expect(told.get_by_role("status")).to_have_text(
+        "It failed. Failed at rollback. Version 2 cannot serve.", timeout=30_000
+    )
     page.wait_for_timeout(500)
     assert any(one.endswith(f"/{MODEL}/now") for one in asked), "the page asks for its facts again"
     told.get_by_role("button", name="Hide").click()
