@@ -78,7 +78,7 @@ def now(name: str) -> dict[str, Any]:
     serves, late = made_up.get("days", 9), made_up.get("late", 0)
     newest = TODAY - timedelta(days=1 + late)
     regression = made_up.get("kind") == "regression"
-    metric = {"metric": "mse", "metric_label": "squared error"} if regression else {}
+    metric = {"metric": "rmse", "metric_label": "RMSE"} if regression else {}
     facts["task"] |= {
         "name": name,
         "kind": made_up.get("kind", "classification"),

@@ -152,9 +152,11 @@ def test_a_model_leads_to_its_parts_and_back_leads_to_the_list_as_it_was(page: P
     expect(page.get_by_role("heading", level=1)).to_have_text("Evergreen churn")
     expect(page.locator("#now .state")).to_contain_text("Calm")
     assert page.url.endswith("/evergreen/#churn/now")
-    expect(page.get_by_role("link", name="Retrain")).to_have_attribute(
+    page.get_by_role("button", name="Retrain").click()
+    expect(page.get_by_role("dialog").get_by_role("link", name="Airflow's own form")).to_have_attribute(
         "href", page.url.split("/evergreen/")[0] + "/dags/churn.retrain"
     )
+    page.keyboard.press("Escape")
     page.get_by_role("link", name="Versions").click()
     expect(page.get_by_role("heading", name="Versions")).to_be_visible()
     assert page.url.endswith("#churn/versions")
