@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evergreen import stepping
+from evergreen import notes, stepping
 from pydantic import ValidationError
 
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
@@ -171,7 +171,7 @@ def test_what_went_wrong_and_its_report_are_left_for_the_reader(
     error = kind("said so", report_uri=f"{tmp_path}/storage/r.html") if kind is DataRejected else kind("said so")
     with pytest.raises(Exception, match="^said so$"):
         stepping.step(raising(error))
-    assert left["note"] == "said so"
+    assert left[notes.NOTE] == "said so"
     reports = list(left.get("produced", {}).values())
     assert [report.rpartition("/evergreen/")[2] for report in reports] == (
         ["files/flight-delay/r.html"] * (kind is DataRejected)
