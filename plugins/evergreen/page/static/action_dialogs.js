@@ -2,23 +2,24 @@
 
 import { formOf, keepStarted } from "./actions.js";
 import { dagId, inModel } from "./address.js";
-import { airflow, runOf } from "./airflow.js";
+import { airflow, airflowApi, clearRun, dagPath, runLink, runOf } from "./airflow.js";
 import { answer } from "./answer_dialog.js";
 import { ask, decisionLink, el, instant, kindInWords, link } from "./dom.js";
 import { inputsOf, openDialog } from "./dialog.js";
-import { airflowApi, followed, refusal, runId, trigger } from "./runs.js";
+import { followed, refusal, runId, trigger } from "./runs.js";
 
 const APPLIES = { alarm: ["acknowledgement", "snooze"], until: ["snooze"], decision: ["comment"] };
 const DAYS_SNOOZED = 3;
+const dayIn = (days) => new Date(Date.now() + days * 86400000).toISOString().slice(0, 10);
 
 /** Open a dialog that triggers a Dag with what is filled in. */
 function triggering({ verb, title, button, what, about, content = [], inputs, conf = (values) => values }) {
   const run = runId(), dag = dagId(verb), paused = el("div");
-  airflowApi(`dags/${encodeURIComponent(dag)}`).then(({ is_paused: isPaused }) => isPaused && paused.replaceChildren(el("p", { class: "hint" },
-    link(airflow(`dags/${encodeURIComponent(dag)}`), `${dag} is paused in Airflow`, { target: "_top" }), ": what you start here waits until somebody switches it on."))).catch(() => {});
+  airflowApi(dagPath(verb)).then(({ is_paused: isPaused }) => isPaused && paused.replaceChildren(el("p", { class: "hint" },
+    link(airflow(dagPath(verb)), `${dag} is paused in Airflow`, { target: "_top" }), ": what you start here waits until somebody switches it on."))).catch(() => {});
   return openDialog({
     title, inputs, content: [content, paused], kept: keepStarted,
-    second: link(airflow(`dags/${encodeURIComponent(dag)}`), "Airflow's own form", { target: "_top", title: "Opens the Dag in Airflow; its form is behind Trigger" }),
+    second: link(airflow(dagPath(verb)), "Airflow's own form", { target: "_top", title: "Opens the Dag in Airflow; its form is behind Trigger" }),
     buttons: [{
       text: button, loud: true,
       act: async (values) => {
@@ -76,8 +77,7 @@ async function note(given) {
     decision: decisions.length ? { kind: "choice", required: true, options: decisions.map((one) => one.decision_id), labels: decisions.map(named), description: "" } : { required: true },
   };
   const fields = formOf("note").map((field) => ({ ...field, ...changes[field.name], section: "" }));
-  const day = new Date(Date.now() + DAYS_SNOOZED * 86400000).toISOString().slice(0, 10);
-  const inputs = inputsOf(fields, { until: day, decision: decisions[0]?.decision_id, ...given }), kind = inputs.input("kind");
+  const inputs = inputsOf(fields, { until: dayIn(DAYS_SNOOZED), decision: decisions[0]?.decision_id, ...given }), kind = inputs.input("kind");
   const settle = () => {
     for (const [name, kinds] of Object.entries(APPLIES)) inputs.row(name).hidden = !kinds.includes(kind.value);
     for (const name of ["kind", "alarm", "decision"]) inputs.row(name).hidden ||= name in given;
@@ -95,13 +95,13 @@ async function note(given) {
 
 /** Mark days as not to be learned from, or, with ``undo``, let them count again. */
 function exclude(given) {
-  const undo = given.undo === true, today = new Date(Date.now() - 86400000).toISOString().slice(0, 10);
+  const undo = given.undo === true;
   const fields = formOf("exclude").filter(({ name }) => name !== "undo");
   return triggering({
     verb: "exclude", title: undo ? "Let days count again" : "Exclude days from learning", button: undo ? "Let them count again" : "Exclude", what: "exclude days",
     about: ({ first_day: first, last_day: last }) => `${undo ? "Letting" : "Excluding"} ${last && last !== first ? `${first} to ${last}` : first}${undo ? " count again" : ""}.`,
     content: el("p", { class: "quiet" }, undo ? "From the next training on these days teach again." : "From the next training on, training, holdout, drift and live performance leave these days out. They stay in the data registry, are scored and shown, and it can be undone."),
-    inputs: inputsOf(fields, { first_day: today, ...given }), conf: (values) => ({ ...values, undo }),
+    inputs: inputsOf(fields, { first_day: dayIn(-1), ...given }), conf: (values) => ({ ...values, undo }),
   });
 }
 
@@ -115,13 +115,13 @@ async function ingestAgain({ day, what }) {
       el("p", null, `Ingest reads ${day} from its source once more and validates it again. Fix the source first: the same rows are rejected again.`),
       el("p", { class: "quiet" }, "What passes becomes a new data version, and Score and Monitor follow by themselves."),
     ],
-    second: link(airflow(`dags/${encodeURIComponent(dag)}${known ? `/runs/${encodeURIComponent(known)}` : ""}`), known ? "the day's run in Airflow" : "Ingest in Airflow", { target: "_top" }),
+    second: known ? runLink("ingest", known, "the day's run in Airflow") : link(airflow(dagPath("ingest")), "Ingest in Airflow", { target: "_top" }),
     buttons: [{
       text: `Bring ${day} again`, loud: true,
       act: async () => {
         try {
           if (!known) await trigger("ingest", fresh, {}, { partition_key: day });
-          else await airflowApi(`dags/${encodeURIComponent(dag)}/clearTaskInstances`, "POST", { dag_run_id: known, dry_run: false, only_failed: false, reset_dag_runs: true });
+          else await clearRun("ingest", known);
         } catch (err) {
           throw err.status === undefined ? err : new Error(refusal(err, `run ${dag} again`, dag));
         }

@@ -8,8 +8,11 @@ const DAGS = ["ingest", "score", "monitor", "retrain", "rollback"];
 const AT_ONCE = 100; // as many as Airflow gives of a list at once
 
 export const airflow = (path) => new URL(path, ROOT).href;
+
+/** Give the path of a Dag of the model that is shown: the same in Airflow's pages as in its API. */
+export const dagPath = (verb) => `dags/${encodeURIComponent(dagId(verb))}`;
 export const runLink = (verb, run, text) =>
-  run ? link(airflow(`dags/${encodeURIComponent(dagId(verb))}/runs/${encodeURIComponent(run)}`), text ?? "run in Airflow", { target: "_top" }) : null;
+  run ? link(airflow(`${dagPath(verb)}/runs/${encodeURIComponent(run)}`), text ?? "run in Airflow", { target: "_top" }) : null;
 
 let mlflow = null, experiment = null, registered = null;
 const ML_VIEW = "?workflowType=machine_learning"; // else MLflow opens its view of GenAI applications
@@ -63,37 +66,47 @@ export function nameOutside() {
   } catch { /* framed by a stranger */ }
 }
 
-async function api(path) {
-  const answer = await fetch(airflow(`api/v2/${path}`), { credentials: "same-origin" });
-  if (!answer.ok) throw new Error(`Airflow answered ${answer.status}`);
-  return answer.json();
+/** Ask Airflow's API. What it refuses throws an error with its ``status`` and ``detail``; status 0 means that it did not answer. */
+export async function airflowApi(path, method = "GET", body = undefined) {
+  let answer;
+  try {
+    answer = await fetch(airflow(`api/v2/${path}`), {
+      method, credentials: "same-origin", ...(body && { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    });
+  } catch {
+    throw Object.assign(new Error("no answer"), { status: 0, detail: "" });
+  }
+  const facts = await answer.json().catch(() => null);
+  if (answer.ok) return facts;
+  throw Object.assign(new Error(`Airflow answered ${answer.status}`), { status: answer.status, detail: detailOf(facts) });
+}
+
+function detailOf(facts) {
+  const detail = facts?.detail;
+  if (Array.isArray(detail)) return detail.map(({ msg, loc }) => `${(loc ?? []).at(-1) ?? ""}: ${msg ?? ""}`).join("; ");
+  return typeof detail === "string" ? detail : detail ? JSON.stringify(detail) : "";
 }
 
 /** Find the run of a Dag for a day, the newest first; null if there is none. */
 export async function runOf(verb, day) {
-  const { dag_runs: runs } = await api(`dags/${encodeURIComponent(dagId(verb))}/dagRuns?partition_key_prefix_pattern=${encodeURIComponent(day)}&limit=${AT_ONCE}&order_by=-run_after`);
+  const { dag_runs: runs } = await airflowApi(`${dagPath(verb)}/dagRuns?partition_key_prefix_pattern=${encodeURIComponent(day)}&limit=${AT_ONCE}&order_by=-run_after`);
   return runs.find((run) => run.partition_key?.slice(0, 10) === day)?.dag_run_id ?? null;
 }
 
 /** Let a run do all of its work again, by the rights of whoever looks. */
-export async function clearRun(verb, run) {
-  const answer = await fetch(airflow(`api/v2/dags/${encodeURIComponent(dagId(verb))}/clearTaskInstances`), {
-    method: "POST", credentials: "same-origin", headers: { "content-type": "application/json" },
-    body: JSON.stringify({ dag_run_id: run, dry_run: false, only_failed: false, reset_dag_runs: true }),
-  });
-  if (!answer.ok) throw new Error(answer.status === 403 ? `You may not run ${dagId(verb)} again.` : `Airflow answered ${answer.status}: the day was not brought again.`);
-}
+export const clearRun = (verb, run) =>
+  airflowApi(`${dagPath(verb)}/clearTaskInstances`, "POST", { dag_run_id: run, dry_run: false, only_failed: false, reset_dag_runs: true });
 
-export const waitingFor = () => api(`dags/~/dagRuns/~/hitlDetails?response_received=false&limit=${AT_ONCE}`).then((answer) => answer.hitl_details);
+export const waitingFor = () => airflowApi(`dags/~/dagRuns/~/hitlDetails?response_received=false&limit=${AT_ONCE}`).then((answer) => answer.hitl_details);
 const modelOf = (dag) => dag.slice(0, dag.lastIndexOf("."));
 
 /** Ask Airflow about the model that is shown: what runs, what is expected next, who is waited for. What it does not tell stays out. */
 export async function running() {
-  const whose = current(), dags = DAGS.map((verb) => `dags/${encodeURIComponent(dagId(verb))}`);
+  const whose = current(), dags = DAGS.map(dagPath);
   const answers = await Promise.allSettled([
-    ...dags.map((dag) => api(`${dag}/dagRuns?limit=5&order_by=-run_after&state=running&state=queued`)),
-    ...dags.map((dag) => api(dag)),
-    ...dags.map((dag) => api(`${dag}/dagRuns?limit=1&order_by=-run_after&state=success&state=failed`)),
+    ...dags.map((dag) => airflowApi(`${dag}/dagRuns?limit=5&order_by=-run_after&state=running&state=queued`)),
+    ...dags.map((dag) => airflowApi(dag)),
+    ...dags.map((dag) => airflowApi(`${dag}/dagRuns?limit=1&order_by=-run_after&state=success&state=failed`)),
     waitingFor(),
   ]);
   const value = (at) => (answers[at].status === "fulfilled" ? answers[at].value : null);
@@ -108,7 +121,7 @@ export async function running() {
 async function everyIngest() {
   const dags = [];
   for (let total = 1; dags.length < total;) {
-    const page = await api(`dags?tags=evergreen&dag_id_pattern=${encodeURIComponent("%.ingest")}&order_by=dag_id&limit=${AT_ONCE}&offset=${dags.length}`);
+    const page = await airflowApi(`dags?tags=evergreen&dag_id_pattern=${encodeURIComponent("%.ingest")}&order_by=dag_id&limit=${AT_ONCE}&offset=${dags.length}`);
     if (!page.dags.length) break;
     dags.push(...page.dags);
     total = page.total_entries;
@@ -120,7 +133,7 @@ async function everyIngest() {
 export async function everyModel() {
   const [ingests, runs, waiting] = (await Promise.allSettled([
     everyIngest(),
-    api(`dags/~/dagRuns?state=running&state=queued&order_by=-run_after&limit=${AT_ONCE}`),
+    airflowApi(`dags/~/dagRuns?state=running&state=queued&order_by=-run_after&limit=${AT_ONCE}`),
     waitingFor(),
   ])).map((one) => (one.status === "fulfilled" ? one.value : null));
   const models = new Map();

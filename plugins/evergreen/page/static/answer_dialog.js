@@ -2,10 +2,10 @@
 
 import { keepStarted } from "./actions.js";
 import { current, part } from "./address.js";
-import { answerHref, waitingFor } from "./airflow.js";
+import { airflowApi, answerHref, waitingFor } from "./airflow.js";
 import { el, link, svg, table } from "./dom.js";
 import { inputsOf, openDialog } from "./dialog.js";
-import { airflowApi, followed, refusal } from "./runs.js";
+import { followed, refusal } from "./runs.js";
 
 const WIDE = 320, HIGH = 50, EDGE = 12;
 const WHY = { name: "comment", title: "Why", section: "", kind: "words", required: true, description: "In a sentence, for those who read the decision later: it is kept with it." };

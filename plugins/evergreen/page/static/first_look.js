@@ -59,7 +59,9 @@ async function act(action) {
     const run = await runOf("ingest", day);
     if (!run) throw new Error(`Airflow has no run of ${dagId("ingest")} for ${day}, which could bring the day again: wait for the next day.`);
     facts = await send(inModel("first-look"), { action });
-    await clearRun("ingest", run);
+    await clearRun("ingest", run).catch(({ status }) => {
+      throw new Error(status === 403 ? `You may not run ${dagId("ingest")} again.` : `Airflow ${status ? `answered ${status}` : "did not answer"}: the day was not brought again.`);
+    });
   } catch (failed) {
     problem = failed.message;
   }

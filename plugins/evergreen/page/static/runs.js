@@ -1,7 +1,7 @@
 // Start a run by Airflow's own API, with the rights of whoever clicks, and follow it to its end.
 
 import { dagId } from "./address.js";
-import { airflow, runLink } from "./airflow.js";
+import { airflow, airflowApi, dagPath, runLink } from "./airflow.js";
 import { el, instant, link, plural } from "./dom.js";
 
 const OFTEN = 2000, SELDOM = 10000, LONG = 120000, UNMOVED = 45000;
@@ -14,29 +14,7 @@ export const onChange = (call) => (changed = call);
 /** Give the id that a run gets however often its button is pressed: Airflow takes each only once. */
 export const runId = () => `manual__${new Date().toISOString()}_${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 
-const dagPath = (verb) => `dags/${encodeURIComponent(dagId(verb))}`;
 const runPath = (verb, run) => `${dagPath(verb)}/dagRuns/${encodeURIComponent(run)}`;
-
-/** Ask Airflow's API. What it refuses throws an error with its ``status`` and ``detail``; status 0 means that it did not answer. */
-export async function airflowApi(path, method = "GET", body = undefined) {
-  let answer;
-  try {
-    answer = await fetch(airflow(`api/v2/${path}`), {
-      method, credentials: "same-origin", ...(body && { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
-    });
-  } catch {
-    throw Object.assign(new Error("no answer"), { status: 0, detail: "" });
-  }
-  const facts = await answer.json().catch(() => null);
-  if (answer.ok) return facts;
-  throw Object.assign(new Error(`Airflow answered ${answer.status}`), { status: answer.status, detail: detailOf(facts) });
-}
-
-function detailOf(facts) {
-  const detail = facts?.detail;
-  if (Array.isArray(detail)) return detail.map(({ msg, loc }) => `${(loc ?? []).at(-1) ?? ""}: ${msg ?? ""}`).join("; ");
-  return typeof detail === "string" ? detail : detail ? JSON.stringify(detail) : "";
-}
 
 /** Say what Airflow's refusal means, and what to do next. */
 export function refusal({ status, detail }, what, dag) {
