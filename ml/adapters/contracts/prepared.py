@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,7 @@ CONDITION = "unexpected_condition"
 """What Great Expectations calls a condition among the dependencies of a metric: a value for each row that it is of."""
 OF_NO_BAD_ROW: dict[str, Any] = {"unexpected_values": [], "unexpected_index_list": [], "unexpected_index_query": None}
 """What metrics of a condition are where it holds of no row; the last is not asked for, whatever the rows."""
+Kept = TypeVar("Kept")
 Metrics = dict[Any, Any]
 """Values of metrics by Great Expectations' ids of them."""
 
@@ -126,30 +127,33 @@ def can_be_prepared(entry: Entry) -> bool:
     return entry.type not in LOOKS_AT_ROWS and not compares_with_data
 
 
-class _Cache:
-    """Prepared expectations, the least recently used ones dropped; safe for threads."""
+class _Cache(Generic[Kept]):
+    """What was prepared, the least recently used of it dropped; safe for threads."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._prepared: OrderedDict[str, Prepared] = OrderedDict()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: str, make: Callable[[], Prepared]) -> Prepared:
-        """Return what is kept under ``key``; make it where there is nothing."""
+    def find(self, key: str) -> Kept | None:
+        """Return what is kept under ``key``; None where there is nothing."""
         with self._lock:
-            if key in self._prepared:
-                self._prepared.move_to_end(key)
-                return self._prepared[key]
-        prepared = make()
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def keep(self, key: str, made: Kept) -> Kept:
+        """Keep and return what was made."""
         with self._lock:
-            self._prepared[key] = prepared
-            while len(self._prepared) > self.most:
-                self._prepared.popitem(last=False)
-        return prepared
+            self._kept[key] = made
+            while len(self._kept) > self.most:
+                self._kept.popitem(last=False)
+        return made
 
 
-_cache = _Cache(MOST_PREPARED)
-_templates: dict[str, GraphTemplate] = {}
+_cache: _Cache[Prepared] = _Cache(MOST_PREPARED)
+_templates: _Cache[GraphTemplate] = _Cache(MOST_PREPARED)
 
 
 def engine_for(frame: pd.DataFrame) -> PandasExecutionEngine:
@@ -177,11 +181,8 @@ def prepare(
         columns = entry.identity + json.dumps({column: types.get(column) for column in entry.columns})
         key = columns + json.dumps(values, default=repr)
         template = columns + json.dumps({name: type(value).__name__ for name, value in values.items()})
-
-        def make(entry: Entry = entry, template: str | None = template if names else None) -> Prepared:
-            return _prepare(entry, parameters, engine, template)
-
-        prepared.append(_cache.get(key, make))
+        known = _cache.find(key)
+        prepared.append(known or _cache.keep(key, _prepare(entry, parameters, engine, template if names else None)))
     return prepared
 
 
@@ -196,7 +197,7 @@ def _prepare(
     configuration.kwargs.update({"batch_id": BATCH_ID})
     expectation = configuration.to_domain_obj()
     values = {name: configuration.kwargs.get(name) for name, raw in entry.kwargs.items() if isinstance(raw, dict)}
-    template = None if template_key is None else _templates.get(template_key)
+    template = None if template_key is None else _templates.find(template_key)
     if template is not None and template.holds and judges_metrics_alone(expectation):
         graph, result_format = template.graph_for(values), template.result_format
         return Prepared(entry, expectation, expectation.configuration, graph, result_format)
@@ -210,9 +211,7 @@ def _prepare(
     if template is not None and values != template.built_for:
         template.compare(graph, values)
     elif template is None and template_key is not None:
-        if len(_templates) >= MOST_PREPARED:
-            _templates.clear()
-        _templates[template_key] = GraphTemplate(graph, values, result_format)
+        _templates.keep(template_key, GraphTemplate(graph, values, result_format))
     return Prepared(entry, expectation, expectation.configuration, graph, result_format)
 
 
