@@ -42,7 +42,7 @@ def brief(alert: Alert) -> str:
     short = f"brief/{alert.template}.txt"
     try:
         if (TEMPLATES / short).exists():
-            text = "\n".join([_render("brief/first_lines.txt", known), _render(short, known)])
+            text = "\n".join([_render("first_lines.txt", known | {"line_width": LONGEST_BRIEF}), _render(short, known)])
         else:
             text = _render(f"{alert.template}.txt", known).partition("\n-- \n")[0]
     except Exception as err:

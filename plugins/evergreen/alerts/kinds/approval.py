@@ -37,7 +37,6 @@ def alert_approval(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> d
     requested_by = services.workspace(window["workspace"]).read_json("request.json")["requested_by"]
     record = Window.model_validate(window)
     facts = approval.question(record, judged, services, requested_by=requested_by)
-    facts |= {NAME: first_lines(judged, facts)}
     run = context["dag_run"]
     alert = outbox.compose(
         "approval",
@@ -46,18 +45,19 @@ def alert_approval(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> d
         facts["subject"].removeprefix(f"{services.settings.task.name}: "),
         facts
         | {
+            NAME: first_lines(judged, facts),
             "links": [
                 ("Answer in Airflow", question_link(context)),
                 *card_link(judged.version, services),
                 *facts["links"],
-            ]
+            ],
         },
         services,
         severity="warning",
         day=record.last_day,
     )
     outbox.enqueue(alert, services)
-    return {name: value for name, value in facts.items() if name != NAME}
+    return facts
 
 
 def first_lines(judged: Judgement, facts: Mapping[str, Any]) -> FirstLines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evergreen.alerts.first_lines import NAME, FirstLines
+from evergreen.alerts.first_lines import NAME, FirstLines, capitalised
 
 if TYPE_CHECKING:
     from ml.records import Rollback, RollbackRequest
@@ -82,7 +82,7 @@ def rollback_facts(
             ),
             done=f"Days that are scored from now on are scored by version {done.version}. "
             + (
-                f"V{away[1:]} is blocked: the same data, parameters and code are not promoted again."
+                f"{capitalised(away)} is blocked: the same data, parameters and code are not promoted again."
                 if blocked
                 else f"Nothing else changes: {done.reason}."
             ),
