@@ -23,6 +23,8 @@ OTHER_FIGURES = {
 }
 """What is measured of served predictions beside the metrics: label and direction."""
 
+DIGITS = 6
+"""Of figures that are computed for show."""
 GAP_OF = "gap of "
 """How the gap of one of several classes begins."""
 ROLES = ("structural", "environment", "prediction", "label")
@@ -87,7 +89,7 @@ def base_rate_of(value: float | None, skill: float | None, metric: str) -> float
     """
     if value is None or skill is None or mean_loss(metric) != label(metric):
         return None
-    return round(value + skill, 6)
+    return round(value + skill, DIGITS)
 
 
 def _interval(interval: Mapping[str, Any] | None) -> Facts:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ml.adapters.tracking.model_registry import Version
     from ml.records import Logged
 
-DIGITS = 6
-
 
 def live_figures(days: Sequence[Day], tenures: Sequence[Facts], *, metric: str) -> Facts:
     """Lay out the live figures by labelled day; of two days that measured the same labels the newer one counts.
