@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,34 @@ def dead_server(monkeypatch: pytest.MonkeyPatch) -> int:
     port = free_port()
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", smtp_connection(port))
     return port
+
+
+@pytest.fixture(scope="module")
+def app() -> Any:
+    """Build the page, with a database behind Airflow: it looks there whether a login was revoked."""
+    from airflow.utils.db import initdb
+    from evergreen import page
+
+    initdb()
+    return page.build()
+
+
+@pytest.fixture
+def send_as(app: Any, home: Path) -> Callable[..., Any]:
+    """Send the page a request as somebody of a role of Airflow's simple auth manager."""
+    import httpx
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    def send(role: str, method: str, path: str, **more: Any) -> Any:
+        token = create_auth_manager().generate_jwt(SimpleAuthManagerUser(username=f"a {role}", role=role))
+
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://airflow.test", cookies={"_token": token}
+            ) as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(ask())
+
+    return send

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from evergreen import forms, page
+from evergreen import forms
 from evergreen.page import actions
 
 from ml.champions import serving_state, withdrawal
@@ -23,32 +21,10 @@ Ask = Callable[..., httpx.Response]
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")  # Airflow's, on import
 
 
-@pytest.fixture(scope="module")
-def app() -> Any:
-    from airflow.utils.db import initdb
-
-    initdb()
-    return page.build()
-
-
 @pytest.fixture
-def ask(app: Any, home: Path) -> Ask:
+def ask(send_as: Callable[..., httpx.Response]) -> Ask:
     """Ask the page as somebody of a role."""
-    from airflow.api_fastapi.app import create_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
-    def asked(path: str, role: str = "user", of_model: str = OF_MODEL) -> httpx.Response:
-        token = create_auth_manager().generate_jwt(SimpleAuthManagerUser(username=f"a {role}", role=role))
-
-        async def get() -> httpx.Response:
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://airflow.test", cookies={"_token": token}
-            ) as client:
-                return await client.get(f"{of_model}/{path}")
-
-        return asyncio.run(get())
-
-    return asked
+    return lambda path, role="user", of_model=OF_MODEL: send_as(role, "GET", f"{of_model}/{path}")
 
 
 @pytest.mark.parametrize(("role", "may"), [("viewer", False), ("user", True), ("op", True), ("admin", True)])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from evergreen import page
 
 from ml.adapters import layout
 from ml.adapters.sources.demo import DemoSource
@@ -26,32 +23,13 @@ Send = Callable[..., httpx.Response]
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")  # Airflow's, on import
 
 
-@pytest.fixture(scope="module")
-def app() -> Any:
-    from airflow.utils.db import initdb
-
-    initdb()
-    return page.build()
-
-
 @pytest.fixture
-def send(app: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
+def send(send_as: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch) -> Send:
     """Ask the page as somebody of a role, where the newest day is `DAY`."""
-    from airflow.api_fastapi.app import create_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
     monkeypatch.setattr(demo, "held", lambda _: DataInventory({DAY: None}, {}, ()))  # type: ignore[dict-item]
 
     def sent(method: str, role: str, content: str = "", kind: str = "application/json") -> httpx.Response:
-        token = create_auth_manager().generate_jwt(SimpleAuthManagerUser(username=f"a {role}", role=role))
-
-        async def ask() -> httpx.Response:
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://airflow.test", cookies={"_token": token}
-            ) as client:
-                return await client.request(method, PATH, content=content, headers={"content-type": kind})
-
-        return asyncio.run(ask())
+        return send_as(role, method, PATH, content=content, headers={"content-type": kind})
 
     return sent
 

@@ -45,15 +45,6 @@ def getter(app: Any, **options: Any) -> Get:
     return get
 
 
-@pytest.fixture(scope="module")
-def app() -> Any:
-    """Build the page, with a database behind Airflow: it looks there whether a login was revoked."""
-    from airflow.utils.db import initdb
-
-    initdb()
-    return page.build()
-
-
 @pytest.fixture
 def token(app: Any) -> str:
     """Log a user in as Airflow's simple auth manager does."""
