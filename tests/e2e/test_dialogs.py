@@ -80,7 +80,7 @@ def test_a_challenger_is_asked_for_once_however_often_one_presses(page: Page) ->
     expect(dialog.get_by_role("status")).to_have_text("Done. Held: challenger 0.31 vs champion 0.30.")
 
 
-def test_what_was_started_is_told_on_the_page_after_the_dialog_was_closed(page: Page) -> None:
+def test_what_was_started_is_shown_on_the_page_after_the_dialog_was_closed(page: Page) -> None:
     dialog = opened(page, "Roll back")
     expect(dialog).to_contain_text("Version 5 would serve instead of version 6")
     dialog.get_by_label("Back to version").select_option("2")
@@ -92,17 +92,17 @@ def test_what_was_started_is_told_on_the_page_after_the_dialog_was_closed(page: 
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Roll back")).to_be_focused()
-    told = page.get_by_role("region", name="What you started")
+    kept = page.get_by_role("region", name="What you started")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     STUB.end("failed", "Failed at rollback. Version 2 cannot serve")
-    expect(told.get_by_role("status")).to_have_text(
+    expect(kept.get_by_role("status")).to_have_text(
         "It failed. Failed at rollback. Version 2 cannot serve.", timeout=30_000
     )
     page.wait_for_timeout(500)
     assert any(one.endswith(f"/{MODEL}/now") for one in asked), "the page asks for its facts again"
-    told.get_by_role("button", name="Hide").click()
-    expect(told.get_by_role("status")).to_have_count(0)
+    kept.get_by_role("button", name="Hide").click()
+    expect(kept.get_by_role("status")).to_have_count(0)
 
 
 def test_an_alarm_is_snoozed_beside_it_and_a_decision_commented_on(page: Page, url: str) -> None:
