@@ -73,10 +73,13 @@ class AggregateStore:
 
         Raises
         ------
-        MissingArtifact
-            If the version holds no inputs, or no labels, on any of those days.
         DataRejected
             If a column that groups is text on some of those days and a number on others; the message names the days.
+
+        Notes
+        -----
+        Where none of those days has labels, the lagged means are null, as they are for any window without labels: a
+        feed of labels that stands still, or is in doubt, stops no scoring.
         """
         features, delay = settings.features.history, settings.task.label_delay_days
         wanted, classes = groupings(features), class_numbers(features, settings.task.classes)
@@ -113,15 +116,12 @@ class AggregateStore:
         return TargetAggregates(sums, features, label_delay_days=delay, classes=classes)
 
     def _find_days(self, oldest: date, newest: date, rev: str) -> dict[date, tuple[DayFile, DayFile]]:
-        """Find the days that have both inputs and labels; a side without any day is an error that names the nearest."""
-        sides = []
-        for asset in ("inputs", "labels"):
-            files = {day: file for day, file in self.registry.days(asset, rev).items() if oldest <= day <= newest}
-            if not files:
-                self.registry.open(asset, rev=rev, first_day=oldest, last_day=newest)
-            sides.append(files)
-        inputs, labels = sides
-        return {day: (inputs[day], labels[day]) for day in sorted(set(inputs) & set(labels))}
+        """Find the days that have both inputs and labels."""
+        inputs, labels = (self.registry.days(asset, rev) for asset in ("inputs", "labels"))
+        days = sorted(day for day in set(inputs) & set(labels) if oldest <= day <= newest)
+        if not days:
+            log.warning("no labelled day from %s to %s: all lagged target means are null", oldest, newest)
+        return {day: (inputs[day], labels[day]) for day in days}
 
     def _load(self, name: str) -> pa.Table | None:
         try:
@@ -219,4 +219,4 @@ def _name_object(day: date, files: tuple[DayFile, DayFile], settings: Settings, 
     classes = class_numbers(settings.features.history, settings.task.classes)
     facts += [[*classes.items()], settings.task.classes] if classes else []
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return layout.aggregate(day, digest)
+    return layout.training.aggregate(day, digest)

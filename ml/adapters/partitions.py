@@ -53,7 +53,13 @@ def labelled(inputs: Path, labels: Path, *, task: Task, columns: Sequence[str]) 
 
 
 def hash_partition(
-    path: Path, key: Sequence[str], parts: int, folder: Path, *, columns: Sequence[str] | None = None
+    path: Path,
+    key: Sequence[str],
+    parts: int,
+    folder: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    chosen: np.ndarray | None = None,
 ) -> list[Path]:
     """Copy a file's rows into ``parts`` files by their key: equal keys come into the same one, in their order.
 
@@ -65,6 +71,8 @@ def hash_partition(
         The columns to share out by; those that the file lacks are left out.
     columns
         Those to copy; None means all.
+    chosen : boolean array of shape (n_rows,)
+        The rows to copy; None means all.
 
     Returns
     -------
@@ -81,9 +89,11 @@ def hash_partition(
     first = 0
     with ExitStack() as stack:
         writers = [stack.enter_context(pq.ParquetWriter(file, schema, compression="lz4")) for file in files]
-        for batch in batches(path, BATCH_ROWS, columns=names):
-            positions = np.arange(first, first + batch.num_rows)
-            first += batch.num_rows
+        for read in batches(path, BATCH_ROWS, columns=names):
+            batch, positions = read, np.arange(first, first + read.num_rows)
+            first += read.num_rows
+            if chosen is not None:
+                batch, positions = batch.filter(pa.array(chosen[positions])), positions[chosen[positions]]
             share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
             numbered = batch.select(names).append_column(position, pa.array(positions)).cast(schema)
             for number in np.unique(share):

@@ -319,8 +319,19 @@ def same_values(path: Path, other: Path, columns: Sequence[str], *, part: Rows) 
 
 
 def hashes(rows: pd.DataFrame, key: Sequence[str]) -> np.ndarray:
-    """Return 64 bits for each row's key: equal keys have equal ones, whether a number is held as integer or float."""
+    """Return 64 bits for each row's key: equal keys have equal ones, whether a number is held as integer or float.
+
+    They are those of `pandas.util.hash_pandas_object`, which takes each text for itself; here each different one is.
+    """
     keys = comparable(rows[list(key)])
     numbers = keys.select_dtypes(include="number").columns
     alike = keys.assign(**{name: keys[name].astype("float64") + 0.0 for name in numbers})  # -0.0 becomes 0.0
-    return pd.util.hash_pandas_object(alike, index=False).to_numpy()
+    texts = {str(name): _by_category(alike[name]) for name in alike if isinstance(alike[name].dtype, pd.StringDtype)}
+    return pd.util.hash_pandas_object(alike.assign(**texts), index=False).to_numpy()
+
+
+def _by_category(texts: pd.Series) -> pd.Series:
+    """Return texts as categories, which are hashed once each: as pandas does, but without an object for each row."""
+    codes, values = pd.factorize(texts)
+    categories = pd.Index(values.astype(object))
+    return pd.Series(pd.Categorical.from_codes(codes, categories=categories), index=texts.index)

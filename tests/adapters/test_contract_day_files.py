@@ -17,7 +17,6 @@ import pytest
 from ml.adapters.contracts import Contracts, Screened, day_files
 from ml.adapters.contracts.day_files import ScreenedFile, screen_file
 from ml.adapters.contracts.parts import obstacle_to_parts
-from ml.adapters.partitions import hash_partition as partition_rows
 from ml.adapters.rows import exact_frame
 from ml.adapters.sources.demo import DemoSource
 from ml.adapters.workspace import write_parquet
@@ -132,23 +131,23 @@ def both(contracts: Contracts, tmp_path: Path) -> Callable[..., tuple[Screened, 
     return run
 
 
-def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.sort_values(list(frame.columns)).reset_index(drop=True)
-
-
 def assert_same(whole: Screened, parts: ScreenedFile) -> None:
+    """Compare all that is written; of more repeated keys than are read at once, others may be the examples."""
     in_parts = parts.screened
     assert (in_parts.rejected, bool(in_parts.reason)) == (whole.rejected, bool(whole.reason)), (
         in_parts.reason,
         whole.reason,
     )
-    for name in ("verdict", "rows", "accepted_rows", "quarantined_rows", "parameters"):
-        assert in_parts.result[name] == whole.result[name], name
-    for ours, theirs in zip(in_parts.result["expectations"], whole.result["expectations"], strict=True):
-        assert {**ours, "examples": len(ours["examples"])} == {**theirs, "examples": len(theirs["examples"])}
-    broken = [{(f.expectation, f.column, f.level, f.message, f.unexpected_rows) for f in each.failures}
-              for each in (in_parts, whole)]  # fmt: skip
-    assert broken[0] == broken[1]
+    if "must be unique together" in whole.reason:
+        for result in (in_parts.result, whole.result):
+            result |= {
+                "reason": "",
+                "failures": [],
+                "expectations": [{**e, "examples": 0} for e in result["expectations"]],
+            }
+    else:
+        assert in_parts.html == whole.html
+    assert in_parts.result == whole.result
     if not whole.rejected:
         assert parts.accepted is not None
         pd.testing.assert_frame_equal(pd.read_parquet(parts.accepted), whole.accepted)
@@ -157,7 +156,7 @@ def assert_same(whole: Screened, parts: ScreenedFile) -> None:
     quarantined = pd.DataFrame() if parts.quarantined is None else pd.read_parquet(parts.quarantined)
     assert len(quarantined) == len(whole.quarantined)
     if len(quarantined):
-        pd.testing.assert_frame_equal(ordered(quarantined), ordered(whole.quarantined), check_dtype=False)
+        pd.testing.assert_frame_equal(quarantined, whole.quarantined, check_dtype=False)
 
 
 @pytest.mark.parametrize("what", INPUTS)
@@ -299,27 +298,7 @@ def test_a_day_without_any_whole_key_is_rejected_by_name(rows_at_once: int, tmp_
     assert found.screened.rejected and "id" in found.screened.reason
 
 
-@pytest.mark.parametrize(("rows", "most"), [(30, 8), (20_000, 8), (100_000, 13)])
-def test_no_more_parts_are_made_than_are_worth_their_time(
-    rows: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts: list[int] = []
-
-    def hash_partition(path: Path, key: Any, number: int, folder: Path, **how: Any) -> Any:
-        parts.append(number)
-        return partition_rows(path, key, number, folder, **how)
-
-    monkeypatch.setattr(day_files.partitions, "hash_partition", hash_partition)
-    entry = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id"}, "meta": {"level": "row"}}
-    (tmp_path / "inputs.json").write_text(json.dumps({"name": "inputs", "expectations": [entry]}))
-    write_parquet(pd.DataFrame({"day": "2013-04-03", "id": range(rows)}), tmp_path / "day.parquet")
-    screen_file(
-        Contracts(tmp_path, Screen()),
-        "inputs",
-        tmp_path / "day.parquet",
-        key=("day", "id"),
-        parameters={},
-        folder=tmp_path,
-        rows_at_once=3,
-    )
-    assert parts == [most]
+@pytest.mark.parametrize(("rows", "most"), [(30, 4), (20_000, 2500), (100_000, 7693)])
+def test_no_fewer_rows_are_asked_at_once_than_are_worth_their_time(rows: int, most: int) -> None:
+    assert day_files.count_at_once(rows, 3) == most
+    assert day_files.count_at_once(rows, rows) == rows

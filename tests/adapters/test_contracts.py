@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -114,13 +115,15 @@ class TestInputs:
         screened = screen_inputs(inputs.assign(temp=inputs["temp"].astype("str")))
         assert screened.reason == "temp must be of type float64, but it is str"
 
-    def test_a_null_among_integers_refuses_and_says_what_happened(
-        self, screen_inputs: Judge, inputs: pd.DataFrame
+    @pytest.mark.parametrize("first", [np.nan, 1.5])
+    def test_a_null_or_a_fraction_among_integers_refuses_and_says_what_happened(
+        self, screen_inputs: Judge, inputs: pd.DataFrame, first: float
     ) -> None:
         flight = inputs["flight"].astype("float64")
-        flight.iloc[0] = np.nan
+        flight.iloc[0] = first
         screened = screen_inputs(inputs.assign(flight=flight))
-        assert "flight must be of type int64, but it is float64, as integers become when" in screened.reason
+        words = "flight must be of type int64, but it is float64, as integers become when one of them is null or has a"
+        assert f"{words} fraction" in screened.reason
 
     def test_an_empty_day_refuses_with_one_sentence(self, screen_inputs: Judge, inputs: pd.DataFrame) -> None:
         screened = screen_inputs(inputs.iloc[:0])
@@ -199,6 +202,23 @@ class TestInputs:
         every = screen_inputs(inputs.assign(day="2013-04-02"))
         assert every.rejected
         assert f"{len(inputs)} of {len(inputs)} rows (100.0%)" in every.reason
+
+    @pytest.mark.parametrize(
+        ("written", "shown"),
+        [
+            ("UA ", "'UA '"),
+            ("U\u200bA", "'U\\u200bA'"),
+            ("U\u00a0A", "'U\\xa0A'"),
+            ("A\u030a", "'A\\u030a'"),
+            ("", "''"),
+        ],
+    )
+    def test_a_bad_value_that_looks_like_a_good_one_is_shown_with_what_nobody_sees(
+        self, screen_inputs: Judge, inputs: pd.DataFrame, written: str, shown: str
+    ) -> None:
+        screened = screen_inputs(set_first(inputs, "carrier", written, rows=60))
+        with pytest.raises(DataRejected, match=re.escape(f"(60 rows, such as {shown})")):
+            screened.raise_if_rejected("file:///reports/x.html", "inputs of 2013-04-03")
 
     def test_a_few_bad_rows_are_quarantined_with_every_reason_and_the_rest_go_on(
         self, screen_inputs: Judge, inputs: pd.DataFrame

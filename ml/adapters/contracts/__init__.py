@@ -189,12 +189,19 @@ class Contracts:
 
         What makes the whole table unusable (see `check_table`) is asked of the rows that nothing else is wrong with.
         """
-        if asset not in CHECKED:
-            return []
-        checked = check_rows(frame, self.used, numbers)
+        checked = self.unusable_rows(asset, frame, failures, numbers)
         sound = ~np.isin(numbers, list(reasons_of([*failures, *checked])))
-        of_table = check_table(asset, frame.loc[sound], self.used, numbers[sound])
-        return [*without_what_is_known(checked, failures), *of_table]
+        return [*checked, *self.unusable_table(asset, frame.loc[sound], numbers[sound])]
+
+    def unusable_rows(
+        self, asset: str, frame: pd.DataFrame, failures: Sequence[Failure], numbers: np.ndarray
+    ) -> list[Failure]:
+        """Return what `check_rows` says of some rows, without what is known of them already."""
+        return without_what_is_known(check_rows(frame, self.used, numbers), failures) if asset in CHECKED else []
+
+    def unusable_table(self, asset: str, sound: pd.DataFrame, numbers: np.ndarray) -> list[Failure]:
+        """Return what `check_table` says of the rows that nothing else is wrong with."""
+        return check_table(asset, sound, self.used, numbers) if asset in CHECKED else []
 
 
 def profile(source: Path, *, day: date | None = None) -> DayProfile:

@@ -1,17 +1,17 @@
-"""Validate a day in a file against its contract in bounded memory: one share of its keys after the other.
+"""Validate a day in a file against its contract in bounded memory: some of its rows after the others.
 
-Rows are shared out by their key, into files on the local disk, and each share is validated by itself.
-Rows of equal keys come together, so that a key that comes twice is found; what an expectation says of each row is
-the same in any share; and what it says of all rows together (their number, a mean, a share of nulls) is asked of its
-own column of the whole day. This sharing out is the first half of a Grace hash join (Kitsuregawa and others, 1983,
-"Application of hash to data base machine and its architecture").
+What an expectation says of each row is the same whichever rows are beside it. So a first scan finds what every row
+meets (`ml.adapters.contracts.first_scan`); only if something is left a second one asks for it row by row. Rows of equal
+keys are found by their hashes and read again together (`ml.adapters.contracts.key_rows`). What an expectation says of
+all rows together (their number, a mean, a share of nulls) is asked of its own column of the whole day.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.adapters import partitions, rows
-from ml.adapters.contracts import Contracts, Screened
-from ml.adapters.contracts.judge import KeyMatch, judge, match_keys, renumber, result_of
+from ml.adapters.contracts import Contracts, Screened, key_rows
+from ml.adapters.contracts.first_scan import FirstScan, numbers_with_nulls
+from ml.adapters.contracts.judge import KeyMatch, judge, renumber, result_of, with_typed_nulls
 from ml.adapters.contracts.many_tables import RowMetrics
-from ml.adapters.contracts.outcomes import Outcome, merge_failures, merge_outcomes
+from ml.adapters.contracts.outcomes import Outcome, merge_failures, merge_outcomes, without_positions
 from ml.adapters.contracts.parts import (
     can_be_parted,
     judge_coverage,
@@ -31,17 +32,17 @@ from ml.adapters.contracts.parts import (
     not_evaluated,
     obstacle_to_parts,
 )
+from ml.adapters.contracts.repeated_keys import RepeatedKeys
 from ml.adapters.contracts.report import render
 from ml.adapters.contracts.suite import Entry
+from ml.adapters.row_group_layout import is_written_alike
 from ml.adapters.workspace import write_parquet, write_table
 from ml.core.data.contracts import Failure, reasons_of, refusal
 from ml.core.data.row_checks import whole_keys
 
 logger = logging.getLogger(__name__)
 WORTH_A_PART, ALWAYS_ALLOWED = 8192, 8
-"""Great Expectations takes a tenth of a second for any part: more than eight are made only of so many rows each."""
-MOST_PARTS = 500
-"""So many files are open at once; of a day with more than as many times ``rows_at_once`` rows the parts are larger."""
+"""Great Expectations takes a tenth of a second for any rows: more than eight times it is asked only of so many each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ def screen_file(
     """Return which rows of a file may go on, and whether any may; they are written to ``folder``.
 
     A file of up to ``rows_at_once`` rows is screened whole, as is one whose suite has an `obstacle_to_parts`. Of a
-    larger one memory holds about so many rows, three bytes for each row, and one column at a time for what is asked of
+    larger one memory holds about so many rows, 16 bytes for each row, and one column at a time for what is asked of
     a column as a whole; the verdict is the same. A key that most rows share defeats this: its rows come together.
 
     Parameters
@@ -81,7 +82,7 @@ def screen_file(
     path
         The table.
     key
-        The columns by which rows are shared out.
+        The columns that distinguish rows.
     folder
         An empty one, or one without files of the names used here.
     known_keys
@@ -93,12 +94,11 @@ def screen_file(
     """
     number = rows.count_rows(path)
     most = max(number, rows.count_rows(known_keys) if known_keys else 0)
-    parts = min(-(-most // rows_at_once), MOST_PARTS, max(-(-most // WORTH_A_PART), ALWAYS_ALLOWED))
-    obstacle = obstacle_to_parts(contracts.suite(asset), key) if parts > 1 else None
+    obstacle = obstacle_to_parts(contracts.suite(asset), key) if most > rows_at_once else None
     if obstacle:
         logger.warning("%s can be asked only of the whole table: all of %s is held in memory", obstacle, asset)
-    if number and parts > 1 and not obstacle:
-        return _screen_parts(contracts, asset, path, parts, key, parameters, folder, known_keys, clashes)
+    if number and most > rows_at_once and not obstacle:
+        return _screen_parts(contracts, asset, path, key, parameters, folder, rows_at_once, known_keys, clashes)
     keys = None if known_keys is None else pd.read_parquet(known_keys, columns=list(key))
     table = pq.read_table(path)
     frame = rows.exact_frame(table, key)
@@ -125,37 +125,41 @@ def _screen_parts(
     contracts: Contracts,
     asset: str,
     path: Path,
-    parts: int,
     key: Sequence[str],
     parameters: Mapping[str, object],
     folder: Path,
+    rows_at_once: int,
     known_keys: Path | None,
     clashes: Sequence[Failure],
 ) -> ScreenedFile:
-    suite = contracts.suite(asset)
+    suite, number = contracts.suite(asset), rows.count_rows(path)
     by_parts = [entry for entry in suite if can_be_parted(entry, key)]
-    number = rows.count_rows(path)
-    shared = partitions.hash_partition(path, key, parts, folder / "shared")
-    key_parts = (
-        partitions.hash_partition(known_keys, key, parts, folder / "known", columns=key)
+    size = count_at_once(number, rows_at_once)
+    hashes = key_rows.hash_keys(path, key)
+    match = (
+        key_rows.match_files(
+            path, known_keys, key, folder, hashes=hashes, whole=contracts.used.key, rows_at_once=rows_at_once
+        )
         if known_keys
-        else [None] * parts
+        else None
     )
+    repeated = RepeatedKeys(by_parts, pq.read_schema(path).names)
+    repeated.judge(contracts, path, key_rows.not_alone(hashes.values), key, parameters, folder, rows_at_once)
+    del hashes
+    scan = FirstScan(contracts, asset, key, parameters)
+    scan.run(path, by_parts, size=size, all_unique=not repeated.outcomes)
+    if match is not None:
+        scan.ask_of_known_keys(by_parts, match)
     findings = _Findings({entry.number: [] for entry in suite}, np.zeros(number, dtype=bool))
-    quarantined_path = folder / "quarantined.parquet"
-    bad_rows_schema = rows.types_of(path)
-    reasons = pa.field(partitions.free_name("reasons", bad_rows_schema.names), pa.string())
-    with rows.RowGroups(quarantined_path, bad_rows_schema.append(reasons)) as quarantine:
-        for part, key_part in zip(shared, key_parts, strict=True):
-            quarantine.write(_judge_part(contracts, asset, findings, by_parts, part, key_part, key, parameters))
-            pa.default_memory_pool().release_unused()
+    findings.add([outcome for entry in by_parts if (outcome := scan.met(entry)) is not None], [])
+    findings.add(repeated.outcomes, [])
+    left = [entry for entry in by_parts if not findings.outcomes[entry.number]]
+    quarantined_path, unusable = folder / "quarantined.parquet", list[Failure]()
+    if left or repeated.outcomes or not scan.rows_are_usable:
+        second = _SecondScan(contracts, asset, by_parts, left, key, parameters, match, repeated)
+        unusable = second.run(path, size, findings, quarantined_path)
     for entry in (entry for entry in suite if entry not in by_parts):
         if "input_coverage" in entry.columns:
-            match = (
-                KeyMatch(tuple(key), np.ones(1, dtype=bool), findings.covered, findings.wanted)
-                if findings.matched
-                else None
-            )
             findings.outcomes[entry.number].append(judge_coverage(entry, match, parameters))
         else:
             findings.add(*judge_whole_columns(entry, suite, path, parameters))
@@ -165,6 +169,7 @@ def _screen_parts(
         *clashes,
         *merge_failures(findings.obstacles),
         *(failure for outcome in merged for failure in outcome.failures),
+        *unusable,
     ]
     bad_rows = int(findings.is_bad.sum())
     reason = refusal(failures, rows=number, bad_rows=bad_rows, max_bad_share=contracts.settings.max_quarantined_share)
@@ -175,60 +180,88 @@ def _screen_parts(
     return ScreenedFile(screened, accepted, quarantined_path if bad_rows else None)
 
 
+def count_at_once(number: int, rows_at_once: int) -> int:
+    """Return how many of a number of rows Great Expectations is asked of at once."""
+    batches = min(-(-number // rows_at_once), max(-(-number // WORTH_A_PART), ALWAYS_ALLOWED))
+    return -(-number // batches)
+
+
 @dataclass
 class _Findings:
-    """What is known after some parts; ``outcomes`` by the number of the expectation, ``is_bad`` by row."""
+    """What is known after some rows; ``outcomes`` by the number of the expectation, ``is_bad`` by row."""
 
     outcomes: dict[int, list[Outcome]]
     is_bad: np.ndarray
     obstacles: list[Failure] = field(default_factory=list)
-    covered: int = 0
-    wanted: int = 0
-    matched: bool = False
 
     def add(self, outcomes: Sequence[Outcome], obstacles: Sequence[Failure]) -> None:
         """Add what was said of some rows, without their positions, which are of no other part."""
         self.obstacles += obstacles
         for outcome in outcomes:
-            failures = tuple(replace(failure, positions=()) for failure in outcome.failures)
-            self.outcomes[outcome.entry.number].append(replace(outcome, failures=failures))
+            self.outcomes[outcome.entry.number].append(without_positions(outcome))
 
 
-def _judge_part(
-    contracts: Contracts,
-    asset: str,
-    findings: _Findings,
-    entries: Sequence[Entry],
-    path: Path,
-    keys_path: Path | None,
-    key: Sequence[str],
-    parameters: Mapping[str, object],
-) -> pa.Table:
-    """Judge one part, and give its bad rows with their reasons."""
-    table = pq.read_table(path)
-    positions, table = table.column(-1).to_numpy(), table.select(table.column_names[:-1])
-    frame = rows.exact_frame(table, key)
-    whole, indices = whole_keys(frame, contracts.used.key)
-    keys = None if keys_path is None else match_keys(whole, pd.read_parquet(keys_path, columns=list(key)))
-    if keys is not None:
-        findings.covered, findings.wanted = findings.covered + keys.covered, findings.wanted + keys.wanted
-        findings.matched = keys.is_known is not None
-    outcomes, obstacles = judge(entries, whole, parameters, keys) if len(whole) else ([], [])
-    outcomes = renumber(outcomes, positions[indices])
-    failures = [*obstacles, *(failure for outcome in outcomes for failure in outcome.failures)]
-    unusable = contracts.unusable(asset, frame, failures, positions)
-    reasons = reasons_of([*failures, *unusable])
-    numbers = np.array(list(reasons), dtype=np.int64)
-    findings.is_bad[numbers] = True
-    findings.add(outcomes, [*obstacles, *unusable])
-    bad = np.searchsorted(positions, numbers)
-    return table.take(pa.array(bad)).append_column(
-        partitions.free_name("reasons", table.column_names), pa.array(list(reasons.values()), pa.string())
-    )
+@dataclass(frozen=True)
+class _SecondScan:
+    """Finds the rows that do not meet what the first scan left open, some rows after the others, in their order."""
+
+    contracts: Contracts
+    asset: str
+    by_parts: Sequence[Entry]
+    left: Sequence[Entry]
+    key: Sequence[str]
+    parameters: Mapping[str, object]
+    match: KeyMatch | None
+    repeated: RepeatedKeys
+
+    def run(self, path: Path, size: int, findings: _Findings, quarantined_path: Path) -> list[Failure]:
+        """Write the bad rows with their reasons, and return what makes rows or the table unusable."""
+        schema, unusable, first = rows.types_of(path), list[Failure](), 0
+        floats = numbers_with_nulls(path, self.key)
+        reasons = pa.field(partitions.free_name("reasons", schema.names), pa.string())
+        with rows.RowGroups(quarantined_path, schema.append(reasons)) as quarantine:
+            for batch in rows.batches(path, size):
+                bad, of_rows = self._judge(rows.as_floats(batch.cast(schema), floats), first, findings)
+                bad_rows = batch.take(pa.array(list(bad), pa.int64()))
+                quarantine.write(bad_rows.append_column(reasons, pa.array(list(bad.values()), pa.string())))
+                unusable += of_rows
+                first += batch.num_rows
+        return [*merge_failures(unusable), *self._unusable_table(path, ~findings.is_bad)]
+
+    def _judge(self, table: pa.Table, first: int, findings: _Findings) -> tuple[dict[int, str], list[Failure]]:
+        """Judge some rows; return the bad ones, by their number among these, with their reasons."""
+        frame, numbers = rows.exact_frame(table, self.key), np.arange(first, first + table.num_rows)
+        whole, indices = whole_keys(frame, self.contracts.used.key)
+        keys = None if self.match is None else self.match.of_rows(numbers[indices])
+        whole = with_typed_nulls(self.by_parts, whole)
+        outcomes, obstacles = judge(self.left, whole, self.parameters, keys) if len(whole) and self.left else ([], [])
+        outcomes = renumber(outcomes, numbers[indices])
+        failures_of: dict[int, Sequence[Failure]] = {outcome.entry.number: outcome.failures for outcome in outcomes}
+        failures_of |= self.repeated.failures(first, first + table.num_rows)
+        failures = [*obstacles, *(f for entry in self.by_parts for f in failures_of.get(entry.number, ()))]
+        unusable = self.contracts.unusable_rows(self.asset, frame, failures, numbers)
+        reasons = reasons_of([*failures, *unusable])
+        findings.is_bad[list(reasons)] = True
+        findings.add(outcomes, obstacles)
+        return {number - first: reason for number, reason in reasons.items()}, unusable
+
+    def _unusable_table(self, path: Path, sound: np.ndarray) -> list[Failure]:
+        """Return what is wrong with the table as a whole: with the names of its columns, or with its labels."""
+        names, task = pq.read_schema(path).names, self.contracts.used.task
+        if self.asset != "labels" or task is None or task.target not in names:
+            return self.contracts.unusable_table(self.asset, pd.DataFrame(columns=names), np.arange(0))
+        labels = rows.exact_frame(pq.read_table(path, columns=[task.target]), self.key)
+        return self.contracts.unusable_table(self.asset, labels.loc[sound], np.flatnonzero(sound))
 
 
 def _copy_good_rows(path: Path, is_bad: np.ndarray, target: Path) -> Path:
-    """Copy the rows of a file that are not bad, in their order."""
+    """Copy the rows of a file that are not bad, in their order; a file without bad rows by its bytes, if they are so.
+
+    A file that was landed by `ml.adapters.rows.RowGroups` is written like that already.
+    """
+    if not is_bad.any() and is_written_alike(path, target):
+        shutil.copyfile(path, target)
+        return target
     first = 0
     with rows.RowGroups(target, rows.types_of(path)) as writer:
         for batch in rows.batches(path, rows.BATCH_ROWS):

@@ -49,6 +49,10 @@ class KeyMatch:
     covered: int
     wanted: int
 
+    def of_rows(self, numbers: np.ndarray) -> KeyMatch:
+        """Return how the keys of some rows meet the inputs; what is covered stays what all rows cover."""
+        return self if self.is_known is None else replace(self, is_known=self.is_known[numbers])
+
     def derived(self) -> pd.DataFrame:
         """Return the columns `DERIVED`; none if they are not known."""
         if self.is_known is None:

@@ -114,7 +114,7 @@ def _describe_observed(entry: Entry, result: Mapping[str, Any]) -> str:
     if observed is None:
         return "unknown"
     if observed == "float64" and str(entry.kwargs.get("type_")).startswith("int"):
-        return "float64, as integers become when one of them is null"
+        return "float64, as integers become when one of them is null or has a fraction"
     return f"{observed:.2%}" if "proportion" in entry.type else value(observed)
 
 
@@ -139,6 +139,11 @@ def _find_examples(entry: Entry, frame: pd.DataFrame, positions: Sequence[int]) 
     columns = [c for c in entry.columns if c in frame] or list(frame.columns)
     rows = frame.loc[list(positions[:200]), columns].itertuples(index=False, name=None)
     return tuple(dict.fromkeys(" ".join(value(v) for v in row) for row in rows))[:EXAMPLES]
+
+
+def without_positions(outcome: Outcome) -> Outcome:
+    """Return an outcome whose failures do not name their rows."""
+    return replace(outcome, failures=tuple(replace(failure, positions=()) for failure in outcome.failures))
 
 
 def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:

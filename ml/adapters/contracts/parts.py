@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,9 @@ def not_evaluated(entry: Entry) -> Outcome:
 
 def judge_coverage(entry: Entry, keys: KeyMatch | None, parameters: Mapping[str, object]) -> Outcome:
     """Ask an expectation of the share of the inputs' keys that have a row."""
-    if keys is None:
-        return Outcome(entry, "not evaluated", entry.describe(entry.kwargs))
-    derived = keys.derived()
+    if keys is None or keys.is_known is None:
+        return not_evaluated(entry)
+    derived = replace(keys, is_known=np.ones(1, dtype=bool)).derived()
     return outcome_of(entry, evaluate([entry], derived, parameters).get(entry.number), derived)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,8 @@ RULES = {
     "expect_column_values_to_be_multiples_of": "{column} must be a multiple of {step}",
     "expect_last_column_to_follow_from_others": "the last of {column_list} must be as is known for the others",
 }
+UNSEEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
+"""Of these categories of Unicode is what has no shape of its own; a plain space is shown as it is."""
 NOT_SHOWN = {"exact_match", "ignore_row_if", "known"}
 """Kwargs that a reader can do without."""
 BETWEEN = {
@@ -90,7 +93,26 @@ def value(raw: object) -> str:
         return ", ".join(value(v) for v in raw[:30]) + (", …" if len(raw) > 30 else "")
     if isinstance(raw, dict):
         return json.dumps(raw, default=str, sort_keys=True)
-    return f"{raw:,}" if isinstance(raw, int) and abs(raw) >= 1_000_000 else str(raw)[:80]
+    return f"{raw:,}" if isinstance(raw, int) and abs(raw) >= 1_000_000 else visible(str(raw)[:80])
+
+
+def visible(text: str) -> str:
+    r"""Show a text so that it looks like no other one: what nobody sees, such as spaces at its end, between quotes.
+
+    Characters without a shape of their own, and marks that were written apart from their letter, are escaped.
+
+    Examples
+    --------
+    >>> print(visible("Nord"), visible("Nord "), visible("No\u200brd"), visible("Su\u0308d"))
+    Nord 'Nord ' 'No\u200brd' 'Su\u0308d'
+    """
+    marks = ("Mn",) if unicodedata.normalize("NFC", text) != text else ()
+    shown = "".join(_escaped(sign) if unicodedata.category(sign) in (*UNSEEN, *marks) else sign for sign in text)
+    return f"'{shown}'" if shown != text or text != " ".join(text.split()) or not text else text
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign == " " else sign.encode("unicode_escape").decode("ascii")
 
 
 def as_one_line(message: object) -> str:

@@ -51,7 +51,7 @@ def run(screening: Screening, *, settings: Settings, services: Services, defer_l
         files: Files = {}
         for result in accepted:
             path = folder / f"{result.asset}-{result.day}.parquet"
-            workspace.objects.get_file(workspace.name(layout.accepted(result.asset, result.day)), path)
+            workspace.objects.get_file(workspace.name(layout.ingest.accepted(result.asset, result.day)), path)
             files[result.asset, result.day] = path
         arrived = dict.fromkeys((day for asset, day in files if asset == "labels"), _partition(screening, services))
         declared = declared_schema(settings)

@@ -55,16 +55,16 @@ def keep(services: Services, asset: Asset, day: date, path: Path, screened_file:
     """
     screened = screened_file.screened
     stored, quarantine_folder = (
-        services.storage_folder(folder(asset, day)) for folder in (layout.validation, layout.quarantine)
+        services.storage_folder(folder(asset, day)) for folder in (layout.ingest.validation, layout.ingest.quarantine)
     )
-    report_uri = stored.write_text(layout.REPORT, screened.html)
-    stored.write_json(layout.RESULT, screened.result)
+    report_uri = stored.write_text(layout.ingest.REPORT, screened.html)
+    stored.write_json(layout.ingest.RESULT, screened.result)
     if screened.rejected:
-        quarantine_folder.write_file(layout.REJECTED_PARTITION, path)
-        report_uri = quarantine_folder.write_text(layout.REPORT, screened.html)
-        quarantine_folder.write_json(layout.RESULT, screened.result)
+        quarantine_folder.write_file(layout.ingest.REJECTED_PARTITION, path)
+        report_uri = quarantine_folder.write_text(layout.ingest.REPORT, screened.html)
+        quarantine_folder.write_json(layout.ingest.RESULT, screened.result)
     if screened_file.quarantined is not None:
-        quarantine_folder.write_file(layout.QUARANTINED_ROWS, screened_file.quarantined)
+        quarantine_folder.write_file(layout.ingest.QUARANTINED_ROWS, screened_file.quarantined)
     rows, bad = screened.result["rows"], screened.result["quarantined_rows"]
     return AssetScreening(
         asset=asset,

@@ -60,9 +60,9 @@ def context_of(inputs: DayFile | None, services: Services) -> str:
 
 def read_receipt(day: date, services: Services) -> Receipt | None:
     """Return which delivery of a day's labels was taken last; None if that is not known."""
-    folder = services.storage_folder(layout.RECEIPTS)
+    folder = services.storage_folder(layout.ingest.RECEIPTS)
     try:
-        return Receipt.model_validate(folder.read_json(layout.day_json(day)))
+        return Receipt.model_validate(folder.read_json(layout.days.day_json(day)))
     except MissingArtifact:
         return None
     except (ValidationError, ValueError) as err:
@@ -73,7 +73,9 @@ def read_receipt(day: date, services: Services) -> Receipt | None:
 def write_receipt(delivery: Delivery, md5: str, context: str, services: Services) -> None:
     """Remember which delivery the registry holds as ``md5``."""
     receipt = Receipt(delivery=delivery, md5=md5, context=context)
-    services.storage_folder(layout.RECEIPTS).write_json(layout.day_json(delivery.day), receipt.model_dump(mode="json"))
+    services.storage_folder(layout.ingest.RECEIPTS).write_json(
+        layout.days.day_json(delivery.day), receipt.model_dump(mode="json")
+    )
 
 
 def withdraw_receipt(file: DayFile, services: Services) -> None:
@@ -82,7 +84,7 @@ def withdraw_receipt(file: DayFile, services: Services) -> None:
     if receipt is None or receipt.md5 != file.md5:
         receipt = Receipt(delivery=Delivery(asset="labels", day=file.day, sha256=""), md5=file.md5, context="")
     facts = receipt.model_copy(update={"withdrawn": True}).model_dump(mode="json")
-    services.storage_folder(layout.RECEIPTS).write_json(layout.day_json(file.day), facts)
+    services.storage_folder(layout.ingest.RECEIPTS).write_json(layout.days.day_json(file.day), facts)
 
 
 def md5_of(path: Path) -> str:
@@ -121,7 +123,7 @@ def rejection(
     """
     about = "in doubt" if doubtful else str(err)
     identity = hashlib.sha256(json.dumps([asset, str(day), content, about]).encode()).hexdigest()[:24]
-    first = partition if asset == "inputs" else _first(layout.labels_report(day, identity), partition, services)
+    first = partition if asset == "inputs" else _first(layout.ingest.labels_report(day, identity), partition, services)
     return Rejection(
         asset=asset,
         day=day,
@@ -142,12 +144,14 @@ def lost_days(due: date, partition: date, services: Services) -> tuple[date, ...
     without = [day for day in inputs if last - timedelta(days=LOST_DAYS) < day <= last and day not in labels]
     receipts = {day: read_receipt(day, services) for day in without}
     without = [day for day, receipt in receipts.items() if receipt is None or not receipt.withdrawn]
-    return tuple(day for day in without if _first(layout.labels_report(day, "lost"), partition, services) == partition)
+    return tuple(
+        day for day in without if _first(layout.ingest.labels_report(day, "lost"), partition, services) == partition
+    )
 
 
 def _first(name: str, partition: date, services: Services) -> date:
     """Return the first partition that has asked for this; of two at once one is first."""
-    folder = services.storage_folder(layout.REPORTED)
+    folder = services.storage_folder(layout.ingest.REPORTED)
     folder.objects.create_bytes(folder.name(name), f'{{"partition": "{partition}"}}\n'.encode())
     return date.fromisoformat(folder.read_json(name)["partition"])
 
@@ -155,20 +159,24 @@ def _first(name: str, partition: date, services: Services) -> date:
 def keep_rejection(rejected: Rejection, services: Services) -> None:
     """Write down that a day of an asset was rejected, for those who look at the page; the newest answer counts."""
     facts = rejected.model_dump(mode="json")
-    services.storage_folder(layout.REJECTED).write_json(layout.asset_day_json(rejected.asset, rejected.day), facts)
+    services.storage_folder(layout.ingest.REJECTED).write_json(
+        layout.days.asset_day_json(rejected.asset, rejected.day), facts
+    )
 
 
 def keep_withdrawal(withdrawal: Withdrawal, services: Services) -> None:
     """Write down that a day of an asset was taken out of the registry; that it was rejected before is over."""
     reconcile(withdrawal.asset, withdrawal.day, services)
     facts = withdrawal.model_dump(mode="json")
-    services.storage_folder(layout.WITHDRAWN).write_json(layout.asset_day_json(withdrawal.asset, withdrawal.day), facts)
+    services.storage_folder(layout.ingest.WITHDRAWN).write_json(
+        layout.days.asset_day_json(withdrawal.asset, withdrawal.day), facts
+    )
 
 
 def reconcile(asset: Asset, day: date, services: Services) -> None:
     """Remove what was written down of a day: the registry holds what the source has of it."""
-    name = layout.asset_day_json(asset, day)
-    for stored in map(services.storage_folder, (layout.REJECTED, layout.WITHDRAWN)):
+    name = layout.days.asset_day_json(asset, day)
+    for stored in map(services.storage_folder, (layout.ingest.REJECTED, layout.ingest.WITHDRAWN)):
         if stored.has(name):
             stored.objects.delete(stored.name(name))
 

@@ -23,8 +23,10 @@ from ml.core.data.label_doubt import judge, judge_history, recent
 from ml.core.data.targets import coded
 from ml.core.predictions import gathered, names
 from ml.errors import DataRejected, MissingArtifact
+from ml.next_moves import rerun
 from ml.records import AssetScreening, DayFile, LabelDay, LabelVerdict
 from ml.settings import Settings
+from ml.steps.ingest import deliveries
 from ml.steps.ingest.deliveries import md5_of
 from ml.wiring import Services
 
@@ -66,7 +68,9 @@ def sum_up(day: date, labels: Path, version: int | None, services: Services) -> 
     rows = sampled(labels, [*key, task.target], key=key, share=share)
     predicted = None
     if version is not None:
-        with services.storage_folder(layout.predictions(day)).local(layout.version_table(version)) as path:
+        with services.storage_folder(layout.scoring.predictions(day)).local(
+            layout.scoring.version_table(version)
+        ) as path:
             table = sampled(path, list(dict.fromkeys([*key, *names(task)])), key=key, share=share)
         rows = merge_exactly(rows, gathered(table, task), key, how="left")
         predicted = rows["prediction"].to_numpy()
@@ -83,13 +87,13 @@ def keep_doubtful(
     verdict: LabelVerdict,
 ) -> AssetScreening:
     """Quarantine labels that are in doubt: as they came, with the rows that may be let in, and why they wait."""
-    folder = services.storage_folder(layout.quarantine("labels", result.day))
-    folder.write_file(layout.REJECTED_PARTITION, path)
-    folder.write_file(layout.ACCEPTED_ROWS, accepted)
+    folder = services.storage_folder(layout.ingest.quarantine("labels", result.day))
+    folder.write_file(layout.ingest.REJECTED_PARTITION, path)
+    folder.write_file(layout.ingest.ACCEPTED_ROWS, accepted)
     assert today is not None
     facts = {"labels": today.model_dump(mode="json"), "verdict": verdict.model_dump(mode="json")}
-    folder.write_json(layout.LABEL_DOUBT, {**facts, "md5": md5_of(accepted), "rows": result.accepted_rows})
-    folder.write_json(layout.RESULT, _result(result, verdict))
+    folder.write_json(layout.ingest.LABEL_DOUBT, {**facts, "md5": md5_of(accepted), "rows": result.accepted_rows})
+    folder.write_json(layout.ingest.RESULT, _result(result, verdict))
     return result.model_copy(
         update={"accepted_rows": 0, "quarantined_rows": result.rows, "quarantine_uri": folder.uri(), "rejected": True}
     )
@@ -111,28 +115,43 @@ def message(day: date, verdict: LabelVerdict, settings: Settings) -> str:
     )
 
 
+def why_without_labels(day: date, services: Services) -> str:
+    """Return why a day has no labels though no partition asks for them any more, and the next move."""
+    try:
+        verdict = LabelVerdict.model_validate(read_doubt(day, services)["verdict"])
+    except MissingArtifact:
+        return deliveries.lost(day, services.settings)
+    return (
+        f"the labels of {day} came and are still in doubt: {'; '.join(verdict.reasons)}; no partition asks for them "
+        f"any more. Next: compare them with their source; deliver them corrected, then {rerun('ingest', day)}; or let "
+        f'them in: evergreen labels accept {day} --reason "..."'
+    )
+
+
 # --- what a person let in ----------------------------------------------------------------------------
 
 
 def read_doubt(day: date, services: Services) -> dict[str, Any]:
     """Return what is kept of labels in doubt; MissingArtifact if none of that day are."""
-    folder = services.storage_folder(layout.quarantine("labels", day))
-    if not folder.has(layout.LABEL_DOUBT) or not folder.has(layout.ACCEPTED_ROWS):
+    folder = services.storage_folder(layout.ingest.quarantine("labels", day))
+    if not folder.has(layout.ingest.LABEL_DOUBT) or not folder.has(layout.ingest.ACCEPTED_ROWS):
         raise MissingArtifact(f"no labels of {day} are in doubt; the Data page lists those that are")
-    facts: dict[str, Any] = folder.read_json(layout.LABEL_DOUBT)
+    facts: dict[str, Any] = folder.read_json(layout.ingest.LABEL_DOUBT)
     return facts
 
 
 def accept(day: date, md5: str, reason: str, requested_by: str, services: Services) -> None:
     """Remember that a person let in labels with this very content."""
     facts = {"md5": md5, "reason": reason, "requested_by": requested_by}
-    services.storage_folder(layout.ACCEPTED_LABELS).write_json(layout.day_json(day), facts)
+    services.storage_folder(layout.ingest.ACCEPTED_LABELS).write_json(layout.days.day_json(day), facts)
 
 
 def is_accepted(day: date, md5: str, services: Services) -> bool:
     """Return whether a person let in labels with this very content."""
     try:
-        return bool(services.storage_folder(layout.ACCEPTED_LABELS).read_json(layout.day_json(day))["md5"] == md5)
+        return bool(
+            services.storage_folder(layout.ingest.ACCEPTED_LABELS).read_json(layout.days.day_json(day))["md5"] == md5
+        )
     except MissingArtifact:
         return False
 
@@ -173,23 +192,23 @@ def _later(day: date, others: Mapping[date, LabelDay], services: Services) -> li
     later = {other: today for other, today in others.items() if other > day}
     for number in range(1, services.settings.labels.recent_days + 1):
         other = day + timedelta(days=number)
-        folder = services.storage_folder(layout.quarantine("labels", other))
+        folder = services.storage_folder(layout.ingest.quarantine("labels", other))
         if number > services.settings.land.catch_up_days + 1:
             break
-        if other not in later and folder.has(layout.LABEL_DOUBT):
-            later[other] = LabelDay.model_validate(folder.read_json(layout.LABEL_DOUBT)["labels"])
+        if other not in later and folder.has(layout.ingest.LABEL_DOUBT):
+            later[other] = LabelDay.model_validate(folder.read_json(layout.ingest.LABEL_DOUBT)["labels"])
     return [later[other] for other in sorted(later)]
 
 
 def _version(day: date, services: Services) -> int | None:
     """Return the newest version whose predictions of a day are published; None if nothing was predicted."""
-    names = services.storage_folder(layout.predictions(day)).names()
-    return max(layout.published_versions(names), default=None)
+    names = services.storage_folder(layout.scoring.predictions(day)).names()
+    return max(layout.scoring.published_versions(names), default=None)
 
 
 def _read_sums(services: Services) -> Sums:
     try:
-        facts = services.storage_folder(layout.LABEL_SUMS).read_json(layout.SUMS)
+        facts = services.storage_folder(layout.ingest.LABEL_SUMS).read_json(layout.ingest.SUMS)
         return {
             date.fromisoformat(day): (identity, LabelDay.model_validate(today))
             for day, (identity, today) in facts.items()
@@ -204,7 +223,7 @@ def _read_sums(services: Services) -> Sums:
 def _write_sums(sums: Sums, services: Services) -> None:
     """Keep sums for the next day; of two who write at once one is forgotten, and computed again."""
     facts = {str(day): [identity, today.model_dump(mode="json")] for day, (identity, today) in sorted(sums.items())}
-    services.storage_folder(layout.LABEL_SUMS).write_json(layout.SUMS, facts)
+    services.storage_folder(layout.ingest.LABEL_SUMS).write_json(layout.ingest.SUMS, facts)
 
 
 def _result(result: AssetScreening, verdict: LabelVerdict) -> dict[str, Any]:

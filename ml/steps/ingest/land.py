@@ -50,7 +50,7 @@ def run(day: date, *, now: datetime, settings: Settings, services: Services) -> 
     """
     logger.info("land: %s", day)
     refuse_future(day, now=now, settings=settings)
-    lander = _Lander(day, services.storage_folder(layout.landing(day)), settings, services)
+    lander = _Lander(day, services.storage_folder(layout.ingest.landing(day)), settings, services)
     lander.inputs()
     lander.labels()
     landing = lander.landing()
@@ -216,7 +216,7 @@ class _Lander:
                     deliveries.reconcile(asset, day, self.services)
                     deliveries.write_receipt(delivery, md5, context, self.services)
                 return
-            self.place.write_file(layout.landed(asset, day), path)
+            self.place.write_file(layout.ingest.landed(asset, day), path)
             self.landed.append(delivery)
 
 

@@ -11,7 +11,7 @@ import logging
 from ml.errors import EvergreenError
 from ml.records import Screening
 from ml.settings import Settings
-from ml.steps.ingest import deliveries
+from ml.steps.ingest import deliveries, label_doubts
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ def run(screening: Screening, *, settings: Settings, services: Services) -> Scre
     EvergreenError
         If the source of labels could not be read: each partition says so, until it can.
     """
-    del services
+    del settings
     reported = [rejection for rejection in screening.rejected if rejection.partition != screening.day]
     for rejection in reported:
         logger.info("report_rejected: as reported with partition %s: %s", rejection.partition, rejection.reason)
     for day in screening.lost_label_days:
-        logger.warning("report_rejected: %s", deliveries.lost(day, settings))
+        logger.warning("report_rejected: %s", label_doubts.why_without_labels(day, services))
     new = deliveries.new_labels(screening.day, screening)
     if new:
         raise deliveries.rejected_error(new)

@@ -42,7 +42,7 @@ def run(landing: Landing, *, settings: Settings, services: Services) -> Screenin
     for asset, day in wanted:
         accepted = {result.day for result in results if result.asset == "inputs" and not result.rejected}
         with (
-            workspace.local(layout.landed(asset, day)) as path,
+            workspace.local(layout.ingest.landed(asset, day)) as path,
             _known_keys(asset, workspace, day, day in accepted, services) as keys,
         ):
             if asset == "labels" and keys is None:
@@ -57,7 +57,7 @@ def run(landing: Landing, *, settings: Settings, services: Services) -> Screenin
                     result = label_doubts.keep_doubtful(services, result, path, screened_file.accepted, today, verdict)
                     rejected.append(_doubt(landing, result, verdict, services))
             if screened_file.accepted is not None and not result.rejected:
-                workspace.write_file(layout.accepted(asset, day), screened_file.accepted)
+                workspace.write_file(layout.ingest.accepted(asset, day), screened_file.accepted)
         results.append(result)
         if screened_file.screened.rejected:
             rejected.append(_rejection(landing, result, screened_file.screened, services))
@@ -89,7 +89,7 @@ def _known_keys(asset: Asset, place: Workspace, day: date, landed: bool, service
     if asset == "inputs":
         yield None
     elif landed:
-        with place.local(layout.accepted("inputs", day)) as path:
+        with place.local(layout.ingest.accepted("inputs", day)) as path:
             yield path
     else:
         yield services.registry.open("inputs", first_day=day, last_day=day, may_be_empty=True).get(day)
