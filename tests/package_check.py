@@ -8,35 +8,42 @@ from __future__ import annotations
 import subprocess
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 
 import pytest
 
 from ml.adapters import package
 
-RUN_FRESH = package.run_fresh
+START = package.start
 
 
-def run_here(arguments: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
+class TrialHere:
     """Do what a fresh process does, in this one; warnings are no errors there either."""
-    del folder
-    errors = StringIO()
-    with warnings.catch_warnings(), redirect_stderr(errors):
-        warnings.simplefilter("ignore")
-        code = package.main(list(arguments))
-    return subprocess.CompletedProcess(list(arguments), code, "", errors.getvalue())
+
+    def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        errors = StringIO()
+        with warnings.catch_warnings(), redirect_stderr(errors):
+            warnings.simplefilter("ignore")
+            code = package.main(list(arguments))
+        return subprocess.CompletedProcess(list(arguments), code, "", errors.getvalue())
+
+
+@contextmanager
+def start_here() -> Iterator[package.Trial]:
+    """Stand for `package.start`."""
+    yield TrialHere()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def warm_package_check() -> Iterator[None]:
     """Check here, in the worlds that are made once as well."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(package, "run_fresh", run_here)
+        patch.setattr(package, "start", start_here)
         yield
 
 
 @pytest.fixture
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check as in production."""
-    monkeypatch.setattr(package, "run_fresh", RUN_FRESH)
+    monkeypatch.setattr(package, "start", START)

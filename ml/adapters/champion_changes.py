@@ -97,7 +97,7 @@ class Claim:
     @property
     def after(self) -> str:
         """Return the digest of the decision that it follows, or ``none``."""
-        return layout.after_of(self.name)
+        return layout.champions.after_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class Journal:
     def slot(self, book: str, after: str | None) -> str:
         """Return the name of the claim in force after the decision of key ``after`` (None: first), or the next one."""
         for number in count():
-            name = layout.claim(book, after, number)
-            if not self.objects.exists(layout.withdrawal(name)):
+            name = layout.champions.claim(book, after, number)
+            if not self.objects.exists(layout.champions.withdrawal(name)):
                 return name
         raise AssertionError
 
@@ -140,14 +140,14 @@ class Journal:
 
     def is_succeeded(self, book: str, key: str) -> bool:
         """Return whether a claim, of whatever state, follows a decision with this key."""
-        return self.objects.exists(layout.claim(book, key))
+        return self.objects.exists(layout.champions.claim(book, key))
 
     def withdraw(self, name: str, reason: str) -> None:
         """Withdraw the claim of that name, and what was claimed after it; the next one gets a name of its own.
 
         The last goes first: killed half-way, a second call does the rest.
         """
-        book = layout.book_of(name)
+        book = layout.champions.book_of(name)
         chain = [name]
         while (change := self._read(chain[-1]).change) is not None:
             following = self.slot(book, change.key)
@@ -155,17 +155,17 @@ class Journal:
                 break
             chain.append(following)
         for claim_name in reversed(chain):
-            self.objects.create_bytes(layout.withdrawal(claim_name), reason.encode())
+            self.objects.create_bytes(layout.champions.withdrawal(claim_name), reason.encode())
 
     def quarantine(self, name: str) -> None:
         """Move a damaged claim, or record of a model, under ``damaged/``; somebody quicker may have done it."""
         with suppress(MissingArtifact):
-            self.objects.put_bytes(layout.damaged(name), self.objects.get_bytes(name))
+            self.objects.put_bytes(layout.champions.damaged(name), self.objects.get_bytes(name))
         self.objects.delete(name)
 
     def agreed(self, book: str, key: str, number: int, decision_id: str) -> str:
         """Agree on the run that mirrors a change: the first id that was offered for this key and number wins."""
-        name = layout.mirroring_run(book, key, number)
+        name = layout.champions.mirroring_run(book, key, number)
         if self.objects.create_bytes(name, decision_id.encode()):
             return decision_id
         return self.objects.get_bytes(name).decode(errors="replace").strip()
@@ -173,7 +173,7 @@ class Journal:
     def mirrors(self, book: str, key: str) -> Iterator[str]:
         """Yield the ids of the runs that callers agreed on for a change, in their order."""
         for number in count():
-            name = layout.mirroring_run(book, key, number)
+            name = layout.champions.mirroring_run(book, key, number)
             if not self.objects.exists(name):
                 return
             yield self.objects.get_bytes(name).decode(errors="replace").strip()
@@ -181,9 +181,9 @@ class Journal:
     def claims(self) -> dict[str, list[Claim]]:
         """Read every claim of this model by its book; the claims of each are ordered by name."""
         by_book: dict[str, list[Claim]] = {}
-        for name in self.objects.list(layout.claims(self.name)):
-            if layout.is_claim(name, self.name):
-                by_book.setdefault(layout.book_of(name), []).append(self._read(name))
+        for name in self.objects.list(layout.champions.claims(self.name)):
+            if layout.champions.is_claim(name, self.name):
+                by_book.setdefault(layout.champions.book_of(name), []).append(self._read(name))
         return by_book
 
     def changes(self) -> list[ChampionChange]:
@@ -193,7 +193,7 @@ class Journal:
         return sorted(changes, key=lambda change: change.claimed_at)
 
     def _read(self, name: str) -> Claim:
-        mark = layout.withdrawal(name)
+        mark = layout.champions.withdrawal(name)
         reason = self.objects.get_bytes(mark).decode(errors="replace") if self.objects.exists(mark) else None
         try:
             return Claim(name, ChampionChange.model_validate_json(self.objects.get_bytes(name)), reason)

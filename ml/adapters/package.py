@@ -1,7 +1,8 @@
 """Try a packaged model in a process of its own: what was registered is what has to work.
 
-``python -m ml.adapters.package`` is that process. It loads the model with our list of trusted types,
-predicts a kept sample, and lets the model's signature meet input that breaks it.
+``python -m ml.adapters.package`` is that process. It loads the model with our list of trusted types, and predicts a
+kept sample. That the model's signature refuses input that breaks it needs no such process: it is asked here, where
+MLflow is imported already, and the other process never imports it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -28,8 +31,64 @@ TIMEOUT_SECONDS = 300
 REPEATS = 5
 
 
-def check(model: Path, sample: Path, task: Task, *, trusted: Sequence[str] = ()) -> PackageCheck:
-    """Start a fresh interpreter that tries the packaged model.
+@runtime_checkable
+class Trial(Protocol):
+    """A process in which one packaged model is tried."""
+
+    def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Try the model that the arguments of `main` name."""
+
+
+class FreshTrial:
+    """An interpreter that had imported nothing; it finds our code, the models' own, and no more.
+
+    It imports what every model needs as soon as it is started, and then waits for the one model that it tries. It ends
+    when whoever started it does.
+    """
+
+    def __init__(self, folder: str) -> None:
+        modules = os.pathsep.join(map(str, [CODE_ROOT, *own_code.search_path()]))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ml.adapters.package"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": modules, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Try a model, as `main` describes.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+            If it does not end in time.
+        """
+        _, errors = self.process.communicate(json.dumps(list(arguments)), timeout=TIMEOUT_SECONDS)
+        return subprocess.CompletedProcess(self.process.args, self.process.returncode, "", errors)
+
+    def close(self) -> None:
+        """End the process, also where it was not needed."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def start() -> Iterator[Trial]:
+    """Start the process, so that it is ready by the time that there is a model to try."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = FreshTrial(folder)
+        try:
+            yield trial
+        finally:
+            trial.close()
+
+
+def check(model: Path, sample: Path, task: Task, *, trial: Trial, trusted: Sequence[str] = ()) -> PackageCheck:
+    """Try the packaged model.
 
     Parameters
     ----------
@@ -38,6 +97,8 @@ def check(model: Path, sample: Path, task: Task, *, trusted: Sequence[str] = ())
     sample
         Parquet of shape (n_rows, n_features + 1): the features as the pipeline sees them, and what the
         pipeline predicted when it was fitted, as `ml.core.training.estimators.as_sample` puts them.
+    trial
+        What `start` gives; it tries one model.
     trusted
         ``fit.trusted_types`` of this installation.
 
@@ -49,32 +110,19 @@ def check(model: Path, sample: Path, task: Task, *, trusted: Sequence[str] = ())
     size = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        arguments = [str(model), str(sample), task.kind, str(answer), str(len(task.classes)), *trusted]
         try:
-            result = run_fresh(arguments, folder)
+            result = trial.run([str(model), str(sample), task.kind, str(answer), str(len(task.classes)), *trusted])
         except subprocess.TimeoutExpired:
             return _build_problem(f"it did not answer within {TIMEOUT_SECONDS} s", size)
         if result.returncode or not answer.exists():
             lines = result.stderr.strip().splitlines()
             return _build_problem(lines[-1] if lines else f"its process ended with code {result.returncode}", size)
         facts = json.loads(answer.read_text(encoding="utf-8"))
-    return PackageCheck(megabytes=round(size, 4), **facts)
-
-
-def run_fresh(arguments: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
-    """Run this module in an interpreter that has imported nothing yet; it finds our code, the models' own, and no more.
-
-    Raises
-    ------
-    subprocess.TimeoutExpired
-        If it does not end in time.
-    """
-    modules = os.pathsep.join(map(str, [CODE_ROOT, *own_code.search_path()]))
-    environ = os.environ | {"PYTHONPATH": modules, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
-    command = [sys.executable, "-m", "ml.adapters.package", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-    )
+    try:
+        refuses = _refuses_bad_input(model, sample)
+    except Exception as err:  # noqa: BLE001  as what fails in the process
+        return _build_problem(_in_one_line(err), size)
+    return PackageCheck(megabytes=round(size, 4), refuses_bad_input=refuses, **facts)
 
 
 def _build_problem(problem: str, size: float) -> PackageCheck:
@@ -88,23 +136,32 @@ def _build_problem(problem: str, size: float) -> PackageCheck:
     )
 
 
-def _try(model: Path, sample: Path, kind: str, classes: int, trusted: Sequence[str]) -> dict[str, object]:
+def _in_one_line(err: Exception) -> str:
+    return f"{type(err).__name__}: {' '.join(str(err).split())}"
+
+
+def _refuses_bad_input(model: Path, sample: Path) -> bool:
     from mlflow.models import Model
 
+    from ml.core.training.estimators import of_sample
+
+    features, _ = of_sample(pd.read_parquet(sample))
+    signature = Model.load(str(model)).signature
+    if signature is None or signature.inputs is None:
+        raise EvergreenError("the packaged model has no signature; train it again")
+    return _accepts(features, signature) and not any(_accepts(b, signature) for b in _break_signature(features))
+
+
+def _try(model: Path, sample: Path, kind: str, classes: int, trusted: Sequence[str]) -> dict[str, object]:
     from ml.adapters import models
     from ml.core.training.estimators import of_sample, predict
 
     features, expected = of_sample(pd.read_parquet(sample))
-    pipeline = models.load(model / "model.skops", trusted=trusted)
-    signature = Model.load(str(model)).signature
-    if signature is None or signature.inputs is None:
-        raise EvergreenError("the packaged model has no signature; train it again")
+    pipeline = models.load(model / models.MODEL_FILE, trusted=trusted)
     predicted = predict(pipeline, features, kind, classes)
     seconds = _processor_seconds(lambda: predict(pipeline, features, kind, classes))
     return {
         "identical": bool(np.array_equal(predicted, expected)),
-        "refuses_bad_input": _accepts(features, signature)
-        and not any(_accepts(b, signature) for b in _break_signature(features)),
         "rows": len(expected),
         "ms_per_1000_rows": round(seconds / len(expected) * 1e6, 3),
     }
@@ -161,11 +218,21 @@ def main(argv: list[str]) -> int:
     try:
         facts = _try(Path(model), Path(sample), kind, int(classes), trusted)
     except Exception as err:  # noqa: BLE001  whatever breaks here would break where it serves
-        sys.stderr.write(f"{type(err).__name__}: {' '.join(str(err).split())}\n")
+        sys.stderr.write(f"{_in_one_line(err)}\n")
         return 1
     Path(answer).write_text(json.dumps(facts), encoding="utf-8")
     return 0
 
 
+def _main_when_asked() -> int:
+    """Import what every model needs, then wait for the arguments of `main`; without any there is nothing to try."""
+    from ml.adapters import models
+    from ml.core.training import estimators
+
+    del models, estimators
+    arguments = sys.stdin.read()
+    return main(json.loads(arguments)) if arguments else 1
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_main_when_asked())

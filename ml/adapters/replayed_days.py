@@ -37,13 +37,13 @@ class ReplayLog:
 
     def period(self) -> ReplayPeriod | None:
         """Return which days the newest replay is about; None if there never was one."""
-        if not self.stored.has(layout.REPLAY_PERIOD):
+        if not self.stored.has(layout.ingest.REPLAY_PERIOD):
             return None
-        return ReplayPeriod.model_validate(self.stored.read_json(layout.REPLAY_PERIOD))
+        return ReplayPeriod.model_validate(self.stored.read_json(layout.ingest.REPLAY_PERIOD))
 
     def write_period(self, period: ReplayPeriod) -> None:
         """Remember a period: an interrupted replay goes on in it."""
-        self.stored.write_json(layout.REPLAY_PERIOD, period.model_dump(mode="json"))
+        self.stored.write_json(layout.ingest.REPLAY_PERIOD, period.model_dump(mode="json"))
 
     def begin(self, day: date, now: datetime) -> datetime:
         """Remember that a day is begun, and return when it was: at an earlier attempt, if there was one."""
@@ -56,17 +56,17 @@ class ReplayLog:
 
     def finish(self, replayed: ReplayedDay) -> None:
         """Write down what came of a day: it is not lived through again."""
-        self.stored.write_json(layout.day_json(replayed.day), replayed.model_dump(mode="json"))
+        self.stored.write_json(layout.days.day_json(replayed.day), replayed.model_dump(mode="json"))
 
     def day(self, day: date) -> ReplayedDay | None:
         """Return what came of a day that was lived through; None if it was not, or not to its end."""
-        name = layout.day_json(day)
+        name = layout.days.day_json(day)
         return ReplayedDay.model_validate(self.stored.read_json(name)) if self.stored.has(name) else None
 
     def read(self) -> Replayed:
         """Return all days that were lived through, and the one that was begun."""
-        names = [name for name in self.stored.names() if name != layout.REPLAY_PERIOD]
-        if not names and not self.stored.has(layout.REPLAY_PERIOD):
+        names = [name for name in self.stored.names() if name != layout.ingest.REPLAY_PERIOD]
+        if not names and not self.stored.has(layout.ingest.REPLAY_PERIOD):
             return Replayed()
         lived = [ReplayedDay.model_validate(self.stored.read_json(name)) for name in names]
         period = self.period()

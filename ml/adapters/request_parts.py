@@ -113,8 +113,8 @@ def answers(parts: Iterable[bytes], key: Sequence[str], predictions: Sequence[st
 def refused_requests(storage: Objects) -> dict[str, dict[int, int]]:
     """Read how many requests were refused, by day and HTTP status; what is damaged counts for nothing."""
     counts: dict[str, Counter[int]] = {}
-    for name in storage.list(layout.REFUSED):
-        day = name.removeprefix(layout.REFUSED).partition("/")[0].removeprefix("day=")
+    for name in storage.list(layout.serving.REFUSED):
+        day = name.removeprefix(layout.serving.REFUSED).partition("/")[0].removeprefix("day=")
         try:
             held = json.loads(storage.get_bytes(name))
             counts.setdefault(day, Counter()).update({int(status): count for status, count in held.items()})

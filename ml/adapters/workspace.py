@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.adapters.storage import Objects
+from ml.adapters.table_parts import write_parts
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ class Workspace:
     def write_table(self, name: str, frame: pd.DataFrame) -> str:
         """Write a table and return its URI."""
         return self.objects.put_bytes(self.name(name), table_bytes(frame))
+
+    def write_parts(self, name: str, parts: Iterable[pd.DataFrame]) -> int:
+        """Write a table that comes in parts, in bounded memory, and return its number of rows.
+
+        Nothing is written if ``parts`` raise.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(name).name
+            rows = write_parts(parts, path)
+            self.objects.put_file(self.name(name), path)
+        return rows
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """Read a table; raises MissingArtifact if it is not there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -57,6 +58,8 @@ def write(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str,
         }
         for suffix, text in texts.items():
             (folder / f"{top}{suffix}.py").write_text(text)
+        # Python tells bytecode from another source by seconds and size, and these come within one second.
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
         own_code.use(folder)
         importlib.invalidate_caches()
         return folder / f"{top}.py"

@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.models.utils import validate_schema
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -55,10 +59,17 @@ def fitted(estimator=None) -> Pipeline:
     return make_pipeline(StandardScaler(), estimator or LogisticRegression()).fit(ROWS, TARGET)
 
 
-def log(tracking: Tracking, lineage: Path, *, pipeline: Pipeline | None = None, fingerprint: str = FINGERPRINT) -> str:
+def log(
+    tracking: Tracking,
+    lineage: Path,
+    *,
+    pipeline: Pipeline | None = None,
+    fingerprint: str = FINGERPRINT,
+    rows: pd.DataFrame = ROWS,
+) -> str:
     return tracking.log_fit(
         pipeline or fitted(),
-        ROWS,
+        rows,
         fingerprint=fingerprint,
         params={"fit.args": "{}", "long": "x" * 9000, **{f"many.{number}": "1" for number in range(150)}},
         metrics={"train_rows": 20.0},
@@ -89,6 +100,18 @@ def test_a_training_is_one_finished_run_with_all_that_explains_it(tracking: Trac
     assert "signature:" in model_file and "model.skops" in model_file and "serialization_format: skops" in model_file
     assert (folder / "input_example.json").exists()
     assert not list(folder.rglob("*.pkl"))
+
+
+def test_a_column_without_any_value_is_signed_as_text(tracking: Tracking, lineage: Path) -> None:
+    rows = ROWS.assign(note=pd.Series([None] * len(ROWS), dtype=object))
+    encoder = ColumnTransformer([("numbers", "passthrough", ["a", "b"])])
+    pipeline = make_pipeline(encoder, LogisticRegression()).fit(rows, TARGET)
+    run_id = log(tracking, lineage, pipeline=pipeline, rows=rows)
+    with tracking.packaged(run_id) as folder:
+        signature = Model.load(str(folder)).signature
+    validate_schema(rows, signature.inputs)
+    with pytest.raises(MlflowException, match="note"):
+        validate_schema(rows.assign(note=1.5), signature.inputs)
 
 
 def test_what_was_measured_is_added_to_the_run(tracking: Tracking, lineage: Path) -> None:

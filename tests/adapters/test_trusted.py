@@ -237,6 +237,25 @@ class TestOwn:
             rehearse(settings(fit=fit))
         rehearse(settings(fit={**fit, "trusted_types": self.TYPES}))
 
+    def test_what_went_well_is_not_rehearsed_again_and_what_did_not_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from ml.core.training import estimators
+        from ml.steps.retrain.pipelines import rehearse
+        from tests.builders import settings
+
+        built, build = [], estimators.build
+        monkeypatch.setattr(estimators, "build", lambda *sections: (built.append(sections), build(*sections))[1])
+        fit = {"estimator": "sklearn.linear_model.LogisticRegression", "args": {"C": 0.123}}
+        for _ in range(2):
+            rehearse(settings(fit=fit))
+        assert len(built) == 1
+        rehearse(settings(fit={**fit, "args": {"C": 0.124}}))
+        assert len(built) == 2
+        bad = {"estimator": self.PATH, "args": {}, "trusted_types": self.TYPES[:1]}
+        for _ in range(2):
+            with pytest.raises(SettingsError, match="not trusted"):
+                rehearse(settings(fit=bad))
+        assert len(built) == 4
+
     def test_the_list_of_the_settings_counts_and_the_file_s_own_does_not(self, tmp_path: Path) -> None:
         pipeline, rows = fitted("classification", self.PATH, {}, FEATURES, trusted_types=self.TYPES)
         models.save(pipeline, tmp_path / "model.skops", trusted=self.TYPES)

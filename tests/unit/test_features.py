@@ -11,7 +11,7 @@ from pandas.errors import MergeError
 from pandas.testing import assert_frame_equal
 
 from ml.core.data.days import days_between
-from ml.core.training.features import feature_columns, join_labels, matrix
+from ml.core.training.features import example_rows, feature_columns, join_labels, matrix
 from ml.core.training.lagged_means import add_history, history_names, lookback_days
 from ml.errors import DataRejected
 from ml.settings import Features, HistoryFeature
@@ -292,3 +292,12 @@ class TestInfiniteNumbers:
         frame.loc[frame.index[1], "number"] = value
         with pytest.raises(DataRejected, match=r"'number' is infinite or too large in 1 row of .*first is row 1"):
             matrix(frame, self.FEATURES)
+
+
+def test_an_example_has_a_value_of_each_column_that_begins_later() -> None:
+    features = Features(categorical=("carrier", "origin"), numeric=("number",))
+    frame = rows(days=10, per_day=20)
+    late = frame.assign(origin=frame["origin"].where(frame.index >= 150), carrier=None)
+    example = example_rows(late, features, 50)
+    assert list(example.index) == [*range(50), 150]
+    assert_frame_equal(example_rows(frame, features, 50), frame.head(50))

@@ -84,7 +84,7 @@ class Runs(Connection):
             mlflow.sklearn.log_model(
                 pipeline,
                 name="model",
-                signature=infer_signature(sample, predictions),
+                signature=infer_signature(_typed(sample), predictions),
                 input_example=sample.head(5),
                 serialization_format="skops",
                 skops_trusted_types=[*TRUSTED_TYPES, *(name.partition("@")[0] for name in self.trusted_types)],
@@ -186,6 +186,15 @@ class Runs(Connection):
         nested = {} if inside is None else {"mlflow.parentRunId": inside}
         run = client.create_run(self._experiment(client, self.name), tags=own_tags | nested, run_name=name)
         return str(run.info.run_id)
+
+
+def _typed(sample: pd.DataFrame) -> pd.DataFrame:
+    """Return rows to infer a signature from: of a column without any value, which may be no number, as text.
+
+    MLflow takes such a column for one of numbers, or of anything, and then refuses the very rows that were fitted on.
+    """
+    others = sample.select_dtypes(exclude="number")
+    return sample.assign(**{str(column): "" for column in others if others[column].isna().all()})
 
 
 def _dataset(frame: pd.DataFrame, source: str, fingerprint: str) -> DatasetInput:

@@ -17,6 +17,7 @@ from sklearn.utils import get_tags
 from ml.core import predictions
 from ml.core.data.schema import CHANGE_TYPE, NULL, Kind, Types, kind_of, kind_of_values
 from ml.core.training import chosen_estimator, sample_weights
+from ml.core.training.blockwise import BlockwisePipeline
 from ml.core.training.lagged_means import history_names
 from ml.errors import DataRejected, SettingsError
 from ml.settings import Features, Fit, Task
@@ -169,7 +170,7 @@ def of_sample(sample: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     return sample.drop(columns=PREDICTED), predictions.array(sample[PREDICTED])
 
 
-def predict(pipeline: Pipeline, matrix: pd.DataFrame, kind: str, classes: int = 0) -> np.ndarray:
+def predict(pipeline: Pipeline | BlockwisePipeline, matrix: pd.DataFrame, kind: str, classes: int = 0) -> np.ndarray:
     """Predict the probability of 1, the value, or the probability of each class.
 
     Parameters

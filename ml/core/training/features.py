@@ -56,6 +56,17 @@ def matrix(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
     return frame
 
 
+def example_rows(rows: pd.DataFrame, features: Features, size: int) -> pd.DataFrame:
+    """Return the first ``size`` rows, and of each column that is empty in them the first row with a value.
+
+    What a column holds can be read from such an example even of one that a source began to deliver late.
+    """
+    first = rows.head(size)
+    late = [column for column in feature_columns(features) if first[column].isna().all()]
+    later = {int(has_value.argmax()) for has_value in (rows[c].notna().to_numpy() for c in late) if has_value.any()}
+    return pd.concat([first, rows.iloc[sorted(later)]]) if later else first
+
+
 def _refuse_infinite(numbers: pd.DataFrame, rows: pd.DataFrame) -> None:
     """Raise for numbers that no estimator takes, with their days: its own message would name no column."""
     for column in numbers:

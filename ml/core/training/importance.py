@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from ml.core.metric import Kind
 from ml.core.metrics import loss_of, row_loss
+from ml.core.training.blockwise import BlockwisePipeline
 from ml.core.training.estimators import predict
 
 MOST_ROWS = 5_000
@@ -95,8 +96,10 @@ def measure_importance(
         matrix, y = matrix.iloc[chosen], y[chosen]
     matrix = matrix.reset_index(drop=True)
 
-    def negative_loss(fitted: Pipeline, rows: pd.DataFrame, truth: np.ndarray) -> float:
-        return -overall_loss(truth, predict(fitted, rows, kind, classes), metric)
+    blockwise = BlockwisePipeline(pipeline, matrix)
+
+    def negative_loss(_: Pipeline, rows: pd.DataFrame, truth: np.ndarray) -> float:
+        return -overall_loss(truth, predict(blockwise, rows, kind, classes), metric)
 
     result = permutation_importance(
         pipeline, matrix, y, scoring=negative_loss, n_repeats=repeats, random_state=seed, n_jobs=1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from ml.adapters import models, package, rows
@@ -16,7 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 def run(
-    window: Window, *, settings: Settings, services: Services, challenger: Challenger | None = None
+    window: Window,
+    *,
+    settings: Settings,
+    services: Services,
+    challenger: Challenger | None = None,
+    trial: package.Trial | None = None,
 ) -> PackageCheck:
     """Load what was registered, and see whether it predicts a kept sample as it did in training.
 
@@ -26,16 +32,19 @@ def run(
     ----------
     challenger
         None under ``dvc repro``, where nothing is registered: the model as its MLflow run holds it.
+    trial
+        A process that was started before, see `ml.adapters.package.start`; None starts one.
     """
     run_dir = services.workspace(window.workspace)
     candidate = Candidate.model_validate(run_dir.read_json("model/candidate.json"))
     version = challenger.version if challenger else None
     logger.info("check: %s", f"version {version}" if version else f"run {candidate.run_id}")
     with (
+        nullcontext(trial) if trial else package.start() as process,
         services.tracking.packaged(candidate.run_id, version) as model,
         run_dir.local("model/sample.parquet") as sample,
     ):
-        tried = package.check(model, sample, settings.task, trusted=settings.fit.trusted_types)
+        tried = package.check(model, sample, settings.task, trial=process, trusted=settings.fit.trusted_types)
         package_check = tried.model_copy(update={"model_sha256": _sha256(model / models.MODEL_FILE)})
     run_dir.write_json("check/check.json", package_check.model_dump(mode="json"))
     logger.info("check: %s", package_check)

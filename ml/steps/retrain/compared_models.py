@@ -140,7 +140,7 @@ class Contest:
         task, settings = self.settings.task, self.settings
         columns = list(dict.fromkeys([*task.key, *feature_columns(settings.features), task.target]))
         train = self.run_dir.read_table("parts/train.parquet", columns=columns)
-        cache = self.services.storage_folder(layout.past_refreshes())
+        cache = self.services.storage_folder(layout.training.past_refreshes())
         of_code = f"{code.code_sha256()} {code.lock_sha256()}"
 
         def once(key: str, make: Callable[[], past_refreshes.Facts]) -> past_refreshes.Facts:

@@ -19,7 +19,7 @@ from ml.adapters import code, models, rows
 from ml.adapters.workspace import Workspace, write_parquet
 from ml.core.gate.refit import compared_rows
 from ml.core.training import estimators
-from ml.core.training.features import matrix
+from ml.core.training.features import example_rows, matrix
 from ml.core.training.run_words import readable, training_name
 from ml.records import Candidate, Window
 from ml.settings import Settings
@@ -151,7 +151,7 @@ def _log(
         "window": f"{window.first_day} to {window.last_day}",
         "airflow_run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", ""),
     }
-    sample = matrix(train.head(SAMPLE_ROWS), settings.features)
+    sample = matrix(example_rows(train, settings.features, SAMPLE_ROWS), settings.features)
     return services.tracking.log_fit(
         pipeline,
         sample,

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ml.adapters.workspace import Workspace
 from ml.core import gate
-from ml.core.champions import tenures
+from ml.core.champions import promoted_losses, tenures
 from ml.core.gate import gate_evidence
 from ml.core.gate.leakage import Leakage
 from ml.records import Challenger, Evaluation, Judgement, PackageCheck, RefreshHistory, Window
@@ -37,6 +37,7 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
     evaluation = Evaluation.model_validate(run_dir.read_json("evaluation/evaluation.json"))
     logger.info("gate: run %s against champion %s", evaluation.run_id, evaluation.champion_version)
     scored = run_dir.read_table("evaluation/holdout.parquet")
+    decided = () if challenger is None else services.tracking.decisions(kinds=("promotion", "rollback"))
     evidence = gate_evidence.collect(
         scored,
         run_dir.read_table("parts/holdout.parquet"),
@@ -53,8 +54,8 @@ def run(window: Window, *, settings: Settings, services: Services, challenger: C
         leakage=_kept(run_dir, "evaluation/leakage.json", Leakage),
         package=_kept(run_dir, "check/check.json", PackageCheck),
         when_judged=_when_judged(evaluation.champion_version, services),
-        blocked=challenger is not None
-        and challenger.fingerprint in tenures.blocked(services.tracking.decisions(kinds=("rollback",))),
+        promoted=promoted_losses.beside_base_rate(decided, settings.gate.metric),
+        blocked=challenger is not None and challenger.fingerprint in tenures.blocked(decided),
     )
     verdict = gate.decide(settings.gate, evidence)
     run_dir.write_json("verdict.json", verdict.model_dump(mode="json"))

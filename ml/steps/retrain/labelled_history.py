@@ -9,8 +9,8 @@ import pandas as pd
 
 from ml.adapters.data_registry.seen_labels import open_earlier, seen_by
 from ml.core.data.arrivals import as_seen
-from ml.core.training.features import join_labels
 from ml.core.training.lagged_means import lookback_days
+from ml.core.training.many_days import join_by_task
 from ml.settings import Settings
 from ml.wiring import Services
 
@@ -36,13 +36,13 @@ def labelled_before(first: date, last: date, own: Settings, services: Services, 
         return pd.DataFrame(columns=[*columns, target])
     oldest, newest = first - timedelta(days=reach), last - timedelta(days=max(own.task.label_delay_days, 1))
     inputs, labels = (
-        services.registry.open(asset, rev=rev, first_day=oldest, last_day=newest) for asset in ("inputs", "labels")
+        services.registry.open(asset, rev=rev, first_day=oldest, last_day=newest, may_be_empty=True)
+        for asset in ("inputs", "labels")
     )
 
     def joined(day: date, path: Path) -> pd.DataFrame:
         rows, outcomes = pd.read_parquet(inputs[day], columns=columns), pd.read_parquet(path)
-        task = own.task
-        return join_labels(rows, outcomes, key=key, target=target, positive=task.positive, classes=task.classes)
+        return join_by_task(rows, outcomes, own.task)
 
     days = sorted(set(inputs) & set(labels))
     if not days:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import warnings
@@ -13,6 +14,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from ml import own_code
 from ml.adapters import models
 from ml.core.training import estimators, sample_weights
 from ml.core.training.features import matrix
@@ -20,6 +22,7 @@ from ml.errors import SettingsError
 from ml.settings import Settings
 
 logger = logging.getLogger(__name__)
+MOST_REHEARSED = 256
 
 
 def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
@@ -67,6 +70,10 @@ def rehearse(settings: Settings) -> None:
     SettingsError
         If a fit by these settings could never serve; the message names the types to review.
     """
+    own = own_code.hashes(settings.code_paths())
+    recipe = settings.model_dump_json(include={"task", "features", "fit"}) + json.dumps(own, sort_keys=True)
+    if recipe in _rehearsed:
+        return
     pipeline = estimators.build(settings.task, settings.features, settings.fit)
     rows, target = estimators.stand_in(settings.task, settings.features)
     try:
@@ -77,3 +84,9 @@ def rehearse(settings: Settings) -> None:
         logger.info("fit: %s could not be tried on made-up rows (%s)", settings.fit.estimator, err)
         return
     models.refuse_untrusted(pipeline, trusted=settings.fit.trusted_types)
+    if len(_rehearsed) < MOST_REHEARSED:
+        _rehearsed.add(recipe)
+
+
+_rehearsed: set[str] = set()
+"""Recipes that went well in this process: what is fitted later is looked at again when it is written."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -26,16 +26,18 @@ from ml.core.data.contracts import Failure
 from ml.core.data.row_checks import check_rows, check_table, refuse_third_label, refuse_unusable, used_columns
 from ml.core.data.schema import refuse_mixed
 from ml.core.data.targets import other_label
-from ml.core.training.features import join_labels
+from ml.core.training.many_days import join_by_task, labelled_parts
 from ml.errors import SettingsError
 from ml.records import Content, DayFile, DayMark, RetrainRequest, Window
-from ml.settings import Label, Settings, Task
+from ml.settings import Label, Settings
 from ml.steps.own_features import OwnFeatures
 from ml.steps.retrain.stage import CONTENT, EARLIER, OWN_FEATURES, fingerprint_of
 from ml.urls import redact_all
 from ml.wiring import Services, open_services
 
 logger = logging.getLogger(__name__)
+JOINED_ROWS = 32_768
+"""So many rows of small days are joined with their labels at once: a join has a price of its own."""
 
 
 def run(request: RetrainRequest, *, settings: Settings, services: Services, workspace: str | None = None) -> Window:
@@ -79,15 +81,17 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     run_dir = services.workspace(workspace or services.storage.uri(_run_dir(name, request)))
     seen = workspace is None and any(services.tracking.decisions(kinds=tenures.JUDGED, fingerprint=name))
     if workspace is not None or not run_dir.has("data/window.json"):
-        rows, label_columns = _rows(services, settings, version, wanted)
-        in_window = int(rows["day"].isin([day.isoformat() for day in chosen.days]).sum())
-        run_dir.write_table("data/rows.parquet", rows)
+        rows = _LabelledDays(services, settings, version, wanted)
+        run_dir.write_parts("data/rows.parquet", rows)
+        in_window = sum(rows.lengths[day] for day in chosen.days)
         if settings.features.python:
             own = OwnFeatures(settings, services, chosen.days[0], chosen.days[-1], rev=version)
             run_dir.write_table(OWN_FEATURES, own.with_key(chosen.days))
         run_dir.write_json("version.json", {"data_version": version})
         _write_earlier(run_dir, contents, labels, settings, services, version)
-        run_dir.write_json("data/window.json", _window_file(chosen, files, in_window, label_columns, contents, marks))
+        run_dir.write_json(
+            "data/window.json", _window_file(chosen, files, in_window, rows.label_columns, contents, marks)
+        )
     if workspace is None and (request.force or not seen):  # a judged run keeps what it was judged by
         # No step of a run reads the source, so that its credentials need not be pinned.
         run_dir.write_json("settings.json", redact_all(settings.model_dump(mode="json"), {}))
@@ -121,39 +125,59 @@ def _refuse_what_nobody_could_rebuild() -> None:
 
 
 def _run_dir(fingerprint: str, request: RetrainRequest) -> str:
-    return layout.run_dir(fingerprint, forced_by=request.request_id if request.force else None)
+    return layout.training.run_dir(fingerprint, forced_by=request.request_id if request.force else None)
 
 
-def _rows(
-    services: Services, settings: Settings, version: str, days: list[date]
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    key, target = settings.task.key, settings.task.target
-    inputs, labels = (
-        services.registry.open(asset, rev=version, first_day=days[0], last_day=days[-1])
-        for asset in ("inputs", "labels")
-    )
-    for asset, files in (("inputs", inputs), ("labels", labels)):
-        refuse_mixed("inputs" if asset == "inputs" else "labels", {day: types_in(files[day]) for day in days})
-    parts, columns, used = [], set(), used_columns(settings)
-    unusable: dict[str, list[Failure]] = {}
-    others: dict[str, Label | None] = {}
-    for day in days:
-        rows, outcomes = pd.read_parquet(inputs[day]), pd.read_parquet(labels[day], columns=[*key, target])
-        columns |= set(types_of(labels[day]).names)
-        for asset, frame in (("inputs", rows), ("labels", outcomes)):
-            numbers = np.arange(len(frame))
-            failures = [*check_rows(frame, used, numbers), *check_table(asset, frame, used, numbers)]
-            unusable[f"{asset} of {day}"] = failures
-        others[f"labels of {day}"] = other_label(outcomes[target], settings.task)
-        if not any(unusable.values()):
-            parts.append(_joined(rows, outcomes, settings.task))
-    refuse_unusable(unusable)
-    refuse_third_label(others)
-    return pd.concat(parts, ignore_index=True), tuple(sorted(columns))
+class _LabelledDays:
+    """The labelled rows of some days that the data registry holds, a few days after the other.
 
+    After the last day, `lengths` has the rows of each, and `label_columns` all columns of the labels.
+    """
 
-def _joined(rows: pd.DataFrame, outcomes: pd.DataFrame, task: Task) -> pd.DataFrame:
-    return join_labels(rows, outcomes, key=task.key, target=task.target, positive=task.positive, classes=task.classes)
+    def __init__(self, services: Services, settings: Settings, version: str, days: Sequence[date]) -> None:
+        self._inputs, self._labels = (
+            services.registry.open(asset, rev=version, first_day=days[0], last_day=days[-1])
+            for asset in ("inputs", "labels")
+        )
+        for asset, files in (("inputs", self._inputs), ("labels", self._labels)):
+            refuse_mixed("inputs" if asset == "inputs" else "labels", {day: types_in(files[day]) for day in days})
+        self._days, self._task, self._used = days, settings.task, used_columns(settings)
+        self.lengths: dict[date, int] = {}
+        self.label_columns = sorted({name for day in days for name in types_of(self._labels[day]).names})
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        key, target = self._task.key, self._task.target
+        unusable: dict[str, list[Failure]] = {}
+        others: dict[str, Label | None] = {}
+        held: dict[date, tuple[pd.DataFrame, pd.DataFrame]] = {}
+        for day in self._days:
+            rows = pd.read_parquet(self._inputs[day])
+            outcomes = pd.read_parquet(self._labels[day], columns=[*key, target])
+            for asset, frame in (("inputs", rows), ("labels", outcomes)):
+                numbers = np.arange(len(frame))
+                failures = [*check_rows(frame, self._used, numbers), *check_table(asset, frame, self._used, numbers)]
+                unusable[f"{asset} of {day}"] = failures
+            others[f"labels of {day}"] = other_label(outcomes[target], self._task)
+            if any(unusable.values()):
+                continue
+            held[day] = rows, outcomes
+            if sum(len(frame) for frame, _ in held.values()) >= JOINED_ROWS:
+                yield from self._labelled(held)
+                held = {}
+        refuse_unusable(unusable)
+        refuse_third_label(others)
+        if held:
+            yield from self._labelled(held)
+
+    def _labelled(self, held: Mapping[date, tuple[pd.DataFrame, pd.DataFrame]]) -> Iterator[pd.DataFrame]:
+        inputs, labels = ({day: sides[number] for day, sides in held.items()} for number in (0, 1))
+        parts = labelled_parts(inputs, labels, list(held), self._task)
+        if len(parts) == len(held):
+            self.lengths |= dict(zip(held, map(len, parts), strict=True))
+        else:
+            rows_of = parts[0]["day"].value_counts()
+            self.lengths |= {day: int(rows_of.get(day.isoformat(), 0)) for day in held}
+        yield from parts
 
 
 def seen_in_training(
@@ -180,7 +204,7 @@ def _write_earlier(
         inputs = services.registry.open("inputs", rev=version, first_day=day, last_day=day)[day]
         outcomes = pd.read_parquet(path, columns=[*key, target])
         before = pd.read_parquet(inputs, columns=columns)
-        rows = _joined(before, outcomes, settings.task)
+        rows = join_by_task(before, outcomes, settings.task)
         parts.append(rows.assign(**{CONTENT: md5}))
     if parts:
         run_dir.write_table(EARLIER, pd.concat(parts, ignore_index=True))
@@ -190,7 +214,7 @@ def _window_file(
     chosen: windows.Chosen,
     files: list[DayFile],
     rows: int,
-    label_columns: tuple[str, ...],
+    label_columns: Sequence[str],
     contents: Sequence[Content],
     marks: Mapping[date, DayMark],
 ) -> dict[str, object]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ml.adapters import models
+from ml.adapters import models, package
 from ml.adapters.workspace import Workspace
 from ml.core.gate.expected_loss import most_of_a_refit
 from ml.core.gate.refit import agreement, conclude, difference
@@ -42,19 +42,20 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
     logger.info("refit: version %d on all days up to %s", judged, window.last_day)
     run_dir = services.workspace(window.workspace)
     whole = _whole_window(window, run_dir, settings, services)
-    candidate = fit.run(whole, settings=settings, services=services)
-    evaluation = Evaluation.model_validate(run_dir.read_json("evaluation/evaluation.json")).model_copy(
-        update={"fingerprint": whole.fingerprint, "run_id": candidate.run_id}
-    )
-    refit: Challenger = register.run(whole, evaluation, settings=settings, services=services)
-    services.tracking.describe_run(
-        candidate.run_id,
-        training_name(window.last_day, refit=True),
-        note=f"Fitted on all days up to {window.last_day}, the holdout too. So version {judged} was judged in its "
-        f"place: the metrics that begin with {JUDGED} are that version's.",
-        metrics={f"{JUDGED}{name}": value for name, value in evaluation.challenger.items()},
-    )
-    packaged = check.run(whole, settings=settings, services=services, challenger=refit)
+    with package.start() as trial:  # it imports its libraries while the refit is fitted
+        candidate = fit.run(whole, settings=settings, services=services)
+        evaluation = Evaluation.model_validate(run_dir.read_json("evaluation/evaluation.json")).model_copy(
+            update={"fingerprint": whole.fingerprint, "run_id": candidate.run_id}
+        )
+        refit: Challenger = register.run(whole, evaluation, settings=settings, services=services)
+        services.tracking.describe_run(
+            candidate.run_id,
+            training_name(window.last_day, refit=True),
+            note=f"Fitted on all days up to {window.last_day}, the holdout too. So version {judged} was judged in its "
+            f"place: the metrics that begin with {JUDGED} are that version's.",
+            metrics={f"{JUDGED}{name}": value for name, value in evaluation.challenger.items()},
+        )
+        packaged = check.run(whole, settings=settings, services=services, challenger=refit, trial=trial)
     apart = _difference(run_dir, services.workspace(whole.workspace), settings)
     rulings = (
         agreement(apart, most_of_a_refit(settings, _past(run_dir, evaluation))),
@@ -85,7 +86,7 @@ def _whole_window(window: Window, run_dir: Workspace, settings: Settings, servic
     request = (
         run_dir.read_json("request.json") if run_dir.has("request.json") else {"requested_by": "unknown", "reasons": []}
     )
-    because = f"refit on the whole window of training {window.fingerprint}"
+    because = f"refit on the whole window of training {window.fingerprint[:12]}"
     whole.write_json("request.json", {**request, "reasons": [*request["reasons"], because]})
     if run_dir.has(out_of_fold.PREDICTIONS):  # a refit has no holdout: its monitoring starts from the judged one's
         whole.write_table(out_of_fold.PREDICTIONS, run_dir.read_table(out_of_fold.PREDICTIONS))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -15,10 +15,10 @@ import pandas as pd
 from ml.adapters import layout, monitoring_files
 from ml.adapters.workspace import Workspace, write_parquet
 from ml.champions import recorded_models
-from ml.core.monitoring import drift, episodes
+from ml.core.monitoring import alarm_days, day_summary, drift, episodes
 from ml.core.monitoring.drift_report import reference_of
 from ml.core.predictions import PREDICTION, names
-from ml.errors import SettingsError
+from ml.errors import MissingArtifact, SettingsError
 from ml.records import Candidate, Challenger, Evaluation, Window
 from ml.settings import Settings
 from ml.steps.retrain import out_of_fold
@@ -87,14 +87,34 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
 
 
 def _days_in_alarm(train: pd.DataFrame, settings: Settings, services: Services) -> set[date]:
-    """Read on which days of a training window an alarm of drift stood, as people were alerted."""
-    stored = services.storage_folder(layout.episodes("drift"))
-    first = layout.day_json(str(train["day"].min()))
-    entries = [episodes.Episode.model_validate(stored.read_json(name)) for name in stored.names() if name >= first]
-    in_alarm = episodes.days_in_alarm(entries, longest_days=LONGEST_WINDOWS * settings.drift.window_days)
+    """Return on which days of a training window an alarm of drift stood, by what monitoring left of them."""
+    days = [date.fromisoformat(str(day)) for day in sorted(train["day"].unique())]
+    land, declared = settings.land, settings.drift
+    alarms = alarm_days.of_days(
+        _monitored(days, services), family="drift", alarm_days=declared.alarm_days, every_days=land.every_days
+    )
+    in_alarm = alarm_days.days_in_alarm(
+        alarms,
+        window_days=land.calendar_days(declared.window_days),
+        longest_days=LONGEST_WINDOWS * land.calendar_days(declared.window_days),
+    )
+    in_alarm &= set(days)
     if in_alarm:
         logger.info("register: no limit is learned from the days in alarm: %s", ", ".join(map(str, sorted(in_alarm))))
     return in_alarm
+
+
+def _monitored(days: Sequence[date], services: Services) -> Iterator[episodes.Day]:
+    """Read the days that were monitored; one whose summary is damaged is passed over."""
+    storage = services.storage
+    for day in days:
+        name = f"{layout.monitoring.day_dir(day)}/{layout.monitoring.SUMMARY}"
+        try:
+            yield alarm_days.day_of(day_summary.read(storage.get_bytes(name)))
+        except MissingArtifact:
+            continue
+        except ValueError as err:
+            logger.warning("register: %s cannot be read, and counts as a day without an alarm: %s", name, err)
 
 
 def _refuse_taken_names(watched: Sequence[str], settings: Settings) -> None:
