@@ -26,9 +26,10 @@ from threadpoolctl import threadpool_limits
 from bench.adopted_tables import write
 from ml.adapters.sources.sampling import read_sample
 from ml.core.adoption.answers import Answers
-from ml.core.adoption.facts import Facts, Sample, see
+from ml.core.adoption.facts import Facts, see
 from ml.core.adoption.origins import Location
 from ml.core.adoption.proposal import Proposal, propose_model
+from ml.core.adoption.samples import Sample
 from ml.core.training import estimators
 from ml.core.training.features import matrix
 from ml.core.training.lagged_means import add_history

@@ -9,9 +9,10 @@ from pathlib import Path
 from ml.adapters.sources.sampling import Read, read_sample
 from ml.adapters.workspace import write_parquet
 from ml.core.adoption.answers import Answers
-from ml.core.adoption.facts import Facts, Sample
+from ml.core.adoption.facts import Facts
 from ml.core.adoption.origins import Location, is_query, with_iso_time
 from ml.core.adoption.proposal import Proposal
+from ml.core.adoption.samples import Sample
 from ml.core.data.time_parts import part_name
 from ml.errors import SettingsError
 

@@ -49,7 +49,7 @@ def run(*, services: Services, as_of: date | None = None, last: int | None = LAS
     page = log.newest(last) if last is not None else Page(tuple(reversed(services.tracking.decisions())), None)
     serving = serving_state.read_serving(services)
     requesters: dict[int, str | None] = {}
-    replayed = ReplayLog(services.storage_folder(layout.REPLAYED)).read()
+    replayed = ReplayLog(services.storage_folder(layout.ingest.REPLAYED)).read()
     now, then = tenures.promoted_on(None, log.changes), tenures.promoted_on(as_of, log.changes) if as_of else None
     return {
         "decisions": [_facts(entry, services, requesters, replayed) for entry in reversed(page.entries)],

@@ -55,13 +55,12 @@ def accept(
     with tempfile.TemporaryDirectory() as folder:
         files: dict[Any, Path] = {}
         for day in days:
-            quarantined = services.storage_folder(layout.quarantine("labels", day))
+            quarantined = services.storage_folder(layout.ingest.quarantine("labels", day))
             path = Path(folder) / f"{day}.parquet"
-            quarantined.objects.get_file(quarantined.name(layout.ACCEPTED_ROWS), path)
+            quarantined.objects.get_file(quarantined.name(layout.ingest.ACCEPTED_ROWS), path)
             if deliveries.md5_of(path) != doubts[day]["md5"]:
-                raise EvergreenError(
-                    f"{quarantined.uri(layout.ACCEPTED_ROWS)} is not the file that was judged: {rerun('ingest', day)}"
-                )
+                uri = quarantined.uri(layout.ingest.ACCEPTED_ROWS)
+                raise EvergreenError(f"{uri} is not the file that was judged: {rerun('ingest', day)}")
             files["labels", day] = path
         decisions = {day: _open_decision(day, doubts[day], reason, requested_by, services) for day in days}
         version = services.registry.commit(
@@ -100,7 +99,7 @@ def _open_decision(day: date, doubt: Mapping[str, Any], reason: str, requested_b
 
 def waiting(services: Services) -> list[dict[str, Any]]:
     """List the days whose labels are in doubt, oldest first, with the reasons."""
-    stored = services.storage_folder(f"{layout.REJECTED}/labels")
+    stored = services.storage_folder(f"{layout.ingest.REJECTED}/labels")
     facts = [stored.read_json(name) for name in stored.names()]
     return [{"day": entry["day"], "reason": entry["reason"]} for entry in facts if entry.get("doubtful")]
 

@@ -11,19 +11,25 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from ml import command_line
 from ml.cli.commands import Command, every
-from ml.errors import EvergreenError
+from ml.errors import EvergreenError, SettingsError
+from ml.roots import CODE_ROOT, IS_INSTALLED
 
 STACK = "embedded.running"
 """The module that knows the stack of this machine; ``ml`` works without it."""
+
+MARK = Path("ml") / "roots.py"
+"""What a checkout holds."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return its exit code: 0 done, 1 failed, 2 misuse, 3 refused by data or gate."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        _refuse_other_checkout()
         commands = every()
     except EvergreenError as err:
         sys.stderr.write(f"error: {command_line.worded(str(err))}\n")
@@ -34,6 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(commands[words[0]], words[1:])
     _parser(commands).parse_args(words or ["--help"])
     return command_line.MISUSE
+
+
+def _refuse_other_checkout() -> None:
+    """Raise if this command belongs to one checkout and is run in another, whose files nobody would expect it to leave.
+
+    That happens where two checkouts share an environment, which holds the package of one of them.
+    """
+    here = Path.cwd()
+    checkout = next((folder for folder in (here, *here.parents) if (folder / MARK).exists()), None)
+    if not IS_INSTALLED and checkout is not None and checkout.resolve() != CODE_ROOT:
+        raise SettingsError(
+            f"this is the evergreen of {CODE_ROOT}, and would read and write there, but you are in {checkout}: run "
+            f"'make setup' here for an environment of its own, set PYTHONPATH={checkout}:{checkout / 'plugins'}, or go "
+            f"to {CODE_ROOT}"
+        )
 
 
 def _dispatch(chosen: Command, words: list[str]) -> int:

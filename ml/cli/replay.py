@@ -76,7 +76,7 @@ def run(
             f"gate.approval is {settings.gate.approval!r}, and a replay has nobody to ask: give --approve to let each "
             "challenger serve that passes the gate"
         )
-    log = ReplayLog(services.storage_folder(layout.REPLAYED))
+    log = ReplayLog(services.storage_folder(layout.ingest.REPLAYED))
     period = _period(days, first, last, now or datetime.now(UTC), services, log)
     if period and log.day(period[0]) is None:
         log.begin(period[0], datetime.now(UTC))  # the first champion is of the replay, too

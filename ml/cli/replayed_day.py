@@ -109,7 +109,7 @@ class Day:
 
         champion = call(resolve.run, self.day)
         drift, live = call(measure_drift.run, champion), call(measure_performance.run, champion)
-        if open_services().storage.list(layout.REQUESTS):
+        if open_services().storage.list(layout.serving.REQUESTS):
             self._attempt("requests", lambda: call(measure_requests.run, champion))
         decision: Decision = call(decide.run, champion, drift, live, call(compare_with_previous.run, champion))
         self._attempt("score_refit", lambda: call(score_refit.run, champion))

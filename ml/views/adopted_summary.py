@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
+
 from ml.core import metrics
 from ml.core.adoption.amounts import amount
 from ml.core.adoption.answers import Question
@@ -12,6 +15,8 @@ from ml.core.adoption.recipes import Validated
 
 MANY = 12
 FEW_UNKNOWN = 0.02
+NOTICEABLE = 1.645
+"""A mean of days so many standard errors above none is so in 1 of 20 by chance (one-sided)."""
 TOO_GOOD = 0.995
 """A model that explains more than this (R², or AUC) is rarely honest."""
 
@@ -41,6 +46,7 @@ def summary(proposal: Proposal, questions: Sequence[Question], *, notes: Sequenc
     ]
     if seen.rows_without_time:
         lines.append(f"  dropped   {seen.rows_without_time:,} rows whose {seen.time.name} nobody can read")
+    lines += [f"  dropped   {words}" for words in seen.set_apart]
     if seen.labels_without_row:
         lines.append(f"  dropped   {seen.labels_without_row:,} labels that belong to no row of the data")
     if seen.changed:
@@ -98,6 +104,11 @@ def _quality(proposal: Proposal) -> list[str]:
         )
     if gain <= 0:
         lines.append("  nothing beats the base rate: the gate would hold it; look for columns that say more")
+    elif _gain_errors(best) < NOTICEABLE:
+        lines.append(
+            "  that gain cannot be distinguished from chance, day by day: the gate will probably hold it; look for "
+            "columns that say more"
+        )
     elif (explained := _explained(best)) > TOO_GOOD:
         measure = "R²" if best.kind == "regression" else "AUC"
         lines.append(
@@ -105,6 +116,13 @@ def _quality(proposal: Proposal) -> list[str]:
             f"with {proposal.task.target}, and leave it out with --leave-out"
         )
     return lines
+
+
+def _gain_errors(best: Validated) -> float:
+    """Return how many standard errors the mean daily gain over the base rate is above none; whole days are the unit."""
+    gains = pd.Series(best.losses("base") - best.losses()).groupby(best.rows["day"].to_numpy()).mean()
+    error = float(gains.std(ddof=1)) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
+    return float(gains.mean()) / error if error else np.inf
 
 
 def _explained(best: Validated) -> float:

@@ -158,7 +158,7 @@ def test_a_ragged_row_names_its_line_and_column() -> None:
 
 
 def test_a_packed_file_is_rejected_with_its_next_move() -> None:
-    with pytest.raises(DataRejected, match="packed by gzip; deliver it unpacked"):
+    with pytest.raises(DataRejected, match=r"packed by gzip; name it \.csv\.gz .*or deliver it unpacked"):
         read_table(b"\x1f\x8b\x08\x00" + b"\0" * 20, "csv", origin="x.csv")
 
 
@@ -168,7 +168,7 @@ def test_a_packed_file_is_rejected_with_its_next_move() -> None:
         (b"PK\x03\x04rest", r"a ZIP archive \(.zip, .xlsx\); deliver the CSV that is in it"),
         (b"BZh91AY", "packed by bzip2; deliver it unpacked"),
         (b"\xfd7zXZ\x00", "packed by xz; deliver it unpacked"),
-        (b"\x28\xb5\x2f\xfd\x00", "packed by zstd; deliver it unpacked"),
+        (b"\x28\xb5\x2f\xfd\x00", r"packed by zstd; name it \.csv\.zst "),
         (b"PAR1\x15\x04", "a Parquet file; name it .parquet"),
         (b"\xd0\xcf\x11\xe0\xa1", "an Excel file; export it as CSV"),
         (b'{"day": "2025-01-01", "id": 1}\n{"day": "2025-01-01", "id": 2}\n', "JSON, not CSV; write CSV"),

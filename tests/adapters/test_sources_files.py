@@ -672,3 +672,72 @@ def test_no_flipped_bit_of_a_footer_ends_the_process_or_escapes_as_another_kind_
             source.inputs(DAY)
         with suppress(DataRejected):
             source.write("inputs", DAY, tmp_path / "copy.parquet", rows_at_once=1)
+
+
+class TestTimeParts:
+    """Parts of a column of times, in files whose day is that of their name."""
+
+    CHANGE = date(2024, 3, 31)
+    """The day on which the clocks go forward in Berlin."""
+
+    def source(self, folder: Path, ending: str, times: list[Any]) -> DatedFiles:
+        table = pd.DataFrame({"id": range(len(times)), "at": times})
+        path = folder / f"inputs-{self.CHANGE}.{ending}"
+        table.to_csv(path, index=False) if ending == "csv" else table.to_parquet(path, index=False)
+        names = [str(folder / f"{asset}-{{day}}.{ending}") for asset in ("inputs", "labels")]
+        zone = ZoneInfo("Europe/Berlin")
+        return DatedFiles(*names, day_from_name=True, time="at", time_parts=("hour",), zone=zone)
+
+    @pytest.mark.parametrize("ending", ["csv", "parquet"])
+    @pytest.mark.parametrize(
+        ("times", "hours"),
+        [
+            (["2024-03-31T10:30:00", None], [10, None]),
+            ([None, None], [None, None]),
+            (["2024-03-31T10:30:00", "2024-03-31T10:30:00Z"], [10, 12]),
+            (["2024-03-31T01:30:00+01:00", "2024-03-31T03:30:00+02:00"], [1, 3]),
+        ],
+    )
+    @pytest.mark.parametrize("rows_at_once", [1, 100])
+    def test_a_row_without_a_time_has_null_parts_and_each_instant_its_own_clock(
+        self, tmp_path: Path, ending: str, times: list[Any], hours: list[Any], rows_at_once: int
+    ) -> None:
+        source, target = self.source(tmp_path, ending, times), tmp_path / "landed.parquet"
+        source.write("inputs", self.CHANGE, target, rows_at_once=rows_at_once)
+        column = parquet.read_table(target)["at_hour"]
+        assert (str(column.type), column.to_pylist()) == ("int64", hours)
+
+    @pytest.mark.parametrize("ending", ["csv", "parquet"])
+    @pytest.mark.parametrize("wrong", ["soon", "31.03.2024 10:30", "2024-02-30T10:30:00"])
+    def test_a_time_that_nobody_can_read_rejects_the_day_and_is_named(
+        self, tmp_path: Path, ending: str, wrong: str
+    ) -> None:
+        source = self.source(tmp_path, ending, ["2024-03-31T10:30:00", None, wrong])
+        for read in (
+            lambda: source.inputs(self.CHANGE),
+            lambda: source.write("inputs", self.CHANGE, tmp_path / "landed.parquet", rows_at_once=1),
+        ):
+            with pytest.raises(DataRejected, match=f"column 'at'.* holds '{wrong}' in row 2.*write ISO 8601"):
+                read()
+
+
+@pytest.mark.parametrize(("ending", "rows_at_once"), [("csv", 1000), ("parquet", 1000), ("parquet", 1)])
+def test_only_named_columns_are_taken_and_one_that_is_not_there_is_named(
+    tmp_path: Path, ending: str, rows_at_once: int
+) -> None:
+    for name, table in (("inputs", INPUTS), ("labels", LABELS)):
+        path = tmp_path / f"{name}-2013-04-01.{ending}"
+        table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False)
+    source = dataclasses.replace(
+        _source(tmp_path, ending), inputs_columns=("day", "flight", "carrier"), labels_columns=("day", "delay")
+    )
+    target = tmp_path / "out.parquet"
+    source.write("inputs", DAY, target, rows_at_once=rows_at_once)
+    assert list(pd.read_parquet(target)) == ["day", "flight", "carrier"]
+    with pytest.raises(DataRejected, match=r"no column 'delay', which source.labels_columns names; it has day, carr"):
+        source.write("labels", DAY, target, rows_at_once=rows_at_once)
+
+
+def test_parts_of_a_time_that_is_not_taken_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="which source.inputs_columns leave out"):
+        dataclasses.replace(_source(tmp_path), time="at", time_parts=("hour",), inputs_columns=("day", "flight"))

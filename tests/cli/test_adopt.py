@@ -16,7 +16,7 @@ from ml.cli import adopt, adopt_folder
 from ml.cli.adopt_reading import Address
 from ml.core.adoption import proposal, recipes
 from ml.core.adoption.answers import Answers, Question
-from ml.errors import SettingsError
+from ml.errors import DataRejected, SettingsError
 from ml.settings import parse, read
 from ml.wiring import Environment, Services
 
@@ -120,6 +120,47 @@ def test_other_encodings_and_doubled_names_are_read_and_said(tmp_path: Path) -> 
     table = read_sample(str(path), "DATA")
     assert table.table.iloc[0].tolist() == ["Müllerstraße", "1", "2", "3", "4"]
     assert len(set(table.table.columns)) == 5 and len(table.changed) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [
+        (b"at,n\r2024-01-01,1\r", "carriage returns"),
+        (b"sep=;\r\nat;n\r\n2024-01-01;1\r\n", "names the separator"),
+        (b"\xef\xbb\xbfsep=,\nat,n\n2024-01-01,1\n", "names the separator"),
+    ],
+)
+def test_other_line_ends_and_a_line_above_the_header_are_read_and_said(
+    tmp_path: Path, content: bytes, changed: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    table = read_sample(str(path), "DATA")
+    assert table.table.to_dict("list") == {"at": ["2024-01-01"], "n": ["1"]}
+    assert changed in " ".join(table.changed)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("at,n\n1,2\n".encode("utf-16"), "UTF-16"),
+        (b"", "no header line"),
+        (b"at,note\n2024-05-01,fine\n2024-05-02,bro\0ken\n", "line 3 holds a zero byte"),
+    ],
+)
+def test_what_is_no_text_or_nothing_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataRejected, match=says):
+        read_sample(str(path), "DATA")
+
+
+def test_a_header_over_two_lines_is_read_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'at,"price\n(net)",n\n2024-01-01,2,"a\nb"\n')
+    table = read_sample(str(path), "DATA")
+    assert table.table.to_dict("list") == {"at": ["2024-01-01"], "price (net)": ["2"], "n": ["a\nb"]}
+    assert "line ends in them" in " ".join(table.changed)
 
 
 def test_what_is_missing_is_said_before_anything_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

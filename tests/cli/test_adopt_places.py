@@ -238,6 +238,12 @@ def write_days(put: Any, *, packed: bool, with_day: bool = True, late: int = 0) 
                 put(f"{name}/{day}.parquet", content.getvalue())
 
 
+def _parquet(table: pd.DataFrame) -> bytes:
+    content = io.BytesIO()
+    table.to_parquet(content, index=False)
+    return content.getvalue()
+
+
 class TestFilesOfDays:
     def put(self, folder: Path, name: str, content: bytes) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -262,6 +268,32 @@ class TestFilesOfDays:
             landed = pd.read_parquet(out)
             assert sorted(landed["created at_minute_of_day"]) == sorted(inputs["created at_minute_of_day"])
             assert set(landed["day"]) == {LAST.strftime("%Y-%m-%d")}
+
+    @pytest.mark.parametrize("packed", [True, False])
+    def test_columns_that_are_left_out_reject_no_day_and_need_not_come(self, tmp_path: Path, packed: bool) -> None:
+        ending = "csv.gz" if packed else "parquet"
+
+        def put(name: str, content: bytes) -> None:
+            table = (
+                pd.read_csv(io.BytesIO(gzip.decompress(content)), dtype={"shop": "str"})
+                if packed
+                else pd.read_parquet(io.BytesIO(content))
+            )
+            if LAST.strftime("%Y-%m-%d") not in name:  # an invoice is written once the outcome is known
+                known = {"invoice": table["amount"] * 2} if "amount" in table else {"branch": "north"}
+                table = table.assign(**known)
+            text = gzip.compress(table.to_csv(index=False).encode()) if packed else b""
+            self.put(tmp_path / "in", name, text or _parquet(table))
+
+        write_days(put, packed=packed)
+        address = Address(*(f"{tmp_path}/in/{name}/{{day}}.{ending}" for name in ("inputs", "labels")))
+        settings, services, shown = adopted(address)
+        assert "branch has one value" in shown
+        first, last = (LAST - pd.Timedelta(days=20)).date(), LAST.date()
+        landed = seed.run(first, last, settings=settings, services=services)
+        assert landed["rejected"] == [] and landed["days"] == 21
+        services.source.write("inputs", first, tmp_path / "out.parquet", rows_at_once=10)  # type: ignore[attr-defined]
+        assert "branch" not in pd.read_parquet(tmp_path / "out.parquet")
 
     def test_ugly_files_become_a_copy_of_one_table(self, tmp_path: Path) -> None:
         table = orders()

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 from embedded import running
 from embedded.config import PROJECT, Stack
@@ -36,6 +38,20 @@ def test_help_lists_every_command_with_a_line_about_it(capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     assert all(f"  {each.name}" in shown and each.summary in shown for each in BUILT_IN)
+
+
+def test_the_command_of_another_checkout_reads_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clone/ml").mkdir(parents=True)
+    (tmp_path / "clone/ml/roots.py").touch()
+    (tmp_path / "clone/data").mkdir()
+    monkeypatch.chdir(tmp_path / "clone/data")
+    assert main(["models"]) == SettingsError.exit_code
+    shown = capsys.readouterr()
+    assert shown.out == "" and f"this is the evergreen of {PROJECT}" in shown.err and "make setup" in shown.err
+    monkeypatch.chdir(tmp_path)
+    assert main(["models"]) == 0
 
 
 @pytest.mark.parametrize("chosen", BUILT_IN, ids=lambda chosen: chosen.name)
@@ -69,6 +85,16 @@ def test_every_command_prints_its_help_and_does_nothing(
     assert (code, shown.err) == (0, "")
     assert shown.out.startswith(f"usage: evergreen {chosen.name}")
     assert [path.name for path in home.iterdir()] == ["airflow"]
+
+
+def test_what_the_commands_run_is_installed_with_them() -> None:
+    """Tests have `plugins` on their path anyway; people, images and servers have what is installed."""
+    found = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders, patterns = found["find"].get("where", ["."]), found["find"]["include"]
+    installed = {name for folder in folders for name in find_packages(str(PROJECT / folder), include=patterns)}
+    needed = {command.target.partition(":")[0].rpartition(".")[0] for command in BUILT_IN}
+    assert "evergreen.alerts" in needed
+    assert needed <= installed
 
 
 def test_an_unknown_command_is_misuse_and_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

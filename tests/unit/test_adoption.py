@@ -16,11 +16,16 @@ from ml import yaml_file
 from ml.core.adoption import leaks, limits, outputs, recipes, replays
 from ml.core.adoption.answers import Answers
 from ml.core.adoption.columns import sort_columns, useless
-from ml.core.adoption.facts import Facts, Sample, see, without_season
+from ml.core.adoption.facts import Facts, see
+from ml.core.adoption.gate_rules import gate_rows, gate_rules
+from ml.core.adoption.holdouts import choose_holdout, least_days, past_refreshes
 from ml.core.adoption.keys import find_key
 from ml.core.adoption.origins import Location
 from ml.core.adoption.proposal import Proposal, propose_model
 from ml.core.adoption.recipes import Validated
+from ml.core.adoption.samples import Sample, typed_columns
+from ml.core.adoption.seasons import without_season
+from ml.core.adoption.spread import spread_of
 from ml.core.adoption.suites import suites
 from ml.core.adoption.targets import describe_target, measure_delay
 from ml.core.adoption.texts import read_text
@@ -47,6 +52,8 @@ class TestTexts:
             (("1", "2"), "int64"),
             (("1", None), "float64"),
             (("1.5", "2e3"), "float64"),
+            (("1.5", "-inf", "Infinity"), "float64"),
+            (("inf", "-inf"), "string"),
             (("01067", "10115"), "string"),
             (("true", "False"), "bool"),
             (("yes", "no"), "string"),
@@ -73,6 +80,56 @@ class TestTexts:
         assert words in read.changed
         np.testing.assert_array_equal(read.column.to_numpy(dtype=float), numbers)
 
+    @pytest.mark.parametrize(
+        ("others", "written", "numbers"),
+        [
+            (("0.5", "12.25"), ("1,204", "356", "12,500"), [1204, 356, 12500]),
+            (("0,5", "12,25"), ("1,204", "356", "12,500"), [1.204, 356, 12.5]),
+            (("0,5", "12,25"), ("1.204", "356", "12.500"), [1204, 356, 12500]),
+            (("0.5", "12.25"), ("1.204", "356", "12.500"), [1.204, 356, 12.5]),
+            (("a", "b"), ("1.204", "356", "12.500"), [1.204, 356, 12.5]),
+            (("a", "b"), ("1,204,000", "356", "12,500"), [1204000, 356, 12500]),
+            (("1,204.5", "3"), (" 1,204", "NA", "$"), None),
+        ],
+    )
+    def test_the_mark_before_decimals_is_that_of_the_whole_table(
+        self, others: Any, written: Any, numbers: list[float] | None
+    ) -> None:
+        table = pd.DataFrame({"other": texts(*others, None)[: len(written)], "x": texts(*written)})
+        typed, types, _ = typed_columns(Sample(table, True))
+        if numbers is None:
+            assert types["x"] == "string"
+        else:
+            assert typed["x"].tolist() == numbers
+
+    def test_a_mark_that_no_other_column_explains_is_never_guessed(self) -> None:
+        table = pd.DataFrame({"day": ["2024-01-01", "2024-01-02"], "x": texts("1,204", "356")})
+        typed, types, _ = typed_columns(Sample(table, True))
+        assert types["x"] == "string"
+        assert "such as 1,204" in useless(typed["x"], typed["day"])
+        with pytest.raises(SettingsError, match="such as 1,204.* a point before decimals"):
+            describe_target(typed["x"])
+        assert find_key(table.assign(shop=[1, 1]), time="day", target="y").columns == ()
+
+    @pytest.mark.parametrize(
+        ("written", "numbers", "words"),
+        [
+            (("$1,204.50", "$3"), [1204.5, 3], "$ is cut off"),
+            (("1.204,50 €", "-3,2 €"), [1204.5, -3.2], "€ is cut off"),
+            (("12.5%", "7 %"), [12.5, 7], "% is cut off"),
+            (("1’204.50", "356.2"), [1204.5, 356.2], "between thousands"),
+            (("12\u202f500,75", "3,25"), [12500.75, 3.25], "between thousands"),
+        ],
+    )
+    def test_one_unit_of_all_values_is_cut_off(self, written: Any, numbers: list[float], words: str) -> None:
+        read = read_text(texts(*written))
+        assert words in read.changed
+        np.testing.assert_array_equal(read.column.to_numpy(dtype=float), numbers)
+
+    @pytest.mark.parametrize("written", [("$5", "€5"), ("5%", "5"), ("A5", "A6"), ("0 41 22", "12 345")])
+    def test_values_of_several_units_stay_text(self, written: Any) -> None:
+        assert read_text(texts(*written)).kind == "string"
+
     def test_words_beside_few_numbers_are_values(self) -> None:
         assert read_text(texts("NA", "NA", "NA", "1")).kind == "string"
 
@@ -92,6 +149,11 @@ class TestTime:
             (("31.12.2023 08:00", "2024-01-01 09:00"), "2023-12-31"),
             (("12/31/2023", "1/2/2024"), "2023-12-31"),
             (("31/12/2023", "02/01/2024"), "2023-12-31"),
+            (("12/31/23 08:00", "1/2/24 09:15"), "2023-12-31"),
+            (("31-Dec-23", "02-Jan-24"), "2023-12-31"),
+            (("December 31 2023", "January 2 2024"), "2023-12-31"),
+            (("2023-12-31 08:00:00 PM", "2024-01-02 09:00:00 AM"), "2023-12-31"),
+            (("2023-12-31 08:00:00.125 UTC", "2024-01-02 09:00:00 UTC"), "2023-12-31"),
         ],
     )
     def test_other_ways_to_write_an_instant_are_read_and_need_a_copy(self, values: Any, day: str) -> None:
@@ -104,6 +166,9 @@ class TestTime:
         column = read_instants(seconds, certain=False)
         assert column is not None and column.has_offset
         assert read_instants(seconds.rename("amount"), certain=False) is None
+        for per_second in (1_000, 1_000_000, 1_000_000_000):
+            finer = read_instants(seconds * per_second, certain=False)
+            assert finer is not None and (finer.instants == column.instants).all()
 
     def test_the_time_is_never_null_and_rises(self) -> None:
         table = pd.DataFrame(
@@ -151,6 +216,12 @@ class TestTarget:
     def test_its_values_say_which_task_it_is(self, values: list[Any], kind: str, positive: Any) -> None:
         target = describe_target(pd.Series(values, name="y"))
         assert (target.kind, target.positive) == (kind, positive)
+
+    def test_labels_that_differ_in_capitals_only_are_no_classes_of_their_own(self) -> None:
+        values = texts("yes", "no", "Yes", "NO")
+        with pytest.raises(SettingsError, match="NO, Yes, no, yes differ in capitals only"):
+            describe_target(values)
+        assert describe_target(values, kind="multiclass").kind == "multiclass"
 
     def test_three_texts_are_classes_and_one_value_is_nothing(self) -> None:
         assert describe_target(pd.Series(["a", "b", "c"])).classes == ("a", "b", "c")
@@ -255,6 +326,19 @@ class TestLeaks:
         rows = rows.assign(y=rows["a"] - rows["b"]).drop(columns="again")
         measured = leaks.strengths(rows, ["a", "b", "c"], target="y", kind="regression")
         assert leaks.name_leaks(rows, ["a", "b", "c"], measured, target="y", kind="regression") == {"a": "a - b is y"}
+
+    def test_of_several_classes_the_one_that_a_column_tells_is_named_with_its_share(self) -> None:
+        chance, rows = np.random.default_rng(3), 6_000
+        days = np.sort(pd.date_range("2024-01-01", periods=60).repeat(100).strftime("%Y-%m-%d"))
+        dish = chance.choice(["greek", "other", "plain"], rows, p=[0.04, 0.5, 0.46])
+        size = np.where(dish == "greek", 2, chance.integers(0, 2, rows)).astype(float)
+        table = pd.DataFrame({"day": days, "dish": dish, "size": size})
+        measured = leaks.strengths(table, ["dish"], target="size", kind="multiclass", classes=3)
+        suspects = leaks.name_leaks(
+            table, ["dish"], measured, target="size", kind="multiclass", classes=("L", "M", "XL")
+        )
+        share = (size == 2).mean()
+        assert suspects["dish"].startswith(f"alone it tells size XL ({share:.1%} of the rows) from the rest")
 
     def test_a_column_that_is_null_exactly_where_nothing_happened_is_named(self) -> None:
         rows = self.rows()
@@ -370,18 +454,25 @@ class TestLimits:
 
     def test_the_difference_that_a_holdout_shows_is_in_the_unit_of_the_metric(self) -> None:
         best = self.validated(100.0, 900.0)
-        holdout = limits.choose_holdout(best, [best, self.validated(105.0, 900.0)], self.grain(24, 300), days=300)
+        holdout = choose_holdout(best, [best, self.validated(105.0, 900.0)], self.grain(24, 300), days=300)
         higher = np.sqrt(best.loss + holdout.detectable)
         assert f"a rise of the RMSE from {best.score:.4g} to {higher:.4g} (" in holdout.reason
 
     def test_where_no_recipe_is_as_good_the_noise_is_that_beside_the_next_and_not_beside_the_base_rate(self) -> None:
         best, second = self.validated(0.25, 380.0), self.validated(0.4, 380.0)
-        holdout = limits.choose_holdout(best, [best, second], self.grain(24, 300), days=300)
+        holdout = choose_holdout(best, [best, second], self.grain(24, 300), days=300)
         assert holdout.detectable < 0.5
+
+    def test_a_difference_that_is_more_than_the_skill_is_said_to_be_that(self) -> None:
+        other = self.validated(100.0, 900.0)
+        best = replace(other, rows=other.rows.assign(predicted=0.001 * other.rows["truth"]))
+        noisy = replace(other, rows=other.rows.assign(predicted=np.random.default_rng(3).normal(0, 5, len(other.rows))))
+        holdout = choose_holdout(best, [best, noisy], self.grain(24, 300), days=300)
+        assert "(more than all that the model gains over the base rate)" in holdout.reason
 
     @pytest.mark.parametrize(("rows_per_day", "holdout_days"), [(1, 7), (1, 28), (5, 7), (24, 14), (20_000, 7)])
     def test_a_usual_holdout_has_the_rows_that_the_gate_asks_for(self, rows_per_day: float, holdout_days: int) -> None:
-        assert 1 <= limits.gate_rows(rows_per_day, holdout_days) <= 0.6 * rows_per_day * holdout_days
+        assert 1 <= gate_rows(rows_per_day, holdout_days) <= 0.6 * rows_per_day * holdout_days
 
     @pytest.mark.parametrize("rows_per_day", [0.8, 1.0, 3.0, 5.0, 24.0, 3000.0])
     def test_a_usual_window_has_the_rows_that_drift_is_measured_on(self, rows_per_day: float) -> None:
@@ -396,21 +487,21 @@ class TestLimits:
 
     def test_a_gate_that_knows_the_past_lets_refreshes_lose_a_tenth_of_the_skill_at_most(self) -> None:
         best, other = self.validated(500.0, 560.0, rows_per_day=2), self.validated(520.0, 560.0, rows_per_day=2, seed=9)
-        holdout = limits.choose_holdout(best, [best, other], self.grain(2, 200), days=200)
+        holdout = choose_holdout(best, [best, other], self.grain(2, 200), days=200)
         options: dict[str, Any] = {"strongest": ("x", 0.1), "slices": [], "slice_rows": 60}
-        spread = limits.spread_of(best)
+        spread = spread_of(best)
         skill = best.base_loss - best.loss
-        learned, _ = limits.gate_rules(best, spread, holdout, **options, learns=True)["champion"]
+        learned, _ = gate_rules(best, spread, holdout, **options, learns=True)["champion"]
         assert learned["refresh_max_loss"] == pytest.approx(0.1 * skill, rel=0.1)
-        strict, _ = limits.gate_rules(best, spread, holdout, **options, learns=False)["champion"]
+        strict, _ = gate_rules(best, spread, holdout, **options, learns=False)["champion"]
         assert strict["refresh_max_loss"] == pytest.approx(holdout.detectable, rel=0.1)  # what a holdout can show
 
     def test_the_bounds_of_leakage_let_a_very_good_model_pass(self) -> None:
         best = self.validated(0.25, 400.0)
-        holdout = limits.choose_holdout(best, [best, self.validated(0.3, 400.0)], self.grain(24, 300), days=300)
-        spread = limits.spread_of(best)
+        holdout = choose_holdout(best, [best, self.validated(0.3, 400.0)], self.grain(24, 300), days=300)
+        spread = spread_of(best)
         options: dict[str, Any] = {"slices": [], "slice_rows": 60, "learns": True}
-        rule, _ = limits.gate_rules(best, spread, holdout, **options, strongest=("x", 0.995))["leakage"]
+        rule, _ = gate_rules(best, spread, holdout, **options, strongest=("x", 0.995))["leakage"]
         assert spread.most("r2") > 0.999
         assert spread.most("r2") < rule["max_feature_pair"] < 1 and spread.most("r2") < rule["max_first_score"] < 1
         assert 0.995 < rule["max_single_feature"] < 1
@@ -427,14 +518,14 @@ class TestLimits:
                     "features": {"numeric": ["x"]},
                     "fit": {"estimator": "sklearn.linear_model.Ridge"},
                     "split": {"holdout_days": held},
-                    "pull": {"min_days": limits.least_days(held)},
+                    "pull": {"min_days": least_days(held)},
                     "gate": {"min_days": 2, "metric": "rmse"},
                 }
             )
             train = pd.date_range("2024-01-01", periods=days - held).strftime("%Y-%m-%d")
             rows = pd.DataFrame({"day": train.repeat(3), "x": range(3 * len(train)), "y": np.arange(3.0 * len(train))})
             measured = measure(rows, settings, once=lambda _, made: made())
-            expected = min(limits.past_refreshes(days, held), MOST_REFRESHES)
+            expected = min(past_refreshes(days, held), MOST_REFRESHES)
             assert abs(len(measured) - expected) <= 1
 
 
@@ -586,6 +677,12 @@ def test_the_proposal_is_settings_that_count_and_the_file_says_the_same(proposal
     assert proposal.period is None and "replay" not in text  # the data are of last week
 
 
+def test_what_only_says_the_weekday_is_no_drift_where_days_are_missing(proposal: Proposal) -> None:
+    watched = parse(yaml_file.parse(params_text(proposal))).drift
+    assert "at_hour" in {*watched.structural, *watched.environment}
+    assert "at_weekday" not in {*watched.structural, *watched.environment}
+
+
 def test_the_model_is_better_than_the_base_rate_and_lagged_means_are_point_in_time(proposal: Proposal) -> None:
     assert proposal.best.score < 0.6 * proposal.best.base_score
     assert {result.recipe.name for result in proposal.results} >= {"linear model", "boosted trees"}
@@ -605,6 +702,23 @@ def test_the_summary_says_what_is_needed_for_a_library_and_doubts_what_is_too_go
     shown = summary(replace(proposal, best=best), [])
     assert "xgboost is needed wherever the model runs" in shown and "make boosting" in shown
     assert "R² 1.0000 is more than honest columns usually explain" in shown
+
+
+def test_the_summary_doubts_a_gain_that_chance_could_make(proposal: Proposal) -> None:
+    assert "distinguished from chance" not in summary(proposal, [])
+    rows = proposal.best.rows
+    off, days = rows["truth"] - rows["base"], pd.factorize(rows["day"])[0]
+    either = [  # a fifth less loss on every other day, and a fifth more on the others
+        Validated(
+            proposal.best.recipe,
+            rows.assign(predicted=rows["truth"] - off * np.sqrt(np.where(days % 2 == parity, 0.8, 1.2))),
+            "regression",
+        )
+        for parity in (0, 1)
+    ]
+    best = min(either, key=lambda validated: validated.loss)
+    assert best.loss < best.base_loss
+    assert "that gain cannot be distinguished from chance" in summary(replace(proposal, best=best), [])
 
 
 def test_rows_without_an_outcome_are_said(proposal: Proposal, seen: Facts) -> None:
@@ -656,6 +770,63 @@ def test_labels_of_their_own_table_are_put_beside_their_inputs() -> None:
 def test_a_column_called_day_that_is_none_is_renamed_and_said() -> None:
     seen = see(Sample(rentals(40).assign(day="Monday"), True), Answers(target="rented"))
     assert any("day_of_data" in reason for reason in seen.changed) and "day_of_data" in seen.table
+
+
+def on_days(days: int = 120, per_day: int = 10) -> pd.DataFrame:
+    chance = np.random.default_rng(2)
+    at = pd.date_range("2025-01-01", periods=days).repeat(per_day).strftime("%Y-%m-%d")
+    number = chance.normal(size=len(at)).round(3)
+    late = np.where(number + chance.normal(size=len(at)) > 0, "yes", "no")
+    ids = np.tile(np.arange(per_day), days).astype(str)
+    return pd.DataFrame({"at": at, "id": ids, "number": number.astype(str), "late": late}, dtype=object)
+
+
+@pytest.mark.parametrize("placeholder", ["1900-01-01", "0001-01-01", "2099-12-31", "9999-12-31"])
+@pytest.mark.parametrize("has_day", [True, False])
+def test_a_placeholder_in_place_of_a_time_says_nothing_of_the_days(placeholder: str, has_day: bool) -> None:
+    table = on_days()
+    table.loc[[17, 400], "at"] = placeholder
+    table = table.assign(day=table["at"]) if has_day else table
+    seen = see(Sample(table, True), Answers(target="late", time="at"))
+    assert (seen.grain.first_day, seen.grain.last_day, seen.grain.days) == ("2025-01-01", "2025-04-30", 120)
+    assert len(seen.table) == 1198 and seen.rows_without_time == 0 and not seen.changed
+    (words,) = seen.set_apart
+    assert words.startswith(f"2 rows of {placeholder} lie more than 180 days from all others by at")
+
+
+def test_a_year_that_is_apart_but_has_many_rows_and_a_gap_of_some_months_are_data() -> None:
+    older, newer = on_days(40), on_days(40)
+    newer["at"] = (pd.to_datetime(newer["at"]) + pd.Timedelta(days=400)).dt.strftime("%Y-%m-%d")
+    assert not see(Sample(pd.concat([older, newer], ignore_index=True), True), Answers(target="late")).set_apart
+    rare = on_days(120)
+    rare.loc[:4, "at"] = "2024-09-01"
+    assert see(Sample(rare, True), Answers(target="late")).grain.first_day == "2024-09-01"
+
+
+@pytest.mark.parametrize("value", ["inf", "-Infinity", "1e308"])
+def test_rows_that_the_loop_quarantines_for_a_number_are_not_looked_at(value: str) -> None:
+    table = on_days()
+    table.loc[[5, 700], "number"] = value
+    seen = see(Sample(table, True), Answers(target="late"))
+    assert len(seen.table) == 1198 and "number" in seen.columns.numeric
+    assert seen.set_apart == (
+        "number is infinite or beyond 3.4e38 in 2 rows, which the loop quarantines: they are not looked at",
+    )
+
+
+def test_a_column_that_is_often_infinite_is_left_out_and_keeps_its_rows() -> None:
+    table = on_days()
+    table.loc[::20, "number"] = "inf"
+    seen = see(Sample(table, True), Answers(target="late"))
+    assert len(seen.table) == 1200 and "number" not in seen.columns.numeric
+    assert "in 5% of the rows, each of which would be quarantined" in seen.columns.left_out["number"]
+
+
+def test_an_infinite_target_is_no_outcome_and_hides_no_other() -> None:
+    table = on_days().drop(columns="late").rename(columns={"number": "late"})
+    table.loc[[5, 700], "late"] = ["1e308", "inf"]
+    seen = see(Sample(table, True), Answers(target="late"))
+    assert seen.target.kind == "regression" and not seen.suspects and len(seen.table) == 1198
 
 
 @pytest.mark.parametrize(

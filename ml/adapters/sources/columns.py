@@ -28,6 +28,32 @@ def check_names(names: Sequence[str], origin: str) -> None:
         raise DataRejected(f"{origin} names more than one column {', '.join(twice)}; give each its own name")
 
 
+def choose_columns(
+    names: Sequence[str], wanted: Sequence[str] | None, setting: str, origin: str, *, made: Sequence[str] = ()
+) -> list[str]:
+    """Return the columns to take, in the order of the setting that names them; all where it names none.
+
+    Parameters
+    ----------
+    made
+        Columns that need not be there: they are added to the table later.
+
+    Raises
+    ------
+    DataRejected
+        If one of them is not there.
+    """
+    if wanted is None:
+        return list(names)
+    for name in wanted:
+        if name not in names and name not in made:
+            raise DataRejected(
+                f"{origin} has no column {name!r}, which {setting} names; it has {', '.join(names)}; correct the file, "
+                "or the setting"
+            )
+    return [name for name in wanted if name in names]
+
+
 def as_iso_text(days: pd.Series[Any], origin: str) -> pd.Series[Any]:
     """Write dates and midnights as ISO text, by the clock of their own time zone.
 

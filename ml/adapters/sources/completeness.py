@@ -15,6 +15,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from ml import settings
+from ml.adapters.s3_errors import NoSuchObject
+from ml.adapters.sources import local, s3
+from ml.adapters.sources.addresses import Address
 from ml.adapters.sources.patterns import DAY
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Asset
@@ -157,3 +161,27 @@ def _stated(key: str, value: object, origin: str) -> int | str:
 
 def _instant(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def read_small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]:
+    """Read a marker or manifest, and when it was written.
+
+    Raises
+    ------
+    MissingArtifact
+        If it is not there: the file that it speaks of is not complete yet.
+    SettingsError
+        If its folder or bucket is not there.
+    """
+    try:
+        if name.startswith(s3.S3):
+            with s3.opened(name, key) as s3_object:
+                return s3_object.body.read(), s3_object.modified
+        path = settings.PROJECT_ROOT / name
+        modified = local.stat(path).st_mtime
+        return path.read_bytes(), modified
+    except (NoSuchObject, FileNotFoundError):
+        if not name.startswith(s3.S3):
+            folder = Address.of(name.replace(day.isoformat(), DAY)).folder
+            local.entries(settings.PROJECT_ROOT / folder, key)
+        raise incomplete(file, day, f"there is no {name}; deliver it once the file is whole") from None

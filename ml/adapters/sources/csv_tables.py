@@ -27,11 +27,11 @@ from ml.errors import DataRejected, EmptyDelivery
 
 HEADER_CHARACTERS = 1_000_000
 PACKED = {
-    b"\x1f\x8b": "packed by gzip; deliver it unpacked",
+    b"\x1f\x8b": "packed by gzip; name it .csv.gz (in source, too), or deliver it unpacked",
     b"PK\x03\x04": "a ZIP archive (.zip, .xlsx); deliver the CSV that is in it, or export one",
     b"BZh": "packed by bzip2; deliver it unpacked",
     b"\xfd7zXZ": "packed by xz; deliver it unpacked",
-    b"\x28\xb5\x2f\xfd": "packed by zstd; deliver it unpacked",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; name it .csv.zst (in source, too), or deliver it unpacked",
     b"PAR1": "a Parquet file; name it .parquet",
     b"\xd0\xcf\x11\xe0": "an Excel file; export it as CSV",
 }

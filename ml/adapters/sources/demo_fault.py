@@ -39,13 +39,13 @@ class FaultSwitch:
 
     def read(self) -> DemoFault | None:
         """Return the newest fault, undone or not; None if there never was one."""
-        if not self.stored.has(layout.DEMO_FAULT):
+        if not self.stored.has(layout.ingest.DEMO_FAULT):
             return None
-        return DemoFault.model_validate(self.stored.read_json(layout.DEMO_FAULT))
+        return DemoFault.model_validate(self.stored.read_json(layout.ingest.DEMO_FAULT))
 
     def write(self, fault: DemoFault) -> None:
         """Let the source hand out this fault from now on, or no more."""
-        self.stored.write_json(layout.DEMO_FAULT, fault.model_dump(mode="json"))
+        self.stored.write_json(layout.ingest.DEMO_FAULT, fault.model_dump(mode="json"))
 
 
 @dataclass(frozen=True)

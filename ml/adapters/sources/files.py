@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from ml.adapters.rows import count_rows
 from ml.adapters.s3_errors import NoSuchObject
 from ml.adapters.sources import local, s3
 from ml.adapters.sources.addresses import Address, belongs_to, misspelt_for, show_some
+from ml.adapters.sources.columns import choose_columns
 from ml.adapters.sources.completeness import (
     MANIFEST,
     MARKER,
@@ -26,14 +28,14 @@ from ml.adapters.sources.completeness import (
     check_age,
     check_marker,
     filled,
-    incomplete,
     read_manifest,
+    read_small,
 )
 from ml.adapters.sources.parquet_tables import copy_parquet, is_larger
 from ml.adapters.sources.patterns import DAY, check_pattern, format_of, packing_of
 from ml.adapters.sources.table_texts import unpacked
 from ml.adapters.sources.tables import read_table
-from ml.adapters.sources.time_columns import add_day_to_file, add_parts, add_parts_to_file
+from ml.adapters.sources.time_columns import add_day_to_file, add_parts, add_parts_to_file, check_parts
 from ml.adapters.sources.unpacked import MEGABYTE, too_large
 from ml.adapters.workspace import write_parquet
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
@@ -67,6 +69,8 @@ class DatedFiles:
     inputs_pattern, labels_pattern
         A path, or ``s3://bucket/key``, that ends in ``.parquet`` or ``.csv`` (also ``.csv.gz`` or ``.csv.zst``) and
         names ``{day}``. A relative path starts at the project's own folder, wherever the process runs.
+    inputs_columns, labels_columns
+        The columns that are taken; None for all.
     complete
         How a file shows that it is whole; None takes a file as soon as it is there.
     day_from_name
@@ -92,11 +96,14 @@ class DatedFiles:
     time: str | None = None
     time_parts: tuple[TimePart, ...] = ()
     zone: ZoneInfo = UTC
+    inputs_columns: tuple[str, ...] | None = None
+    labels_columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for key, pattern in (("source.inputs", self.inputs_pattern), ("source.labels", self.labels_pattern)):
             _check(pattern, key)
             format_of(pattern, key=key)
+        check_parts(self.time_parts, str(self.time), self.inputs_columns)
         if self.complete:
             for key, named in ((MARKER, self.complete.marker), (MANIFEST, self.complete.manifest)):
                 if named:
@@ -109,6 +116,7 @@ class DatedFiles:
             section.inputs, section.labels, section.complete,
             day_from_name=section.day_from_name, max_megabytes=section.max_megabytes,
             time=section.time, time_parts=section.time_parts, zone=zone,
+            inputs_columns=section.inputs_columns, labels_columns=section.labels_columns,
         )  # fmt: skip
 
     def inputs(self, day: date) -> pd.DataFrame:
@@ -134,7 +142,8 @@ class DatedFiles:
             kind = format_of(self._pattern(asset), key=f"source.{asset}")
             path, origin = delivered.path, delivered.name
             large = kind == "parquet" and is_larger(path, rows_at_once, limit=self._limit, origin=origin)
-            if not (large and copy_parquet(path, target, origin=origin)):
+            choose = partial(self._choose, asset, origin)
+            if not (large and copy_parquet(path, target, origin=origin, choose=choose)):
                 write_parquet(self._table(asset, delivered, day), target)
             else:
                 if self.day_from_name:
@@ -158,9 +167,15 @@ class DatedFiles:
         content = unpacked(delivered.path, packing_of(pattern), delivered.name, limit=self._limit)
         kind, types = format_of(pattern, key=f"source.{asset}"), self.types.get(asset)
         table = read_table(content, kind, origin=delivered.name, types=types, limit=self._limit)
+        table = table[self._choose(asset, delivered.name, [str(name) for name in table])]
         if self.day_from_name and "day" not in table:
             table.insert(0, "day", pd.Series(day.isoformat(), index=table.index, dtype="str"))
         return add_parts(table, str(self.time), self.time_parts, self.zone) if asset == "inputs" else table
+
+    def _choose(self, asset: Asset, origin: str, names: Sequence[str]) -> list[str]:
+        wanted = self.inputs_columns if asset == "inputs" else self.labels_columns
+        made = ["day"] if self.day_from_name else []
+        return choose_columns(names, wanted, f"source.{asset}_columns", origin, made=made)
 
     @property
     def _limit(self) -> int:
@@ -215,11 +230,11 @@ class DatedFiles:
         check_age(modified, name, day, now=now, complete=self.complete)
         if self.complete.marker:
             marker = filled(self.complete.marker, asset, day)
-            _, marked = _read_small(marker, MARKER, name, day)
+            _, marked = read_small(marker, MARKER, name, day)
             check_marker(modified, name, day, marker=marker, marked=marked)
         if self.complete.manifest:
             manifest = filled(self.complete.manifest, asset, day)
-            content, _ = _read_small(manifest, MANIFEST, name, day)
+            content, _ = read_small(manifest, MANIFEST, name, day)
             return read_manifest(content, asset, day, origin=manifest, name=name)
         return None
 
@@ -273,27 +288,3 @@ def _list_entries(address: Address, other: Address, key: str) -> list[str]:
                 f"{bucket} --key {prefix}/"
             )
     return names
-
-
-def _read_small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]:
-    """Read a marker or manifest, and when it was written.
-
-    Raises
-    ------
-    MissingArtifact
-        If it is not there: the file that it speaks of is not complete yet.
-    SettingsError
-        If its folder or bucket is not there.
-    """
-    try:
-        if name.startswith(S3):
-            with s3.opened(name, key) as s3_object:
-                return s3_object.body.read(), s3_object.modified
-        path = settings.PROJECT_ROOT / name
-        modified = local.stat(path).st_mtime
-        return path.read_bytes(), modified
-    except (NoSuchObject, FileNotFoundError):
-        if not name.startswith(S3):
-            folder = Address.of(name.replace(day.isoformat(), DAY)).folder
-            local.entries(settings.PROJECT_ROOT / folder, key)
-        raise incomplete(file, day, f"there is no {name}; deliver it once the file is whole") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,8 +58,13 @@ def is_larger(path: Path, rows: int, *, limit: int, origin: str) -> bool:
         return False
 
 
-def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
+def copy_parquet(path: Path, target: Path, *, origin: str, choose: Callable[[Sequence[str]], list[str]] = list) -> bool:
     """Copy a Parquet file, batch by batch, into the table that `read_table` would make of it.
+
+    Parameters
+    ----------
+    choose
+        Which columns are taken, of those that there are.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def copy_parquet(path: Path, target: Path, *, origin: str) -> bool:
     except NO_WHOLE_PARQUET:
         return False
     with reading(origin):
-        names = order_columns(source_schema)
+        names = choose(order_columns(source_schema))
         plain = all(_is_plain(source_schema.field(name).type) for name in names)
     if not plain:
         return False

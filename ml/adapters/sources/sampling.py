@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,7 +30,11 @@ MAX_ROWS = 1_000_000
 """So many of the newest rows are looked at, as they stand in the files."""
 
 SEPARATORS, ENCODINGS = ",;\t|", ("utf-8-sig", "cp1252")
+SEPARATOR_LINE = re.compile(r"sep=(?P<mark>[,;\t|])\r?\n", re.IGNORECASE)
+"""What Excel writes above the header."""
 WHOLE_DIGITS = 18
+FEW_ZEROS = 0.1
+"""Text in UTF-16 has more zeros than that between its letters."""
 DOWNLOAD = Downloads(timeout_seconds=60.0, retries=3, backoff_seconds=1.0, max_bytes=4_000_000_000)
 LATER = "save it as CSV with commas in UTF-8, or as Parquet"
 
@@ -141,9 +146,15 @@ def read_one(file: TableFile, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]
             continue
         except ValueError as err:
             raise DataRejected(f"{file.name} is not JSON lines ({first_line(err)}); write one object a line") from err
+        zeros = content.count("\0")
+        if 0 < zeros < FEW_ZEROS * len(content):
+            line = content.count("\n", 0, content.index("\0")) + 1
+            raise DataRejected(f"{file.name} is not text: line {line:,} holds a zero byte; remove it, or {LATER}")
+        if zeros:
+            break
         table, changed = _parse(content, file.name)
         return table, changed if encoding == ENCODINGS[0] else (f"its characters are {encoding}, not UTF-8", *changed)
-    raise DataRejected(f"{file.name} is text of an unknown encoding; {LATER}")
+    raise DataRejected(f"{file.name} is neither UTF-8 nor cp1252 (UTF-16 has zeros between letters); {LATER}")
 
 
 def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -152,14 +163,23 @@ def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     separator = _separator(content)
     if separator != ",":
         changed.append(f"fields are separated by {separator!r}")
-    header = next(csv.reader(io.StringIO(content), delimiter=separator), [])
+    named = SEPARATOR_LINE.match(content)
+    if named is not None:
+        content = content[named.end() :]
+        changed.append("its first line names the separator")
+    lines = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
+    header = next(lines, [])
+    if not header:
+        raise DataRejected(f"{name} is empty: it has no header line; {LATER}")
+    if "\r" in content and "\n" not in content:
+        changed.append("its lines end in carriage returns alone")
     columns = _names(header)
     if columns != header:
-        changed.append("names of columns are empty, doubled, or have spaces around them")
+        changed.append("names of columns are empty, doubled, or have spaces around them or line ends in them")
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(content.encode()),
-            read_options=arrow_csv.ReadOptions(column_names=columns, skip_rows=1),
+            read_options=arrow_csv.ReadOptions(column_names=columns, skip_rows=lines.line_num),
             parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.string()), null_values=[""], strings_can_be_null=True,
@@ -173,7 +193,9 @@ def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _separator(content: str) -> str:
-    lines = content[:200_000].split("\n")[:50]
+    if (named := SEPARATOR_LINE.match(content)) is not None:
+        return named["mark"]
+    lines = content[:200_000].splitlines()[:50]
     counts = {mark: [line.count(mark) for line in lines if line.strip()] for mark in SEPARATORS}
     return max(SEPARATORS, key=lambda mark: (min(counts[mark], default=0) > 0, counts[mark][0] if counts[mark] else 0))
 
@@ -181,7 +203,7 @@ def _separator(content: str) -> str:
 def _names(header: list[str]) -> list[str]:
     names: list[str] = []
     for number, name in enumerate(header, start=1):
-        plain = name.strip() or f"column_{number}"
+        plain = re.sub(r"\s*[\r\n]\s*", " ", name.strip()) or f"column_{number}"
         while plain in names:
             plain = f"{plain}_{number}"
         names.append(plain)

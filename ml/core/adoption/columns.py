@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ml.core.adoption.texts import is_undecided
+
 FEW_VALUES = 31
 """Whole numbers with up to so many values may be names of things; a linear model sees them as categories."""
 
@@ -145,10 +147,8 @@ def _useless_text(known: pd.Series, days: pd.Series) -> str:
     is_long = len(unique) > MOST_CATEGORIES and unique.str.len().mean() > TEXT_LENGTH
     if len(unique) > FEW_TEXTS and (is_long or unique.str.count(" ").mean() > TEXT_WORDS):
         return "is free text"
-    if _is_date(unique):
-        return "is a date; only the time column gives parts of it"
-    if len(unique) > FEW_VALUES and unique.str.fullmatch(CLOCK).all():
-        return "is a time of day: write it into the time column (2024-05-01T11:38), and its hour is learned from"
+    if reason := _no_category(unique):
+        return reason
     per_value = len(known) / len(unique)
     if per_value < RARE_ROWS and len(unique) > FEW_VALUES:
         return f"names rows: {len(unique):,} values in {len(known):,} rows"
@@ -156,6 +156,28 @@ def _useless_text(known: pd.Series, days: pd.Series) -> str:
     unseen = float((~known[newest].isin(set(known[~newest]))).mean()) if newest.any() and (~newest).any() else 0.0
     if unseen > FAR_BEYOND:
         return "has other values on the newest days than before"
+    return ""
+
+
+def number_problem(unique: pd.Series) -> str:
+    """Return what is wrong with texts that are numbers whose marks can mean two things; empty if nothing."""
+    if not is_undecided(unique):
+        return ""
+    return (
+        f"holds numbers such as {unique[unique.str.contains('[.,]')].iloc[0]}, and nothing in the table says whether "
+        "their mark stands before decimals or between thousands: write them with a point before decimals, and nothing "
+        "between thousands"
+    )
+
+
+def _no_category(unique: pd.Series) -> str:
+    """Return what texts are that only look like categories: numbers in doubt, dates, times of day."""
+    if reason := number_problem(unique):
+        return reason
+    if _is_date(unique):
+        return "is a date; only the time column gives parts of it"
+    if len(unique) > FEW_VALUES and unique.str.fullmatch(CLOCK).all():
+        return "is a time of day: write it into the time column (2024-05-01T11:38), and its hour is learned from"
     return ""
 
 
@@ -183,3 +205,10 @@ def _group(values: pd.Series) -> str:
 
 def _is_truth(values: pd.Series) -> bool:
     return values.dtype == object and bool(values.dropna().map(lambda value: isinstance(value, bool)).all())
+
+
+def says_the_same(own: pd.Series, values: pd.Series) -> bool:
+    """Check whether two columns tell the same rows apart, each value of one meaning one of the other."""
+    if own.isna().any() or own.nunique() != values.nunique():
+        return False
+    return len(pd.DataFrame({"own": own, "part": values}).drop_duplicates()) == values.nunique()

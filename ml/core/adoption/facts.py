@@ -11,12 +11,14 @@ import pandas as pd
 from ml import names
 from ml.core.adoption import leaks
 from ml.core.adoption.answers import Answers, Question
-from ml.core.adoption.columns import Columns, sort_columns
+from ml.core.adoption.columns import Columns, says_the_same, sort_columns
 from ml.core.adoption.keys import Key, find_key
+from ml.core.adoption.label_tables import with_labels
 from ml.core.adoption.outputs import name_outputs
+from ml.core.adoption.rows_apart import far_days, far_words, infinite_columns, infinite_rows
+from ml.core.adoption.samples import Sample, typed_columns
 from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
-from ml.core.adoption.texts import read_text
-from ml.core.adoption.times import YEAR_DAYS, Grain, TimeColumn, find_time, measure_grain, parts_worth, read_instants
+from ml.core.adoption.times import Grain, TimeColumn, find_time, measure_grain, parts_worth, read_instants
 from ml.core.data.targets import coded
 from ml.core.data.time_parts import part_name, part_of
 from ml.errors import SettingsError
@@ -25,35 +27,6 @@ from ml.settings import TimePart, TypeName
 DAY, RENAMED = "day", "day_of_data"
 LEAST_OF_DAY = 0.99
 """In so many rows a time has to be of the day of its file to be the time of the rows."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A table as it was read.
-
-    Attributes
-    ----------
-    table : DataFrame of shape (n_rows, n_columns)
-        All text (None for an empty field) if ``is_text``.
-    has_types
-        Whether the files say of which type a column is (Parquet).
-    changed
-        What the reader had to change that the source ``table`` would not: separators, encodings, names.
-    labels : DataFrame or None
-        The table of labels, where that is one of its own.
-    labels_are_text
-        As ``is_text``, of that table; None if it is as the other one.
-    dated
-        Whether each row came with its ``day``, out of the name of its file.
-    """
-
-    table: pd.DataFrame
-    is_text: bool
-    has_types: bool = False
-    changed: tuple[str, ...] = ()
-    labels: pd.DataFrame | None = None
-    labels_are_text: bool | None = None
-    dated: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +43,10 @@ class Facts:
         The columns of inputs as they were read.
     suspects, outputs
         The columns that look as if they knew the outcome, and as if they were the output of another model, and why.
+    infinite
+        The columns that are infinite too often, and why they are left out.
+    set_apart
+        Which rows are not looked at, and why.
     """
 
     answers: Answers
@@ -91,6 +68,8 @@ class Facts:
     outputs: Mapping[str, str] = field(default_factory=dict)
     own_columns: tuple[str, ...] = ()
     labels_without_row: int = 0
+    infinite: Mapping[str, str] = field(default_factory=dict)
+    set_apart: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -124,8 +103,9 @@ def see(sample: Sample, answers: Answers) -> Facts:
     SettingsError
         If there is no such target, no time, or no key; the message says what to do.
     """
-    table, types, changed = _typed(sample)
+    table, types, changed = typed_columns(sample)
     own_columns = tuple(map(str, table))
+    rows_of_days, set_apart = len(table), []
     target_name = answers.target
     if target_name not in table and sample.labels is None:
         raise SettingsError(
@@ -142,14 +122,25 @@ def see(sample: Sample, answers: Answers) -> Facts:
     else:
         time = find_time(table, name=answers.time, leave_out=[target_name])
         local = time.local(clocks)
+        if (far := far_days(local)).any():
+            set_apart.append(far_words(local[far], time.name))
+            table, local = table.loc[~far], local.loc[~far]
+            rows_of_days = len(table)
         table, changed = _with_day(table, time, local, changed)
     order = local.dropna().sort_values(kind="stable").index
     table, local = table.loc[order], local.loc[order]
     newest = str(table[DAY].max())
     missed = 0
     if sample.labels is not None:
-        table, types[target_name], more, missed = _with_labels(table, sample, answers, time, clocks)
+        table, types[target_name], more, missed = with_labels(table, sample, answers, time, clocks)
         changed = [*changed, *more]
+    plain = [str(column) for column in table if column not in (DAY, time.name, target_name, *answers.left_out)]
+    infinite = infinite_columns(table, plain)
+    bad, more = infinite_rows(table, [target_name, *(column for column in plain if column not in infinite)])
+    if bad.any():
+        set_apart += more
+        table = table.loc[~bad]
+        local = local.loc[table.index]
     grain = measure_grain(table[DAY], local)
     parts: tuple[TimePart, ...] = tuple(
         part for part in parts_worth(grain) if not _is_there(table, part_name(time.name, part), part_of(local, part))
@@ -167,35 +158,10 @@ def see(sample: Sample, answers: Answers) -> Facts:
     )  # fmt: skip
     seen = Facts(
         answers, table, types, sample.has_types, tuple(changed), time, zone, parts, grain, target, delay, key,
-        Columns(), {}, {}, len(sample.table) - len(order),
-        own_columns=own_columns, labels_without_row=missed,
+        Columns(), {}, {}, rows_of_days - len(order),
+        own_columns=own_columns, labels_without_row=missed, infinite=infinite, set_apart=tuple(set_apart),
     )  # fmt: skip
     return _with_columns(seen)
-
-
-def _typed(sample: Sample) -> tuple[pd.DataFrame, dict[str, TypeName], list[str]]:
-    changed = list(sample.changed)
-    if not sample.is_text:
-        return sample.table, {str(c): t for c in sample.table if (t := _type_of(sample.table[c]))}, changed
-    columns: dict[str, pd.Series] = {}
-    types: dict[str, TypeName] = {}
-    for column in sample.table:
-        name = str(column)
-        read = read_text(sample.table[column])
-        columns[name], types[name] = read.column, read.kind
-        if read.changed:
-            changed.append(f"{name}: {read.changed}")
-    return pd.DataFrame(columns), types, changed
-
-
-def _type_of(values: pd.Series) -> TypeName | None:
-    if pd.api.types.is_bool_dtype(values.dtype):
-        return "bool"
-    if pd.api.types.is_integer_dtype(values.dtype):
-        return "int64"
-    if pd.api.types.is_float_dtype(values.dtype):
-        return "float64"
-    return "string" if values.dropna().map(lambda value: isinstance(value, str)).all() else None
 
 
 def _with_day(
@@ -235,96 +201,22 @@ def _time_of_files(table: pd.DataFrame, answers: Answers, clocks: ZoneInfo) -> T
     return find_time(table, name=DAY)
 
 
-def _with_labels(
-    table: pd.DataFrame, sample: Sample, answers: Answers, time: TimeColumn, clocks: ZoneInfo
-) -> tuple[pd.DataFrame, TypeName, list[str], int]:
-    """Put the outcomes of a table of labels beside the inputs of the same time and key.
-
-    Returns
-    -------
-    tuple
-        The table, the type of the target, what had to be changed in the labels, and how many of them have no row.
-    """
-    assert sample.labels is not None
-    target = answers.target
-    is_text = sample.is_text if sample.labels_are_text is None else sample.labels_are_text
-    labels, types, changed = _typed(Sample(sample.labels, is_text))
-    for column in (target,) if sample.dated else (time.name, target):
-        if column not in labels:
-            raise SettingsError(f"--labels: there is no column {column}; there are: {', '.join(map(str, labels))}")
-    if not sample.dated:
-        labels_time = find_time(labels, name=time.name)
-        labels = labels.assign(**{DAY: labels_time.local(clocks).dt.strftime("%Y-%m-%d")})
-    shared = [column for column in labels if column in table and column not in (target, time.name)]
-    if time.has_clock and time.name in labels:
-        shared.append(time.name)
-    for column in map(str, shared):
-        if pd.api.types.is_numeric_dtype(labels[column]) != pd.api.types.is_numeric_dtype(table[column]):
-            raise SettingsError(
-                f"--labels: {column} holds {'numbers' if pd.api.types.is_numeric_dtype(labels[column]) else 'text'} "
-                "there and not in the data, so that no row finds its label; write it alike in both"
-            )
-    once = labels.drop_duplicates(subset=shared)[[*shared, target]]
-    inputs = table.drop(columns=[target], errors="ignore")
-    joined = inputs.reset_index().merge(once, on=shared, how="left").drop_duplicates("index").set_index("index")
-    if joined[target].notna().sum() == 0:
-        raise SettingsError(f"--labels: no row has the values of a row of the data in {', '.join(map(str, shared))}")
-    once = once.loc[once[DAY] >= inputs[DAY].min()]  # older ones may have rows that were not read
-    both = once.merge(inputs[shared].drop_duplicates(), on=shared, how="left", indicator=True)
-    return joined, types.get(target, "string"), changed, int((both["_merge"] == "left_only").sum())
-
-
 def _is_there(table: pd.DataFrame, name: str, values: pd.Series) -> bool:
     """Return whether a column of that name is there, or one that says the same of each row in other words."""
     if name in table:
         return True
-    return any(column != DAY and _says_the_same(table[column], values.loc[table.index]) for column in table)
-
-
-def _says_the_same(own: pd.Series, values: pd.Series) -> bool:
-    if own.isna().any() or own.nunique() != values.nunique():
-        return False
-    return len(pd.DataFrame({"own": own, "part": values}).drop_duplicates()) == values.nunique()
-
-
-def _is_season(own: pd.Series, local: pd.Series) -> bool:
-    months = local.dt.month
-    if not (months == months.iloc[0]).all() and _says_the_same(own, months):
-        return True
-    counted = (local.dt.dayofyear, local.dt.isocalendar().week.astype("int64"))
-    return pd.api.types.is_numeric_dtype(own.dtype) and any(bool((own == values).all()) for values in counted)
-
-
-def without_season(seen: Facts, days: int) -> Facts:
-    """Return what was seen without columns that tell the month or the day of the year, if a model learns from less.
-
-    Parameters
-    ----------
-    days
-        How many days a model can learn from.
-    """
-    if days >= YEAR_DAYS:
-        return seen
-    made = part_name(seen.time.name, "month")
-    local = seen.time.local(ZoneInfo(seen.zone)).loc[seen.table.index]
-    names = [column for column in seen.columns.numeric + seen.columns.categories if column != made]
-    own = [column for column in names if _is_season(seen.table[column], local)]
-    reason = f"tells the time of the year, of which the {days} days of history say too little"
-    parts = tuple(part for part in seen.parts if part != "month")
-    table = seen.table if "month" not in seen.parts else seen.table.drop(columns=[made])
-    columns = seen.columns.without([made, *own], dict.fromkeys(own, reason))
-    return replace(seen, table=table, parts=parts, columns=columns)
+    return any(column != DAY and says_the_same(table[column], values.loc[table.index]) for column in table)
 
 
 def _with_columns(seen: Facts) -> Facts:
     answers, table = seen.answers, seen.table
     fixed = {answers.target: "is the target", DAY: "is the day", seen.time.name: "gives its parts"}
-    fixed |= dict.fromkeys(answers.left_out, "you leave it out")
+    fixed |= {**seen.infinite, **dict.fromkeys(answers.left_out, "you leave it out")}
     free = [str(column) for column in table if column not in fixed]
     rows = seen.labelled
     kind, classes = seen.target.kind, len(seen.target.classes)
     measured = leaks.strengths(rows, free, target=answers.target, kind=kind, classes=classes)
-    suspects = leaks.name_leaks(rows, free, measured, target=answers.target, kind=kind)
+    suspects = leaks.name_leaks(rows, free, measured, target=answers.target, kind=kind, classes=seen.target.classes)
     suspects = {column: words for column, words in suspects.items() if column not in answers.known}
     honest = [column for column in free if column not in suspects]
     outputs = name_outputs(rows, honest, target=answers.target, kind=kind, classes=classes)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ml import names
 from ml.core.adoption.columns import counts_rows
+from ml.core.adoption.texts import is_undecided
 from ml.errors import SettingsError
 
 ID = re.compile(
@@ -102,7 +103,8 @@ def _can_be_key(values: pd.Series, name: str, target: str) -> bool:
         return False
     if pd.api.types.is_float_dtype(values.dtype):
         return bool((values.dropna() % 1 == 0).all()) and bool(ID.search(name))
-    return not _is_prose(values)
+    is_text = not pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_datetime64_any_dtype(values.dtype)
+    return not _is_prose(values) and not (is_text and is_undecided(values.astype("str")))
 
 
 def _is_prose(values: pd.Series) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ml.core.gate import leakage
 from ml.core.metric import Kind
+from ml.settings import Label
 
 MOST_STRENGTH = 0.98
 """A column that explains more by itself (AUC, or R² of a regression) is taken to know the outcome."""
@@ -71,7 +72,13 @@ def cut(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def name_leaks(
-    table: pd.DataFrame, columns: Sequence[str], measured: dict[str, float], *, target: str, kind: Kind
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    measured: dict[str, float],
+    *,
+    target: str,
+    kind: Kind,
+    classes: Sequence[Label] = (),
 ) -> dict[str, str]:
     """Return the columns that are suspected to know the outcome, each with what was seen.
 
@@ -79,6 +86,8 @@ def name_leaks(
     ----------
     measured
         See `strengths`.
+    classes
+        The labels of ``multiclass``: it is said which of them a column tells, and how rare it is.
     """
     measure = "R²" if kind == "regression" else "AUC"
     suspects: dict[str, str] = {}
@@ -86,14 +95,23 @@ def name_leaks(
         straight = _straight(table[column], table[target], kind)
         if max(measured.get(column, 0.0), straight) > MOST_STRENGTH:
             nulls = _null_words(table[column], table[target], kind)
+            what = _told(table, column, target, classes) if classes else f"predicts {target}"
             suspects[column] = (
-                f"alone it predicts {target} almost perfectly ({measure} {max(measured[column], straight):.3f}){nulls}"
+                f"alone it {what} almost perfectly ({measure} {max(measured[column], straight):.3f}){nulls}"
             )
     alone = frozenset(suspects)
     for parts, words in _exact(table, columns, alone, target, kind):
         for part in parts:
             suspects.setdefault(part, words)
     return suspects
+
+
+def _told(table: pd.DataFrame, column: str, target: str, classes: Sequence[Label]) -> str:
+    """Say which of several classes a column tells from the others: it may be a rare one that it tells honestly."""
+    train, holdout = cut(table)
+    looked = leakage.look(train, holdout, [column], target=target, key=["day"], kind="multiclass", classes=len(classes))
+    number = looked.best_classes[column]
+    return f"tells {target} {classes[number]} ({(table[target] == number).mean():.1%} of the rows) from the rest"
 
 
 def _straight(values: pd.Series, target: pd.Series, kind: Kind) -> float:

@@ -85,8 +85,10 @@ def source_of(seen: Facts, task: Task, location: Location, columns: Sequence[str
             section["time"] = (seen.time.name, others)
     if seen.parts:
         section["time_parts"] = (list(seen.parts), f"become the columns {', '.join(parts)}")
-    if location.kind == "table":
+    if location.kind != "sql":
         section["inputs_columns"] = (list(columns), known)
+    if location.kind == "files":
+        section["labels_columns"] = ([*task.key, task.target], "the key and the target")
     return section
 
 
@@ -152,14 +154,10 @@ def with_iso_time(seen: Facts, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def types_of(seen: Facts, task: Task, location: Location, columns: Sequence[str]) -> Section | None:
-    """Return the section ``types`` of tables of text; None where the source knows types by itself.
-
-    A file a day is landed with all its columns, so each of them has its type.
-    """
+    """Return the section ``types`` of tables of text; None where the source knows types by itself."""
     if seen.has_types or seen.changed or location.kind == "sql":
         return None
-    named = seen.own_columns if location.kind == "files" else columns
-    inputs = _types_in(seen.types, named)
+    inputs = _types_in(seen.types, columns)
     labels = {column: inputs[column] for column in task.key if column in inputs}
     target = seen.types.get(task.target, "string")
     labels[task.target] = "float64" if target == "int64" else target

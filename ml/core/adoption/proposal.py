@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from ml.core.adoption import history, limits, replays
-from ml.core.adoption.facts import Facts, without_season
+from ml.core.adoption import history, replays
+from ml.core.adoption.facts import Facts
+from ml.core.adoption.holdouts import Holdout, choose_holdout
 from ml.core.adoption.origins import Location, Section, with_iso_time
 from ml.core.adoption.recipes import Validated, choose, newest_rows, recipes
+from ml.core.adoption.seasons import without_season
 from ml.core.adoption.sections import MOST_HISTORY_DAYS, input_columns, sections_of
 from ml.errors import SettingsError
 from ml.settings import Task
@@ -35,7 +37,7 @@ class Proposal:
     sections: Mapping[str, Section]
     facts: Facts
     period: replays.Period | None
-    holdout: limits.Holdout
+    holdout: Holdout
     best: Validated
     results: tuple[Validated, ...]
     inputs: pd.DataFrame
@@ -103,7 +105,7 @@ def propose_model(
     longest = min(LONGEST_BLOCK, max(seen.grain.days // 6, 1))
     best, results = choose(tried, labelled, task, longest=longest, tell=tell)
     labelled_days = round((history_days - task.label_delay_days) * seen.grain.share_of_days)
-    holdout = limits.choose_holdout(best, results, seen.grain, days=labelled_days)
+    holdout = choose_holdout(best, results, seen.grain, days=labelled_days)
     sections = sections_of(seen, task, location, best, holdout, period)
     inputs = seen.table[input_columns(seen)]
     labels = seen.table.loc[seen.table[task.target].notna(), [*task.key, task.target]]

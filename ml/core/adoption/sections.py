@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from ml.core.adoption import leaks, limits, replays
 from ml.core.adoption.amounts import amount
+from ml.core.adoption.columns import says_the_same
 from ml.core.adoption.facts import Facts
+from ml.core.adoption.gate_rules import gate_rows, gate_rules, slice_columns
+from ml.core.adoption.holdouts import Holdout, least_days, past_refreshes
 from ml.core.adoption.origins import Location, Section, source_of, types_of
 from ml.core.adoption.recipes import Validated, newest_rows
+from ml.core.adoption.spread import spread_of
 from ml.core.data.time_parts import part_name
 from ml.core.gate.expected_loss import LEAST_REFRESHES
 from ml.core.monitoring.roles import propose
@@ -29,18 +35,18 @@ def sections_of(
     task: Task,
     location: Location,
     best: Validated,
-    holdout: limits.Holdout,
+    holdout: Holdout,
     period: replays.Period | None,
 ) -> dict[str, Section]:
     """Return the sections of ``params.yaml`` by name."""
-    spread = limits.spread_of(best)
+    spread = spread_of(best)
     grain, features = seen.grain, best.recipe.features
     rows_per_day = max(grain.rows_per_day, 1.0)
     parts = [part_name(seen.time.name, part) for part in seen.parts]
     columns = [column for column in input_columns(seen) if column not in parts]
     available = period.days_before if period else grain.calendar_days
     days = max(min(available, MOST_HISTORY_DAYS), holdout.days + 2)
-    sliced, slice_rows = limits.slice_columns(
+    sliced, slice_rows = slice_columns(
         seen.labelled,
         [*seen.columns.texts, *seen.columns.pairs, *seen.columns.few],
         days=holdout.days, rows_per_day=rows_per_day,
@@ -72,7 +78,7 @@ def sections_of(
         "row_count_ratio": (list(ratio), reason),
     }
     labelled_days = days - task.label_delay_days
-    least = min(limits.least_days(holdout.days), max(labelled_days, holdout.days + 1))
+    least = min(least_days(holdout.days), max(labelled_days, holdout.days + 1))
     sections["pull"] = {"min_days": (least, "the holdout, and at least three weeks to learn from")}
     sections["split"] = {"holdout_days": (holdout.days, holdout.reason)}
     sections["features"] = _features(best)
@@ -84,12 +90,12 @@ def sections_of(
         "encoding": (best.recipe.fit.encoding, ""),
     }
     sections["fit"] = fit
-    past = limits.past_refreshes(round(labelled_days * grain.share_of_days), holdout.days)
-    rules = limits.gate_rules(
+    past = past_refreshes(round(labelled_days * grain.share_of_days), holdout.days)
+    rules = gate_rules(
         best, spread, holdout,
         strongest=strongest, slices=sliced, slice_rows=slice_rows, learns=past >= LEAST_REFRESHES,
     )  # fmt: skip
-    minimum = limits.gate_rows(rows_per_day, holdout.days)
+    minimum = gate_rows(rows_per_day, holdout.days)
     sections["gate"] = {
         "metric": ("rmse" if task.kind == "regression" else "log_loss", ""),
         "min_days": (min(7, holdout.days), ""),
@@ -162,7 +168,8 @@ def _features(best: Validated) -> Section:
 
 
 def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
-    watched = [column for column in seen.table if column in {*seen.columns.categories, *seen.columns.numeric}]
+    used = {*seen.columns.categories, *seen.columns.numeric}
+    watched = [column for column in seen.table if column in used and not _is_of_the_calendar(seen.table, column)]
     proposals = propose(seen.table[["day", *watched]], Drift())
     roles: dict[str, list[str]] = {"structural": [], "environment": []}
     for column in watched:
@@ -177,3 +184,9 @@ def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
         "structural": (roles["structural"], "blocks of a week lie close together: a move is news"),
         "environment": (roles["environment"], "wander by themselves, as weather and season do: a move only warns"),
     }
+
+
+def _is_of_the_calendar(table: pd.DataFrame, column: str) -> bool:
+    """Return whether a column only says which weekday or month a day is: it moves when days are missing, not data."""
+    day = pd.to_datetime(table["day"])
+    return any(says_the_same(table[column], values) for values in (day.dt.dayofweek, day.dt.month))

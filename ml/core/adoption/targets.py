@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ml.core.adoption.columns import number_problem
 from ml.errors import SettingsError
 from ml.settings import Label
 
@@ -17,7 +18,7 @@ POSITIVE_WORDS = {
     "yes", "y", "true", "t", "1", "positive", "pos", "up", "bad", "late", "fraud", "churn", "churned", "left", "lost",
     "default", "fail", "failed", "won", "sold", "success", "ja", "oui", "si",
 }  # fmt: skip
-FEW_NUMBERS, MANY_CLASSES = 20, 50
+FEW_NUMBERS, MANY_CLASSES, SHOWN = 20, 50, 6
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def describe_target(values: pd.Series, *, kind: Kind | None = None, positive: st
             f"--target {values.name}: it holds {len(distinct)} different values in {len(values):,} rows, and nothing "
             "can be learned from that; name another column"
         )
+    _check_spelling(known, kind)
     numeric = pd.api.types.is_numeric_dtype(known.dtype) and not pd.api.types.is_bool_dtype(known.dtype)
     if positive is not None or (kind in (None, "classification") and len(distinct) == 2):
         return _two_classes(known, distinct, positive)
@@ -83,6 +85,22 @@ def describe_target(values: pd.Series, *, kind: Kind | None = None, positive: st
         )
     labels = tuple(_plain(value) for value in distinct)
     return Target("multiclass", f"{len(labels)} classes: {', '.join(map(str, labels))}", classes=labels)
+
+
+def _check_spelling(known: pd.Series, kind: Kind | None) -> None:
+    """Raise if texts are classes only because they are written in more than one way, or numbers that can be two."""
+    if not known.map(lambda value: isinstance(value, str)).all():
+        return
+    unique = pd.Series(known.unique(), dtype="str")
+    if reason := number_problem(unique):
+        raise SettingsError(f"--target {known.name}: it {reason}")
+    folded = unique.str.strip().str.casefold()
+    alike = unique[folded.duplicated(keep=False)]
+    if not alike.empty and kind != "multiclass":
+        raise SettingsError(
+            f"--target {known.name}: {', '.join(sorted(alike)[:SHOWN])} differ in capitals only; write each label in "
+            "one way, or say --kind multiclass if they mean different things"
+        )
 
 
 def _two_classes(known: pd.Series, distinct: list[Label], positive: str | None) -> Target:

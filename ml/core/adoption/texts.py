@@ -1,18 +1,32 @@
-"""Read columns of text as what they hold: numbers, truths, or text that has to stay text (``01067``)."""
+"""Read columns of text as what they hold: numbers, truths, or text that has to stay text (``01067``).
+
+The mark before decimals is one of a whole table: ``1,204`` may be 1204 or 1.204, and another column tells which.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
 from ml.settings import TypeName
 
+DecimalMark = Literal[".", ","]
 BOOLEAN = r"true|false|True|False|TRUE|FALSE"
 WHOLE = r"-?(0|[1-9][0-9]{0,17})"
 NUMBER = r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+NUMBER_OR_INFINITE = rf"{NUMBER}|-?(?i:inf(inity)?)"
+"""As the source reads them; such rows are quarantined."""
 DECIMAL_COMMA = r"-?(0|[1-9][0-9]{0,2}(\.[0-9]{3})+|[1-9][0-9]*)(,[0-9]+)?"
 THOUSANDS = r"-?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]+)?"
+DECIMAL_POINT = rf"{THOUSANDS}|{NUMBER}"
+GROUPS = "['\u2019\u00a0\u202f]"
+"""What stands between thousands and never before decimals: apostrophes, and spaces that do not break a line."""
+GROUPED = rf"-?[1-9][0-9]{{0,2}}({GROUPS}[0-9]{{3}})+([.,][0-9]+)?"
+CURRENCIES = "€$£¥₹"
+UNIT = rf"(?P<sign>-?)(?P<before>[{CURRENCIES}]?)\s*(?P<number>-?[0-9.].*?)\s*(?P<after>[{CURRENCIES}%]?)"
 NULL_WORDS = {"NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-", "?", "."}
 LEAST_NUMBERS = 0.5
 """If fewer values are numbers beside words for a null, the words are values."""
@@ -31,8 +45,14 @@ class ReadColumn:
     changed: str = ""
 
 
-def read_text(column: pd.Series) -> ReadColumn:
+def read_text(column: pd.Series, marks: frozenset[DecimalMark] = frozenset()) -> ReadColumn:
     """Return a column of text, nulls among it, as values of the narrowest type that loses nothing.
+
+    Parameters
+    ----------
+    marks
+        What stands before decimals in the other columns of the table (`decimal_marks`). Where a column does not tell
+        by itself, and these do not either, it stays text.
 
     Examples
     --------
@@ -40,8 +60,12 @@ def read_text(column: pd.Series) -> ReadColumn:
     ('string', 'float64')
     >>> read_text(pd.Series(["1.204,5", "3,1"])).column.tolist()
     [1204.5, 3.1]
+    >>> read_text(pd.Series(["1,204", "356"]), frozenset(".")).column.tolist()
+    [1204.0, 356.0]
     """
     plain = _as_type(column)
+    if plain.kind == "float64" and "," in marks and not _is_certain(_values(column)):
+        return _written_otherwise(column, marks)
     if plain.kind != "string" or not column.notna().any():
         return plain
     stripped = column.str.strip()
@@ -49,8 +73,8 @@ def read_text(column: pd.Series) -> ReadColumn:
     nulls = stripped.isin(NULL_WORDS)
     emptied = stripped.mask(nulls, None)
     numbers = _as_type(emptied)
-    if numbers.kind == "string":
-        numbers = _written_otherwise(emptied)
+    if numbers.kind == "string" or ("," in marks and not _is_certain(_values(emptied))):
+        numbers = _written_otherwise(emptied, marks)
     if numbers.kind != "string" and emptied.notna().mean() >= LEAST_NUMBERS:
         words = f"{', '.join(sorted(set(stripped[nulls])))} is read as a null" if nulls.any() else ""
         return ReadColumn(numbers.column, numbers.kind, numbers.changed or words or "spaces are cut off")
@@ -59,8 +83,31 @@ def read_text(column: pd.Series) -> ReadColumn:
     return plain
 
 
+def decimal_marks(columns: Iterable[pd.Series]) -> frozenset[DecimalMark]:
+    """Return which marks stand before decimals in those columns of text that leave no doubt.
+
+    Examples
+    --------
+    >>> sorted(decimal_marks([pd.Series(["1,204", "356"]), pd.Series(["0.5", "1.25"])]))
+    ['.']
+    """
+    certain: set[DecimalMark] = set()
+    for column in columns:
+        values = _values(_values(column).str.strip())
+        values, _ = _bare(values[~values.isin(NULL_WORDS)])
+        readings = _readings(values)
+        if len(readings) == 1 and _has_marks(values):
+            certain |= readings
+    return frozenset(certain)
+
+
+def is_undecided(column: pd.Series) -> bool:
+    """Return whether texts are numbers of which nobody can say if their marks stand before decimals or thousands."""
+    return not _is_certain(_bare(_values(column))[0])
+
+
 def _as_type(column: pd.Series) -> ReadColumn:
-    values = pd.Series(column.dropna().unique(), dtype="str")
+    values = _values(column)
     if values.empty:
         return ReadColumn(column.astype("float64"), "float64")
     if values.str.fullmatch(BOOLEAN).all():
@@ -70,21 +117,64 @@ def _as_type(column: pd.Series) -> ReadColumn:
         if column.isna().any():
             return ReadColumn(column.astype("float64"), "float64")
         return ReadColumn(column.astype("int64"), "int64")
-    if values.str.fullmatch(NUMBER).all():
+    if values.str.fullmatch(NUMBER_OR_INFINITE).all() and values.str.fullmatch(NUMBER).any():
         return ReadColumn(column.astype("float64"), "float64")
     return ReadColumn(column, "string")
 
 
-def _written_otherwise(column: pd.Series) -> ReadColumn:
-    """Read numbers with a decimal comma, or with commas between thousands."""
-    values = pd.Series(column.dropna().unique(), dtype="str")
-    if values.empty:
+def _values(column: pd.Series) -> pd.Series:
+    return pd.Series(column.dropna().unique(), dtype="str")
+
+
+def _readings(values: pd.Series) -> set[DecimalMark]:
+    """Return by which marks before decimals all values are numbers."""
+    patterns: dict[DecimalMark, str] = {".": DECIMAL_POINT, ",": DECIMAL_COMMA}
+    return {mark for mark, pattern in patterns.items() if values.str.fullmatch(pattern).all()}
+
+
+def _has_marks(values: pd.Series) -> bool:
+    return bool(values.str.contains("[.,]").any())
+
+
+def _is_certain(values: pd.Series) -> bool:
+    return len(_readings(values)) < 2 or not _has_marks(values)
+
+
+def _written_otherwise(column: pd.Series, marks: frozenset[DecimalMark]) -> ReadColumn:
+    """Read numbers with a decimal comma, with marks between thousands, or with the same unit at each of them."""
+    written = _values(column)
+    values, unit = _bare(written)
+    readings = _readings(values) if len(values) else set()
+    has_marks = _has_marks(values)
+    if has_marks and len(readings) > 1:
+        readings &= marks
+    if not readings or (has_marks and len(readings) > 1):
         return ReadColumn(column, "string")
-    if values.str.fullmatch(DECIMAL_COMMA).all() and values.str.contains(",").any():
-        plain = column.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-        return ReadColumn(plain.astype("float64"), "float64", "decimal commas become points")
-    if values.str.fullmatch(f"{THOUSANDS}|{NUMBER}").all():
-        return ReadColumn(
-            column.str.replace(",", "", regex=False).astype("float64"), "float64", "commas between thousands are cut"
-        )
-    return ReadColumn(column, "string")
+    mark: DecimalMark = "." if "." in readings else ","
+    between = "," if mark == "." else "."
+    words = [f"{unit} is cut off"] if unit else []
+    if mark == "," and values.str.contains(",").any():
+        words.append("decimal commas become points")
+    elif values.str.contains(between, regex=False).any():
+        words.append(f"{'commas' if mark == '.' else 'points'} between thousands are cut")
+    plain = values.str.replace(between, "", regex=False).str.replace(",", ".", regex=False).astype("float64")
+    numbers = dict(zip(written, plain, strict=True))
+    return ReadColumn(column.map(numbers).astype("float64"), "float64", ", ".join(words))
+
+
+def _bare(values: pd.Series) -> tuple[pd.Series, str]:
+    """Return texts without a currency or percent sign that all of them have, and without apostrophes in thousands.
+
+    The second value names what was cut off.
+    """
+    parts = values.str.fullmatch(UNIT) if len(values) else pd.Series(dtype=bool)
+    names = []
+    if len(values) and parts.all():
+        cut_parts = values.str.extract(f"^{UNIT}$")
+        signs = (cut_parts["before"] + cut_parts["after"]).unique()
+        if len(signs) == 1 and signs[0]:
+            values, names = cut_parts["sign"] + cut_parts["number"], [str(signs[0])]
+    if (grouped := values.str.fullmatch(GROUPED)).any():
+        values = values.mask(grouped, values.str.replace(GROUPS, "", regex=True))
+        names.append("what stands between thousands")
+    return values, " and ".join(names)

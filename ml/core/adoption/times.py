@@ -16,16 +16,19 @@ from ml.settings import TimePart
 
 ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 OFFSET = r".*\d(Z|[+-]\d{2}(:?\d{2})?)"
-CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 DATES = (
-    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%d.%m.%y", "%d %b %Y",
-    "%b %d %Y", "%b %d, %Y", "%d-%b-%Y", "%d %B %Y", "%B %d, %Y",
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%d.%m.%y",
+    "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%b %d %Y", "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%B %d %Y",
+    "%B %d, %Y",
 )  # fmt: skip
 HINTS = re.compile(r"time|date|day|stamp|_at$|\bat$|^ts$|when|datum|zeit", re.IGNORECASE)
 LEAST_READ = 0.99
 YEAR_DAYS = 365
 """With fewer days a model cannot know a month from what else was new in it."""
-EPOCHS: dict[Literal["s", "ms"], tuple[float, float]] = {"s": (9e8, 2.2e9), "ms": (9e11, 2.2e12)}
+EPOCHS: dict[Literal["s", "ms", "us", "ns"], tuple[float, float]] = {
+    "s": (9e8, 2.2e9), "ms": (9e11, 2.2e12), "us": (9e14, 2.2e15), "ns": (9e17, 2.2e18),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,10 @@ def _from_texts(column: pd.Series, name: str) -> TimeColumn | None:
             points = unique.str.replace(",", ".", regex=False)
             read = pd.to_datetime(points, format="ISO8601", errors="coerce", utc=bool(offset.all()))
             return TimeColumn(name, _spread(column, unique, read), bool(read.notna().all()) and not column.isna().any())
+    if unique.str.fullmatch(f"{ISO} ?(UTC|GMT)").all():
+        bare = unique.str.replace(r" ?(UTC|GMT)$", "", regex=True)
+        read = pd.to_datetime(bare, format="ISO8601", errors="coerce", utc=True)
+        return TimeColumn(name, _spread(column, unique, read), False, ("2024-05-31 13:00:00 UTC",))
     read, formats = _by_formats(unique.str.strip())
     if read.notna().mean() < LEAST_READ:
         return None

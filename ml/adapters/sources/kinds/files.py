@@ -21,6 +21,10 @@ class FilesSource(SourceKind):
     """
     labels: Name
     """Where a day's labels are, likewise."""
+    inputs_columns: tuple[Name, ...] | None = Field(default=None, min_length=1)
+    """The columns of inputs that are taken; null for all that a file has. What is not named is never looked at."""
+    labels_columns: tuple[Name, ...] | None = Field(default=None, min_length=1)
+    """The columns of labels that are taken; null for all that a file has."""
     complete: Complete | None = None
     """How a file shows that it is whole; null if it is as soon as it is there."""
     day_from_name: bool = False
