@@ -22,6 +22,7 @@ from ml.core.data.schema import Types
 from ml.core.monitoring.day_columns import DayColumn, count
 from ml.core.training import own_features
 from ml.core.training.lagged_means import TargetAggregates, add_history, lookback_days
+from ml.core.training.many_days import are_alike
 from ml.core.training.target_sums import Grouping, aggregate, class_numbers, groupings
 from ml.records import Arrival, Asset, Content
 from ml.settings import HistoryFeature, Label, PythonFeature
@@ -138,7 +139,7 @@ class PointInTimeDataset:
 
     def _all_with_history(self, features: Sequence[HistoryFeature]) -> RowsByDay | None:
         days = sorted(self.arrived)
-        if not days or not days_together.are_alike(self._joined[day] for day in days):
+        if not days or not are_alike(self._joined[day] for day in days):
             return None
         labelled = self.labelled(days)
         contents = self.not_as_present(days, features, first=days[0], last=days[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 
@@ -11,22 +11,15 @@ import pandas as pd
 
 from ml.core.data.keys import merge_exactly
 from ml.core.training.features import join_labels
+from ml.core.training.many_days import Tables, are_alike, put_together
 from ml.core.training.target_sums import DAY, Grouping, aggregate
 from ml.errors import DataRejected
 from ml.settings import Label
 
-Tables = Mapping[date, pd.DataFrame]
-
-
-def are_alike(tables: Iterable[pd.DataFrame]) -> bool:
-    """Return whether tables have the same columns, in order and of the same types: put together, no value changes."""
-    first, *others = tables
-    return all(list(table.columns) == list(first.columns) and table.dtypes.equals(first.dtypes) for table in others)
-
 
 def joined(inputs: Tables, labels: Tables, days: Sequence[date], *, key: Sequence[str], target: str) -> Tables:
     """Return the rows of each day whose outcome is known; see `ml.core.training.features.join_labels`."""
-    whole = _whole(inputs, labels, days, key)
+    whole = put_together(inputs, labels, days, key)
     if whole is not None:
         try:
             rows = join_labels(*whole, key=key, target=target)
@@ -42,7 +35,7 @@ def outcomes(
     inputs: Tables, labels: Tables, days: Sequence[date], *, key: Sequence[str], target: str
 ) -> dict[date, np.ndarray]:
     """Return the outcome of each input row of each day, NaN where it never came."""
-    whole = _whole(inputs, labels, days, key)
+    whole = put_together(inputs, labels, days, key)
     if whole is not None:
         values = _outcomes(*whole, key, target)
         if len(values) == len(whole[0]):
@@ -75,25 +68,6 @@ def sums(
             for day, part in zip(days, _cut(summed, starts), strict=True):
                 by_day[day][by] = part
     return by_day
-
-
-def _whole(
-    inputs: Tables, labels: Tables, days: Sequence[date], key: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Put days together; None if some are of other types, or if rows of one could be joined with rows of another."""
-    if len(days) < 2 or "day" not in key:
-        return None
-    sides = []
-    for tables in (inputs, labels):
-        parts = [tables[day] for day in days]
-        if not are_alike(parts):
-            return None
-        whole = pd.concat(parts, ignore_index=True)
-        names = np.repeat(np.array([day.isoformat() for day in days], dtype=object), [len(part) for part in parts])
-        if not (whole["day"].to_numpy(dtype=object) == names).all():
-            return None
-        sides.append(whole)
-    return sides[0], sides[1]
 
 
 def _cut(rows: pd.DataFrame, starts: np.ndarray) -> list[pd.DataFrame]:

@@ -120,7 +120,7 @@ class Fits:
         key = self.key(window, settings)
         if most_rows is not None and sum(len(self.dataset.labels[day]) for day in window.days) > most_rows:
             key += f"-{most_rows}"
-        name = layout.cached("fits", key)
+        name = layout.backtest.cached("fits", key)
         facts = self.once(name, "fit.json", lambda cache_dir: self._fit(cache_dir, window, settings, key, most_rows))
         path = self.folder / name / "pipeline.skops"
         pipeline = self.remember(key, lambda: models.load(path, trusted=settings.fit.trusted_types))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -83,7 +83,7 @@ class Version:
 
         def once(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             named = hashlib.sha256(f"{key} {self.fits.code}".encode()).hexdigest()
-            return self.fits.once(layout.cached("refreshes", named), "refresh.json", lambda _: make())
+            return self.fits.once(layout.backtest.cached("refreshes", named), "refresh.json", lambda _: make())
 
         return past_refreshes.measure(self.parts[0], self.settings, once=once, remember=self.fits.remember)
 
@@ -93,29 +93,44 @@ class Version:
         return f"{self.fitted.key} {self.fits.key(self.whole, self.settings)}"
 
 
-def judge(challenger: Version, champion: Version, champion_last_day: date, *, blocked: bool) -> Verdict:
+def judge(
+    challenger: Version,
+    champion: Version,
+    champion_last_day: date,
+    *,
+    promoted: Sequence[tuple[float, float]],
+    blocked: bool,
+) -> Verdict:
     """Weigh a challenger's candidate against the champion on the challenger's holdout; kept on disk.
 
     Parameters
     ----------
     champion_last_day
         The last day of the champion's window.
+    promoted
+        See `ml.core.gate.gate_evidence.past_skills`.
     """
     settings, fits, anchor = challenger.settings, challenger.fits, challenger.anchor
     anchor_key = None if anchor is None else [anchor[0], anchor[1].key]
-    facts: list[Any] = [challenger.key, champion.key, str(champion_last_day), blocked]
+    facts: list[Any] = [challenger.key, champion.key, str(champion_last_day), blocked, promoted]
     facts += [settings.gate.model_dump(mode="json"), settings.fit.seed, settings.split.holdout_days]
     facts += [settings.retrain.refit, settings.pull.min_days, anchor_key]
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def make(_: Workspace) -> dict[str, Any]:
-        evidence = _evidence(challenger, champion, champion_last_day, blocked)
+        evidence = _evidence(challenger, champion, champion_last_day, promoted, blocked)
         return gate.decide(settings.gate, evidence).model_dump(mode="json")
 
-    return Verdict.model_validate(fits.once(layout.cached("gates", name), "verdict.json", make))
+    return Verdict.model_validate(fits.once(layout.backtest.cached("gates", name), "verdict.json", make))
 
 
-def _evidence(challenger: Version, champion: Version, champion_last_day: date, blocked: bool) -> gate.Evidence:
+def _evidence(
+    challenger: Version,
+    champion: Version,
+    champion_last_day: date,
+    promoted: Sequence[tuple[float, float]],
+    blocked: bool,
+) -> gate.Evidence:
     settings, dataset = challenger.settings, challenger.fits.dataset
     train, holdout = challenger.parts
     whole = challenger.whole
@@ -137,6 +152,7 @@ def _evidence(challenger: Version, champion: Version, champion_last_day: date, b
         refresh=refresh,
         leakage=gate_evidence.leaks(train, holdout, settings, label_columns=sorted(label_columns)),
         when_judged=champion.when_judged,
+        promoted=promoted,
         blocked=blocked,
         compared=compared,
         refreshes=refreshes,

@@ -39,7 +39,7 @@ class Monitored:
         section = self.settings.drift.model_dump(mode="json")
         facts = [version.key, section, self.settings.gate.metric, self.settings.split.holdout_days]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        self.folder = layout.cached("references", key)
+        self.folder = layout.backtest.cached("references", key)
 
     @cached_property
     def reference(self) -> Reference:
@@ -166,7 +166,9 @@ def drift_on(window: Window, version: int, monitored: Monitored) -> DriftReport:
 
     def measure(sides: Sides, _: Mapping[str, Limit]) -> Distances:
         inputs = {column: pair for column, pair in sides.items() if column in watched}
-        stored = monitored.fits.once(monitored.folder, layout.cached_drift(window.content), lambda _: scores(inputs))
+        stored = monitored.fits.once(
+            monitored.folder, layout.backtest.cached_drift(window.content), lambda _: scores(inputs)
+        )
         others = scores({column: pair for column, pair in sides.items() if column not in watched})
         named = {column: drift.method(before, methods) for column, (before, _) in sides.items()}
         return Distances({**stored, **others}, named)

@@ -205,7 +205,7 @@ def dataset_of(base: BacktestContext, span: Span) -> str:
         dataset = judged(
             dataset, base.settings, first=span.first, predictor=lambda view: _first_model(base, view)
         ).dataset
-    cache_dir = Workspace(base.cache_dir.objects, layout.cached("worlds", dataset.digest))
+    cache_dir = Workspace(base.cache_dir.objects, layout.backtest.cached("worlds", dataset.digest))
     if not cache_dir.has("world.json"):
         dataset_files.save(dataset, cache_dir)
     return dataset.digest
@@ -232,7 +232,7 @@ def _first_model(base: BacktestContext, view: PointInTimeDataset) -> Predictor |
 
 @lru_cache(maxsize=2)
 def _dataset(folder: Path, digest: str) -> PointInTimeDataset:
-    return dataset_files.load(Workspace(open_objects(str(folder)), layout.cached("worlds", digest)))
+    return dataset_files.load(Workspace(open_objects(str(folder)), layout.backtest.cached("worlds", digest)))
 
 
 # -- courses ---------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def name_of(base: BacktestContext, digest: str, policy: Policy, span: Span) -> s
 def live(base: BacktestContext, digest: str, policy: Policy, span: Span) -> str:
     """Live through a span under a policy unless that was done before; give the name of what is kept of it."""
     name = name_of(base, digest, policy, span)
-    cache_dir = Workspace(base.cache_dir.objects, layout.cached("courses", name))
+    cache_dir = Workspace(base.cache_dir.objects, layout.backtest.cached("courses", name))
     days = len(days_between(span.first, span.last))
     if cache_dir.has("course.json"):
         _count(days)
@@ -262,7 +262,7 @@ def live(base: BacktestContext, digest: str, policy: Policy, span: Span) -> str:
 
 def read(base: BacktestContext, name: str) -> Outcome:
     """Read what is kept of a course."""
-    cache_dir = Workspace(base.cache_dir.objects, layout.cached("courses", name))
+    cache_dir = Workspace(base.cache_dir.objects, layout.backtest.cached("courses", name))
     days = cache_dir.read_table("days.parquet")
     days["day"] = [date.fromisoformat(day) for day in days["day"]]
     return Outcome(scored=cache_dir.read_table("scored.parquet"), days=days)

@@ -86,7 +86,7 @@ class Screens:
         digest = digest_of(frame)
         if self.trusted_before is not None and day < self.trusted_before:
             return Screened(frame, 0, "", digest)
-        name = layout.cached_screening(asset, self._key(asset, day, digest, clashes, recent, known_keys))
+        name = layout.backtest.cached_screening(asset, self._key(asset, day, digest, clashes, recent, known_keys))
         if not self.cache_dir.has(name):
             exact = read_exact(path, self.contracts.used.key)
             parameters = {"day": day.isoformat(), **self.contracts.baselines(asset, recent, day=day)}

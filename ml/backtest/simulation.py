@@ -17,7 +17,7 @@ from ml.backtest.outcome import DayOf, DayRecords, Outcome
 from ml.backtest.policies import Policy
 from ml.backtest.scores import Scores
 from ml.backtest.shadow_refits import ShadowRefits
-from ml.core.champions import previous_champion, tenures
+from ml.core.champions import previous_champion, promoted_losses, tenures
 from ml.core.data import windows
 from ml.core.data.days import days_between
 from ml.core.gate import gate_evidence
@@ -244,8 +244,9 @@ class Simulation:
             anchor = self._anchor(champion) if refresh else None
             challenger = Version(candidate, whole, self.fits, self.settings, anchor)
             fingerprint = self._fingerprint(whole)
+            promoted = promoted_losses.beside_base_rate(self.log, self.settings.gate.metric)
             blocked = fingerprint in tenures.blocked(self.log)
-            verdict = judge(challenger, self.versions[champion], champion_last_day, blocked=blocked)
+            verdict = judge(challenger, self.versions[champion], champion_last_day, promoted=promoted, blocked=blocked)
         except (MissingArtifact, DataRejected) as err:
             return f"not trained: {err}", 0.0
         seconds = candidate.seconds

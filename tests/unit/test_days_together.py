@@ -14,8 +14,10 @@ from ml.core.data.arrivals import as_seen
 from ml.core.data.days import days_between
 from ml.core.training.features import join_labels
 from ml.core.training.lagged_means import add_history
+from ml.core.training.many_days import labelled_parts
 from ml.core.training.target_sums import aggregate, groupings
 from ml.settings import HistoryFeature
+from tests.builders import settings
 
 KEY, TARGET = ("day", "id"), "late"
 FIRST, LAST = date(2024, 1, 1), date(2024, 1, 30)
@@ -42,6 +44,26 @@ def dataset(*, unlike: bool = False) -> PointInTimeDataset:
     arrived[date(2024, 1, 8)] = date(2024, 1, 13)
     digests = {(asset, day): f"{asset} {day}" for asset in ("inputs", "labels") for day in inputs}
     return PointInTimeDataset(inputs, labels, arrived, {}, digests, key=KEY, target=TARGET, delay=1)
+
+
+@pytest.mark.parametrize("unlike", [False, True])
+def test_labelled_days_in_one_part_are_each_day_below_the_other(unlike: bool) -> None:
+    inputs, labels = tables(unlike=unlike)
+    task = settings().task.model_copy(update={"key": KEY, "target": TARGET})
+    parts = labelled_parts(inputs, labels, list(inputs), task)
+    alone = [join_labels(inputs[day], labels[day], key=KEY, target=TARGET) for day in inputs]
+    assert len(parts) == (len(alone) if unlike else 1)
+    pd.testing.assert_frame_equal(
+        pd.concat(parts, ignore_index=True), pd.concat(alone, ignore_index=True), check_exact=True
+    )
+
+
+def test_rows_that_speak_of_another_day_are_joined_with_their_own_file_only() -> None:
+    inputs, labels = tables()
+    first, second, *_ = inputs
+    inputs[first] = inputs[first].assign(day=second.isoformat())
+    parts = labelled_parts(inputs, labels, [first, second], settings().task.model_copy(update={"key": KEY}))
+    assert [len(part) for part in parts] == [0, labels[second][TARGET].notna().sum()]
 
 
 @pytest.mark.parametrize("unlike", [False, True])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml.core.monitoring.alarm_conditions import KINDS
-from ml.core.monitoring.episodes import Day, Episode, Event, Family, days_in_alarm, follow
+from ml.core.monitoring.episodes import Day, Episode, Event, Family, follow
 from ml.records import Finding
 
 DAY = date(2013, 4, 1)
@@ -232,16 +232,3 @@ def test_a_day_whose_data_were_corrected_is_closed_by_the_days_after_it() -> Non
 def test_an_episode_survives_a_trip_through_storage() -> None:
     (opened,) = follow(None, a_day(0, NULLS), [], family="drift", alarm_days=KofN)
     assert Episode.model_validate(opened.episode.model_dump(mode="json")) == opened.episode
-
-
-def test_the_days_of_an_episode_are_in_alarm_from_its_first_day_to_the_newest_entry() -> None:
-    events_by_day = story(a_day(0, MOVED, alarm=False), a_day(1, MOVED), a_day(2, MOVED, version=4, alarm=False))
-    entries = [events[-1].episode for events in events_by_day if events]
-    assert days_in_alarm(entries, longest_days=28) == {DAY + timedelta(days=n) for n in range(3)}
-
-
-def test_an_alarm_that_stands_for_longer_is_the_new_normal() -> None:
-    events_by_day = story(a_day(0, MOVED, alarm=False), *(a_day(n, MOVED) for n in range(1, 29)))
-    entries = [events[-1].episode for events in events_by_day if events]
-    assert len(days_in_alarm(entries[:-1], longest_days=28)) == 28
-    assert days_in_alarm(entries, longest_days=28) == set()

@@ -13,7 +13,7 @@ from ml.core.monitoring import day_blocks
 from ml.core.monitoring.day_blocks import apart, daily_counts, rolling, variability
 from ml.core.monitoring.drift import distance
 from ml.core.monitoring.drift_report import reference_of
-from ml.core.monitoring.limits import alarms, episodes, limit_of_series, limits_from, limits_of, multiplier
+from ml.core.monitoring.limits import alarms, episodes, limit_of_series, limits_from, limits_of, multiplier, own_limits
 from ml.settings import Drift, Methods
 from tests import builders
 from tests.builders import day, rows
@@ -134,6 +134,46 @@ class TestLimitsOf:
         assert calm["number"].limit > 0.9 * calm["number"].baseline_range > 0
         assert calm["number"].blocks == 8
 
+    @pytest.mark.parametrize(("labels", "sharing"), [("warning", 1), ("alarm", 2)])
+    def test_a_limit_is_so_many_standard_deviations_over_the_mean_of_the_blocks(
+        self, labels: str, sharing: int
+    ) -> None:
+        """In distances to the power 2/3; blocks without a value are left out, and one beyond the limit is not usual."""
+        free = FREE.model_copy(update={"labels": labels})
+        moved = np.append(np.random.default_rng(3).uniform(0.1, 0.2, size=22), [9.0, np.nan, np.inf])
+        found = limits_from({"number": moved, "origin": moved}, 31, free)
+        normal = moved[:23] ** (2 / 3)
+        times = multiplier(31, 7, sharing, alarm_days=free.alarm_days, rate=free.false_alarms_per_quarter)
+        for limit in (found["number"], found["origin"]):  # carrier, the other structural column, is not there
+            assert limit.limit == pytest.approx((normal.mean() + times * normal.std()) ** 1.5)
+            assert limit.limit < 9
+            assert (limit.baseline_range, limit.blocks) == (moved[:22].max(), 4)
+        both = limits_from({"number": moved, "carrier": moved, "origin": moved}, 31, free)
+        assert both["number"].limit > found["number"].limit, "two structural columns share the declared rate"
+        assert both["origin"] == both["number"]
+
+    @pytest.mark.parametrize(
+        ("finite", "days", "knows"), [(7, 35, False), (8, 35, True), (8, 21, True), (8, 20, False)]
+    )
+    def test_a_limit_needs_three_blocks_of_days_and_more_distances_than_a_window(
+        self, finite: int, days: int, knows: bool
+    ) -> None:
+        moved = np.append(np.linspace(0.1, 0.2, finite), [np.nan] * 9)
+        limit = limits_from({"number": moved}, days, FREE)["number"]
+        assert (limit.baseline_range is not None) is knows
+        assert limit.blocks == min(days // 7, finite)
+
+    def test_predictions_and_labels_have_floors_of_their_own(self) -> None:
+        frame = rows(days=28)
+        predicted = pd.DataFrame(
+            {"day": frame["day"], "prediction": frame["number"].abs() / 9, "target": frame["late"]}
+        )
+        declared = DRIFT.model_copy(update={"min_distance": 3.0, "min_prediction_distance": 2.0})
+        found = own_limits(predicted, declared, builders.settings().task)
+        assert {name: limit.limit for name, limit in found.items()} == {"prediction": 2.0, "label": 3.0}
+        without = own_limits(predicted.assign(target=np.nan), declared, builders.settings().task)
+        assert set(without) == {"prediction"}
+
     def test_no_limit_is_under_the_smallest_effect_of_interest(self) -> None:
         found = limits_of(rows(days=28, per_day=500), DRIFT.model_copy(update={"min_distance": 0.4}))
         assert {name: limit.limit for name, limit in found.items()} == {"number": 0.4, "carrier": 0.4, "origin": 0.4}
@@ -144,6 +184,15 @@ class TestLimitsOf:
         assert {limit.baseline_range for limit in found.values()} == {None}
         assert [limit.limit for limit in found.values()] == pytest.approx([3 * DRIFT.min_distance] * 3)
         assert limits_of(rows(days=21), DRIFT)["number"].baseline_range is not None
+
+    def test_labels_that_alarm_share_the_declared_rate_with_the_columns(self) -> None:
+        frame, only = rows(days=56, per_day=50), FREE.model_copy(update={"structural": ("number",)})
+        silent = only.model_copy(update={"labels": "warning"})
+        assert limits_of(frame, only)["number"].limit > limits_of(frame, silent)["number"].limit
+        labels, own = (limit_of_series(frame["number"], frame["day"], drift, floor=1e-9) for drift in (only, silent))
+        assert labels is not None
+        assert own is not None
+        assert labels.limit > own.limit
 
     def test_a_column_without_any_value_has_no_limit(self) -> None:
         assert set(limits_of(rows(days=21).assign(number=np.nan), DRIFT)) == {"carrier", "origin"}
@@ -221,6 +270,11 @@ class TestDaysInAlarm:
 
     def test_limits_do_not_learn_from_them(self) -> None:
         assert self.limit() > 2 * self.limit(*self.BROKEN)
+
+    def test_a_week_beyond_the_limit_is_not_called_usual(self) -> None:
+        found = limits_of(self.train(), builders.settings(drift={"structural": ["x"], "environment": []}).drift)["x"]
+        assert found.baseline_range is not None
+        assert found.baseline_range <= found.limit
 
     def test_they_count_where_too_few_other_days_are_left(self) -> None:
         every = [date(2013, 1, 1) + timedelta(days=n) for n in range(70)]

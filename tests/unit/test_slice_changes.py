@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from ml.core.monitoring.slice_changes import change_on, evidence, message, standardise, stream_weights
+from ml.core.monitoring.slice_changes import Change, change_on, evidence, message, size, standardise, stream_weights
 from ml.core.monitoring.slice_streams import DAY, day_streams, quantile_edges
 
 DAYS, CHANGE, LIMIT = 100, 90, 182
@@ -138,3 +138,10 @@ class TestStreams:
         weights = stream_weights(["shop = a", "shop = b", "hour >= 18", "hour < 6"])
         assert weights.round(3).tolist() == [0.25, 0.25, 0.25, 0.25]
         assert stream_weights(["shop = a", "shop = b", "hour >= 18"]).tolist() == [0.25, 0.25, 0.5]
+
+
+def test_the_interval_of_a_size_has_the_sign_of_the_size() -> None:
+    lower = Change("carrier = B6", "2013-05-01", 8, -1.8, -3.3, -0.4)
+    higher = Change("carrier = B6", "2013-05-01", 8, 1.8, 0.4, 3.3)
+    words = "1.8 standard deviations of a day (95 % interval 0.4 to 3.3) over 8 labelled days"
+    assert size(lower) == size(higher) == words

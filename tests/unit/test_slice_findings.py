@@ -90,7 +90,7 @@ class TestFinding:
         assert (warned.kind, warned.severity, warned.at_once) == ("outcome_shift", "warning", False)
         assert (alarmed.severity, alarmed.at_once) == ("alarm", True)
         words = "lower than predicted" if stream == LEVEL else "follow the predictions less than before"
-        assert words in warned.message and "shift_false_alarms_per_quarter is 1" in warned.message
+        assert words in warned.message and "called at most once in 91 days while nothing changes" in warned.message
 
     def test_each_of_slices_and_shifts_can_be_switched_off_alone(self) -> None:
         shifted = days(change=-2.0, stream=LEVEL)

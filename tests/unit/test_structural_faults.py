@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ml.core.monitoring.change_words import change_in_words, percent
-from ml.core.monitoring.day_columns import DayColumn, count, profile
+from ml.core.monitoring.day_columns import DayColumn, count, profile, profile_of
 from ml.core.monitoring.structural_faults import structural_faults, type_changes
 from ml.records import Finding
 from ml.settings import Drift
@@ -49,16 +49,22 @@ KNOWN = profile(REFERENCE, COLUMNS, DRIFT)
 
 
 def faults(
-    rows: pd.DataFrame, *, day: date = TODAY, before: pd.DataFrame | None = None, **matters: bool
+    rows: pd.DataFrame,
+    *,
+    day: date = TODAY,
+    before: pd.DataFrame | None = None,
+    earlier: pd.DataFrame | None = None,
+    **matters: bool,
 ) -> tuple[Finding, ...]:
-    yesterday = None if before is None else counted(before)
-    return structural_faults(day, counted(rows), KNOWN, DRIFT, matters, yesterday=yesterday)
+    past = [None if other is None else counted(other) for other in (before, earlier)]
+    return structural_faults(day, counted(rows), KNOWN, DRIFT, matters, yesterday=past[0], earlier=past[1])
 
 
 def test_healthy_days_have_no_finding() -> None:
     for number in range(14):
         day = TODAY + timedelta(days=number)
-        assert faults(frame(day), day=day, before=frame(day - timedelta(days=1))) == ()
+        past = [frame(day - timedelta(days=days)) for days in (1, 2)]
+        assert faults(frame(day), day=day, before=past[0], earlier=past[1]) == ()
 
 
 BROKEN: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str, str, str, str]] = {
@@ -186,6 +192,23 @@ class TestRepeats:
         rows = frame(TODAY).assign(temp=self.YESTERDAY["temp"], wind=self.YESTERDAY["wind"])
         assert faults(rows, before=self.YESTERDAY) == ()
 
+    def test_one_column_of_many_numbers_that_days_never_share_is_enough(self) -> None:
+        """An adopter may have one such column only: the others are categories, or counts of a few."""
+        earlier = frame(TODAY - timedelta(days=2))
+        rows = frame(TODAY).assign(wind=self.YESTERDAY["wind"])
+        found = faults(rows, before=self.YESTERDAY, earlier=earlier)
+        assert [(f.kind, f.column, f.severity) for f in found] == [("constant", "wind", "alarm")]
+        assert found[0].message == f"wind: on {TODAY} the very values of the day before, as never before"
+
+    @pytest.mark.parametrize("name", ["temp", "wind"])
+    def test_one_column_whose_days_share_most_numbers_or_have_few_may_repeat(self, name: str) -> None:
+        alike = self.YESTERDAY.assign(day="2013-02-02")
+        rows = frame(TODAY).assign(**{name: self.YESTERDAY[name]})
+        assert faults(rows, before=self.YESTERDAY, earlier=alike) == ()
+        few = self.YESTERDAY.assign(**{name: self.YESTERDAY[name].round(-1)})
+        earlier = frame(TODAY - timedelta(days=2)).assign(**{name: 0.5})
+        assert faults(frame(TODAY).assign(**{name: few[name]}), before=few, earlier=earlier) == ()
+
     def test_what_repeated_in_the_reference_says_nothing(self) -> None:
         """Schedules repeat from day to day: they would, on a healthy day too."""
         same = pd.concat([self.YESTERDAY.assign(day=day) for day in REFERENCE["day"].unique()], ignore_index=True)
@@ -206,6 +229,28 @@ def test_a_day_in_parts_counts_as_the_whole() -> None:
         for part in parts[1:]:
             together = together.and_also(part)
         assert together == count(rows[column], categorical=categorical)
+
+
+def test_days_that_are_counted_together_are_what_each_is_by_itself() -> None:
+    chance, rows = np.random.default_rng(1), 2000
+    reference = pd.DataFrame(
+        {
+            "day": chance.choice([(FIRST + timedelta(days=number)).isoformat() for number in range(DAYS)], rows),
+            "carrier": chance.choice(["AA", "BB", "SAT", None], rows),
+            "minute": np.where(chance.random(rows) < 0.1, np.nan, chance.integers(0, 60, rows)),
+            "temp": np.where(chance.random(rows) < 0.01, np.inf, chance.normal(size=rows)),
+            "wind": pd.Series(chance.choice(np.array([1, 2.5, "n/a", None], dtype=object), rows), dtype=object),
+            "gust": pd.Series([None] * rows, dtype=object),
+        }
+    )
+    reference.loc[5, "day"] = None
+    found = profile(reference, COLUMNS, DRIFT)
+    for name in COLUMNS:
+        categorical = found[name].categorical
+        by_day = {date.fromisoformat(str(day)): values for day, values in reference.groupby("day")[name]}
+        counted = {day: count(values, categorical=categorical) for day, values in by_day.items()}
+        assert found[name] == profile_of(counted, categorical=categorical, drift=DRIFT)
+    assert {name for name in COLUMNS if found[name].categorical} >= {"carrier", "wind"}
 
 
 def test_so_many_categories_that_nobody_could_keep_them_leave_the_common_ones() -> None:

@@ -29,7 +29,7 @@ def test_another_unit_is_named_with_the_range_on_its_first_day() -> None:
     (finding,) = found(MILES.head(300) * 1.609344)
     assert (finding.kind, finding.severity, finding.column) == ("out_of_range", "alarm", "visib")
     assert finding.at_once
-    assert "2 to 10" in finding.message and "up to 16.09" in finding.message and "2024-05-01" in finding.message
+    assert "2 to 10" in finding.message and "as high as 16.09" in finding.message and "2024-05-01" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_proves_nothing_finds_nothing(what: str, today: pd.Series) -> None:
 
 def test_values_below_the_range_count_as_those_above() -> None:
     (finding,) = found(-MILES.head(300))
-    assert "up to -10" in finding.message
+    assert "as low as -10" in finding.message
 
 
 def test_a_column_of_one_value_or_of_categories_has_no_range() -> None:

@@ -274,8 +274,10 @@ def _words(
     def shown(value: float) -> str:
         return f"{value:.4g}" if task.kind == "regression" else f"{expit(value):.3f}"
 
+    # A level is smoothed, so that its log odds are finite; labels that are all the same have a rate of 0 or 1.
+    value = f"{expit(own.value):.0f}" if today.single and task.kind != "regression" else shown(own.value)
     text = (
-        f"{name} is {shown(own.value)}, where {shown(own.usual)} is usual in {days} earlier days "
+        f"{name} is {value}, where {shown(own.usual)} is usual in {days} earlier days "
         f"({abs(own.deviations):.1f} standard deviations, limit {most:.1f})"
     )
     if against is not None and today.expected is not None:

@@ -18,7 +18,7 @@ def part_of(local: pd.Series, part: TimePart) -> pd.Series:
     Parameters
     ----------
     local : Series of shape (n_rows,)
-        Instants by the clocks of the model's time zone, without it; none of them is null.
+        Instants by the clocks of the model's time zone, without it; a null has a null part.
     """
     clock = local.dt
     values: pd.Series = {
@@ -27,5 +27,5 @@ def part_of(local: pd.Series, part: TimePart) -> pd.Series:
         "weekday": clock.dayofweek + 1,
         "month": clock.month,
     }[part]
-    whole: pd.Series = values.astype("int64")
+    whole: pd.Series = values.astype("Int64" if values.isna().any() else "int64")
     return whole

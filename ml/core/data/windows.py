@@ -71,7 +71,10 @@ def choose(
     labelled_days = sorted(day for day in labelled if last_day is None or day <= last_day)
     if not labelled_days:
         until = f" up to {last_day}" if last_day else ""
-        raise MissingArtifact(f"the data registry holds no labelled day{until}; run 'make setup' or ingest some days")
+        raise MissingArtifact(
+            f"the data registry holds no labelled day{until}: run 'make setup' or ingest some days; of days that "
+            "are there, labels have not come yet or were rejected, and what ingested them says why"
+        )
     usable = [day for day in labelled_days if day not in excluded]
     end = last_day or (usable or labelled_days)[-1]
     start = labelled_days[0] if days is None else end - timedelta(days=days - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
@@ -77,11 +77,7 @@ def count(values: pd.Series, *, categorical: bool) -> DayColumn:
     if categorical:
         counts = values.dropna().astype(str).value_counts()
         return DayColumn(len(values), int(values.isna().sum()), _commonest({str(k): int(n) for k, n in counts.items()}))
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    finite = numbers[np.isfinite(numbers)]
-    return DayColumn(
-        len(values), len(values) - len(finite), numbers=frozenset(np.unique(finite)[:MOST_NUMBERS].tolist())
-    )
+    return _of_numbers(_as_numbers(values))
 
 
 def _commonest(counts: Mapping[str, int]) -> dict[str, int]:
@@ -100,19 +96,50 @@ def profile(
     reference : DataFrame of shape (n_rows, n_columns)
         Carries ``day`` (ISO string) and ``columns``; not modified.
     """
-    by_day = reference.groupby("day", sort=True)
-    return {
-        column: profile_of(
-            {
-                date.fromisoformat(str(day)): count(values, categorical=not is_number(reference[column]))
-                for day, values in by_day[column]
-            },
-            categorical=not is_number(reference[column]),
-            drift=drift,
-            every_days=every_days,
-        )
-        for column in columns
-    }
+    days, numbers = np.unique(reference["day"].dropna().to_numpy(dtype=str), return_inverse=True)
+    dated = reference if reference["day"].notna().all() else reference.loc[reference["day"].notna()]
+    starts = np.searchsorted(np.sort(numbers), np.arange(len(days) + 1))
+    order = np.argsort(numbers, kind="stable")
+    profiles = {}
+    for column in columns:
+        categorical = not is_number(reference[column])
+        by_day = (_categories_by_day if categorical else _numbers_by_day)(dated[column].iloc[order], starts)
+        counted = {date.fromisoformat(day): content for day, content in zip(days, by_day, strict=True)}
+        profiles[column] = profile_of(counted, categorical=categorical, drift=drift, every_days=every_days)
+    return profiles
+
+
+def _categories_by_day(values: pd.Series, starts: np.ndarray) -> Iterator[DayColumn]:
+    """Count as `count` does the days that begin at ``starts``, all at once: each call has its price."""
+    present = values.notna().to_numpy()
+    codes, categories = pd.factorize(values[present].astype(str))
+    of_day = (np.searchsorted(starts, np.flatnonzero(present), side="right") - 1) * max(len(categories), 1)
+    cells, rows = np.unique(of_day + codes, return_counts=True)
+    texts = [str(category) for category in categories]
+    first = np.searchsorted(cells, np.arange(len(starts)) * max(len(categories), 1))
+    for number, (start, end) in enumerate(pairwise(starts)):
+        cut = slice(first[number], first[number + 1])
+        shown = zip(cells[cut] % max(len(categories), 1), rows[cut], strict=True)
+        counts = {texts[code]: int(count) for code, count in shown}
+        yield DayColumn(int(end - start), int(end - start - rows[cut].sum()), _commonest(counts))
+
+
+def _numbers_by_day(values: pd.Series, starts: np.ndarray) -> Iterator[DayColumn]:
+    """Count as `count` does the days that begin at ``starts``; the whole column is made numbers at once."""
+    numbers = _as_numbers(values)
+    for start, end in pairwise(starts):
+        yield _of_numbers(numbers[start:end])
+
+
+def _as_numbers(values: pd.Series) -> np.ndarray:
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _of_numbers(numbers: np.ndarray) -> DayColumn:
+    finite = numbers[np.isfinite(numbers)]
+    return DayColumn(
+        len(numbers), len(numbers) - len(finite), numbers=frozenset(np.unique(finite)[:MOST_NUMBERS].tolist())
+    )
 
 
 def profile_of(

@@ -276,8 +276,9 @@ def _faults_of_day(window: Window, reference: Reference, matters: Mapping[str, b
     if today is None:
         return ()
     yesterday = window.counted(window.before, categorical)
+    earlier = window.counted(window.before - (window.day - window.before), categorical)
     return structural_faults.structural_faults(
-        window.day, today, profiles, declared, matters=matters, yesterday=yesterday
+        window.day, today, profiles, declared, matters=matters, yesterday=yesterday, earlier=earlier
     )
 
 

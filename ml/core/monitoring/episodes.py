@@ -6,12 +6,11 @@ ch. 6: a page wants a person to act; what only repeats is noise). What was notif
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from ml.core.data.days import days_between
 from ml.core.monitoring.alarm_conditions import KINDS
 from ml.records import Finding, Record
 
@@ -100,24 +99,6 @@ class Event:
     news: tuple[str, ...] = ()
     repeats: int = 0
     reason: str = ""
-
-
-def days_in_alarm(episodes: Iterable[Episode], *, longest_days: int) -> set[date]:
-    """Return the days of episodes, each from its first day on, without those of episodes that lasted too long.
-
-    Parameters
-    ----------
-    episodes
-        As they were left, day by day: of one episode the newest entry counts.
-    longest_days
-        An alarm that stands for longer is no fault that passes: the world has changed, and its days are the new normal.
-    """
-    newest: dict[str, Episode] = {}
-    for episode in episodes:
-        if episode.id not in newest or newest[episode.id].day < episode.day:
-            newest[episode.id] = episode
-    spans = (days_between(episode.first_day, episode.day) for episode in newest.values())
-    return {day for span in spans if len(span) <= longest_days for day in span}
 
 
 def family_of(finding: Finding) -> Family:

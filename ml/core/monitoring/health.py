@@ -59,7 +59,7 @@ def state_of(
     rejected
         Names the deliveries whose newest answer is a rejection, as "labels of 2013-04-01".
     open_since
-        The first day of an alarm that people were alerted of and that is not over; a promotion does not end it.
+        The first day of an alarm that is not over; neither a promotion nor data that are late end it.
     starting
         Whether `make up` is at work: it brings about the first champion, and the days that are due, by itself.
     """
@@ -73,19 +73,21 @@ def state_of(
     if days_behind > MOST_BEHIND:
         behind = f"Monitor is {days_behind} days behind, at {day}"
         return "unknown", f"{behind}: {switch_on('monitor')}, or look at its newest run"
-    if state in ("calm", "watching") and (rejected or data.status == "late"):
-        named = f"Rejected: {', '.join(rejected)}, see below" if rejected else ""
-        return "watching", "; ".join(filter(None, [named, data.sentence if data.status == "late" else ""]))
-    return _with_all_data(newest, reason, open_since)
+    named = f"Rejected: {', '.join(rejected)}, see below" if rejected else ""
+    lacking = _joined(named, data.sentence if data.status == "late" else "")
+    return _as_monitored(newest, reason, open_since, lacking)
 
 
-def _with_all_data(newest: Facts, reason: str, open_since: date | None) -> tuple[State, str]:
-    """Return where things stand as monitoring left them, while data arrive and are monitored as they should."""
+def _as_monitored(newest: Facts, reason: str, open_since: date | None, lacking: str) -> tuple[State, str]:
+    """Return where things stand by a day that raises no alarm by itself; ``lacking`` says what data do not come."""
     day, state = newest["day"], newest["state"]
     if open_since is not None and state == "watching":
-        return "alarm", f"Alarm since {open_since}, and not over: {reason}"
+        return "alarm", _joined(f"Alarm since {open_since}, and not over: {reason}", lacking)
     if open_since is not None and state == "calm":
-        return "watching", f"Watching on {day}: nothing was found, and the alarm since {open_since} is not over yet"
+        sentence = f"Watching on {day}: nothing was found, and the alarm since {open_since} is not over yet"
+        return "watching", _joined(sentence, lacking)
+    if state in ("calm", "watching") and lacking:
+        return "watching", lacking
     unmeasured = _unmeasured(newest)
     if state == "calm" and unmeasured:
         others = [other for other in newest["reasons"] if other != unmeasured]
@@ -93,6 +95,10 @@ def _with_all_data(newest: Facts, reason: str, open_since: date | None) -> tuple
     states: dict[str, State] = {"calm": "calm", "watching": "watching"}
     current_state = states.get(state, "unknown")
     return current_state, f"{current_state.capitalize()} on {day}: {reason}"
+
+
+def _joined(*sentences: str) -> str:
+    return "; ".join(filter(None, sentences))
 
 
 def _unmeasured(newest: Facts) -> str:

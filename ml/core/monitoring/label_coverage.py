@@ -34,7 +34,8 @@ def label_findings(day: date, days: Sequence[ServedDay], settings: Settings) -> 
         named = ", ".join(map(str, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         message = (
             f"no labels of {named}, and {settings.land.catch_up_days} days of asking for them are over; "
-            "look at the source of labels, then run ingest again for the days with which they are due"
+            "look at the source of labels, then run ingest again for the days with which they are due; or, if they "
+            "came and are in doubt, let them in (evergreen labels accept DAY)"
         )
         findings.append(Finding(kind="missing_labels", severity="alarm" if dried_up else "warning", message=message))
     share, least = coverage(days), settings.performance.min_label_coverage

@@ -14,7 +14,7 @@ this very rule, on simulated columns that never change, raises as many alarms as
 columns are independent and heavy-tailed (Student's t with 3 degrees of freedom): real days have holidays and storms.
 That tail was chosen on the columns of the demo, calm and bursty ones, and on noise (decision 12): on other data
 take the rate for an order of magnitude, and measure it (`bench/false_alarms.py`). A reference with an unusual week of
-its own may have moved further than its limit.
+its own may have moved further than its limit: such a week is not counted to its baseline range.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ SEED = 20130101
 def limits_of(reference: pd.DataFrame, drift: Drift) -> dict[str, Limit]:
     """Return each watched column its own limit, from its baseline variability in the reference.
 
-    All structural columns together then raise about ``drift.false_alarms_per_quarter`` alarms in 91 days while nothing
-    changes; fewer where the floor ``drift.min_distance`` binds, where columns move together, or where
-    ``min_drifted_columns`` is more than one. An environment column gets its limit at the rate of one structural column.
+    All structural columns together, and labels where ``drift.labels`` is ``alarm``, then raise about
+    ``drift.false_alarms_per_quarter`` alarms in 91 days while nothing changes; fewer where the floor
+    ``drift.min_distance`` binds, where columns move together, or where ``min_drifted_columns`` is more than one. An
+    environment column gets its limit at the rate of one structural column.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def limits_from(wandering: Mapping[str, np.ndarray], days: int, drift: Drift) ->
     days
         How many days the reference has.
     """
-    together = max(1, sum(column in wandering for column in drift.structural))
+    together = _sharing(sum(column in wandering for column in drift.structural), drift)
     return {column: _limit(moved, days, drift, together, drift.min_distance) for column, moved in wandering.items()}
 
 
@@ -102,7 +103,7 @@ def limit_of_series(values: pd.Series, days: pd.Series, drift: Drift, *, floor: 
         return None
     counts = daily_counts(values, days, drift.methods)
     moved = variability(counts, drift.window_days)
-    return _limit(moved, len(counts.counts), drift, max(1, len(drift.structural)), floor)
+    return _limit(moved, len(counts.counts), drift, _sharing(len(drift.structural), drift), floor)
 
 
 def own_limits(predicted: pd.DataFrame, declared: Drift, task: Task) -> dict[str, Limit]:
@@ -122,6 +123,11 @@ def own_limits(predicted: pd.DataFrame, declared: Drift, task: Task) -> dict[str
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
+def _sharing(structural: int, drift: Drift) -> int:
+    """Return among how many the declared rate is shared: all that can raise an alarm by having moved."""
+    return max(1, structural + (drift.labels == "alarm"))
+
+
 def _limit(moved: np.ndarray, days: int, drift: Drift, together: int, floor: float) -> Limit:
     moved = moved[np.isfinite(moved)]
     blocks = days // drift.window_days
@@ -132,7 +138,8 @@ def _limit(moved: np.ndarray, days: int, drift: Drift, together: int, floor: flo
     )
     normal = moved**POWER
     limit = float(normal.mean() + times * normal.std()) ** (1 / POWER)
-    return Limit(limit=max(floor, limit), baseline_range=float(moved.max()), blocks=blocks)
+    limit = max(floor, limit)
+    return Limit(limit=limit, baseline_range=float(moved[moved <= limit].max(initial=0.0)), blocks=blocks)
 
 
 def alarms(over: np.ndarray, alarm_days: tuple[int, int]) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ml.core.metric import Kind
+from ml.core.monitoring.limits import QUARTER_DAYS
 from ml.core.monitoring.slice_changes import (
     MEMORY_DAYS,
     MIN_TRAILING_DAYS,
@@ -114,5 +115,5 @@ def message(change: Change, *, false_alarms_per_quarter: float) -> str:
         what = "outcomes differ more than the predictions say"
     return (
         f"{what}, since about {change.since}: {size(change)}; "
-        f"performance.shift_false_alarms_per_quarter is {false_alarms_per_quarter:g}"
+        f"called at most once in {QUARTER_DAYS / false_alarms_per_quarter:.0f} days while nothing changes"
     )

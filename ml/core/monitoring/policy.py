@@ -57,12 +57,14 @@ class Facts:
         How the version before would have done; None rolls nothing back.
     last_judged
         Day of the newest judgement not after the day; None if none. One before the cooldown need not be known.
+    rolled_back_on
+        Day of the newest of them that is a rollback; None if none.
     requests
         Days on behalf of which challengers were asked for; only those of the week before the day count.
     new_days
         Days labelled since the champion's training window.
     absent_days
-        Days whose data were refused, or are missing: see `gaps`.
+        Days whose data were rejected, or are missing.
     tried
         Whether the very training that would follow was judged, or rolled back, before; None if not.
     refit, usual_gain
@@ -80,6 +82,7 @@ class Facts:
     earlier: tuple[Measured, ...] = ()
     comparison: PreviousChampionComparison | None = None
     last_judged: date | None = None
+    rolled_back_on: date | None = None
     requests: tuple[date, ...] = ()
     new_days: int = 0
     absent_days: tuple[date, ...] = ()

@@ -81,6 +81,7 @@ def facts_on(
         earlier=tuple(earlier),
         comparison=comparison,
         last_judged=tenures.last_judged(recent, until=day),
+        rolled_back_on=tenures.last_judged(recent, until=day, kinds=("rollback",)),
         requests=tuple(entry.effective_day for entry in requests(recent) if entry.effective_day),
         new_days=sum(labelled_day > last for labelled_day in labelled) if last else 0,
         absent_days=absent_days(day, inputs, labels, rejected, settings),

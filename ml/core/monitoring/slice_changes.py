@@ -194,10 +194,11 @@ def _change(stream: str, values: pd.Series, most: float) -> Change:
 
 
 def size(change: Change) -> str:
-    """Say how large a change is, in standard deviations of a day."""
-    ends = (
-        "" if change.low is None or change.high is None else f" (95 % interval {change.low:.1f} to {change.high:.1f})"
-    )
+    """Say how large a change is, in standard deviations of a day; the words before it say in which direction."""
+    ends = ""
+    if change.low is not None and change.high is not None:
+        low, high = (change.low, change.high) if change.shift >= 0 else (-change.high, -change.low)
+        ends = f" (95 % interval {low:.1f} to {high:.1f})"
     return f"{abs(change.shift):.1f} standard deviations of a day{ends} over {counted(change.days, 'labelled day')}"
 
 

@@ -28,6 +28,8 @@ FEWEST_PAIRS = 14
 """The values of the day before say nothing unless so many pairs of days in the reference all differed."""
 STUCK_TOGETHER = 3
 """One or two columns repeat the day before by chance; so many at once are a feed that stands still."""
+MANY_NUMBERS, MOST_ALIKE = 20, 0.5
+"""So many different numbers do not repeat by chance where the two days before had no more than this share in common."""
 
 
 def structural_faults(
@@ -38,12 +40,13 @@ def structural_faults(
     matters: Mapping[str, bool | None],
     *,
     yesterday: Mapping[str, DayColumn] | None = None,
+    earlier: Mapping[str, DayColumn] | None = None,
 ) -> tuple[Finding, ...]:
     """Find what broke on a day: categories that came or went, nulls that jumped, feeds that stand still.
 
     Each is notified at once. It alarms in a structural column, in one that the champion depends on, and where columns
-    repeat the day before together; it warns in the rest of the environment. Whoever has too few rows to tell
-    gives no finding.
+    repeat the day before together, or one does whose numbers never repeat by chance; it warns in the rest of the
+    environment. Whoever has too few rows to tell gives no finding.
 
     Parameters
     ----------
@@ -55,6 +58,8 @@ def structural_faults(
         Whether the champion depends on a column; None where that is not known.
     yesterday
         The day before, counted likewise; None if it is not there.
+    earlier
+        The day before that one: how much of it the next day had in common shows what chance repeats.
     """
     rows = max((column.rows for column in today.values()), default=0)
     faults: list[tuple[str, FindingKind, str]] = []
@@ -62,11 +67,13 @@ def structural_faults(
         now = today.get(column, DayColumn(rows, rows))
         faults += [(column, *fault) for fault in _faults(day, now, before, drift)]
     still = [column for column, before in profiles.items() if _repeats(column, today, yesterday or {}, before)]
-    if len(still) >= STUCK_TOGETHER:
-        message = f"on {day} the very values of the day before, as never before, and so in {len(still)} columns"
-        faults += [(column, "constant", message) for column in still]
+    if len(still) < STUCK_TOGETHER:
+        still = [column for column in still if _never_by_chance(column, yesterday or {}, earlier or {})]
+    several = f", and so in {len(still)} columns" if len(still) > 1 else ""
+    message = f"on {day} the very values of the day before, as never before{several}"
+    faults += [(column, "constant", message) for column in still]
     loud = {*drift.structural, *(column for column, leant in matters.items() if leant)}
-    loud |= set(still) if len(still) >= STUCK_TOGETHER else set()
+    loud |= set(still)
     return tuple(
         Finding(
             kind=kind,
@@ -125,6 +132,14 @@ def _repeats(
     if now is None or last is None or before.repeats or before.pairs < FEWEST_PAIRS:
         return False
     return now.rows - now.nulls >= FEWEST_ROWS and now.numbers == last.numbers != frozenset()
+
+
+def _never_by_chance(column: str, yesterday: Mapping[str, DayColumn], earlier: Mapping[str, DayColumn]) -> bool:
+    """Return whether a column has so many numbers, and so few of them twice, that no two days are alike by chance."""
+    if column not in yesterday or column not in earlier:
+        return False
+    last, before = yesterday[column].numbers, earlier[column].numbers
+    return bool(before) and len(last) >= MANY_NUMBERS and len(last & before) <= MOST_ALIKE * len(last)
 
 
 def _faults(day: date, now: DayColumn, before: ColumnProfile, drift: Drift) -> Iterable[tuple[FindingKind, str]]:

@@ -78,9 +78,10 @@ def _message(day: date, today: pd.Series, before: pd.Series) -> str:
     if reach <= 0 or outside.sum() < FEWEST_ROWS or outside.mean() < MIN_SHARE:
         return ""
     worst = now[outside][np.argmax(np.abs(now[outside] - (low + high) / 2))]
+    end = "as low as" if worst < low else "as high as"
     return (
         f"on {day} {percent(float(outside.mean()))} of the values are far outside of what the champion knew "
-        f"({low:.4g} to {high:.4g}), up to {worst:.4g}: look for another unit, or a broken feed"
+        f"({low:.4g} to {high:.4g}), {end} {worst:.4g}: look for another unit, or a broken feed"
     )
 
 

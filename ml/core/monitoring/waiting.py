@@ -45,14 +45,16 @@ def reasons(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settin
         reason = f"nobody retrains on broken data, found on {listed(broken)}; correct these days to ask sooner"
         wait_reasons.append((max(broken), alarm_days(settings)[1], reason))
     if facts.absent_days:
-        reason = f"data of {listed(facts.absent_days)} are refused or missing; bring these days in to ask sooner"
+        reason = f"data of {listed(facts.absent_days)} are rejected or missing; bring these days in to ask sooner"
         window_days = settings.land.calendar_days(settings.drift.window_days)
         wait_reasons.append((max(facts.absent_days), window_days, reason))
     if facts.tried:
         outcome = {"judged": "judged", "blocked": "rolled back"}[facts.tried]
         wait_reasons.append((day, 1, f"nothing new to train on, this very training was {outcome} before"))
     if facts.last_judged is not None and 0 <= (day - facts.last_judged).days < policy.cooldown_days:
-        reason = f"a challenger was judged on {facts.last_judged}, cooldown is {policy.cooldown_days} days"
+        rolled_back = facts.rolled_back_on == facts.last_judged
+        what = "the champion was rolled back" if rolled_back else "a challenger was judged"
+        reason = f"{what} on {facts.last_judged}, cooldown is {policy.cooldown_days} days"
         wait_reasons.append((facts.last_judged, policy.cooldown_days, reason))
     request_days = sorted(
         request_day for request_day in set(facts.requests) if 0 < (day - request_day).days < BUDGET_DAYS

@@ -34,8 +34,8 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Previo
     comparison = previous_champion.measure(
         champion, decisions, labelled=pairs.labelled, pair=pairs.pair, settings=settings
     )
-    services.storage_folder(layout.monitoring(champion.day)).write_json(
-        layout.COMPARISON, comparison.model_dump(mode="json")
+    services.storage_folder(layout.monitoring.day_dir(champion.day)).write_json(
+        layout.monitoring.COMPARISON, comparison.model_dump(mode="json")
     )
     logger.info("compare_with_previous: %s", comparison.reason)
     return comparison
@@ -73,8 +73,11 @@ def _pair(
 ) -> pd.DataFrame | None:
     """Put both predictions of a day, or a share of them, side by side; None if one is missing, or is of other rows."""
     key = list(settings.task.key)
-    served, shadow = services.storage_folder(layout.predictions(day)), services.storage_folder(layout.shadow(day))
-    tables = layout.version_table(watch.champion), layout.version_table(watch.previous)
+    served, shadow = (
+        services.storage_folder(layout.scoring.predictions(day)),
+        services.storage_folder(layout.scoring.shadow(day)),
+    )
+    tables = layout.scoring.version_table(watch.champion), layout.scoring.version_table(watch.previous)
     if not (served.has(tables[0]) and shadow.has(tables[1])):
         return None
     with served.local(tables[0]) as ours, shadow.local(tables[1]) as theirs:

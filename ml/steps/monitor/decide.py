@@ -89,8 +89,8 @@ def run(
         )
         decision = policy.decide(facts, settings=settings)
     _keep(decision, services)
-    services.storage_folder(layout.monitoring(day)).write_text(
-        layout.SUMMARY, day_summary.text(day_summary.summarise(decision, drift, performance))
+    services.storage_folder(layout.monitoring.day_dir(day)).write_text(
+        layout.monitoring.SUMMARY, day_summary.text(day_summary.summarise(decision, drift, performance))
     )
     logger.info("decide: %s (%s): %s", decision.action, decision.state, "; ".join(decision.reasons))
     return decision
@@ -109,7 +109,7 @@ def _days_that_count(settings: Settings) -> int:
 
 def _decided_before(day: date, is_past: bool, decisions: Sequence[Logged], services: Services) -> Decision | None:
     """Find what was decided for a day that has asked for a challenger, or is no longer the newest; None if nothing."""
-    stored = _read(services.storage_folder(layout.monitoring(day)), layout.DECISION, Decision)
+    stored = _read(services.storage_folder(layout.monitoring.day_dir(day)), layout.monitoring.DECISION, Decision)
     requested = [entry for entry in requests(decisions) if entry.effective_day == day]
     if not requested:
         return stored if is_past else None
@@ -132,16 +132,18 @@ def _decided_before(day: date, is_past: bool, decisions: Sequence[Logged], servi
 def _earlier(day: date, champion: Champion, settings: Settings, services: Services) -> Iterator[Measured]:
     """Read what was measured of the champion on the other days that an alarm counts; what is lost is nothing."""
     for before in earlier_days(day, settings):
-        stored = services.storage_folder(layout.monitoring(before))
-        drift = _read(stored, layout.drift_result(champion.version), DriftReport)
-        performance = _read(stored, layout.PERFORMANCE, LivePerformance)
+        stored = services.storage_folder(layout.monitoring.day_dir(before))
+        drift = _read(stored, layout.monitoring.drift_result(champion.version), DriftReport)
+        performance = _read(stored, layout.monitoring.PERFORMANCE, LivePerformance)
         yield from (measured for measured in (drift, performance) if measured is not None)
 
 
 def _before(day: date, settings: Settings, services: Services) -> Decision | None:
     """Read what was decided last before a day; None if nothing."""
     for before in decided_days(day, settings):
-        decision = _read(services.storage_folder(layout.monitoring(before)), layout.DECISION, Decision)
+        decision = _read(
+            services.storage_folder(layout.monitoring.day_dir(before)), layout.monitoring.DECISION, Decision
+        )
         if decision is not None:
             return decision
     return None
@@ -166,7 +168,9 @@ class _Rejected(Container[date]):
         self.asset, self.services = asset, services
 
     def __contains__(self, day: object) -> bool:
-        return self.services.storage_folder(layout.quarantine(self.asset, str(day))).has(layout.REJECTED_PARTITION)
+        return self.services.storage_folder(layout.ingest.quarantine(self.asset, str(day))).has(
+            layout.ingest.REJECTED_PARTITION
+        )
 
 
 def _next_fingerprint(settings: Settings, services: Services) -> str | None:
@@ -201,8 +205,8 @@ def _keep(decision: Decision, services: Services) -> None:
             effective_day=decision.day,
             payload={"version": decision.champion_version, **decision.request.model_dump(mode="json")},
         )
-    services.storage_folder(layout.monitoring(decision.day)).write_json(
-        layout.DECISION, decision.model_dump(mode="json")
+    services.storage_folder(layout.monitoring.day_dir(decision.day)).write_json(
+        layout.monitoring.DECISION, decision.model_dump(mode="json")
     )
     if logged is not None and not logged.finished:
         services.tracking.close_decision(logged)

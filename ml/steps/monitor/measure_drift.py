@@ -48,8 +48,8 @@ class _Window(Window):
 
     @cached_property
     def _opened(self) -> Mapping[date, Path]:
-        """Open the inputs of the window, and of the day before the newest one."""
-        first = min(self.first, self.before)
+        """Open the inputs of the window, and of the two days before the newest one."""
+        first = min(self.first, self.before - (self.day - self.before))
         return self.services.registry.open("inputs", rev=self.champion.data_version, first_day=first, last_day=self.day)
 
     @cached_property
@@ -77,11 +77,11 @@ class _Window(Window):
     @cached_property
     def served(self) -> pd.Series:
         """Read what the champion itself predicted; the predictions of the day itself may be under way."""
-        name = layout.version_table(self.version)
+        name = layout.scoring.version_table(self.version)
         with ExitStack() as stack:
             files = {}
             for day in days_between(self.first, self.day)[:-1]:
-                stored = self.services.storage_folder(layout.predictions(day))
+                stored = self.services.storage_folder(layout.scoring.predictions(day))
                 if day not in self.excluded and stored.has(name):
                     files[day] = stack.enter_context(stored.local(name))
             predictions = self._sampled(files, [*names(self.settings.task), RAW])
@@ -125,7 +125,7 @@ class _Requested(_Window):
         storage, task, columns = self.services.storage, self.settings.task, drift.watched(self.settings.drift)
         files = {}
         for day in days_between(min(self.first, self.before), self.day):
-            if parts := storage.list(layout.requests(day)):
+            if parts := storage.list(layout.serving.requests(day)):
                 path = self.folder / f"{day}.parquet"
                 wanted = {"day", *columns, *names(task)}
                 request_parts.write_rows(map(storage.get_bytes, parts), task.key, wanted, path)
@@ -160,7 +160,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
     reference = services.tracking.read_file(version, "monitoring", monitoring_files.read)
     if has_other_classes(version, settings, services):
         reference = replace(reference, predictions=None)
-    stored = services.storage_folder(layout.monitoring(day))
+    stored = services.storage_folder(layout.monitoring.day_dir(day))
     window = batch = _Window(champion, version, settings, services)
     compared: dict[str, Any] = {}
 
@@ -180,15 +180,15 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> DriftR
             measure=measured_by_evidently,
             more=_missing_predictions(batch),
         )
-    facts = {"day": day, "result_uri": stored.uri(layout.drift_result(version))}
+    facts = {"day": day, "result_uri": stored.uri(layout.monitoring.drift_result(version))}
     facts["reason"] = report.reason + left_out(days_between(window.first, window.day), window.excluded)
     if measured is not None:
         html = with_summary(measured.html, *_summary(champion, report, settings), report.columns)
-        facts["report_uri"] = stored.write_text(layout.drift_report(version), html)
-        stored.write_json(layout.distributions(version), compared)
+        facts["report_uri"] = stored.write_text(layout.monitoring.drift_report(version), html)
+        stored.write_json(layout.monitoring.distributions(version), compared)
     report = report.model_copy(update=facts)
     result = measured.result if measured is not None else {}
-    stored.write_json(layout.drift_result(version), {**report.model_dump(mode="json"), "evidently": result})
+    stored.write_json(layout.monitoring.drift_result(version), {**report.model_dump(mode="json"), "evidently": result})
     logger.info("measure_drift: %s: %s", report.status, report.reason)
     return report
 
@@ -236,7 +236,7 @@ def _missing_predictions(window: _Window) -> tuple[Finding, ...]:
         tenure, _ = tenures.champion_of(day, decisions, allow_future=settings.score.force_future_model)
         if tenure is None or tenure.effective_day > day:
             continue
-        served = services.storage_folder(layout.predictions(day)).names()
+        served = services.storage_folder(layout.scoring.predictions(day)).names()
         if not any(name.endswith(".parquet") for name in served):
             missing.append(day)
     if not missing:

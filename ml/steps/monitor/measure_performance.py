@@ -66,10 +66,10 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     report = report.model_copy(update={"reason": report.reason + left_out(days_between(first, last), excluded)})
     measured = {served_day: version for served_day, version in versions.items() if served_day not in excluded}
     report = with_changes(report, scores_by_day(champion, measured, settings=settings, services=services), settings)
-    stored = services.storage_folder(layout.monitoring(day))
+    stored = services.storage_folder(layout.monitoring.day_dir(day))
     by_day = served_by_day(rows, champion.version, expected.by_day, settings)
-    stored.write_text(layout.PERFORMANCE_BY_DAY, by_day.to_csv(index=False))
-    stored.write_json(layout.PERFORMANCE, report.model_dump(mode="json"))
+    stored.write_text(layout.monitoring.PERFORMANCE_BY_DAY, by_day.to_csv(index=False))
+    stored.write_json(layout.monitoring.PERFORMANCE, report.model_dump(mode="json"))
     logger.info("measure_performance: %s: %s", report.status, report.reason)
     return report
 
@@ -132,7 +132,7 @@ def _labelled(
 @contextmanager
 def _served(day: date, version: int | None, services: Services) -> Iterator[Path | None]:
     """Return a local file with what a version served on a day; None if nothing."""
-    stored, name = services.storage_folder(layout.predictions(day)), layout.version_table(version)
+    stored, name = services.storage_folder(layout.scoring.predictions(day)), layout.scoring.version_table(version)
     if version is None or not stored.has(name):
         yield None
         return

@@ -49,7 +49,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Reques
         parts.append(answered[COLUMNS])
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     report = requested.report_on(day, first, last, rows, asked=asked, settings=settings)
-    stored, name = services.storage_folder(layout.REQUEST_PERFORMANCE), layout.day_json(day)
+    stored, name = services.storage_folder(layout.serving.REQUEST_PERFORMANCE), layout.days.day_json(day)
     splits = split_days.weigh(champion.version, last, settings, services, excluded=excluded)
     report = report.model_copy(update={"result_uri": stored.uri(name), "splits": splits})
     stored.write_json(name, report.model_dump(mode="json"))
@@ -66,7 +66,7 @@ def first_answers(day: date, settings: Settings, services: Services, *, share: f
         The key, ``day``, ``version`` and ``prediction``, and what else of `request_parts.ANSWER` the log holds.
     """
     task, storage = settings.task, services.storage
-    parts = storage.list(layout.requests(day))
+    parts = storage.list(layout.serving.requests(day))
     if not parts:
         return None
     answers = request_parts.answers(map(storage.get_bytes, parts), task.key, names(task), share=share)

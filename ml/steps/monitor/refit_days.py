@@ -21,7 +21,7 @@ Kept = dict[date, tuple[str, RefitDay | None]]
 def read(version: int, services: Services) -> Kept:
     """Read the scored days of a version; none where nothing was kept, or cannot be read."""
     try:
-        facts = services.storage_folder(layout.REFITS).read_json(layout.refit_days(version))
+        facts = services.storage_folder(layout.monitoring.REFITS).read_json(layout.monitoring.refit_days(version))
         return {
             date.fromisoformat(day): (str(content), None if scored is None else RefitDay.model_validate(scored))
             for day, (content, scored) in facts.items()
@@ -39,7 +39,7 @@ def write(version: int, scored: Mapping[date, tuple[str, RefitDay | None]], serv
         str(day): [content, None if refit_day is None else refit_day.model_dump(mode="json")]
         for day, (content, refit_day) in sorted(scored.items())
     }
-    services.storage_folder(layout.REFITS).write_json(layout.refit_days(version), facts)
+    services.storage_folder(layout.monitoring.REFITS).write_json(layout.monitoring.refit_days(version), facts)
 
 
 def counted(scored: Mapping[date, tuple[str, RefitDay | None]]) -> list[RefitDay]:

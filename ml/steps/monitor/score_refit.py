@@ -141,7 +141,9 @@ class _Scoring:
     def content(self, day: date) -> str | None:
         """Name what a day is scored of; None if the champion served nothing."""
         try:
-            facts = self.services.storage_folder(layout.predictions(day)).read_json(layout.version_facts(self.version))
+            facts = self.services.storage_folder(layout.scoring.predictions(day)).read_json(
+                layout.scoring.version_facts(self.version)
+            )
         except MissingArtifact:
             return None
         inputs, labels = self.held
@@ -177,7 +179,9 @@ class _Scoring:
         """Read the labelled rows of a day with their features, beside what was served, before any shift of it."""
         task, key = self.settings.task, list(self.settings.task.key)
         declared = self.settings.performance
-        with self.services.storage_folder(layout.predictions(day)).local(layout.version_table(self.version)) as path:
+        with self.services.storage_folder(layout.scoring.predictions(day)).local(
+            layout.scoring.version_table(self.version)
+        ) as path:
             share = sampling_share([path], declared.max_rows // declared.window_days)
             wanted = list(dict.fromkeys([*key, *names(task), RAW]))
             served = gathered(sampled(path, wanted, key=key, share=share), task)
@@ -192,14 +196,14 @@ class _Scoring:
         files = [held[day] for held in (inputs, labels) for day in (*chosen.lookback, *excluded, *days)]
         shadow, trusted = self.settings.retrain.shadow_refit, self.settings.fit.trusted_types
         name = fingerprint_of(files, min(days), self.settings, excluded=excluded)
-        folder = self.services.storage_folder(layout.shadow_refit(name, shadow.max_rows))
-        if not folder.has(layout.REFIT):
+        folder = self.services.storage_folder(layout.monitoring.shadow_refit(name, shadow.max_rows))
+        if not folder.has(layout.monitoring.REFIT):
             rows = labelled_rows(sorted(days), self.settings, self.services, rev=self.rev)
             pipeline = fit_pipeline(sample_days(rows, rows=shadow.max_rows, seed=self.settings.fit.seed), self.settings)
             with tempfile.TemporaryDirectory() as temporary:
-                path = Path(temporary) / layout.REFIT
+                path = Path(temporary) / layout.monitoring.REFIT
                 models.save(pipeline, path, trusted=trusted)
-                folder.write_file(layout.REFIT, path)
+                folder.write_file(layout.monitoring.REFIT, path)
             logger.info("score_refit: fitted on %d rows up to %s", len(rows), max(days))
-        with folder.local(layout.REFIT) as path:
+        with folder.local(layout.monitoring.REFIT) as path:
             return models.load(path, trusted=trusted)

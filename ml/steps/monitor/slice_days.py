@@ -81,7 +81,9 @@ def _contents(
         if day not in inputs or day not in labels:
             continue
         try:
-            facts = services.storage_folder(layout.predictions(day)).read_json(layout.version_facts(version))
+            facts = services.storage_folder(layout.scoring.predictions(day)).read_json(
+                layout.scoring.version_facts(version)
+            )
         except MissingArtifact:
             continue
         contents[day] = f"{inputs[day].md5} {labels[day].md5} {version} {facts['sha256']} {how}"
@@ -94,7 +96,7 @@ def _measured(
     """Join the rows of a day, of very many the same share of keys, and measure their slices."""
     task, key = settings.task, list(settings.task.key)
     share = sampling_share([labels], settings.performance.max_rows // settings.performance.window_days)
-    with services.storage_folder(layout.predictions(day)).local(layout.version_table(version)) as path:
+    with services.storage_folder(layout.scoring.predictions(day)).local(layout.scoring.version_table(version)) as path:
         predicted = gathered(sampled(path, list(dict.fromkeys([*key, *names(task)])), key=key, share=share), task)
     outcome = sampled(labels, [*key, task.target], key=key, share=share)
     wanted = [name for name in slice_findings.columns(settings) if name not in predicted]
@@ -111,7 +113,7 @@ def _measured(
 
 def _read(services: Services) -> Kept:
     try:
-        return kept_days(services.storage_folder(layout.SLICE_SCORES).read_json(layout.SUMS))
+        return kept_days(services.storage_folder(layout.monitoring.SLICE_SCORES).read_json(layout.ingest.SUMS))
     except MissingArtifact:
         return {}
     except (ValueError, TypeError, AttributeError) as err:
@@ -122,4 +124,4 @@ def _read(services: Services) -> Kept:
 def _write(scores: Kept, services: Services) -> None:
     """Keep what was measured; of two who write at once one is forgotten, and measured again."""
     facts = {str(day): list(entry) for day, entry in sorted(scores.items())}
-    services.storage_folder(layout.SLICE_SCORES).write_json(layout.SUMS, facts)
+    services.storage_folder(layout.monitoring.SLICE_SCORES).write_json(layout.ingest.SUMS, facts)

@@ -30,8 +30,8 @@ def keep(day: date, rows: pd.DataFrame, settings: Settings, services: Services) 
     """
     compared = list(_compared(day, rows, settings))
     for split_day in compared:
-        folder = layout.split_days(split_day.kind, split_day.champion, split_day.challenger)
-        services.storage_folder(folder).write_json(layout.day_json(day), split_day.model_dump(mode="json"))
+        folder = layout.serving.split_days(split_day.kind, split_day.champion, split_day.challenger)
+        services.storage_folder(folder).write_json(layout.days.day_json(day), split_day.model_dump(mode="json"))
     return compared
 
 
@@ -75,7 +75,7 @@ def weigh(
     after = split_control.counts_after(challenger, services)
     evidence = []
     for kind in split_evidence.KINDS:
-        folder = services.storage_folder(layout.split_days(kind, champion, challenger))
+        folder = services.storage_folder(layout.serving.split_days(kind, champion, challenger))
         days = [SplitDay.model_validate(folder.read_json(name)) for name in folder.names()]
         days = [day for day in days if day.day <= last and day.day not in excluded]
         counted = [day for day in days if after is None or day.day > after]
