@@ -56,10 +56,10 @@ def _successors(services: Services, book: str | None = None) -> Successors:
 def _follow(keys: Iterable[str | None], successors: Successors) -> dict[str, ChampionChange]:
     """Follow the claims from decisions with these keys on (None: from the beginning); return them by key."""
     by_key: dict[str, ChampionChange] = {}
-    left = ["none" if key is None else layout.digest(key) for key in keys]
+    left = ["none" if key is None else layout.champions.digest(key) for key in keys]
     while left:
         for change in successors.get(left.pop(), ()):
             if change.key not in by_key:
                 by_key[change.key] = change
-                left.append(layout.digest(change.key))
+                left.append(layout.champions.digest(change.key))
     return by_key

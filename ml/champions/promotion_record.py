@@ -58,13 +58,15 @@ def with_origin(model: JudgedModel, window: Window, lineage: Mapping[str, Any]) 
     return model.model_copy(update=facts)
 
 
-def write(model: JudgedModel, services: Services, *, kind: layout.ModelRecord = "promoted") -> None:
+def write(model: JudgedModel, services: Services, *, kind: layout.champions.ModelRecord = "promoted") -> None:
     """Record a model as promoted, or as registered; one that is recorded already stays as it is."""
-    name = layout.model_record(kind, model.version, model.run_id)
+    name = layout.champions.model_record(kind, model.version, model.run_id)
     services.storage.create_bytes(name, model.model_dump_json(indent=2).encode())
 
 
-def read(version: int, run_id: str, services: Services, *, kind: layout.ModelRecord = "promoted") -> JudgedModel | None:
+def read(
+    version: int, run_id: str, services: Services, *, kind: layout.champions.ModelRecord = "promoted"
+) -> JudgedModel | None:
     """Read what was promoted, or registered, as ``version`` of ``run_id``; None if nothing of ours recorded it.
 
     Raises
@@ -72,7 +74,7 @@ def read(version: int, run_id: str, services: Services, *, kind: layout.ModelRec
     EvergreenError
         If the record is damaged; MissingArtifact if it is that of a registration.
     """
-    name = layout.model_record(kind, version, run_id)
+    name = layout.champions.model_record(kind, version, run_id)
     if not services.storage.exists(name):
         return None
     try:
@@ -86,7 +88,7 @@ def read(version: int, run_id: str, services: Services, *, kind: layout.ModelRec
 
 def is_known(version: int | None, services: Services) -> bool:
     """Return whether the storage records any promoted model of a version, of any run; None is no version, and known."""
-    return version is None or any(services.storage.list(layout.model_records("promoted", version)))
+    return version is None or any(services.storage.list(layout.champions.model_records("promoted", version)))
 
 
 def _workspace(judgement: Judgement, window: Window, services: Services) -> Workspace:

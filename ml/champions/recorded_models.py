@@ -266,17 +266,19 @@ def _facts(key: str, effective_day: date | None, payload: Mapping[str, Any]) -> 
 
 def _decision_name(facts: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-    return layout.promoted_decision(digest)
+    return layout.champions.promoted_decision(digest)
 
 
 def _records(services: Services, version: int | None = None) -> list[str]:
     """List the records of models, registered or promoted, of a version; None means of all."""
     return [
-        name for kind in layout.MODEL_RECORDS for name in services.storage.list(layout.model_records(kind, version))
+        name
+        for kind in layout.champions.MODEL_RECORDS
+        for name in services.storage.list(layout.champions.model_records(kind, version))
     ]
 
 
 def _other_runs(version: int, services: Services) -> str:
     """Name the runs with which the storage records this version; nothing if there are none."""
-    runs = sorted({layout.run_of(name) for name in _records(services, version) if name.endswith(".json")})
+    runs = sorted({layout.champions.run_of(name) for name in _records(services, version) if name.endswith(".json")})
     return f" (it was with run {', '.join(runs)})" if runs else ""

@@ -57,7 +57,7 @@ def read_stop(version: int, services: Services) -> dict[str, Any] | None:
     EvergreenError
         If the record is damaged: a split that may have been stopped does not go on.
     """
-    name = layout.split_stop(version)
+    name = layout.serving.split_stop(version)
     try:
         facts: dict[str, Any] = json.loads(services.storage.get_bytes(name))
     except MissingArtifact:
@@ -89,7 +89,7 @@ def stop_by_hand(version: int, reason: str, requested_by: str, services: Service
 
 def _stop(facts: dict[str, Any], services: Services) -> bool:
     """Stop first, and write down whatever stop is there by then: a second call writes what a killed one did not."""
-    name = layout.split_stop(facts["version"])
+    name = layout.serving.split_stop(facts["version"])
     stopped = services.storage.create_bytes(name, json.dumps(facts, indent=2).encode())
     try:
         there = facts if stopped else read_stop(facts["version"], services)
@@ -144,12 +144,14 @@ def resume(version: int, reason: str, requested_by: str, services: Services, *, 
     MissingArtifact
         If its split was not stopped.
     """
-    name = layout.split_stop(version)
+    name = layout.serving.split_stop(version)
     if not services.storage.exists(name):
         raise MissingArtifact(f"the split of version {version} was not stopped: 'evergreen traffic show' says what is")
     stopped = hashlib.sha256(services.storage.get_bytes(name)).hexdigest()[:12]
     facts = {"version": version, "after_day": today.isoformat(), "reason": reason, "requested_by": requested_by}
-    services.storage.put_bytes(layout.split_resumed(version), json.dumps({**facts, "at": _now()}, indent=2).encode())
+    services.storage.put_bytes(
+        layout.serving.split_resumed(version), json.dumps({**facts, "at": _now()}, indent=2).encode()
+    )
     _record("split_resumption", f"resume the split of version {version}, stop {stopped}", facts, services)
     services.storage.delete(name)
 
@@ -157,25 +159,25 @@ def resume(version: int, reason: str, requested_by: str, services: Services, *, 
 def counts_after(version: int, services: Services) -> date | None:
     """Return the day after which days of a challenger count: that on which a person resumed its split, or None."""
     try:
-        facts = json.loads(services.storage.get_bytes(layout.split_resumed(version)))
+        facts = json.loads(services.storage.get_bytes(layout.serving.split_resumed(version)))
         return date.fromisoformat(facts["after_day"])
     except MissingArtifact:
         return None
     except (ValueError, KeyError, TypeError) as err:
-        uri = services.storage.uri(layout.split_resumed(version))
+        uri = services.storage.uri(layout.serving.split_resumed(version))
         raise EvergreenError(f"{uri} is damaged: remove it, and all days count again") from err
 
 
 def kept_days(champion: int, challenger: int, services: Services) -> list[SplitDay]:
     """Read all days that are kept of a split of two versions, in their order."""
-    folder = services.storage_folder(layout.split_days("randomised", champion, challenger))
+    folder = services.storage_folder(layout.serving.split_days("randomised", champion, challenger))
     return [SplitDay.model_validate(folder.read_json(name)) for name in sorted(folder.names())]
 
 
 def stops(services: Services) -> list[dict[str, Any]]:
     """Read all stops, the newest challenger first; a damaged one has only its reason."""
     facts = []
-    for name in services.storage.list(layout.SPLIT_STOPS):
+    for name in services.storage.list(layout.serving.SPLIT_STOPS):
         version = int(name.rpartition("version=")[2].removesuffix(".json"))
         try:
             held = read_stop(version, services)

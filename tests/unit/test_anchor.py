@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ml.core.champions import tenures
+from ml.core.gate import expected_loss
 from ml.core.gate.anchor import judge_anchor
 from ml.records import Logged
 from ml.settings import Gate
@@ -46,6 +47,41 @@ def test_not_worse_asks_nothing_of_an_anchor() -> None:
 def test_without_a_past_the_difference_itself_is_within_the_margin() -> None:
     assert judge_anchor(GATE, against_anchor(-0.011, refreshes=None)).passed is False
     assert judge_anchor(GATE, against_anchor(-0.009, refreshes=None)).passed is True
+
+
+@pytest.mark.parametrize(("gain", "passed"), [(-0.01, True), (-0.0101, False)])
+def test_a_loss_of_just_one_margin_is_within_it(gain: float, passed: bool) -> None:
+    ruling = judge_anchor(GATE, against_anchor(gain, refreshes=None))
+    assert ruling.passed is passed
+    assert ruling.evidence == {"anchor_version": 3.0, "refresh_max_loss": 0.01, "posterior_gain": gain, "superior": 0.0}
+
+
+def test_the_comparison_is_weighed_by_what_the_days_since_the_anchor_make_likely() -> None:
+    """Sixty days of newer data usually gain: what the holdout shows is raised towards that; nothing comes on top."""
+    history = past(anchor_days=60)
+    facts = against_anchor(-0.006, refreshes=history)
+    ruling = judge_anchor(GATE, facts)
+    expected = expected_loss.weigh(
+        history.model_copy(update={"judged_days": 60, "unjudged_days": 0}), facts.anchor,
+        unusual_sd=expected_loss.worth(GATE, facts), tolerated=0.01, doubt=0.01,
+    )  # fmt: skip
+    assert ruling.evidence["posterior_gain"] == pytest.approx(expected.gain)
+    assert ruling.evidence["tips_at"] == pytest.approx(expected.tips_at)
+    assert expected.gain > -0.006
+    assert f"-0.0060 log loss on 14 days, expected {expected.gain:+.4f}; all refreshes since" in ruling.reason
+    assert ruling.comparison is not None and ruling.comparison.gain == -0.006
+
+
+def test_a_past_of_too_few_refreshes_leaves_the_difference_itself() -> None:
+    ruling = judge_anchor(GATE, against_anchor(-0.006, refreshes=past((0.01,), anchor_days=60)))
+    assert ruling.evidence["posterior_gain"] == -0.006
+    assert "tips_at" not in ruling.evidence
+
+
+@pytest.mark.parametrize(("gain", "superior"), [(0.05, 1.0), (0.0499, 0.0)])
+def test_who_gains_as_much_as_another_recipe_must_is_a_new_anchor(gain: float, superior: float) -> None:
+    rules = {"champion": {**CHAMPION, "min_gain": 0.05}}
+    assert judge_anchor(Gate(rules=rules), against_anchor(gain)).evidence["superior"] == superior
 
 
 def promotion(version: int, previous: int | None, *rulings: dict[str, object]) -> Logged:

@@ -192,6 +192,17 @@ class TestStanding:
         assert found[0] == shown
         assert str(later(-5)) in found[1]
 
+    @pytest.mark.parametrize(("state", "shown"), [("watching", "alarm"), ("calm", "watching")])
+    def test_data_that_are_late_or_rejected_do_not_hide_an_alarm(self, state: str, shown: str) -> None:
+        facts = day_summary.summarise(decided(state=state), None, None)
+        late = health.Freshness("late", 3, "The newest day is old")
+        found = health.state_of(
+            facts, since=None, serves=True, days_behind=0, data=late, open_since=later(-5), rejected=["labels of today"]
+        )
+        assert found[0] == shown
+        assert str(later(-5)) in found[1]
+        assert "Rejected: labels of today, see below; The newest day is old" in found[1]
+
     def test_while_make_up_is_at_work_nothing_is_to_be_done(self) -> None:
         assert health.first_move(labelled_days=3, least=35, starting=True)["action"] == "wait"
         _, sentence = health.state_of(None, since=None, serves=False, days_behind=0, data=FRESH, starting=True)
@@ -238,6 +249,18 @@ class TestTimeline:
             ("alarm", str(later(1)), str(later(2))),
             ("alarm", str(later(4)), str(later(4))),
         ]
+
+    @pytest.mark.parametrize(("severity", "count"), [("alarm", 1), ("warning", 2)])
+    def test_an_alarm_goes_on_under_the_version_that_comes_to_serve(self, severity: Any, count: int) -> None:
+        """Monitoring counts the days of a new version anew, and watches on the first of them."""
+        finding = Finding(kind="drift", severity=severity, message="distance moved", column="distance")
+        days = []
+        for number, (state, version) in enumerate([("alarm", 3), ("watching", 4), ("alarm", 4)]):
+            decision = decided(later(number), state, champion_version=version, findings=(finding,))
+            days.append(Day(later(number), day_summary.summarise(decision, None, None)))
+        marks = charts.marks(days, [])
+        assert len(marks) == count
+        assert (marks[0]["day"], marks[-1]["last_day"]) == (str(DAY), str(later(2)))
 
     def test_every_kind_of_decision_is_a_mark_on_the_day_it_belongs_to(self) -> None:
         log = [
@@ -426,10 +449,10 @@ class TestVersions:
         verdict = {"decision": "promote", "rulings": [made_up, ruling("mine", True, comparison=gain)]}
         log = [promoted(3, DAY, over=2, verdict=verdict)]
         for pair in ((2, 3), (3, 2)):
-            found = decision_view.paired(*pair, log)
+            found = decision_view.paired(*pair, log, Gate())
             assert found is not None
             assert (found["champion"], found["challenger"], found["gain"]) == (2, 3, 0.004)
-        assert decision_view.paired(1, 3, log) is None
+        assert decision_view.paired(1, 3, log, Gate()) is None
 
     def test_two_champions_that_are_refits_are_compared_by_the_versions_that_were_judged_in_their_place(self) -> None:
         gain = {"gain": 0.004, "low": 0.001, "high": 0.007}
@@ -437,14 +460,33 @@ class TestVersions:
         first = promoted(2, DAY, judged_version=1)
         log = [first, promoted(4, later(7), over=2, judged_version=3, verdict=verdict)]
         for pair in ((4, 2), (2, 4), (3, 2), (3, 1)):
-            found = decision_view.paired(*pair, log)
+            found = decision_view.paired(*pair, log, Gate())
             assert found is not None
             assert (found["champion"], found["challenger"], found["gain"]) == (2, 3, 0.004)
-        assert decision_view.paired(4, 3, log) is None  # a refit and its own twin never met
+            assert found["version"] == 4  # with it the charts are kept
+        assert decision_view.paired(4, 3, log, Gate()) is None  # a refit and its own twin never met
+
+    def test_a_comparison_begins_with_the_gain_its_interval_and_the_margin(self) -> None:
+        gain = {"gain": 0.004, "low": 0.001, "high": 0.007, "days": 14}
+        compared = ruling("champion", True, kind="champion", comparison=gain, min_gain=0.001)
+        found = decision_view.paired(2, 3, [promoted(3, DAY, over=2, verdict={"rulings": [compared]})], Gate())
+        assert found is not None
+        assert "+0.0040 (95 % interval +0.0010 to +0.0070, margin +0.0010) on the same 14 days" in found["sentence"]
+
+    @pytest.mark.parametrize(
+        ("by", "shown"), [("bea", "try more regularisation"), ("monitor of 2013-06-01", None), ("replay", None)]
+    )
+    def test_what_a_person_typed_is_in_the_line_of_a_hold(self, by: str, shown: str | None) -> None:
+        entry = logged("hold", version=3, requested_by=by, requested_because=["try more regularisation"])
+        assert decision_view.row(entry, Gate())["because"] == shown
 
     def test_only_the_versions_that_were_judged_for_another_are_twins(self) -> None:
         log = [promoted(2, DAY, judged_version=1), logged("hold", later(1), version=3), promoted(4, later(2))]
         assert decision_view.twins(log) == {1}
+
+    def test_the_refit_of_a_twin_holds_the_card_of_both(self) -> None:
+        log = [promoted(2, DAY, judged_version=1), logged("hold", later(1), version=3), promoted(4, later(2))]
+        assert [decision_view.refit_of(version, log) for version in (1, 2, 3, 4)] == [2, None, None, None]
 
     def test_lineage_says_what_it_knows(self) -> None:
         facts: Facts = {"data_version": "abc", "settings": {"fit": {"estimator": "tree", "args": {"depth": 3}}}}
@@ -478,4 +520,4 @@ class TestAWithdrawal:
 
     def test_is_what_became_of_the_version(self) -> None:
         assert decision_view.outcome(2, self.log()) == "withdrawn"
-        assert decision_view.paired(2, 1, self.log()) is None
+        assert decision_view.paired(2, 1, self.log(), Gate()) is None

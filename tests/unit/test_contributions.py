@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from itertools import combinations
 from math import factorial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from ml.core.scoring import tree_tables
 from ml.core.scoring.additive import additive
 from ml.core.scoring.contributions import explainer, is_slow, transformed_sources
 from ml.core.training.estimators import build, predict
+from ml.errors import EvergreenError
+from ml.serving import explanations
 from ml.settings import Features, Fit, Task
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
@@ -299,6 +303,36 @@ def test_shap_is_given_one_row_at_a_time_where_a_row_takes_long() -> None:
     whole = large(rows[:5])
     large.rows_at_once = 1
     assert np.array_equal(large(rows[:5]), whole)
+
+
+def test_an_import_that_failed_is_tried_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, rows = fitted("sklearn.tree.DecisionTreeClassifier", max_depth=3)
+    predicted = predict(pipeline, rows, "classification")
+    now, tries = 1000.0, []
+
+    def unavailable(name: str) -> Any:
+        tries.append(name)
+        raise ImportError(f"no {name}")
+
+    clock = SimpleNamespace(monotonic=lambda: now, perf_counter=time.perf_counter)
+    monkeypatch.setattr(explanations, "time", clock)
+    with monkeypatch.context() as missing:
+        missing.setattr(tree_tables, "import_module", unavailable)
+        made = explanations.Explanations(pipeline, rows, "version 1")
+        for _ in range(2):
+            with pytest.raises(EvergreenError, match="no shap"):
+                made.of(rows, predicted)
+        assert made.is_made and tries == ["shap"], "not at each request"
+        assert "no shap" in made.refusal(1, seconds=60)
+        now += explanations.RETRY_SECONDS
+        assert not made.is_made
+        made.make()
+        assert made.is_made and tries == ["shap"] * 2
+    now += explanations.RETRY_SECONDS
+    made.make()
+    assert made.refusal(1, seconds=60) == "" and len(made.of(rows, predicted)) == len(rows)
+    now += 1e9
+    assert made.is_made, "what is made stays"
 
 
 def test_the_package_shap_is_not_imported_before_trees_are_divided() -> None:

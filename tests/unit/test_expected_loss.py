@@ -88,6 +88,21 @@ class TestDecision:
         assert ruling.evidence["posterior_gain"] == pytest.approx(0.0042, abs=0.0005)
         assert json.loads(ruling.model_dump_json())["evidence"]["prior_gain"] == 0.0
 
+    def test_a_hold_says_what_would_have_promoted_it_and_keeps_the_comparison(self) -> None:
+        (ruling,) = verdict(evidence(compared(-0.05))).rulings[:1]
+        assert ruling.reason.endswith("or better on these days would have promoted it")
+        assert ruling.comparison is not None and ruling.comparison.gain == -0.05
+        assert ruling.evidence["superior"] == 0.0
+
+    @pytest.mark.parametrize(
+        ("least", "gain", "superior"), [(0.0, 0.02, 1.0), (0.02, 0.02, 1.0), (0.021, 0.02, 0.0), (0.0, 0.007, 0.0)]
+    )
+    def test_a_refresh_that_is_better_beyond_noise_is_said_to_be(
+        self, least: float, gain: float, superior: float
+    ) -> None:
+        rules = {"champion": {**CHAMPION, "min_gain": least}}
+        assert verdict(evidence(compared(gain)), rules=rules).rulings[0].evidence["superior"] == superior
+
     def test_the_difference_that_is_named_does_tip_it(self) -> None:
         for gain in (0.001, -0.05):
             first = verdict(evidence(compared(gain)))
@@ -141,19 +156,56 @@ class TestOtherRules:
         better = {**weak, "champion": {"log_loss": 0.6}}
         assert verdict(evidence(compared(0.01), **better), rules=rules).decision == "hold"
 
-    def test_a_refresh_off_by_no_more_than_the_champion_passes(self) -> None:
-        off = {"log_loss": 0.5, "calibration_error": 0.3, "calibration_gap": 0.25}
+    @pytest.mark.parametrize(("champion", "passed"), [(0.69, True), (0.6899, False)])
+    def test_a_refresh_that_ties_with_the_base_rate_passes_where_the_champion_does_no_better(
+        self, champion: float, passed: bool
+    ) -> None:
+        tie = {"challenger": {"log_loss": 0.69}, "champion": {"log_loss": champion}, "base_rate": {"log_loss": 0.69}}
+        rules = {"base rate": {"kind": "base_rate"}, "champion": CHAMPION}
+        (found,) = [r for r in verdict(evidence(compared(0.01), **tie), rules=rules).rulings if r.kind == "base_rate"]
+        assert found.passed is passed
+        assert found.evidence == {"log_loss": 0.69, "base_rate": 0.69} | ({"champion": champion} if passed else {})
+        assert ("; so is the champion's, 0.6900: to keep it would be no better" in found.reason) is passed
+
+    @pytest.mark.parametrize(
+        ("challenger", "champion", "passed"),
+        [
+            ((0.3, 0.25), (0.3, 0.25), True),
+            ((0.3, 0.25), (0.31, -0.26), True),
+            ((0.3, -0.25), (0.3, 0.25), True),
+            ((0.3, 0.25), (0.29, 0.25), False),
+            ((0.3, 0.25), (0.3, 0.24), False),
+            ((0.3, 0.25), (0.3, None), False),
+            ((0.2, 0.25), (0.1, 0.25), True),
+            ((0.2, 0.25), (0.1, 0.24), False),
+            ((0.3, 0.2), (0.3, 0.1), True),
+            ((0.3, 0.2), (0.29, 0.1), False),
+        ],
+    )
+    def test_a_refresh_is_off_by_no_more_than_what_is_allowed_or_the_champion(
+        self, challenger: tuple[float, float], champion: tuple[float, float | None], passed: bool
+    ) -> None:
         rules = {"calibration": {"kind": "calibration", "max_error": 0.2, "max_gap": 0.2}, "champion": CHAMPION}
-        worse = {**off, "calibration_gap": -0.31}
-        for champion, decision in ((worse, "hold"), ({**worse, "calibration_error": 0.29}, "hold"), (off, "promote")):
-            facts = evidence(compared(0.01), challenger={**off}, champion=champion)
-            held = facts if champion is off else evidence(compared(0.01), challenger=worse, champion=off)
-            assert verdict(held, rules=rules).decision == decision
+        names = ("calibration_error", "calibration_gap")
+        scores = [
+            {"log_loss": 0.5} | {name: value for name, value in zip(names, off, strict=True) if value is not None}
+            for off in (challenger, champion)
+        ]
+        facts = evidence(compared(0.01), challenger=scores[0], champion=scores[1])
+        (found,) = [r for r in verdict(facts, rules=rules).rulings if r.kind == "calibration"]
+        assert found.passed is passed
+        assert ("to keep it would be no better" in found.reason) is passed
+        assert verdict(facts, rules=rules, refresh="not_worse").decision == "hold"
 
     def test_slices_too_small_to_be_clearly_harmed_hold_no_refresh(self) -> None:
         rules = {"slices": {"kind": "slices", "by": ["carrier"], "max_loss": 0.02}, "champion": CHAMPION}
         facts = evidence(compared(0.001), slices={"slices": ()})
-        assert verdict(facts, rules=rules).decision == "promote"
+        judged = verdict(facts, rules=rules)
+        assert judged.decision == "promote"
+        assert judged.rulings[0].reason == (
+            "no slice of 300 rows and 5 days is new to both models: none is clearly harmed, and the refresh as a whole "
+            "is judged by the rule of kind champion"
+        )
         assert verdict(facts, rules=rules, refresh="not_worse").decision == "hold"
 
 

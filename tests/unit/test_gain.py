@@ -59,7 +59,7 @@ def test_a_refresh_that_its_past_decides_on_shows_the_gain_that_would_have_tippe
     found = gain.of([by_past], GATE)
     assert found is not None
     assert (found["margin"], found["expected"]) == (-0.0032, 0.005)
-    assert found["sentence"].endswith("+0.0050 is expected, worse with a probability of 48 %")
+    assert found["sentence"].endswith("+0.0050 is expected (the probability that it is worse is 48 %)")
 
 
 def test_what_a_person_said_comes_first_and_a_hold_names_what_did_not_pass() -> None:

@@ -12,7 +12,7 @@ from ml.core.gate.leakage import Leakage, Pair
 from ml.core.gate.rules.package import judge_package
 from ml.core.gate.slices import Slice
 from ml.records import PackageCheck, Ruling, SliceEvidence, Verdict
-from ml.settings import Gate
+from ml.settings import Cut, Gate
 from tests.builders import settings
 
 RULES: dict[str, Any] = {
@@ -100,6 +100,12 @@ class TestVerdict:
             assert "no champion serves" not in ruling(found, rule).reason
             assert "only a registered challenger" in ruling(found, rule).reason
 
+    def test_a_promotion_gives_the_reason_of_each_rule(self) -> None:
+        found = decide(gate(), evidence())
+        assert found.reasons == tuple(rule.reason for rule in found.rulings)
+        assert found.reasons[-1] == "holdout of 14 days and 9000 rows, must be at least 7 and 1000"
+        assert ruling(found, "holdout size").evidence == {"days": 14.0, "rows": 9000.0}
+
     def test_a_gate_without_rules_holds_even_the_first(self) -> None:
         found = decide(gate({}), evidence(against_champion=False))
         assert (found.decision, found.rulings) == ("hold", ())
@@ -120,7 +126,7 @@ class TestVerdict:
     def test_the_first_challenger_needs_no_champion(self) -> None:
         found = decide(gate(), evidence(against_champion=False, comparison=None))
         assert found.decision == "promote"
-        assert "no champion serves yet" in ruling(found, "champion").reason
+        assert ruling(found, "champion").reason == "no champion serves yet: there is nobody to be compared with"
 
     @pytest.mark.parametrize(
         ("days", "rows", "passed"), [(7, 1000, True), (6, 1000, False), (7, 999, False), (0, 0, False)]
@@ -139,6 +145,24 @@ class TestBounds:
         found = decide(gate(), evidence(challenger={**METRICS, "roc_auc": value}))
         assert ruling(found, "discrimination").passed is passed
         assert (found.decision == "promote") is (passed is True)
+
+    @pytest.mark.parametrize(
+        ("bound", "value", "passed", "must"),
+        [
+            ({"at_least": 0.0}, 0.0, True, "must be at least 0"),
+            ({"at_least": 0.6}, 1e9, True, "must be at least 0.6"),
+            ({"at_most": 0.6}, -1e9, True, "must be at most 0.6"),
+            ({"at_most": 0.0}, 0.1, False, "must be at most 0"),
+        ],
+    )
+    def test_one_bound_asks_nothing_of_the_other_side(
+        self, bound: dict[str, float], value: float, passed: bool, must: str
+    ) -> None:
+        rules = {"weak": {"kind": "bound", "metric": "roc_auc", **bound}}
+        found = ruling(decide(gate(rules), evidence(challenger={**METRICS, "roc_auc": value})), "weak")
+        assert found.passed is passed
+        assert found.reason.endswith(f", {must}")
+        assert found.evidence == {"roc_auc": value, **bound}
 
     @pytest.mark.parametrize(
         ("base", "passed"), [(0.5001, True), (0.5, False), (0.4, False), (float("nan"), None), (None, None)]
@@ -172,7 +196,9 @@ class TestAgainstTheChampion:
             ({"gain": -0.01, "low": -0.02, "high": -0.001}, False),
             ({"gain": float("nan")}, None),
             ({"low": float("inf")}, None),
+            ({"high": float("inf")}, None),
             ({"days": 6}, None),
+            ({"days": 7, "rows": 1000}, True),
             ({"rows": 999}, None),
         ],
     )
@@ -202,6 +228,30 @@ class TestAgainstTheChampion:
         assert {"refresh_max_loss", "min_gain", "max_loss"} & set(found.evidence) == {asked}
         assert ("it is not the champion's recipe on newer data" in found.reason) is (not is_refresh and not passed)
 
+    @pytest.mark.parametrize(("gain", "low", "passed"), [(0.01, 0.002, True), (1e-9, 1e-10, True), (0.0, 0.0, False)])
+    def test_a_gain_of_nothing_at_least_asks_for_any_gain_beyond_noise(
+        self, gain: float, low: float, passed: bool
+    ) -> None:
+        rules = {"champion": {"kind": "champion", "min_gain": 0.0}}
+        found = ruling(decide(gate(rules), evidence(comparison=better(gain=gain, low=low))), "champion")
+        assert found.passed is passed
+        assert ("must be above 0 beyond noise and at least 0" in found.reason) is not passed
+
+    def test_the_comparison_is_kept_with_what_few_days_could_not_decide(self) -> None:
+        found = ruling(decide(gate(), evidence(comparison=better(days=6, rows=900))), "champion")
+        assert found.reason == (
+            "only 6 days and 900 rows are new to both models; the comparison needs 7 days and 1000 rows"
+        )
+        assert found.comparison is not None
+        assert found.comparison.model_dump(exclude_none=True) == {
+            "gain": 0.01, "low": 0.002, "high": 0.018, "resolution": 0.012, "days": 6, "rows": 900,
+        }  # fmt: skip
+
+    def test_without_a_common_day_it_is_said_why_nothing_could_be_compared(self) -> None:
+        found = ruling(decide(gate(), evidence(comparison=None)), "champion")
+        assert found.reason.endswith("on the same days: no day is new to both, or a row has no finite loss")
+        assert found.evidence == {"min_gain": 0.001}
+
     def test_a_refresh_without_a_margin_of_its_own_must_be_better_too(self) -> None:
         found = decide(gate(), evidence(comparison=better(low=-0.0001), is_refresh=True))
         assert ruling(found, "champion").passed is False
@@ -230,6 +280,32 @@ class TestSlices:
         )
         assert ruling(found, "slices").evidence == {"max_loss": 0.01}
 
+    def test_the_holdout_is_cut_as_the_rule_declares_it(self) -> None:
+        fairness = {**RULES["fairness"], "min_rows": 50}
+        rules = gate({"slices": {**RULES["slices"], "min_rows": 40, "min_days": 3}, "fairness": fairness}).rules
+        assert rules["slices"].cut() == Cut(("carrier",), 40, 3, new_to_both=True)
+        assert rules["fairness"].cut() == Cut(("origin",), 50)
+
+    def test_the_first_challenger_harms_no_slice(self) -> None:
+        found = ruling(decide(gate(), evidence(against_champion=False, comparison=None, slices={})), "slices")
+        assert (found.passed, found.reason) == (True, "no champion serves yet: no slice can regress")
+
+    def test_the_worst_slice_is_said_with_its_gain_and_its_rows(self) -> None:
+        found = ruling(decide(gate(), evidence()), "slices")
+        assert found.passed is True
+        assert found.reason == "the worst of 2 slices, carrier = B: -0.0050 log loss on 500 rows"
+
+    def test_of_many_slices_the_ten_worst_are_kept(self) -> None:
+        parts = tuple(Slice(f"carrier = {n:02}", 500, {}, gained(n / 1000)) for n in reversed(range(12)))
+        found = ruling(decide(gate(), evidence(slices={**evidence().slices, "slices": parts})), "slices")
+        assert found.slices is not None
+        assert list(found.slices.values.items()) == [(f"carrier = {n:02}", n / 1000) for n in range(10)]
+
+    def test_slices_are_no_evidence_where_the_models_could_not_be_compared_at_all(self) -> None:
+        found = ruling(decide(gate(), evidence(comparison=None)), "slices")
+        assert (found.passed, found.slices) == (None, None)
+        assert found.reason == "no slice of 300 rows and 5 days is new to both models"
+
     def test_over_many_slices_one_unlucky_one_is_borne(self) -> None:
         """At a level of 0.05 the one alone would be rejected; among thirty such luck is expected (Holm)."""
         unlucky = Slice("carrier = B", 500, {}, gained(-0.01 - 0.0021, error=0.001))
@@ -238,10 +314,18 @@ class TestSlices:
         among = decide(gate(), evidence(slices={**evidence().slices, "slices": (unlucky, *others)}))
         assert (ruling(alone, "slices").passed, ruling(among, "slices").passed) == (False, True)
 
-    @pytest.mark.parametrize("parts", [None, (), (Slice("carrier = A", 500, {}, None),)])
-    def test_slices_that_could_not_be_compared_hold(self, parts: tuple[Slice, ...] | None) -> None:
+    @pytest.mark.parametrize(
+        ("parts", "said"),
+        [
+            (None, "the slices by carrier could not be cut: a column of them is not in inputs"),
+            ((), "no slice of 300 rows and 5 days is new to both models"),
+            ((Slice("A", 500, {}, gained(0.02)), Slice("B", 500, {}, None)), "no loss could be compared for B"),
+        ],
+    )
+    def test_slices_that_could_not_be_compared_hold(self, parts: tuple[Slice, ...] | None, said: str) -> None:
         found = decide(gate(), evidence(slices={**evidence().slices, "slices": parts}))
         assert ruling(found, "slices").passed is None
+        assert ruling(found, "slices").reason == said
         assert found.decision == "hold"
 
     @pytest.mark.parametrize(
@@ -251,6 +335,20 @@ class TestSlices:
         parts = tuple(Slice(f"origin = {n}", 500, {"brier": value}) for n, value in enumerate(values))
         found = decide(gate(), evidence(slices={**evidence().slices, "fairness": parts}))
         assert ruling(found, "fairness").passed is passed
+
+    def test_the_two_slices_that_are_furthest_apart_are_named_with_their_values(self) -> None:
+        values = {"origin = X": 0.15, "origin = Y": 0.3, "origin = Z": 0.1, "origin = W": 0.2}
+        parts = tuple(Slice(name, 500, {"brier": value}) for name, value in values.items())
+        found = ruling(decide(gate(), evidence(slices={**evidence().slices, "fairness": parts})), "fairness")
+        assert found.reason == ("Brier score differs by 0.2000 between origin = Z and origin = Y, must be at most 0.1")
+        assert found.slices == SliceEvidence(measure="brier", values={"origin = Z": 0.1, "origin = Y": 0.3})
+        assert found.evidence == {"gap": pytest.approx(0.2), "max_gap": 0.1}
+
+    def test_a_slice_that_could_not_be_measured_is_named(self) -> None:
+        parts = (Slice("origin = X", 500, {"brier": 0.15}), Slice("origin = Y", 500, {}))
+        found = ruling(decide(gate(), evidence(slices={**evidence().slices, "fairness": parts})), "fairness")
+        assert found.reason == "Brier score could not be measured for origin = Y"
+        assert found.slices == SliceEvidence(measure="brier", values={"origin = X": 0.15, "origin = Y": None})
 
 
 class TestLeakage:
@@ -268,13 +366,20 @@ class TestLeakage:
         assert ruling(found, "leakage").passed is False
         assert says in ruling(found, "leakage").reason
 
+    @pytest.mark.parametrize(("strength", "passed"), [(0.9, True), (0.9001, False)])
+    def test_a_feature_may_explain_as_much_as_is_allowed(self, strength: float, passed: bool) -> None:
+        strong = CLEAN.model_copy(update={"strengths": {"hour": strength, "carrier": 0.6}})
+        found = ruling(decide(gate(), evidence(leakage=strong)), "leakage")
+        assert (found.passed, found.evidence["hour"]) == (passed, strength)
+
     @pytest.mark.parametrize("strengths", [{}, {"hour": float("nan")}])
     def test_what_could_not_be_measured_holds(self, strengths: dict[str, float]) -> None:
         found = decide(gate(), evidence(leakage=CLEAN.model_copy(update={"strengths": strengths})))
         assert ruling(found, "leakage").passed is None
 
     @pytest.mark.parametrize(
-        ("together", "alone", "passed"), [(0.93, 0.65, False), (0.89, 0.65, True), (0.93, 0.9, True)]
+        ("together", "alone", "passed"),
+        [(0.93, 0.65, False), (0.89, 0.65, True), (0.9, 0.65, True), (0.93, 0.9, True)],
     )
     def test_two_features_that_say_together_what_neither_says_hold(
         self, together: float, alone: float, passed: bool
@@ -293,10 +398,15 @@ class TestLeakage:
         facts = {"challenger": {**evidence().challenger, **own}, "base_rate": base}
         found = ruling(decide(gate(), evidence(**facts, past=past)), "leakage")
         assert found.passed is False
-        assert "it avoids 40% of the base rate's log loss, the champion 12% at best: too good" in found.reason
+        assert (
+            "it avoids 40% of the base rate's log loss, the champion and those before it 12% at best: too good"
+            in found.reason
+        )
         assert "raise gate.rules.leakage.max_skill_gain and retrain with force" in found.reason
         raised = {**RULES, "leakage": {"kind": "leakage", "max_single_feature": 0.9, "max_skill_gain": 0.3}}
         assert ruling(decide(gate(raised), evidence(**facts, past=past)), "leakage").passed is True
+        before = [*past, ({"log_loss": 0.35}, base)]
+        assert ruling(decide(gate(), evidence(**facts, past=before)), "leakage").passed is True, "as good as before"
 
     @pytest.mark.parametrize(
         ("metric", "score", "bounds", "passed"),

@@ -65,6 +65,8 @@ def test_a_dead_feed_is_in_doubt_on_its_first_day_and_stays_so(kind: str, predic
     assert (found.status, found.lasting) == ("doubtful", True)
     assert "all 400 labels are the same" in found.reasons[0]
     assert ("predicted of the same rows" in found.reasons[1]) == predicted
+    if kind == "classification":
+        assert "the rate is 0, where" in found.reasons[1]
     after = list(days_of(TASKS[kind], 70).values())[61:]
     assert verdict_on(lambda rows: (rows[0] * 0, rows[1]), TASKS[kind], later=after).status == "doubtful"
 

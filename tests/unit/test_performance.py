@@ -71,7 +71,8 @@ class TestDecay:
         assert found.status == "decay"
         (finding,) = found.findings
         assert (finding.kind, finding.severity, finding.at_once) == ("decay", "alarm", False)
-        assert finding.score == pytest.approx(0.1, abs=0.02) and finding.limit == 0.05
+        assert finding.score == round(found.window["gap"].value, 6) == pytest.approx(0.1, abs=0.02)
+        assert (finding.limit, finding.matters) == (0.05, True)
         assert "version 1 predicts 0.1" in finding.message and "too high on average" in finding.message
         assert "on 14 labelled days and 5600 rows up to 2013-01-14" in finding.message
         assert finding.message in found.reason
@@ -90,6 +91,7 @@ class TestDecay:
         (finding,) = found.findings
         assert finding.kind == "decay" and "is lost" in finding.message
         assert finding.score == pytest.approx(found.expected["skill"], abs=1e-6)
+        assert (finding.limit, finding.matters) == (settings().performance.max_lost_skill, True)
 
     def test_a_promise_from_few_noisy_days_is_worth_less(self) -> None:
         given = settings()

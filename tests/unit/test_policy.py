@@ -100,6 +100,8 @@ TRUTH_TABLE = [
     ([OLD],                                                  {},                    "retrain",  "calm"),
     ([OLD, {"drift": inputs("unknown")}],                    {},                    "retrain",  "unknown"),
     ([{"new_days": 7}],                                      {"min_new_days": 7},   "retrain",  "calm"),
+    ([OLD],                                                  {"max_age_days": 28},  "retrain",  "calm"),
+    ([OLD],                                                  {"max_age_days": 29},  "nothing",  "calm"),
     ([NOBODY],                                               {},                    "retrain",  "unknown"),
     # -- reasons that are switched off
     ([DRIFT],                                                OFF,                   "nothing",  "alarm"),
@@ -188,6 +190,20 @@ class TestReasons:
         told = ask({"champion": ChampionFacts(version=3, promoted_on=ago(began), window_last_day=ago(21))}).reasons
         assert told[-1] == f"version 3 {said}"
 
+    def test_without_a_champion_it_is_said_why(self) -> None:
+        assert ask(NOBODY).reasons == ("no champion serves yet",)
+        assert ask(NOBODY, {"no_champion_reason": "the day is older than any"}).reasons == (
+            "the day is older than any",
+        )
+        assert ask(NOBODY, {"anyone_serves": True}).reasons == ("drift unknown: no champion serves yet",)
+        assert ask(NOBODY).champion_version is None
+
+    def test_newly_labelled_days_are_counted_from_the_training_window_if_that_is_known(self) -> None:
+        unknown = {"champion": ChampionFacts(version=3, promoted_on=ago(20)), "new_days": 9}
+        assert ask(unknown, retrain={"min_new_days": 7}).reasons == (
+            "new data: 9 days were labelled, retrain.min_new_days is 7",
+        )
+
     def test_what_could_not_be_measured_is_said(self) -> None:
         assert ask({"drift": inputs("unknown"), "performance": live("unknown")}).reasons == (
             "drift unknown: 7 columns",
@@ -219,7 +235,7 @@ class TestReasons:
             ),
             (
                 {"absent_days": (ago(2), ago(1))},
-                "waiting until 2013-06-07: data of 2013-05-30, 2013-05-31 are refused or missing; bring these days in",
+                "waiting until 2013-06-07: data of 2013-05-30, 2013-05-31 are rejected or missing; bring these days in",
             ),
             (
                 {"performance": live("fine", found("null_share"))},
@@ -231,6 +247,25 @@ class TestReasons:
         decision = ask(OLD, blocked)
         assert decision.reasons[0] == "age: version 3 has served 29 days, more than 28"
         assert decision.reasons[-1].startswith(said)
+
+    def test_what_waits_for_data_waits_from_the_newest_of_the_days_that_are_broken_or_absent(self) -> None:
+        broken = {
+            "performance": live("fine", found("null_share")),
+            "earlier": (live("fine", found("null_share"), back=2), live("fine", found("constant"), back=1)),
+        }
+        (reason,) = [reason for reason in ask(OLD, broken).reasons if reason.startswith("waiting")]
+        assert reason == (
+            "waiting until 2013-06-04: nobody retrains on broken data, found on 2013-05-30, 2013-05-31, 2013-06-01; "
+            "correct these days to ask sooner"
+        )
+        assert ask(OLD, {"absent_days": (ago(1), ago(3))}).reasons[-1].startswith("waiting until 2013-06-07: data of")
+
+    def test_where_data_come_weekly_what_waits_for_days_with_data_waits_for_weeks(self) -> None:
+        weekly = {"land": {"every_days": 7}, "screen": {"recent_days": 56}, "drift": {"structural": ["number"]}}
+        absent = ask(DRIFT, {"absent_days": (ago(7),)}, **weekly)
+        assert f"waiting until {ago(7) + timedelta(days=49)}: data of" in absent.reasons[-1]
+        broken = ask(DRIFT, {"performance": live("fine", found("null_share", at_once=True))}, **weekly)
+        assert f"waiting until {DAY + timedelta(days=21)}: nobody retrains on broken data" in broken.reasons[-1]
 
     def test_all_that_makes_it_wait_is_told_at_once(self) -> None:
         said = ask(DRIFT, COOLING, SPENT, {"tried": "judged"}).reasons
@@ -261,6 +296,9 @@ class TestAlarm:
         decision = ask({"drift": inputs("drift" if 0 in backs else "calm"), "earlier": earlier},
                        drift={"alarm_days": alarm_days})  # fmt: skip
         assert decision.alarm is is_alarm
+
+    def test_where_each_day_stands_for_itself_days_are_not_counted_in_words(self) -> None:
+        assert ask({"drift": inputs("drift")}, drift={"alarm_days": (1, 1)}).reasons == ("drift: 7 columns",)
 
     def test_a_day_counts_once_however_much_was_found(self) -> None:
         assert not ask({"drift": inputs("drift", found("drift"), found("new_category"))}).alarm
@@ -314,11 +352,26 @@ class TestNewChampion:
         decision = ask({"champion": new, "performance": live("unknown")})
         assert f"performance unknown:{until} the gap" in decision.reasons
 
+    @pytest.mark.parametrize(("after", "state"), [(1, "calm"), (0, "unknown"), (-1, "unknown")])
+    def test_a_first_figure_that_is_expected_on_another_day_is_awaited_until_then(self, after: int, state: str) -> None:
+        late = live("unknown").model_copy(update={"expected_by": DAY + timedelta(days=after)})
+        decision = ask({"performance": late})
+        assert decision.state == state
+        assert any("the first live figure comes on 2013-06-02" in said for said in decision.reasons) is (after > 0)
+
 
 class TestWaiting:
     @pytest.mark.parametrize(("judged", "action"), [(0, "nothing"), (6, "nothing"), (7, "retrain"), (None, "retrain")])
     def test_the_cooldown_ends_on_its_last_day(self, judged: int | None, action: str) -> None:
         assert ask(DRIFT, {"last_judged": None if judged is None else ago(judged)}).action == action
+
+    @pytest.mark.parametrize(
+        ("rolled_back", "named"),
+        [(ago(2), "the champion was rolled back on"), (ago(5), "a challenger was judged on"), (None, "a challenger")],
+    )
+    def test_what_is_waited_for_is_called_what_it_was(self, rolled_back: date | None, named: str) -> None:
+        decision = ask(DRIFT, {"last_judged": ago(2), "rolled_back_on": rolled_back})
+        assert f"waiting until {ago(-5)}: {named}" in "; ".join(decision.reasons)
 
     def test_a_judgement_of_a_later_day_does_not_cool(self) -> None:
         assert ask(DRIFT, {"last_judged": ago(-1)}).action == "retrain"
@@ -333,6 +386,14 @@ class TestWaiting:
     )  # fmt: skip
     def test_the_budget_is_of_the_week_before_the_day(self, asked: list[int], action: str) -> None:
         assert ask(DRIFT, {"requests": tuple(map(ago, asked))}).action == action
+
+    def test_a_spent_budget_is_there_again_once_enough_requests_are_a_week_old(self) -> None:
+        """Three were asked for where two are allowed: the second of them has to grow old, too."""
+        requests = {"requests": (ago(5), ago(3), ago(1))}
+        assert ask(DRIFT, requests).reasons[-1] == (
+            f"waiting until {ago(-4)}: challengers were asked for on {ago(5)}, {ago(3)}, {ago(1)}, "
+            "retrain.max_retrains_per_week is 2"
+        )
 
     def test_who_may_be_asked_again_on_a_day_is_asked_on_that_day(self) -> None:
         """The day that is named is the first on which this alone no longer makes it wait."""
@@ -355,6 +416,9 @@ class TestRollback:
             "from_version": 3,
             "evidence": {"gain": 0.05, "low": 0.01, "high": 0.09, "days": 6.0, "rows": 5400.0},
         }
+
+    def test_as_many_days_as_declared_are_enough(self) -> None:
+        assert ask({"comparison": previous(days=5)}).action == "rollback"
 
     def test_it_goes_before_a_challenger_and_keeps_the_alarm(self) -> None:
         decision = ask(DRIFT, {"comparison": previous()})

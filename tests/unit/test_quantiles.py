@@ -217,6 +217,9 @@ class TestLive:
         assert found.status == "decay"
         assert "of the outcomes are at or below what version 1 predicts" in found.findings[0].message
         assert "task.quantile is 0.9" in found.findings[0].message
+        (finding,) = found.findings
+        assert (finding.kind, finding.severity, finding.matters) == ("decay", "alarm", True)
+        assert (finding.score, finding.limit) == (round(found.window["gap"].value, 6), 0.07)
 
     def test_the_page_names_the_gap_of_a_quantile(self) -> None:
         summary = self.live(0.0).model_dump(mode="json")

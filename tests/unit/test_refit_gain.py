@@ -62,6 +62,7 @@ TRUTH_TABLE = [
     ([BETTER],                                              {"on_gain": False},         "nothing"),
     ([USELESS],                                             {},                         "nothing"),
     ([BETTER, COOLING],                                     {},                         "nothing"),
+    ([NOTHING],                                             {},                         "nothing"),
     # -- drift asks, and trains, unless there is evidence
     ([DRIFT],                                               {},                         "retrain"),
     ([DRIFT, NOTHING],                                      {},                         "retrain"),
@@ -89,6 +90,10 @@ def test_the_truth_table(facts: list[dict[str, Any]], retrain: dict[str, Any], a
 
 
 class TestWaiting:
+    def test_a_calm_day_says_what_refits_did_if_anything_was_compared(self) -> None:
+        assert ask(USELESS).reasons == ("7 columns", USELESS["refit"].reason, "version 3 has served 20 days")
+        assert ask(NOTHING).reasons == ("7 columns", "version 3 has served 20 days")
+
     def test_it_says_the_figures_and_until_when(self) -> None:
         found = ask(DRIFT, STANDING, USELESS)
         assert found.reasons[-1] == (
@@ -96,6 +101,10 @@ class TestWaiting:
             f"that had seen data since {ago(12)} +0.0000 log loss [-0.0002, +0.0002] over 10 labelled days"
         )
         assert (found.asking_since, found.put_off_since) == (ago(12), DAY)
+
+    def test_age_waits_for_any_refit_whatever_data_it_had_seen(self) -> None:
+        waits = ask(OLD, USELESS).reasons[-1]
+        assert "a refit would not have gained: refits in shadow +0.0000 log loss" in waits
 
     def test_it_ends_after_so_many_days_and_says_so(self) -> None:
         waited = earlier(asking_since=ago(30), put_off_since=ago(14))
@@ -138,6 +147,18 @@ class TestCost:
         assert "a training would not pay yet: refits would have saved 100 of retrain.cost (101)" in found.reasons[-1]
         waited = earlier(asking_since=ago(30), put_off_since=ago(14))
         assert ask(DRIFT, BETTER, waited, retrain=self.cost(101.0)).action == "retrain"
+
+    def test_as_many_days_as_declared_and_a_gain_of_just_the_cost_make_it_wait(self) -> None:
+        five = {"refit": scored(0.01, days=5)}
+        saved = 10.0 * refit_gain.saved(five["refit"], None, ago(21))
+        assert ask(five, retrain=self.cost(saved)).action == "nothing"
+        assert ask(DRIFT, five, retrain=self.cost(saved)).action == "nothing"
+        assert ask(DRIFT, five, retrain=self.cost(saved * 0.999)).action == "retrain"
+
+    def test_of_a_champion_whose_training_window_is_unknown_nothing_is_saved(self) -> None:
+        unknown = {"champion": ChampionFacts(version=3, promoted_on=ago(20))}
+        assert ask(DRIFT, BETTER, unknown, retrain=self.cost(1e9)).action == "retrain"
+        assert ask(BETTER, unknown, retrain=self.cost(1.0)).action == "nothing"
 
     def test_without_scored_days_nobody_waits(self) -> None:
         assert ask(DRIFT, NOTHING, retrain=self.cost(1e9)).action == "retrain"

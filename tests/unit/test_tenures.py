@@ -13,6 +13,7 @@ from ml.core.champions.tenures import (
     champion_before,
     champion_of,
     champion_tenures,
+    judged_version,
     last_judged,
     promoted_on,
     summarise,
@@ -159,6 +160,10 @@ class TestLastJudged:
         assert found == (None if expected is None else on(expected))
         assert found == last_judged(self.JUDGED[::-1], until=on(until))
 
+    def test_rollbacks_alone_can_be_asked_for(self) -> None:
+        assert last_judged(self.JUDGED, until=on(99), kinds=("rollback",)) == on(70)
+        assert last_judged(self.JUDGED, until=on(69), kinds=("rollback",)) is None
+
     def test_a_judgement_without_a_day_does_not_count(self) -> None:
         assert last_judged([decided("hold", 2, effective=None, trained_until=48)], until=on(99)) is None
 
@@ -258,6 +263,38 @@ class TestTelling:
         assert summarise(reign_of("retrain_request", 1, effective=90, fingerprint="a", reasons=["drift"])).reasons == (
             "drift",
         )
+
+    def test_a_hold_was_weighed_against_the_champion_of_its_time(self) -> None:
+        summary = summarise(
+            reign_of("hold", 2, effective=60, fingerprint="b", champion_version=1, verdict=self.VERDICT)
+        )
+        assert (summary.version, summary.against, summary.in_force_from) == (2, 1, None)
+
+    @pytest.mark.parametrize(
+        ("about", "said"),
+        [
+            ({"family": "drift"}, "alarm of drift: seen"),
+            ({"family": "missing_labels", "until": "2013-06-09"}, "alarm of missing labels until 2013-06-09: seen"),
+            ({"about_kind": "day"}, "on the day: seen"),
+        ],
+    )
+    def test_a_note_says_what_it_is_about(self, about: dict[str, str], said: str) -> None:
+        assert summarise(reign_of("comment", 1, effective=90, fingerprint="a", note="seen", **about)).reasons == (said,)
+
+
+class TestJudgedVersion:
+    """A refit serves in the place of the version that was judged."""
+
+    LOG: ClassVar = [
+        reign_of("promotion", 3, effective=60, fingerprint="c", judged_version=2),
+        reign_of("promotion", 4, effective=61, fingerprint="d"),
+        reign_of("hold", 6, effective=62, fingerprint="e", judged_version=5),
+        reign_of("promotion", 6, effective=62, fingerprint="e", judged_version=None),
+    ]
+
+    @pytest.mark.parametrize(("version", "judged"), [(3, 2), (2, 2), (4, 4), (6, 5), (9, 9)])
+    def test_it_is_another_one_only_where_it_is_a_refit(self, version: int, judged: int) -> None:
+        assert judged_version(version, self.LOG) == judged
 
 
 class TestAfterAWithdrawal:

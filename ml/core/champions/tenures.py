@@ -176,15 +176,15 @@ def champion_of(day: date, decisions: Sequence[Logged], *, allow_future: bool = 
     )
 
 
-def last_judged(decisions: Sequence[Logged], *, until: date) -> date | None:
+def last_judged(decisions: Sequence[Logged], *, until: date, kinds: Sequence[str] = JUDGED) -> date | None:
     """Return the newest day, not after ``until``, on which a model was judged; None if never.
 
-    A rollback judges too: the champion was found worse than the one before it.
+    A rollback judges too: the champion was found worse than the one before it. Only decisions of ``kinds`` count.
     """
     days = [
         date.fromisoformat(str(entry.payload["judged_on"]))
         for entry in decisions
-        if entry.kind in JUDGED and entry.payload.get("judged_on")
+        if entry.kind in kinds and entry.payload.get("judged_on")
     ]
     return max((day for day in days if day <= until), default=None)
 

@@ -149,9 +149,12 @@ def leaks(train: pd.DataFrame, holdout: pd.DataFrame, settings: Settings, *, lab
 
 
 def past_skills(
-    measured: Mapping[str, Metrics], when_judged: Metrics, settings: Settings
+    measured: Mapping[str, Metrics],
+    when_judged: Metrics,
+    settings: Settings,
+    promoted: Sequence[tuple[float, float]] = (),
 ) -> list[tuple[Metrics, Metrics]]:
-    """Return how well the champion does here, and did when it was judged, each beside the base rate.
+    """Return how well the champion does here, and did when it was judged, and those before it, beside the base rate.
 
     Parameters
     ----------
@@ -159,13 +162,16 @@ def past_skills(
         What `measure` returned.
     when_judged
         The champion's own metrics on its holdout, with ``base_rate_<metric>`` among them; empty if they are not kept.
+    promoted
+        As `ml.core.champions.promoted_losses.beside_base_rate` returns them: a champion that came to serve by broken
+        data must not make its successor look too good.
     """
     metric, past = settings.gate.metric, []
     if "champion" in measured:
         past.append((measured["champion"], measured["base_rate"]))
     if f"base_rate_{metric}" in when_judged:
         past.append((when_judged, {metric: when_judged[f"base_rate_{metric}"]}))
-    return past
+    return past + [({metric: value}, {metric: base}) for value, base in promoted]
 
 
 def collect(
@@ -178,6 +184,7 @@ def collect(
     refresh: bool,
     leakage: Leakage | None,
     when_judged: Metrics,
+    promoted: Sequence[tuple[float, float]] = (),
     blocked: bool,
     compared: Compared = "model",
     refreshes: RefreshHistory | None = None,
@@ -197,6 +204,8 @@ def collect(
         What `is_refresh` returned.
     refreshes
         What `refresh_history` returned; None where a refresh is not decided on by its past.
+    when_judged, promoted
+        See `past_skills`.
     compared, anchor_version, anchor_problem, champion_problem, champion_asked
         See `Evidence`.
     """
@@ -219,7 +228,7 @@ def collect(
         slices=_slices(scored, holdout, settings),
         leakage=leakage,
         package=package,
-        past=past_skills(measured, when_judged, settings),
+        past=past_skills(measured, when_judged, settings, promoted),
         holdout=scored,
         blocked=blocked,
         classes=tuple(map(str, settings.task.classes)),

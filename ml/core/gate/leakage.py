@@ -37,7 +37,8 @@ class Leakage(BaseModel):
     """What was found; ``strengths`` is how well each feature alone explains the holdout.
 
     ``pairs`` is how well two of the strongest do together, of the best of them. ``measure`` names the unit: AUC of a
-    classification, R² of a regression; of several classes the AUC of the class against the rest that is separated best.
+    classification, R² of a regression; of several classes the AUC of the class against the rest that is separated best,
+    whose number ``best_classes`` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +49,7 @@ class Leakage(BaseModel):
     shared_days: int
     shared_keys: int
     label_columns: tuple[str, ...] = ()
+    best_classes: dict[str, int] = {}
 
 
 def look(
@@ -95,6 +97,7 @@ def look(
         shared_days=len(set(train["day"]) & set(holdout["day"])),
         shared_keys=int(judged.isin(seen).sum()),
         label_columns=tuple(name for name in label_columns if name in features),
+        best_classes=best if numbers else {},
     )
 
 

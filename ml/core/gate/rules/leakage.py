@@ -46,7 +46,8 @@ class LeakageRule(GateRule):
     """How much two features may explain together; null for ``max_single_feature``, of a regression at least 0.9."""
     max_skill_gain: float = Field(default=0.15, gt=0, le=1)
     """How much more skill (the share of the base rate's loss that is avoided) a challenger may have than the champion,
-    here or when that was judged. More is too good for the task's own past, until a person raises the bound.
+    here or when that was judged, and than the newest promoted ones had. More is too good for the task's own past,
+    until a person raises the bound.
     """
     max_first_score: float | None = Field(default=None, gt=0, le=1)
     """The largest AUC (or R²) of a first model, which has no past to compare with; null for 0.98, of a regression
@@ -107,7 +108,7 @@ class LeakageRule(GateRule):
         )
 
     def _skill_gain(self, name: str, metric: str, evidence: Evidence) -> Shown:
-        """Return how far a challenger's skill is above the champion's best; nothing where there is no past."""
+        """Return how far a challenger's skill is above the best of its past; nothing where there is none."""
         own = _skill(metric, evidence.challenger, evidence.base_rate)
         skills = [_skill(metric, metrics, base) for metrics, base in evidence.past]
         best = max((skill for skill in skills if skill is not None), default=None)
@@ -121,10 +122,10 @@ class LeakageRule(GateRule):
         from ml.core.metrics import label
 
         return figures, (
-            f"it avoids {own:.0%} of the base rate's {label(metric)}, the champion {best:.0%} at best: too good for "
-            f"this task's own past, as if a feature knew the outcome (a gain of at most {self.max_skill_gain:.0%} is "
-            f"believed). If a person has made sure that none does, raise gate.rules.{name}.max_skill_gain and retrain "
-            "with force"
+            f"it avoids {own:.0%} of the base rate's {label(metric)}, the champion and those before it {best:.0%} at "
+            "best: too good for this task's own past, as if a feature knew the outcome (a gain of at most "
+            f"{self.max_skill_gain:.0%} is believed). If a person has made sure that none does, raise "
+            f"gate.rules.{name}.max_skill_gain and retrain with force"
         )
 
     def _first_score(self, name: str, evidence: Evidence) -> Shown:
