@@ -26,6 +26,8 @@ export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
+# Each task of Airflow is a process of its own: without bytecode kept beside it, each would compile our code again.
+up demo repro e2e pictures: export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 SUITABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -80,14 +82,17 @@ coverage: $(INSTALLED_DEV) ## Run the tests of `make test` and report which line
 	@$(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		-m "not e2e and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
 
-# With E2E_WORKERS=2 two stacks run beside each other, on a machine that has nothing else to do.
+# With E2E_WORKERS=2 two stacks run beside each other, on a machine that has nothing else to do. Long files come first, so
+# that no worker is left with one of them at the end.
 E2E_WORKERS ?= 0
+E2E_LONG := $(foreach name,browser loop first_look twenty_requests,tests/e2e/test_$(name).py) tests/steps/test_many_models.py
+E2E_SHORT = $(filter-out $(E2E_LONG),$(sort $(shell grep -rl 'pytest\.mark\.e2e' --include='test_*.py' tests)))
 .PHONY: e2e
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
-	@$(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile -m e2e
+	@$(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m e2e $(E2E_LONG) $(E2E_SHORT)
 
 .PHONY: pictures
-pictures: $(INSTALLED_DEV) ## Retake the pictures of docs/tour.md (needs Chromium; half an hour)
+pictures: $(INSTALLED_DEV) ## Retake the pictures of docs/tour.md (needs Chromium; a quarter of an hour)
 	@EVERGREEN_TOUR_DAYS=16 EVERGREEN_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest -m e2e \
 		tests/e2e/test_browser.py tests/e2e/test_performance_charts.py tests/e2e/test_charts.py \
 		tests/e2e/test_drift_charts.py tests/e2e/test_quality_charts.py

@@ -2,7 +2,8 @@
 
 ``history → champion (retrain, if there is none) → ingest of the newest due day → score and monitor``
 
-`look` asks Airflow. `next_move` is pure: it takes what was seen and answers; `embedded.up` and `deploy.demo` do.
+`look` asks Airflow. `next_move` is pure: it takes what was seen and answers; `embedded.model_loop` and `deploy.demo`
+do.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from embedded.config import LOOPBACK, Stack
+from embedded.server_settings import airflow_settings, mlflow_auth
 from ml.adapters.local_files import write_atomically
 from ml.adapters.private import make_private, touch_private
 from ml.errors import EvergreenError, SettingsError
@@ -56,7 +57,7 @@ def prepare(stack: Stack) -> None:
     config.read_dict(
         {
             section: {key: value.replace("%", "%%") for key, value in pairs.items()}
-            for section, pairs in stack.airflow_settings(keys).items()
+            for section, pairs in airflow_settings(stack, keys).items()
         }
     )
     text = StringIO()
@@ -74,7 +75,7 @@ def _prepare_mlflow(stack: Stack) -> None:
         login = {"username": "admin", "password": secrets.token_urlsafe(12), "secret_key": secrets.token_urlsafe(32)}
         _write_private(stack.mlflow_login_file, json.dumps(login) + "\n")
     config = configparser.RawConfigParser()
-    config.read_dict({"mlflow": {key: value.replace("%", "%%") for key, value in stack.mlflow_auth().items()}})
+    config.read_dict({"mlflow": {key: value.replace("%", "%%") for key, value in mlflow_auth(stack).items()}})
     text = StringIO()
     config.write(text)
     _write_private(stack.mlflow_auth_settings, text.getvalue())

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from embedded.config import Stack
+from embedded.environment import stack_environment
 from ml.errors import EvergreenError
 
 USAGE = "usage: evergreen run COMMAND [ARGUMENT …]\n"
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{USAGE}\n{(__doc__ or '').strip()}\n")
         return 0
     try:
-        env = Stack.load().environment()
+        env = stack_environment(Stack.load())
     except EvergreenError as err:
         sys.stderr.write(f"{err}\n")
         return err.exit_code

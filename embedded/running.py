@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from embedded.config import QUIET, Stack
+from embedded.config import Stack
+from embedded.environment import QUIET, stack_environment
 
 
 def record(stack: Stack) -> None:
@@ -32,7 +33,7 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     stack = Stack.load(environ)
     if environ.get("MLFLOW_TRACKING_URI") or not _runs(stack):
         return dict(QUIET)
-    return _as_started(stack).environment(environ)
+    return stack_environment(_as_started(stack), environ)
 
 
 def _runs(stack: Stack) -> bool:

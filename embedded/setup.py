@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from embedded.config import Stack
+from embedded.environment import stack_environment
 from embedded.models import startable_models
 from embedded.prepare import prepare
 from ml.command_line import with_model
@@ -43,7 +44,7 @@ def _seed(model: str, stack: Stack, prefix: str) -> int:
     seed = subprocess.run(
         [sys.executable, "-m", "ml.steps.ingest.seed", "--model", model],
         cwd=stack.project,
-        env=stack.environment(),
+        env=stack_environment(stack),
         stdout=subprocess.PIPE,
         text=True,
         check=False,

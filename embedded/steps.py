@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from embedded.config import Stack
+from embedded.environment import stack_environment
 from embedded.supervise import Supervisor, tail
 from ml.errors import EvergreenError, Unavailable
 
@@ -49,7 +50,7 @@ class Steps:
         self.supervisor.run(
             name,
             (sys.executable, *arguments),
-            env=self.stack.environment(),
+            env=stack_environment(self.stack),
             cwd=self.stack.project,
             log=log,
             out=self.stack.logs / f"{name}.out",

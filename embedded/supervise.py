@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 from embedded import guard
-from embedded.config import Server, Stack
+from embedded.config import Stack
+from embedded.servers import Server
 from ml.adapters.private import make_private
 from ml.errors import EvergreenError
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from embedded.config import DAGS, PROJECT, SERVERS, SERVING, Stack
+from embedded.config import DAGS, PROJECT, Stack
+from embedded.environment import stack_environment
 from embedded.prepare import PortTaken, prepare, require_free_ports
+from embedded.servers import SERVERS, SERVING, describe_server
 from ml.errors import SettingsError
 
 
@@ -79,10 +81,10 @@ def test_prepare_keeps_what_it_drew_once_and_shows_it_to_nobody(stack: Stack) ->
 
 def test_the_scoring_service_gets_its_token_from_a_file_that_nobody_else_reads(stack: Stack) -> None:
     prepare(stack)
-    token, server = stack.serving_token(), stack.server(SERVING, {})
+    token, server = stack.serving_token(), describe_server(stack, SERVING, {})
     assert len(token) > 40 and server.env["EVERGREEN_SERVING_TOKEN"] == token
     assert token not in " ".join(server.argv)
-    assert "EVERGREEN_SERVING_TOKEN" not in stack.server("scheduler", {}).env
+    assert "EVERGREEN_SERVING_TOKEN" not in describe_server(stack, "scheduler", {}).env
     assert stat.S_IMODE(stack.serving_token_file.stat().st_mode) == 0o600
     prepare(stack)
     assert stack.serving_token() == token
@@ -99,7 +101,8 @@ def test_airflow_reads_its_configuration_whatever_the_path(tmp_path: Path) -> No
 
 
 def test_the_environment_belongs_to_this_installation_and_stays_tunable(stack: Stack) -> None:
-    env = stack.environment(
+    env = stack_environment(
+        stack,
         {
             "AIRFLOW_HOME": "/elsewhere",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://elsewhere",
@@ -108,7 +111,7 @@ def test_the_environment_belongs_to_this_installation_and_stays_tunable(stack: S
             "AIRFLOW__CORE__PARALLELISM": "6",
             "MLFLOW_TRACKING_URI": "http://elsewhere",
             "PYTHONPATH": "/mine",
-        }
+        },
     )
     assert not [name for name, value in env.items() if "elsewhere" in value]
     assert env["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] == "3"
@@ -117,18 +120,18 @@ def test_the_environment_belongs_to_this_installation_and_stays_tunable(stack: S
     assert env["EVERGREEN_HOME"] == str(stack.home)
 
 
-def test_only_the_scheduler_loads_plugins_early_and_only_if_tasks_shall_be_warm(stack: Stack) -> None:
+def test_only_those_that_fork_load_plugins_early_and_only_if_these_shall_be_warm(stack: Stack) -> None:
     eager = "AIRFLOW__CORE__LAZY_LOAD_PLUGINS"
-    assert [name for name in SERVERS if eager in stack.server(name, {}).env] == ["scheduler"]
+    assert [name for name in SERVERS if eager in describe_server(stack, name, {}).env] == ["scheduler", "dag-processor"]
     cold = Stack.load({"EVERGREEN_WARM_TASKS": "0"})
-    assert not [name for name in SERVERS if eager in cold.server(name, {}).env]
+    assert not [name for name in SERVERS if eager in describe_server(cold, name, {}).env]
 
 
 def test_every_server_that_listens_listens_on_this_machine_only(stack: Stack) -> None:
-    assert "127.0.0.1" in stack.server("mlflow", {}).argv
-    assert any(part.startswith("127.0.0.1:") for part in stack.server("mail", {}).argv)
+    assert "127.0.0.1" in describe_server(stack, "mlflow", {}).argv
+    assert any(part.startswith("127.0.0.1:") for part in describe_server(stack, "mail", {}).argv)
     for name in ("scheduler", "triggerer"):
-        assert "--skip-serve-logs" in stack.server(name, {}).argv
+        assert "--skip-serve-logs" in describe_server(stack, name, {}).argv
 
 
 def test_the_dags_it_drives_are_those_of_the_design() -> None:

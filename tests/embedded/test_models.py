@@ -7,9 +7,10 @@ from unittest import mock
 
 import pytest
 
-from embedded import loop, setup, up
+from embedded import loop, setup
 from embedded.airflow_api import AirflowApi, DagFileError, Run
 from embedded.config import DAGS, Stack
+from embedded.launch import Launch
 from embedded.model_loop import ModelLoop
 from embedded.models import pools_of, startable_models
 from embedded.steps import Steps, TimeIsOver
@@ -53,21 +54,21 @@ def test_one_model_may_be_meant(environ: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def launch(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> up.Launch:
+def launch(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
     """Make a launch of two models without servers, whose steps do nothing."""
     monkeypatch.setattr(Stack, "password", lambda _: "secret")
     return launch_of(startable_models(environ=environ), environ)
 
 
-def launch_of(loaded: LoadedModels, environ: dict[str, str]) -> up.Launch:
+def launch_of(loaded: LoadedModels, environ: dict[str, str]) -> Launch:
     supervisor = mock.create_autospec(Supervisor, instance=True, essential={}, pids={}, exits={})
     steps = mock.create_autospec(Steps, instance=True, supervisor=supervisor)
     steps.patiently.side_effect = lambda ask: ask()
-    return up.Launch(Stack.load(environ), steps, loaded)
+    return Launch(Stack.load(environ), steps, loaded)
 
 
 def test_a_loop_that_cannot_be_closed_stops_no_other(
-    launch: up.Launch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closing = {"flight-delay": EvergreenError("training failed: see there"), "churn": DONE}
     monkeypatch.setattr(ModelLoop, "close", lambda one, _: outcome(closing[one.name]))
@@ -88,13 +89,13 @@ def test_the_only_models_failure_is_the_launchers(environ: dict[str, str], monke
         launch.close_loops()
 
 
-def test_time_that_is_over_is_over_for_all(launch: up.Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_that_is_over_is_over_for_all(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ModelLoop, "close", lambda *_: outcome(TimeIsOver("the time is over")))
     with pytest.raises(TimeIsOver):
         launch.close_loops()
 
 
-def test_a_pool_that_is_missing_is_made_and_one_that_is_there_stays(launch: up.Launch) -> None:
+def test_a_pool_that_is_missing_is_made_and_one_that_is_there_stays(launch: Launch) -> None:
     for existing, made in (({"default_pool"}, ["heavy"]), ({"default_pool", "heavy"}, [])):
         launch.api = mock.create_autospec(AirflowApi, instance=True)
         launch.api.pools.return_value = frozenset(existing)
@@ -102,7 +103,7 @@ def test_a_pool_that_is_missing_is_made_and_one_that_is_there_stays(launch: up.L
         assert [call.args[0] for call in launch.api.create_pool.call_args_list] == made
 
 
-def test_wrong_settings_of_another_model_keep_no_dags_waiting(launch: up.Launch) -> None:
+def test_wrong_settings_of_another_model_keep_no_dags_waiting(launch: Launch) -> None:
     one, startup = launch.loops[1], mock.Mock()
     startup.look.return_value = None
     one.api = mock.create_autospec(AirflowApi, instance=True)

@@ -22,7 +22,9 @@ from mlflow.exceptions import MlflowException
 
 from deploy.compose import PROJECT
 from embedded.config import Stack
+from embedded.environment import stack_environment
 from embedded.prepare import prepare
+from embedded.servers import describe_server
 from embedded.supervise import Hold
 from ml.adapters.tracking import Tracking
 from ml.errors import EvergreenError, SettingsError
@@ -108,7 +110,7 @@ def test_mlflow_lets_nobody_in_without_the_login_of_the_installation(
     (port,) = free_ports(1)
     stack = Stack.load({"EVERGREEN_HOME": str(tmp_path / "var"), "EVERGREEN_MLFLOW_PORT": str(port)})
     prepare(stack)
-    server = stack.server("mlflow")
+    server = describe_server(stack, "mlflow")
     login = stack.mlflow_login()
     with server.log.open("wb") as log:
         process = subprocess.Popen(
@@ -127,7 +129,7 @@ def test_mlflow_lets_nobody_in_without_the_login_of_the_installation(
         assert [requests.get(each, timeout=20).status_code for each in (api, url, url + "/graphql")] == [401] * 3
         assert requests.get(api, auth=(login["username"], "wrong"), timeout=20).status_code == 401
         assert requests.get(api, auth=(login["username"], login["password"]), timeout=20).ok
-        given = stack.environment({"MLFLOW_TRACKING_USERNAME": "x", "MLFLOW_TRACKING_PASSWORD": "y"})
+        given = stack_environment(stack, {"MLFLOW_TRACKING_USERNAME": "x", "MLFLOW_TRACKING_PASSWORD": "y"})
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
             monkeypatch.delenv(name, raising=False)

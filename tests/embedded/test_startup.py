@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.config import Server
+from embedded.servers import Server
 from embedded.startup import LONGEST_TIMES, VARIABLE, Startup, start_seconds
 from embedded.supervise import Supervisor
 from ml.errors import EvergreenError, SettingsError

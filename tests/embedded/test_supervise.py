@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from embedded.config import Server
+from embedded.servers import Server
 from embedded.supervise import AlreadyRunning, ChildDied, Hold, Supervisor, tail
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ SLOW = """
 LAUNCHER = """
     import sys
     from pathlib import Path
-    from embedded.config import Server
+    from embedded.servers import Server
     from embedded.guard import guarded
     from embedded.supervise import Hold, Supervisor, raise_on_signals
     home = Path(sys.argv[1])
@@ -220,7 +220,7 @@ def test_the_guard_of_a_killed_launcher_keeps_the_order_of_the_waves(tmp_path: P
     program = """
         import os, signal, sys
         from pathlib import Path
-        from embedded.config import Server
+        from embedded.servers import Server
         from embedded.guard import guarded
         from embedded.supervise import Supervisor
         home = Path(sys.argv[1])
