@@ -148,7 +148,7 @@ def report_of(facts: Facts) -> str | None:
     drift = facts.get("drift") or {}
     if not drift.get("report"):
         return None
-    return f"{layout.monitoring(facts['day'])}/{layout.drift_report(drift['version'])}"
+    return f"{layout.monitoring.day_dir(facts['day'])}/{layout.monitoring.drift_report(drift['version'])}"
 
 
 def marks(days: Sequence[Day], decisions: Sequence[Logged], replayed: Replayed | None = None) -> list[Facts]:
@@ -160,10 +160,13 @@ def marks(days: Sequence[Day], decisions: Sequence[Logged], replayed: Replayed |
     decision_marks = [_mark(entry) | _replayed(past.decided(entry)) for entry in decisions if entry.kind in MARKS]
     alarm: list[Facts] = []
     begun: Facts | None = None
+    version = None
     for facts in (day.facts for day in days if day.facts):
         if facts["state"] != "alarm":
-            begun = None
-        elif begun is None:
+            begun = begun if begun is not None and _goes_on(facts, version) else None
+            continue
+        version = facts["version"]
+        if begun is None:
             reason = "; ".join(facts["reasons"])
             begun = {
                 "day": facts["day"],
@@ -179,6 +182,12 @@ def marks(days: Sequence[Day], decisions: Sequence[Logged], replayed: Replayed |
         else:
             begun["last_day"] = facts["day"]
     return sorted([*decision_marks, *alarm], key=lambda mark: str(mark["day"]))
+
+
+def _goes_on(facts: Facts, version: int | None) -> bool:
+    """Return whether an alarm goes on under a version that came to serve: its days are counted anew."""
+    alarming = any(finding["severity"] == "alarm" for finding in facts["findings"])
+    return bool(facts["state"] == "watching" and facts["version"] != version and alarming)
 
 
 def _replayed(yes: bool) -> Facts:

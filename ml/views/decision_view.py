@@ -47,6 +47,7 @@ def row(entry: Logged, gate: Gate, *, requested_by: str | None = None, replayed:
         "replayed": replayed,
         "in_force_from": summary.in_force_from,
         "requested_by": summary.requested_by or requested_by,
+        "because": _because(entry),
         "approval": tenures.approval_in_words(approval) if isinstance(approval, Mapping) else None,
         "verdict": _verdict(entry).get("decision"),
         "reasons": gain.reasons_of(entry, gate),
@@ -75,6 +76,15 @@ def opened(entry: Logged, gate: Gate, *, requested_by: str | None = None, replay
     }
 
 
+def _because(entry: Logged) -> str | None:
+    """Return the words with which a person asked for a training; what asks by itself has a decision of its own."""
+    because = entry.payload.get("requested_because")
+    by = str(entry.payload.get("requested_by") or "")
+    if not because or by.startswith(("monitor of ", "replay")):
+        return None
+    return because if isinstance(because, str) else "; ".join(map(str, because))
+
+
 def _verdict(entry: Logged) -> Mapping[str, Any]:
     verdict = entry.payload.get("verdict")
     return verdict if isinstance(verdict, Mapping) else {}
@@ -101,6 +111,15 @@ def about(version: int, decisions: Sequence[Logged]) -> list[Logged]:
     """Return the decisions that a version is the subject of or was weighed in, oldest first."""
     named = ("version", "judged_version")
     return [entry for entry in decisions if version in [entry.payload.get(name) for name in named]]
+
+
+def refit_of(version: int, decisions: Sequence[Logged]) -> int | None:
+    """Return the refit in whose place a version was judged, which holds the card of both; None if it has none."""
+    for entry in reversed(decisions):
+        refit = entry.payload.get("version")
+        if entry.payload.get("judged_version") == version and refit not in (None, version):
+            return int(refit)
+    return None
 
 
 def twins(decisions: Sequence[Logged]) -> set[int]:
@@ -245,7 +264,7 @@ def compared_facts(a: Sequence[Facts], b: Sequence[Facts]) -> list[Facts]:
     ]
 
 
-def paired(a: int, b: int, decisions: Sequence[Logged]) -> Facts | None:
+def paired(a: int, b: int, decisions: Sequence[Logged], gate: Gate) -> Facts | None:
     """Find the newest gate in which two versions met on the same rows: the only figures that compare them.
 
     A refit is compared by the version that was judged in its place, and so is a champion that is one.
@@ -254,6 +273,15 @@ def paired(a: int, b: int, decisions: Sequence[Logged]) -> Facts | None:
     ----------
     decisions
         Those about both versions and the versions judged in their place; oldest first.
+    gate
+        As `ml.views.gain.of`.
+
+    Returns
+    -------
+    dict or None
+        ``decision_id``; ``champion`` and ``challenger`` of then, and ``version``, what the challenger became: its
+        refit, or itself; ``gain``, ``low`` and ``high``; ``sentence``, these with the margin in words; the rule's
+        ``reason``.
     """
     wanted = {tenures.judged_version(version, decisions) for version in (a, b)}
     for entry in reversed(decisions) if len(wanted) == 2 else ():
@@ -271,6 +299,8 @@ def paired(a: int, b: int, decisions: Sequence[Logged]) -> Facts | None:
                     "decision_id": entry.decision_id,
                     "champion": against,
                     "challenger": judged,
+                    "version": entry.payload.get("version") or judged,
+                    "sentence": (gain.of([ruling], gate) or {}).get("sentence"),
                     **{figure: ruling["comparison"].get(figure) for figure in ("gain", "low", "high")},
                     "reason": ruling["reason"],
                 }

@@ -121,7 +121,7 @@ def _alarms(services: Services) -> list[Alert]:
     """Read the alerts of alarms, oldest first; the outbox holds each once, whichever channel delivered it."""
     alerts = []
     for kind in ALARMS:
-        for name in services.storage.list(f"{layout.ALERTS}{kind}/"):
+        for name in services.storage.list(f"{layout.alerts.ALERTS}{kind}/"):
             try:
                 alerts.append(QueuedAlert.model_validate_json(services.storage.get_bytes(name)).alert)
             except ValueError as err:
@@ -162,7 +162,7 @@ def _open_questions(services: Services, log: DecisionLog, now: datetime) -> list
     """Return the promotions that wait for an approval: asked for, not timed out, and nothing was judged since."""
     hours = services.settings.gate.approval_hours
     questions = []
-    for name in services.storage.list(f"{layout.ALERTS}approval/"):
+    for name in services.storage.list(f"{layout.alerts.ALERTS}approval/"):
         alert = QueuedAlert.model_validate_json(services.storage.get_bytes(name)).alert
         if alert.created_at < now - timedelta(hours=hours):
             continue

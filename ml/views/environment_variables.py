@@ -75,7 +75,7 @@ VARIABLES = (
     Variable(
         "EVERGREEN_WARM_TASKS",
         "`1` in the embedded and the full stack, else `0`",
-        "`1` lets workers import the heavy libraries once, so that tasks start faster.",
+        "`1` lets the processes of Airflow import libraries once and share them: tasks start faster.",
     ),
     Variable("EVERGREEN_AIRFLOW_PORT", "`8080`", "The port of Airflow in the embedded stack."),
     Variable("EVERGREEN_MLFLOW_PORT", "`5000`", "The port of MLflow in the embedded stack."),

@@ -60,7 +60,7 @@ def _sentence(facts: Facts, gate: Gate, worse: float | None) -> str:
     )
     if facts["expected"] is None:
         return words
-    risk = "" if worse is None else f", worse with a probability of {_percent(worse)}"
+    risk = "" if worse is None else f" (the probability that it is worse is {_percent(worse)})"
     return f"{words}. With what refreshes gained before, {signed(facts['expected'])} is expected{risk}"
 
 

@@ -102,11 +102,14 @@ def unreadable(model: str) -> list[Sample]:
 
 def waiting_alerts(channels: tuple[str, ...], storage: Objects) -> dict[str, int]:
     """Count by channel the alerts of the outbox that it has not done with."""
-    keys = {layout.key_of(path, layout.ALERTS) for path in storage.list(layout.ALERTS)}
+    keys = {layout.alerts.key_of(path, layout.alerts.ALERTS) for path in storage.list(layout.alerts.ALERTS)}
     return {
         channel: len(
             keys
-            - {layout.key_of(path, layout.deliveries(channel)) for path in storage.list(layout.deliveries(channel))}
+            - {
+                layout.alerts.key_of(path, layout.alerts.deliveries(channel))
+                for path in storage.list(layout.alerts.deliveries(channel))
+            }
         )
         for channel in channels
     }

@@ -72,7 +72,7 @@ class LinkBuilder:
         """Return a file of a day's monitoring, as the page serves it."""
         from ml.adapters import layout
 
-        return self.stored(f"{layout.monitoring(day)}/{name}")
+        return self.stored(f"{layout.monitoring.day_dir(day)}/{name}")
 
     def run(self, run_id: str | None) -> str:
         """Return the page of an MLflow run.

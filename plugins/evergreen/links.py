@@ -140,7 +140,7 @@ def _screening(record: Any, links: LinkBuilder) -> dict[str, str]:
     return {
         REPORT: links.file(reports.get("inputs")),
         "Validation report of the labels": links.file(reports.get("labels")),
-        "Quarantined rows": links.file(f"{quarantined}/{layout.QUARANTINED_ROWS}" if quarantined else None),
+        "Quarantined rows": links.file(f"{quarantined}/{layout.ingest.QUARANTINED_ROWS}" if quarantined else None),
     }
 
 
@@ -165,7 +165,7 @@ def _challenger(record: Any, links: LinkBuilder) -> dict[str, str]:
 def _card(record: Any, links: LinkBuilder) -> dict[str, str]:
     from ml.adapters import layout
 
-    name = layout.artifact(record.version, "card/model_card.html")
+    name = layout.training.artifact(record.version, "card/model_card.html")
     return {RUN: links.run(record.run_id), "Model card": links.stored(name) if record.version is not None else ""}
 
 
@@ -173,21 +173,21 @@ def _performance(record: Any, links: LinkBuilder) -> dict[str, str]:
     from ml.adapters import layout
 
     return {
-        "Live performance": links.monitored(record.day, layout.PERFORMANCE),
-        "Performance by day": links.monitored(record.day, layout.PERFORMANCE_BY_DAY),
+        "Live performance": links.monitored(record.day, layout.monitoring.PERFORMANCE),
+        "Performance by day": links.monitored(record.day, layout.monitoring.PERFORMANCE_BY_DAY),
     }
 
 
 def _comparison(record: Any, links: LinkBuilder) -> dict[str, str]:
     from ml.adapters import layout
 
-    return {"Comparison": links.monitored(record.day, layout.COMPARISON)}
+    return {"Comparison": links.monitored(record.day, layout.monitoring.COMPARISON)}
 
 
 def _decided(record: Any, links: LinkBuilder) -> dict[str, str]:
     from ml.adapters import layout
 
-    return {DECISION: links.monitored(record.day, layout.DECISION)}
+    return {DECISION: links.monitored(record.day, layout.monitoring.DECISION)}
 
 
 def _run(record: Any, links: LinkBuilder) -> dict[str, str]:

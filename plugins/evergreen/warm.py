@@ -1,8 +1,9 @@
-"""Import heavy libraries once, in the process that tasks are forked from.
+"""Import libraries once, in the processes that tasks and the parsing of Dag files are forked from.
 
 On LocalExecutor a task is a fork of a worker, which is a fork of the scheduler; on CeleryExecutor it is
 a fork of a process of the pool, which is a fork of the Celery worker. What the first of them has imported,
 every task has. Without this each task pays seconds of imports for a tenth of a second of work.
+The Dag processor forks one process a Dag file, twice a minute each: they find imported what reads the settings.
 
 Forking a process that has threads is not safe, so this only imports, looks whether a thread has
 appeared (also a native one), and says so loudly. On LocalExecutor it needs no ``gc.freeze``: that freezes
@@ -64,8 +65,26 @@ HEAVY_MODULES = (
 )
 # Airflow runs as a script, or as a module: whose name is not yet known while its package is imported.
 AIRFLOW_COMMANDS = ("airflow", "__main__.py", "-m")
-PARENTS = (("scheduler",), ("celery", "worker"))
-"""The commands of Airflow whose processes tasks are forked from."""
+DAG_MODULES = (
+    "packaging.requirements",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.hitl",
+    "airflow.providers.standard.operators.trigger_dagrun",
+    "evergreen.models",
+    "ml.adapters.sources",
+    "ml.core.built_in_metrics",
+    "ml.core.gate.rules",
+    "ml.records",
+    "ml.settings",
+)
+"""What a Dag file needs: nobody's own code, which each parsing imports anew."""
+
+PARENTS = {
+    ("scheduler",): HEAVY_MODULES,
+    ("celery", "worker"): HEAVY_MODULES,
+    ("dag-processor",): DAG_MODULES,
+}
+"""The commands of Airflow whose processes others are forked from, and what these shall find imported."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ class Warmth:
 
 
 def warm_if_parent(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | None:
-    """Warm this process up if tasks are forked from it and ``EVERGREEN_WARM_TASKS=1`` asks for it.
+    """Warm this process up if tasks or parsings are forked from it and ``EVERGREEN_WARM_TASKS=1`` asks for it.
 
     Airflow must load plugins eagerly in that process (``AIRFLOW__CORE__LAZY_LOAD_PLUGINS=False``),
     or its workers are forked before this is called.
@@ -86,19 +105,18 @@ def warm_if_parent(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | 
     Returns
     -------
     Warmth or None
-        None in every other process: Dag processor, API server, triggerer, a task's own children.
+        None in every other process: API server, triggerer, a task's own children.
     """
     if environ.get(SWITCH) != "1" or not argv or Path(argv[0]).name not in AIRFLOW_COMMANDS:
         return None
-    if not any(tuple(argv[1 : 1 + len(parent)]) == parent for parent in PARENTS):
-        return None
-    if all(module in sys.modules for module in HEAVY_MODULES):
-        return None  # A task, which loads its plugins again.
-    return import_all(HEAVY_MODULES)
+    modules = next((of for parent, of in PARENTS.items() if tuple(argv[1 : 1 + len(parent)]) == parent), None)
+    if modules is None or all(module in sys.modules for module in modules):
+        return None  # The latter is a task, which loads its plugins again.
+    return import_all(modules)
 
 
 def import_all(modules: Iterable[str]) -> Warmth:
-    """Import modules and say what came of it; a module that is missing makes tasks slower, no worse."""
+    """Import modules and say what came of it; a module that is missing makes what is forked slower, no worse."""
     before = running_threads()
     started = time.monotonic()
     missing: dict[str, ImportError] = {}
@@ -116,17 +134,17 @@ def import_all(modules: Iterable[str]) -> Warmth:
     finally:
         logging.disable(chatter)
     for module, reason in missing.items():
-        log.warning("Tasks will import %s themselves: %s", module, reason)
+        log.warning("Processes forked from this one will import %s themselves: %s", module, reason)
     appeared = tuple(name for tid, name in sorted(running_threads().items()) if tid not in before)
     if appeared:
         log.warning(
-            "Warming up started threads (%s), and tasks are forked from this process: "
+            "Warming up started threads (%s), and other processes are forked from this one: "
             "find out which import did it, or set %s=0",
             ", ".join(appeared),
             SWITCH,
         )
     warmth = Warmth(time.monotonic() - started, tuple(missing), appeared)
-    log.info("Tasks start warm: heavy libraries imported in %.1f s", warmth.seconds)
+    log.info("What is forked from here starts warm: libraries imported in %.1f s", warmth.seconds)
     return warmth
 
 

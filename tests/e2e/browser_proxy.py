@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
+from embedded.servers import describe_server
 from tests.e2e.browser_stack import Running
 from tests.e2e.test_loop import free_ports
 
@@ -57,7 +58,7 @@ def proxied(running: Running, prefix: str) -> Iterator[str]:
     """Start a second API server that knows its public address, and a proxy there; give that address."""
     port, public = free_ports(2)
     url = f"http://127.0.0.1:{public}{prefix}"
-    server = running.stack.server("api-server", running.environ)
+    server = describe_server(running.stack, "api-server", running.environ)
     variables = {"AIRFLOW__API__BASE_URL": url, "AIRFLOW__API__PORT": str(port)}
     log = running.stack.logs / "api-server-behind-proxy.log"
     running.supervisor.start(

@@ -22,8 +22,10 @@ import requests
 import yaml
 
 from embedded.airflow_api import AirflowApi, Run
-from embedded.config import AIRFLOW, DAGS, STORES, Stack, dag_id
+from embedded.config import DAGS, Stack, dag_id
+from embedded.environment import stack_environment
 from embedded.prepare import prepare
+from embedded.servers import AIRFLOW, STORES, describe_server
 from embedded.supervise import Supervisor
 from ml import settings
 from ml.errors import EvergreenError
@@ -202,17 +204,17 @@ def started(folder: Path, ports: Sequence[int], given: Mapping[str, str] | None 
     }
     stack = replace(Stack.load(environ), project=project)
     prepare(stack)
-    env = stack.environment(environ)
+    env = stack_environment(stack, environ)
     login = {name: value for name, value in env.items() if name in LOGIN}
     with mock.patch.dict(os.environ, login), Supervisor() as supervisor:  # the tests ask MLflow too
         api = AirflowApi(stack.airflow_url, user="admin", password=stack.password())
         running = Running(stack, supervisor, api, env)
         last = running.newest_day - timedelta(days=SERVED_DAYS)
         for name in STORES:
-            supervisor.start(stack.server(name, environ), cwd=stack.home)
+            supervisor.start(describe_server(stack, name, environ), cwd=stack.home)
         running.command("migrate", "-m", "airflow", "db", "migrate")
         for name in AIRFLOW:
-            supervisor.start(stack.server(name, environ), cwd=stack.home)
+            supervisor.start(describe_server(stack, name, environ), cwd=stack.home)
         first = last - timedelta(days=HISTORY_DAYS - 1)
         running.command("seed", "-m", "ml.steps.ingest.seed", "--from-date", str(first), "--to-date", str(last))
         running.wait(lambda: is_up(running), "the start of the servers", 180)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,11 +30,12 @@ from embedded.airflow_api import Run
 from ml.adapters.workspace import table_bytes
 from tests.e2e.browser_proxy import proxied
 from tests.e2e.browser_stack import MODEL, SERVED_DAYS, Running, chromium, dag, plant, started
+from tests.e2e.chart_reading import short_tables, shown_in_tour, wanted_pictures
 from tests.e2e.test_loop import free_ports, mails
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
-PATIENCE = 60_000
+PATIENCE = 120_000
 OF_MODEL = f"/api/models/{MODEL}"
 OLD_DAY = "2001-01-01"
 """A day before all others, of which a row lies in quarantine."""
@@ -69,10 +69,8 @@ def browser(running: Running) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(os.environ.get("EVERGREEN_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def shots() -> Path | None:
+    return wanted_pictures()
 
 
 @dataclass
@@ -81,7 +79,7 @@ class Person:
 
     page: Page
     running: Running
-    shots: Path
+    shots: Path | None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -127,7 +125,7 @@ class Person:
     def press(self, dialog: Locator, button: str) -> str:
         """Press a dialog's button twice, as people do; give the id of the run that it says it has started."""
         dialog.get_by_role("button", name=button, exact=True).dblclick()
-        href = dialog.get_by_role("link", name="run in Airflow").get_attribute("href")
+        href = dialog.get_by_role("link", name=re.compile("^run of .* in Airflow$")).get_attribute("href")
         return unquote(urlsplit(str(href)).path.rpartition("/runs/")[2])
 
     def send(self, dialog: Any) -> str:
@@ -161,7 +159,9 @@ class Person:
         self.leave()
 
     def shoot(self, name: str, page: Page | None = None) -> None:
-        """Keep a picture; a large one in few colours, for it is kept in Git."""
+        """Keep a picture, if somebody wants them; of the tour those that it shows, a large one in few colours."""
+        if self.shots is None or not shown_in_tour(name):
+            return
         page = page or self.page
         page.wait_for_timeout(400)  # what slides in has come to rest
         shot, path = page.screenshot(), self.shots / f"tour-{name}.png"
@@ -171,7 +171,7 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def person(browser: Browser, running: Running, shots: Path) -> Iterator[Person]:
+def person(browser: Browser, running: Running, shots: Path | None) -> Iterator[Person]:
     context = browser.new_context(viewport=LAPTOP, color_scheme="light")
     context.set_default_timeout(PATIENCE)
     somebody = Person(context.new_page(), running, shots)
@@ -684,9 +684,11 @@ def go(page: Page, running: Running, part: str) -> None:
 
 def serious(page: Page) -> list[str]:
     """Give what axe finds serious or worse, each with where it is."""
+    with short_tables(page):
+        violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         f"{one['impact']} {one['id']}: {one['help']}: {[node['target'] for node in one['nodes']][:4]}"
-        for one in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        for one in violations
         if one["impact"] in {"serious", "critical"}
     ]
 

@@ -213,7 +213,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullStack]:
     subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True, timeout=120)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, text=True, check=True, capture_output=True)
     commit = head.stdout.strip()
-    ports = dict(zip(("AIRFLOW", "MLFLOW", "MAIL", "FLOWER"), free_ports(4), strict=True))
+    ports = dict(zip(("AIRFLOW", "MLFLOW", "MAIL", "SERVING"), free_ports(4), strict=True))
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "EVERGREEN", "MLFLOW", "COMPOSE_PROJ"))}
     environ = {
         **kept,
@@ -256,6 +256,7 @@ def test_only_pages_are_published_and_on_this_machine_only(stack: FullStack) -> 
         ("airflow-apiserver", "8080/tcp", "127.0.0.1"),
         ("mlflow", "5000/tcp", "127.0.0.1"),
         ("mailpit", "8025/tcp", "127.0.0.1"),
+        ("serving", "8088/tcp", "127.0.0.1"),
     }
 
 

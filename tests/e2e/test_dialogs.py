@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.e2e.page_alone import LOOKS_ONLY, STUB
 
@@ -70,7 +70,7 @@ def test_a_challenger_is_asked_for_once_however_often_one_presses(page: Page) ->
     expect(dialog.get_by_role("status")).to_contain_text("It runs: Fit (1 of 2 tasks over)")
     ((_, run),) = STUB.runs
     assert (
-        dialog.get_by_role("link", name="run in Airflow")
+        dialog.get_by_role("link", name=f"run of {MODEL}.retrain in Airflow")
         .get_attribute("href")
         .endswith(  # type: ignore[union-attr]
             f"/dags/{MODEL}.retrain/runs/{run.replace(':', '%3A')}"
@@ -87,7 +87,7 @@ def test_what_was_started_is_shown_on_the_page_after_the_dialog_was_closed(page:
     expect(dialog).to_contain_text("Version 2 would serve instead of version 6")
     dialog.get_by_label("Why").fill("better on Sundays")
     dialog.get_by_role("button", name="Roll back").click()
-    expect(dialog.get_by_role("status")).to_be_visible()
+    expect(dialog.get_by_role("status")).to_contain_text("It waits for Airflow's scheduler")
     assert started() == [(f"{MODEL}.rollback", {"reason": "better on Sundays", "to_version": 2})]
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
@@ -103,6 +103,52 @@ def test_what_was_started_is_shown_on_the_page_after_the_dialog_was_closed(page:
     assert any(one.endswith(f"/{MODEL}/now") for one in asked), "the page asks for its facts again"
     kept.get_by_role("button", name="Hide").click()
     expect(kept.get_by_role("status")).to_have_count(0)
+
+
+def test_what_was_started_is_followed_on_another_models_pages_and_after_a_reload(page: Page, url: str) -> None:
+    dialog = opened(page, "Retrain")
+    dialog.get_by_label("Why").fill("the season has changed")
+    dialog.get_by_role("button", name="Train", exact=True).click()
+    expect(dialog.get_by_role("status")).to_contain_text("It waits for Airflow's scheduler")
+    page.keyboard.press("Escape")
+    kept = page.get_by_role("region", name="What you started")
+    page.evaluate("location.hash = '#churn/now'")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("churn")
+    STUB.begin()
+    expect(kept.get_by_role("status")).to_contain_text("It runs: Fit")
+    page.reload()
+    expect(kept).to_contain_text("Training a challenger: the season has changed.")
+    expect(kept.get_by_role("link", name=f"run of {MODEL}.retrain in Airflow")).to_be_visible()
+    STUB.end("success", "Held: challenger 0.31 vs champion 0.30")
+    expect(kept.get_by_role("status")).to_have_text("Done. Held: challenger 0.31 vs champion 0.30.")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("churn")
+    expect(kept.get_by_role("status")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("refused", "message"), [(None, "It waits for Airflow"), (403, "may not roll back")])
+def test_what_airflow_answers_after_the_dialog_was_closed_is_shown_too(
+    page: Page, refused: int | None, message: str
+) -> None:
+    dialog = opened(page, "Roll back")
+    expect(dialog).to_contain_text("Version 5 would serve instead of version 6")
+    dialog.get_by_label("Why").fill("better on Sundays")
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(re.compile(r"\.rollback/dagRuns$"), hold)
+    with page.expect_request(lambda request: request.method == "POST"):
+        dialog.get_by_role("button", name="Roll back").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    (route,) = waiting
+    if refused:
+        route.fulfill(status=refused, json={"detail": "Forbidden"})
+    else:
+        route.fallback()
+    expect(page.get_by_role("region", name="What you started")).to_contain_text(message)
 
 
 def test_an_alarm_is_snoozed_beside_it_and_a_decision_commented_on(page: Page, url: str) -> None:

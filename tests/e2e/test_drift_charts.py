@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.builders_drift import CAME, NOT_KEPT, NUMERIC
-from tests.e2e.chart_reading import LAPTOP, PHONE, answered, check, opened, settle, shoot, table, traces, written
+from tests.e2e.chart_reading import APPEARANCES, answered, check, opened, settle, shoot, table, traces, written
 
 pytestmark = [
     pytest.mark.e2e,
@@ -70,6 +69,18 @@ def test_a_click_opens_a_column_of_categories_and_names_what_came_and_went(brows
     expect(panel).to_contain_text(f"{CAME} ({100 * counted['came'][0][1]:.1f} %)")
     expect(panel).to_contain_text(f"WN ({100 * counted['went'][0][1]:.1f} %)")
     assert [row[0] for row in table(page)] == counted["categories"]["names"]
+    page.context.close()
+
+
+def test_a_usual_column_of_a_day_with_drift_is_not_called_drift(browser: Browser, url: str) -> None:
+    page = opened(browser, url, "drift")
+    drift = answered(page, "drift?days=90")
+    assert drift["status"][-1] == "drift"
+    calm = next(one["column"] for one in drift["columns"] if one["ratio"][-1] is not None and one["ratio"][-1] < 0.5)
+    go_to(page, calm, drift["days"][-1])
+    said = page.locator("#drift p", has_text=f"{calm}, {drift['days'][-1]}").inner_text()
+    assert said.endswith("usual") and "drift" not in said
+    expect(page.locator("#drift")).to_contain_text("the day: drift")
     page.context.close()
 
 
@@ -151,10 +162,9 @@ def test_nothing_of_a_column_is_loaded_before_it_is_opened(browser: Browser, url
     page.context.close()
 
 
-@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@APPEARANCES
 def test_no_chart_of_a_column_stands_in_anybodys_way(
-    browser: Browser, url: str, theme: str, viewport: dict[str, int], tmp_path: Path
+    browser: Browser, url: str, theme: str, viewport: dict[str, int]
 ) -> None:
     page = opened(browser, url, "drift", viewport=viewport, theme=theme)
     for column in ("carrier", NUMERIC):
@@ -162,5 +172,5 @@ def test_no_chart_of_a_column_stands_in_anybodys_way(
         table(page), table(page, 1)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), column
         check(page, column)
-        shoot(page, f"drift-{column}-{viewport['width']}-{theme}", tmp_path)
+        shoot(page, f"drift-{column}-{viewport['width']}-{theme}")
     page.context.close()

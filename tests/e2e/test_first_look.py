@@ -23,6 +23,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ml.settings import PROJECT_ROOT
 from tests.e2e.browser_stack import MODEL, chromium
+from tests.e2e.chart_reading import wanted_pictures
 from tests.e2e.test_loop import free_ports, mails, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -142,5 +143,5 @@ def test_replayed_days_and_decisions_say_so(page: Page, running: tuple[Path, str
 
 
 def picture(page: Page, name: str) -> None:
-    if folder := os.environ.get("EVERGREEN_SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"first-look-{name}.png", full_page=True)
+    if folder := wanted_pictures():
+        page.screenshot(path=folder / f"first-look-{name}.png", full_page=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.chart_reading import wanted_pictures
 from tests.e2e.page_alone import MODELS, TODAY
 
 pytestmark = [
@@ -253,9 +252,7 @@ def test_a_model_that_is_not_there_says_where_to_go(browser: Browser, url: str) 
 
 @pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_stands_in_the_way_of_anybody(
-    browser: Browser, url: str, theme: str, viewport: dict[str, int], tmp_path: Path
-) -> None:
+def test_nothing_stands_in_the_way_of_anybody(browser: Browser, url: str, theme: str, viewport: dict[str, int]) -> None:
     page = opened(browser, url, viewport=viewport, theme=theme)
     expect(page.locator("tbody .waits")).to_be_visible()
     assert page.evaluate("document.documentElement.dataset.theme") == theme
@@ -263,9 +260,8 @@ def test_nothing_stands_in_the_way_of_anybody(
     violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert [(one["id"], [node["target"] for node in one["nodes"]][:4]) for one in violations
             if one["impact"] in {"serious", "critical"}] == []  # fmt: skip
-    shots = Path(os.environ.get("EVERGREEN_SCREENSHOTS") or tmp_path)
-    shots.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=shots / f"tour-models-{'phone' if viewport is PHONE else 'laptop'}-{theme}.png")
+    if shots := wanted_pictures():
+        page.screenshot(path=shots / f"tour-models-{'phone' if viewport is PHONE else 'laptop'}-{theme}.png")
     page.context.close()
 
 

@@ -20,8 +20,10 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from embedded.airflow_api import AirflowApi, Run
-from embedded.config import AIRFLOW, DAGS, STORES, Stack, dag_id
+from embedded.config import DAGS, Stack, dag_id
+from embedded.environment import stack_environment
 from embedded.prepare import prepare
+from embedded.servers import AIRFLOW, STORES, describe_server
 from embedded.supervise import Supervisor
 from ml import settings
 from ml.core.champions.tenures import JUDGED
@@ -72,7 +74,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def twenty(environ: dict[str, str]) -> Iterator[Twenty]:
     stack = Stack.load(environ)
     prepare(stack)
-    env = stack.environment(environ)
+    env = stack_environment(stack, environ)
     with Supervisor() as supervisor, pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):  # the test asks MLflow itself, too
             patch.setenv(name, env[name])
@@ -87,7 +89,7 @@ def twenty(environ: dict[str, str]) -> Iterator[Twenty]:
         supervisor.wait_until(lambda: {"seed", "migrate"} <= supervisor.exits.keys(), seconds=300, what="the history")
         assert [supervisor.exits[name].code for name in ("seed", "migrate")] == [0, 0], stack.logs
         for name in (*STORES, *AIRFLOW):
-            supervisor.start(stack.server(name, environ), cwd=stack.home)
+            supervisor.start(describe_server(stack, name, environ), cwd=stack.home)
         api = AirflowApi(stack.airflow_url, user="admin", password=stack.password())
         supervisor.wait_until(lambda: is_up(api, stack), seconds=180, what="the start of the servers")
         # Airflow's API writes its log on the event loop, which on SQLite waits for other requests: one by one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import astuple
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -39,7 +40,7 @@ def queued(services: Services) -> list[Alert]:
     from ml.adapters import layout
 
     storage = services.storage
-    paths = storage.list(layout.ALERTS)
+    paths = storage.list(layout.alerts.ALERTS)
     return [QueuedAlert.model_validate_json(storage.get_bytes(path)).alert for path in paths]
 
 
@@ -125,7 +126,7 @@ def test_every_mail_begins_with_the_four_answers_and_leads_to_the_page(
     for alert in every_alert(services, monkeypatch):
         mail = compose(alert, ["a@example.com"], services)
         lines = FirstLines(**alert.facts[NAME])
-        answers = [*lines.sentences()]
+        answers = [lines.happened, lines.harm, lines.done, f"What to do: {lines.todo}"]
         assert mail["Subject"].removeprefix("Re: ").startswith(f"{alert.model}: "), alert.key
         html, text = shown(mail)
         assert text.startswith(" ".join(" ".join(answers).split())), alert.key
@@ -156,7 +157,7 @@ def test_an_answer_that_is_empty_is_refused(missing: str) -> None:
 
 def test_an_answer_ends_with_a_stop_and_stays_what_it_is() -> None:
     lines = FirstLines("It broke", "Yes!", "Nothing.", "each of these:")
-    assert lines.sentences() == ("It broke.", "Yes!", "Nothing.", "What to do: each of these:")
+    assert astuple(lines) == ("It broke.", "Yes!", "Nothing.", "each of these:")
     assert first_lines.capitalised("version 5") == "Version 5"
 
 

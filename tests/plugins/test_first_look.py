@@ -65,7 +65,7 @@ def test_a_viewer_looks_and_changes_nothing(send: Send) -> None:
     assert send("GET", "viewer").json()["may"] is False
     answer = send("POST", "viewer", act("break"))
     assert (answer.status_code, "ask somebody who may" in answer.json()["message"]) == (403, True)
-    assert not open_services().storage_folder(layout.DEMO).has(layout.DEMO_FAULT)
+    assert not open_services().storage_folder(layout.ingest.DEMO).has(layout.ingest.DEMO_FAULT)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_viewer_looks_and_changes_nothing(send: Send) -> None:
 )
 def test_what_no_button_sends_changes_nothing(send: Send, content: str, kind: str, status: int) -> None:
     assert send("POST", "user", content, kind).status_code == status
-    assert not open_services().storage_folder(layout.DEMO).has(layout.DEMO_FAULT)
+    assert not open_services().storage_folder(layout.ingest.DEMO).has(layout.ingest.DEMO_FAULT)
 
 
 def test_other_data_have_no_first_look(send: Send, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,8 +225,8 @@ def test_a_week_of_drift_is_a_short_thread_that_can_be_read(sink: Sink, services
     story.calm(6)
     first, last = [message["blocks"][1]["text"]["text"].splitlines() for message in sink.posted]
     assert first == [
-        "2 of 7 structural columns moved.",
-        "Predictions are as good as expected on the days that have labels.",
+        "2 of 7 structural columns moved: distance, dest.",
+        "Predictions are not worse than expected, beyond noise, on the days that have labels.",
         f"No challenger was requested: {WAITING}.",
         f"What to do: {BY_HAND}",
         "- distance: distance 0.83, limit 0.11 (structural, matters)",

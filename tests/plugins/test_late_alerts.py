@@ -58,7 +58,7 @@ def test_killed_before_the_mail_went_out_it_is_told_later_and_once(
 def test_a_channel_sees_one_thread_that_ends(postbox: Postbox, services: Services) -> None:
     alert_late(LATE, services)
     alert_late(CAME, services)
-    opening = layout.late_key(DAY, "opened")
-    stored = services.storage.get_bytes(layout.alert(layout.late_key(DAY, "resolved")))
+    opening = layout.alerts.late_key(DAY, "opened")
+    stored = services.storage.get_bytes(layout.alerts.alert(layout.alerts.late_key(DAY, "resolved")))
     alert = QueuedAlert.model_validate_json(stored).alert
     assert (alert.thread, alert.resolves, alert.severity) == (opening, True, "info")

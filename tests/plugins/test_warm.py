@@ -1,4 +1,4 @@
-"""Tasks start warm, in the scheduler only, and without a thread."""
+"""Tasks and the parsing of Dag files start warm, and without a thread."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from evergreen import warm  # noqa: E402
 
 from embedded.config import Stack  # noqa: E402
 from embedded.prepare import prepare  # noqa: E402
+from embedded.servers import describe_server  # noqa: E402
 
 ON = {"EVERGREEN_WARM_TASKS": "1"}
 
@@ -26,19 +27,26 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note what would be imported, instead of importing it."""
     names: list[str] = []
     monkeypatch.setattr("importlib.import_module", names.append)
-    monkeypatch.setattr(warm, "HEAVY_MODULES", ("no_such_heavy_module",))
+    for parent in warm.PARENTS:
+        monkeypatch.setitem(warm.PARENTS, parent, (f"no_such_module_of_{parent[-1]}",))
     return names
 
 
 @pytest.mark.parametrize("program", ["/x/bin/airflow", "/x/airflow/__main__.py", "-m"])
 def test_the_scheduler_is_warmed_up_however_it_is_started(program: str, imported: list[str]) -> None:
     assert warm.warm_if_parent([program, "scheduler", "--skip-serve-logs"], ON) is not None
-    assert imported == ["no_such_heavy_module"]
+    assert imported == ["no_such_module_of_scheduler"]
 
 
 def test_so_is_a_celery_worker(imported: list[str]) -> None:
     assert warm.warm_if_parent(["/x/bin/airflow", "celery", "worker", "--skip-serve-logs"], ON) is not None
-    assert imported == ["no_such_heavy_module"]
+    assert imported == ["no_such_module_of_worker"]
+
+
+def test_the_dag_processor_imports_what_dag_files_need_and_nothing_more(imported: list[str]) -> None:
+    assert warm.warm_if_parent(["/x/bin/airflow", "dag-processor"], ON) is not None
+    assert imported == ["no_such_module_of_dag-processor"]
+    assert not {"mlflow", "sklearn", "great_expectations"} & {name.split(".")[0] for name in warm.DAG_MODULES}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +54,6 @@ def test_so_is_a_celery_worker(imported: list[str]) -> None:
     [
         ["airflow", "celery", "flower"],
         ["airflow", "celery"],
-        ["airflow", "dag-processor"],
         ["airflow", "api-server"],
         ["airflow", "triggerer"],
         ["airflow", "tasks", "test", "scheduler"],
@@ -87,23 +94,24 @@ def test_a_thread_that_appears_is_named_loudly(
     assert "EVERGREEN_WARM_TASKS=0" in caplog.text
 
 
-def test_airflow_itself_warms_its_scheduler_and_starts_no_thread(tmp_path: Path) -> None:
-    """Airflow with our plugin, as the scheduler of the embedded stack would load it."""
+@pytest.mark.parametrize(("server", "modules"), [("scheduler", "HEAVY_MODULES"), ("dag-processor", "DAG_MODULES")])
+def test_airflow_itself_warms_what_forks_and_starts_no_thread(server: str, modules: str, tmp_path: Path) -> None:
+    """Airflow with our plugin, as that server of the embedded stack would load it."""
     stack = Stack.load({"EVERGREEN_HOME": str(tmp_path)})
     prepare(stack)
-    program = """
+    program = f"""
 import sys
-sys.argv = ["airflow", "scheduler"]
+sys.argv = ["airflow", "{server}"]
 import airflow
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
 from evergreen import warm
 assert not errors, errors
 assert "warm" not in sys.modules, "plugins/.airflowignore does not keep the package out"
-print(sorted(set(warm.HEAVY_MODULES) - set(sys.modules)), sorted(warm.running_threads().values()))
+print(sorted(set(warm.{modules}) - set(sys.modules)), sorted(warm.running_threads().values()))
 sys.exit(len(warm.running_threads()) - 1)
 """
-    env = stack.server("scheduler", os.environ).env
+    env = describe_server(stack, server, os.environ).env
     ended = subprocess.run(
         [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=280, check=False
     )

@@ -196,13 +196,23 @@ def test_a_month_of_drift_is_three_mails_in_one_thread(story: Story, postbox: Po
     assert all("It lasted 30 days" in said for said in both(resolved))
 
 
+def test_an_alarm_that_got_worse_begins_with_what_is_new(story: Story, postbox: Postbox) -> None:
+    gone = Finding(kind="vanished_category", severity="alarm", message="dest: ATL is gone", column="dest", at_once=True)
+    story.drifted(0, alarm=False)
+    story.drifted(1)
+    story.drifted(2, gone)
+    _, mail = postbox.messages
+    assert all("It got worse: dest: ATL is gone." in text for text in both(mail))
+
+
 def test_an_alarm_says_first_what_happened_and_what_was_done_then_what_moved(story: Story, postbox: Postbox) -> None:
     story.calm(-1)
     story.drifted(0, alarm=False)
     story.drifted(1)
     (mail,) = postbox.messages
     for said in both(mail):
-        assert said.index("2 of 7 structural columns moved") < said.index("No challenger was requested: waiting until")
+        happened = "2 of 7 structural columns moved: distance, dest."
+        assert said.index(happened) < said.index("No challenger was requested: waiting until")
         assert said.index("waiting until") < said.index("0.83") < said.index("0.31") < said.index("4.2")
         assert "JFK's share 33 % → 0 %".replace("'", "&#39;") in said or "JFK's share 33 % → 0 %" in said
         assert "0.09" in said

@@ -128,8 +128,8 @@ def quarantined_days(services: Services) -> dict[tuple[str, date], set[str]]:
 
     def read() -> dict[tuple[str, date], set[str]]:
         quarantined: dict[tuple[str, date], set[str]] = {}
-        for name in services.storage.list(layout.QUARANTINES):
-            if match := layout.QUARANTINED.fullmatch(name):
+        for name in services.storage.list(layout.ingest.QUARANTINES):
+            if match := layout.ingest.QUARANTINED.fullmatch(name):
                 quarantined.setdefault((match[1], date.fromisoformat(match[2])), set()).add(match[3])
         return quarantined
 
@@ -149,7 +149,7 @@ def _results(
         if cached is not MISSING:
             return cached if cached is None else dict(cached)
         asset, day = asset_day
-        name = f"{layout.validation(asset, day)}/{layout.RESULT}"
+        name = f"{layout.ingest.validation(asset, day)}/{layout.ingest.RESULT}"
         try:
             result = json.loads(storage.get_bytes(name))
             if not isinstance(result, dict):
@@ -209,7 +209,7 @@ def _asset_facts(
         "quarantined": facts.get("quarantined_rows"),
         "rejected": facts.get("reason") or None,
         "failures": _failures(facts),
-        "report": f"{layout.validation(asset, day)}/{layout.REPORT}" if result is not None else None,
+        "report": f"{layout.ingest.validation(asset, day)}/{layout.ingest.REPORT}" if result is not None else None,
     }
 
 
@@ -241,7 +241,7 @@ def _quarantined(
     corrected = rejected and is_in and not facts.get("reason")  # a correction may be rejected, and the day stay
     if corrected:
         facts = _rejected_result(services, asset, day)
-    folder = layout.quarantine if rejected else layout.validation
+    folder = layout.ingest.quarantine if rejected else layout.ingest.validation
     return {
         "asset": asset,
         "day": day,
@@ -249,7 +249,7 @@ def _quarantined(
         "rejected": rejected,
         "corrected": corrected,
         "reasons": _failures(facts) or _only_reason(facts),
-        "report": f"{folder(asset, day)}/{layout.REPORT}",
+        "report": f"{folder(asset, day)}/{layout.ingest.REPORT}",
     }
 
 
@@ -261,9 +261,9 @@ def _only_reason(result: Mapping[str, Any]) -> list[Facts]:
 
 def _rejected_result(services: Services, asset: str, day: date) -> Facts:
     """Read what the contract said of a delivery that was rejected; nothing if that was not kept."""
-    stored = services.storage_folder(layout.quarantine(asset, day))
+    stored = services.storage_folder(layout.ingest.quarantine(asset, day))
     try:
-        result = json.loads(stored.objects.get_bytes(stored.name(layout.RESULT)))
+        result = json.loads(stored.objects.get_bytes(stored.name(layout.ingest.RESULT)))
     except (MissingArtifact, ValueError):
         return {}
     return result if isinstance(result, dict) else {}

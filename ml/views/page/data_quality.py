@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 THREADS, FRESH_DAYS, SECONDS = 16, 14, 300.0
 """Results of the newest days are read each time; others, which a cleared run changes, once in so many seconds."""
 
-FILES = {"rows": layout.QUARANTINED_ROWS, "partition": layout.REJECTED_PARTITION}
+FILES = {"rows": layout.ingest.QUARANTINED_ROWS, "partition": layout.ingest.REJECTED_PARTITION}
 SHOWN_ROWS, CSV_ROWS, AT_ONCE = 200, 50_000, 1_000
 """So many rows of a day are shown, and handed out as CSV; the Parquet file has them all."""
 
@@ -80,7 +80,7 @@ def quarantined_rows(services: Services, *, asset: str, day: str) -> Facts:
     for what in which:
         with _table(services, asset, day, what) as (columns, total, read):
             shown = [[_text(value) for value in row] for row in islice(read, SHOWN_ROWS)]
-        name = f"{layout.quarantine(asset, day)}/{FILES[what]}"
+        name = f"{layout.ingest.quarantine(asset, day)}/{FILES[what]}"
         tables.append(
             {
                 "what": what,
@@ -118,7 +118,7 @@ def _kept_out(services: Services, asset: str, day: str) -> list[str]:
     """Return what of a day is in quarantine: some ``rows``, the ``partition``, or both, from two deliveries."""
     _check_asset(asset)
     try:
-        folder = services.storage_folder(layout.quarantine(asset, date.fromisoformat(day)))
+        folder = services.storage_folder(layout.ingest.quarantine(asset, date.fromisoformat(day)))
     except ValueError as err:
         raise EvergreenError(f"{day!r} is not a day: write it as 2026-11-28") from err
     which = [what for what, name in FILES.items() if folder.has(name)]
@@ -130,7 +130,7 @@ def _kept_out(services: Services, asset: str, day: str) -> list[str]:
 @contextmanager
 def _table(services: Services, asset: str, day: str, what: str) -> Iterator[Table]:
     """Yield the columns of a file in quarantine, how many rows it has, and the rows, read as they are asked for."""
-    with services.storage_folder(layout.quarantine(asset, day)).local(FILES[what]) as path:
+    with services.storage_folder(layout.ingest.quarantine(asset, day)).local(FILES[what]) as path:
         names = list(rows.types_of(path).names)
         read = (
             row
@@ -160,7 +160,7 @@ def _results(services: Services, asset: str, days: list[date]) -> tuple[dict[dat
         if cached is not MISSING:
             remembered: DayQuality | None = cached
             return remembered
-        name = f"{layout.validation(asset, day)}/{layout.RESULT}"
+        name = f"{layout.ingest.validation(asset, day)}/{layout.ingest.RESULT}"
         try:
             quality = day_quality(json.loads(storage.get_bytes(name)))
         except MissingArtifact:

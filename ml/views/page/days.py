@@ -53,14 +53,14 @@ def is_decided(day: Day) -> bool:
 
 
 def _read(services: Services, day: date) -> Day:
-    stored = services.storage_folder(layout.monitoring(day))
+    stored = services.storage_folder(layout.monitoring.day_dir(day))
     try:
-        return Day(day, day_summary.read(stored.objects.get_bytes(stored.name(layout.SUMMARY))))
+        return Day(day, day_summary.read(stored.objects.get_bytes(stored.name(layout.monitoring.SUMMARY))))
     except MissingArtifact:
         undecided = Decision(day=day, action="nothing", reasons=(NOT_DECIDED,), alarm=False)
         return Day(day, day_summary.summarise(undecided, None, None) if stored.names() else None)
     except ValueError as err:
-        return _unreadable(day, stored.uri(layout.SUMMARY), err)
+        return _unreadable(day, stored.uri(layout.monitoring.SUMMARY), err)
     except EvergreenError as err:
         if err.retryable:
             raise

@@ -106,7 +106,7 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
 
 def card_of(version: int) -> str:
     """Return the name of a version's card, as `ml.views.page.file` reads it; it may not be there."""
-    return layout.artifact(version, "card/model_card.html")
+    return layout.training.artifact(version, "card/model_card.html")
 
 
 def _requesters(services: Services) -> dict[Any, str | None]:

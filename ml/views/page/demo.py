@@ -91,13 +91,13 @@ def _check(services: Services) -> None:
 
 
 def _switch(services: Services) -> FaultSwitch:
-    return FaultSwitch(services.storage_folder(layout.DEMO))
+    return FaultSwitch(services.storage_folder(layout.ingest.DEMO))
 
 
 def _monitored(fault: DemoFault, services: Services) -> dict[str, Any] | None:
     """Return what monitoring says of the day; the fault is found once the day was monitored with it."""
-    stored = services.storage_folder(layout.monitoring(fault.day))
-    if not stored.has(layout.SUMMARY):
+    stored = services.storage_folder(layout.monitoring.day_dir(fault.day))
+    if not stored.has(layout.monitoring.SUMMARY):
         return None
     (day,) = monitored.read(services, [fault.day])
     if day.facts is None:

@@ -66,8 +66,8 @@ def _day(text: str) -> date:
 
 def _read(services: Services, day: date, version: int, column: str) -> tuple[dict[str, Any] | None, str | None]:
     """Return a column's distribution, or why there is none."""
-    stored = services.storage_folder(layout.monitoring(day))
-    name = layout.distributions(version)
+    stored = services.storage_folder(layout.monitoring.day_dir(day))
+    name = layout.monitoring.distributions(version)
     try:
         facts = stored.read_json(name)
         if facts["shape"] != SHAPE:

@@ -90,10 +90,12 @@ def model(services: Services, version: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `models` says of it (``card`` None if there is none), and ``figures`` (metrics beside base rate and
-        champion of then), ``holdout`` (rows and days), ``decisions`` about it (newest first), ``rulings`` and
-        ``slices`` of the newest gate, ``importance`` (None if it was not kept), ``lineage``, ``files`` (``name``, and
-        ``file`` for `ml.views.page.file`) and ``problems``: what could not be read, each ``part`` and ``message``.
+        What `models` says of it (``card`` None if there is none), ``refit``, the version that it became after it was
+        judged (None if there is none: the refit's card and importance are its own), and ``figures`` (metrics beside
+        base rate and champion of then), ``holdout`` (rows and days), ``decisions`` about it (newest first),
+        ``rulings`` and ``slices`` of the newest gate, ``importance`` (None if it was not kept), ``lineage``, ``files``
+        (``name``, and ``file`` for `ml.views.page.file`) and ``problems``: what could not be read, each ``part`` and
+        ``message``.
 
     Raises
     ------
@@ -109,11 +111,16 @@ def model(services: Services, version: int) -> dict[str, Any]:
     rulings = judged[-1]["rulings"] if judged else []
     problems: list[dict[str, str]] = []
     files = _files(model_version, services, problems)
+    refit = decision_view.refit_of(version, decisions)
+    described = model_version if refit is None else find_version(refit, services)
+    with_card = files if refit is None else _files(described, services, problems)
+    card = card_of(described.version)
     past = replayed(services)
     facts: dict[str, Any] = plain(
         {
             **_row(model_version, decisions, services),
-            "card": card_of(version) if card_of(version) in [file["file"] for file in files] else None,
+            "card": card if card in [file["file"] for file in with_card] else None,
+            "refit": refit,
             "figures": decision_view.figures(measured, metric=services.settings.gate.metric),
             "holdout": {"rows": measured.get("holdout_rows"), "days": measured.get("holdout_days")},
             "decisions": [
@@ -122,7 +129,7 @@ def model(services: Services, version: int) -> dict[str, Any]:
             ],
             "rulings": rulings,
             "slices": decision_view.slices(rulings),
-            "importance": stored(model_version, IMPORTANCE, services, problems),
+            "importance": stored(described, IMPORTANCE, services, problems),
             "lineage": decision_view.lineage(stored(model_version, LINEAGE, services, problems) or {}),
             "files": files,
             "problems": problems,
@@ -168,7 +175,7 @@ def compare(services: Services, a: int, b: int) -> dict[str, Any]:
             "metrics": decision_view.compared_metrics(*metrics, metric=services.settings.gate.metric),
             "same_holdout": same,
             "note": note,
-            "paired": decision_view.paired(a, b, met),
+            "paired": decision_view.paired(a, b, met, services.settings.gate),
             "facts": decision_view.compared_facts(*traced),
             "importance": [
                 {"feature": name, "a": leaned[0].get(name), "b": leaned[1].get(name)}
@@ -255,7 +262,7 @@ def _files(version: Version, services: Services, problems: list[dict[str, str]])
     except EvergreenError as err:
         problems.append({"part": "files", "message": str(err)})
         return []
-    return [{"name": name, "file": layout.artifact(version.version, name)} for name in names]
+    return [{"name": name, "file": layout.training.artifact(version.version, name)} for name in names]
 
 
 def _increases(importance: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -80,13 +80,13 @@ def _slices(services: Services, first: date) -> Facts:
     nothing: Facts = {"days": [], "window_days": window, "slices": []}
     if not are_measured(settings):
         return {**nothing, "reason": "Slices are not measured for this model: see performance.slices in the settings."}
-    folder = services.storage_folder(layout.SLICE_SCORES)
+    folder = services.storage_folder(layout.monitoring.SLICE_SCORES)
     try:
-        by_day = {day: figures for day, (_, _, figures) in kept_days(folder.read_json(layout.SUMS)).items()}
+        by_day = {day: figures for day, (_, _, figures) in kept_days(folder.read_json(layout.ingest.SUMS)).items()}
     except MissingArtifact:
         return {**nothing, "reason": "No slice was measured yet: Monitor does so once labels of scored days arrive."}
     except (ValueError, TypeError, AttributeError) as err:
-        logger.warning("overview: %s cannot be read: %s", folder.uri(layout.SUMS), err)
+        logger.warning("overview: %s cannot be read: %s", folder.uri(layout.ingest.SUMS), err)
         return {**nothing, "reason": "The slices were kept by another release: the next run of Monitor measures them."}
     days = sorted(day for day in by_day if day >= first)
     return {

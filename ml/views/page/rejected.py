@@ -95,13 +95,17 @@ def row(rejection: Rejection, report: str | None) -> Facts:
 
 def report_of(rejection: Rejection) -> str | None:
     """Return the name of a rejection's report as the page serves it; None if the delivery could not even be read."""
-    return f"{layout.quarantine(rejection.asset, rejection.day)}/{layout.REPORT}" if rejection.report_uri else None
+    return (
+        f"{layout.ingest.quarantine(rejection.asset, rejection.day)}/{layout.ingest.REPORT}"
+        if rejection.report_uri
+        else None
+    )
 
 
 def _read(services: Services) -> KeptOut:
     problems: list[str] = []
-    rejected = _records(services, layout.REJECTED, Rejection, problems)
-    withdrawn = _records(services, layout.WITHDRAWN, Withdrawal, problems)
+    rejected = _records(services, layout.ingest.REJECTED, Rejection, problems)
+    withdrawn = _records(services, layout.ingest.WITHDRAWN, Withdrawal, problems)
     return KeptOut(rejected, withdrawn, tuple(problems))
 
 

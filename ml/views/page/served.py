@@ -84,7 +84,7 @@ def performance(services: Services) -> Facts | None:
         ``first_day``, ``last_day``, ``asked``, ``rows``, ``reason``; ``versions``: ``version``, ``days``, ``rows`` and
         ``figures`` (``name``, ``label``, ``value``, ``low``, ``high``); ``splits``: see `ml.records.SplitEvidence`.
     """
-    folder = services.storage_folder(layout.REQUEST_PERFORMANCE)
+    folder = services.storage_folder(layout.serving.REQUEST_PERFORMANCE)
     names = folder.names()
     if not names:
         return None
@@ -136,8 +136,8 @@ def _parts_by_day(services: Services) -> dict[str, dict[str, int]]:
 
     def read() -> dict[str, dict[str, int]]:
         parts: dict[str, dict[str, int]] = {}
-        for name in services.storage.list(layout.REQUESTS):
-            if match := layout.REQUEST_PART.fullmatch(name):
+        for name in services.storage.list(layout.serving.REQUESTS):
+            if match := layout.serving.REQUEST_PART.fullmatch(name):
                 parts.setdefault(match[1], {})[name] = int(match[3])
         return parts
 
@@ -184,7 +184,7 @@ def _day_facts(summaries: list[PartSummary] | None) -> Facts:
 def _problems(services: Services) -> list[Facts]:
     """Read what keeps the service from the champion, as the service recorded it."""
     problems = []
-    prefixes = {"champion": layout.SERVING_PROBLEMS, "challenger": layout.CHALLENGER_PROBLEMS}
+    prefixes = {"champion": layout.serving.SERVING_PROBLEMS, "challenger": layout.serving.CHALLENGER_PROBLEMS}
     for about, name in [(about, name) for about, prefix in prefixes.items() for name in services.storage.list(prefix)]:
         try:
             record = json.loads(services.storage.get_bytes(name))

@@ -74,7 +74,7 @@ def decided(services: Services) -> DecisionLog:
 
 def replayed(services: Services) -> Replayed:
     """Return which days were replayed, and when."""
-    log = ReplayLog(services.storage_folder(layout.REPLAYED))
+    log = ReplayLog(services.storage_folder(layout.ingest.REPLAYED))
     return MEMORY.remembered(("replayed", services.environment.storage), REPLAYED_SECONDS, log.read)
 
 

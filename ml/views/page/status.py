@@ -158,7 +158,9 @@ def _data(sources: StatusSources) -> Facts:
         if ("inputs", day) in sources.out.rejected
         or (
             day not in gone
-            and sources.services.storage_folder(layout.quarantine("inputs", day)).has(layout.REJECTED_PARTITION)
+            and sources.services.storage_folder(layout.ingest.quarantine("inputs", day)).has(
+                layout.ingest.REJECTED_PARTITION
+            )
         )
     ]
     refusal = f"; rejected: {', '.join(map(str, rejected))}" if rejected else ""
@@ -181,14 +183,14 @@ def _data(sources: StatusSources) -> Facts:
 def _score(sources: StatusSources) -> Facts | None:
     """Find the newest day that was scored."""
     for day in reversed(sources.inventory.newest_days(LOOK_BACK_DAYS)):
-        stored = sources.services.storage_folder(layout.predictions(day))
-        versions = layout.published_versions(stored.names())
+        stored = sources.services.storage_folder(layout.scoring.predictions(day))
+        versions = layout.scoring.published_versions(stored.names())
         if not versions:
             continue
         tenure, _ = tenures.champion_of(day, sources.changes)
         version = tenure.version if tenure and tenure.version in versions else max(versions)
         try:
-            facts = json.loads(stored.objects.get_bytes(stored.name(layout.version_facts(version))))
+            facts = json.loads(stored.objects.get_bytes(stored.name(layout.scoring.version_facts(version))))
         except ValueError:
             facts = {}
         late = sources.inventory.newer_than(day)
@@ -201,7 +203,7 @@ def _score(sources: StatusSources) -> Facts | None:
             "rows": rows,
             "written_at": facts.get("written_at"),
             "days_late": late,
-            "report": f"{layout.validation('predictions', day)}/{layout.version_report(version)}"
+            "report": f"{layout.ingest.validation('predictions', day)}/{layout.scoring.version_report(version)}"
             if facts.get("report")
             else None,
             "run_id": facts.get("airflow_run"),

@@ -14,9 +14,10 @@ from ml.adapters import layout
 from ml.adapters.tracking.decision_log import DecisionLog
 from ml.core.data.days import days_between
 from ml.core.data.rest_days import rest_reason
-from ml.core.monitoring import health, snoozes
+from ml.core.monitoring import alarm_days, health, snoozes
 from ml.core.monitoring.day_summary import Day, Facts
 from ml.core.monitoring.episodes import FAMILIES, Episode, Family
+from ml.core.monitoring.episodes import Day as AlarmDay
 from ml.errors import EvergreenError
 from ml.records import Logged
 from ml.views.page import days as monitored
@@ -106,14 +107,40 @@ class StatusSources:
 
     @cached_property
     def open_since(self) -> date | None:
-        """Return the first day of the oldest alarm that people know of and that is not over, if there is one."""
-        return min((episode.first_day for episode in self.open_episodes), default=None)
+        """Return the first day of the oldest alarm that is not over, whether people know of it or not."""
+        alerted = {episode.family: episode for episode in self._alerted}
+        standing = []
+        for family in FAMILIES:
+            newest = self._measured_episode(family)
+            if family in alerted and (newest is None or newest.day <= alerted[family].day):
+                newest = alerted[family]
+            if newest is not None and newest.open:
+                first = alerted[family].first_day if family in alerted and alerted[family].open else newest.first_day
+                standing.append(min(first, newest.first_day))
+        return min(standing, default=None)
+
+    def _measured_episode(self, family: Family) -> Episode | None:
+        """Return a family's newest alarm by what was measured and decided on the newest days; None without one."""
+        settings = self.services.settings
+        past = alarm_days.of_days(
+            self._decided_days, family=family, alarm_days=settings.drift.alarm_days, every_days=settings.land.every_days
+        )
+        return past[-1] if past else None
+
+    @cached_property
+    def _decided_days(self) -> list[AlarmDay]:
+        return [alarm_days.day_of(day.facts) for day in self.days if day.facts and monitored.is_decided(day)]
+
+    @cached_property
+    def _alerted(self) -> list[Episode]:
+        """Return of each family the newest alarm that people know of, over or not."""
+        newest = self.part("alarms", lambda: [_newest_episode(family, self.services) for family in FAMILIES]) or ()
+        return [episode for episode in newest if episode is not None]
 
     @cached_property
     def open_episodes(self) -> list[Episode]:
         """Return the alarms that people know of and that are not over."""
-        newest = self.part("alarms", lambda: [_newest_episode(family, self.services) for family in FAMILIES]) or ()
-        return [episode for episode in newest if episode is not None and episode.open]
+        return [episode for episode in self._alerted if episode.open]
 
     @property
     def episodes(self) -> list[Facts]:
@@ -186,6 +213,6 @@ def _episode(episode: Episode, entries: Sequence[Logged]) -> Facts:
 
 
 def _newest_episode(family: Family, services: Services) -> Episode | None:
-    stored = services.storage_folder(layout.episodes(family))
+    stored = services.storage_folder(layout.alerts.episodes(family))
     names = stored.names()
     return Episode.model_validate(stored.read_json(names[-1])) if names else None

@@ -8,6 +8,7 @@ from ml.adapters.tracking.decision_log import merged
 from ml.core.champions.tenures import judged_version, summarise
 from ml.core.gate.holdout_charts import SHAPE
 from ml.core.monitoring.day_summary import plain
+from ml.views import decision_view
 from ml.views.page.model_list import IMPORTANCE, find_version, stored
 from ml.views.page.sources import decided, registered
 from ml.wiring import Services
@@ -39,7 +40,9 @@ def version_charts(services: Services, version: int) -> dict[str, Any]:
     champion = compared[-1] if compared else None
     versions = {entry.version: entry for entry in registered(services)}
     problems: list[dict[str, str]] = []
-    charts = stored(model_version, CHARTS, services, problems)
+    refit = decision_view.refit_of(version, about)
+    described = versions.get(refit, model_version) if refit is not None else model_version
+    charts = stored(described, CHARTS, services, problems)
     if charts is None and judged in versions and judged != version:
         charts = stored(versions[judged], CHARTS, services, [])
     unknown_shape = charts is not None and charts.get("shape") != SHAPE
@@ -51,7 +54,7 @@ def version_charts(services: Services, version: int) -> dict[str, Any]:
             "champion": champion,
             "charts": None if unknown_shape else charts,
             "importance": {
-                "challenger": stored(model_version, IMPORTANCE, services, []),
+                "challenger": stored(described, IMPORTANCE, services, []),
                 "champion": stored(beside, IMPORTANCE, services, []) if beside else None,
             },
             "message": _why_none(version, charts is None, unknown_shape, problems),

@@ -40,10 +40,6 @@ class FirstLines:
                 raise ValueError(f"an alert has to answer {field.name!r}: its kind left it empty")
             object.__setattr__(self, field.name, text if text.endswith((".", "!", "?", ":")) else f"{text}.")
 
-    def sentences(self) -> tuple[str, str, str, str]:
-        """Return the four answers as they are read."""
-        return self.happened, self.harm, self.done, f"What to do: {self.todo}"
-
 
 def capitalised(text: str) -> str:
     """Return a text with its first letter as a capital; the rest stays as it is."""

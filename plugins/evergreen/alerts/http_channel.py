@@ -123,11 +123,11 @@ class HttpChannel(Channel):
         if alert.thread is None:
             return None
         storage = services.storage
-        done = layout.delivered(self.name, alert.thread)
+        done = layout.alerts.delivered(self.name, alert.thread)
         if storage.exists(done):
             receipt = DeliveryReceipt.model_validate_json(storage.get_bytes(done))
-        elif storage.exists(layout.alert(alert.thread)):
-            queued = QueuedAlert.model_validate_json(storage.get_bytes(layout.alert(alert.thread)))
+        elif storage.exists(layout.alerts.alert(alert.thread)):
+            queued = QueuedAlert.model_validate_json(storage.get_bytes(layout.alerts.alert(alert.thread)))
             if self.name in queued.channels:
                 raise NotTaken("it continues an alert that was not delivered yet")
             return None

@@ -58,7 +58,7 @@ def card_link(version: int | None, services: Services) -> list[tuple[str, str]]:
 
     if version is None:
         return []
-    return [("Model card", LinkBuilder.of(services).stored(layout.artifact(version, "card/model_card.html")))]
+    return [("Model card", LinkBuilder.of(services).stored(layout.training.artifact(version, "card/model_card.html")))]
 
 
 def _link(dag_id: str, run_id: str) -> str:

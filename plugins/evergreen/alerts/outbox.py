@@ -58,7 +58,7 @@ def enqueue(alert: Alert, services: Services) -> str | None:
         log.info("nobody is notified of %r: notify gives no channel, or no recipients of %s", alert.title, alert.kind)
         return None
     queued = QueuedAlert(alert=alert, channels=tuple(channels))
-    if services.storage.create_bytes(layout.alert(alert.key), queued.model_dump_json(indent=2).encode()):
+    if services.storage.create_bytes(layout.alerts.alert(alert.key), queued.model_dump_json(indent=2).encode()):
         log.info("%r is in the outbox for %s", alert.title, ", ".join(channels))
     else:
         log.info("%r was in the outbox before", alert.title)
@@ -127,18 +127,18 @@ def installation(storage: Objects) -> bytes:
     """Return random text that is made once, by which what a channel calls an alert differs between installations."""
     from ml.adapters import layout
 
-    if not storage.exists(layout.INSTALLATION):
-        storage.create_bytes(layout.INSTALLATION, uuid.uuid4().hex.encode())
-    return storage.get_bytes(layout.INSTALLATION)
+    if not storage.exists(layout.alerts.INSTALLATION):
+        storage.create_bytes(layout.alerts.INSTALLATION, uuid.uuid4().hex.encode())
+    return storage.get_bytes(layout.alerts.INSTALLATION)
 
 
 def waiting(channel: str, storage: Objects) -> list[str]:
     """Return the keys of the alerts that a channel has not done with, in no order."""
     from ml.adapters import layout
 
-    done = set(storage.list(layout.deliveries(channel)))
-    keys = [layout.key_of(path, layout.ALERTS) for path in storage.list(layout.ALERTS)]
-    return [key for key in keys if layout.delivered(channel, key) not in done]
+    done = set(storage.list(layout.alerts.deliveries(channel)))
+    keys = [layout.alerts.key_of(path, layout.alerts.ALERTS) for path in storage.list(layout.alerts.ALERTS)]
+    return [key for key in keys if layout.alerts.delivered(channel, key) not in done]
 
 
 def flush(services: Services) -> int:
@@ -192,11 +192,11 @@ def _deliver(key: str, queued: QueuedAlert, channel: Channel, services: Services
     from ml.records import DeliveryReceipt
 
     storage, name = services.storage, channel.name
-    claimed = claim(layout.delivery_claims(name, key), storage)
+    claimed = claim(layout.alerts.delivery_claims(name, key), storage)
     if claimed is None:
         return False
     try:
-        if storage.exists(layout.delivered(name, key)):
+        if storage.exists(layout.alerts.delivered(name, key)):
             return True
         if name in queued.channels:
             before = _partly_delivered(name, key, storage)
@@ -206,13 +206,13 @@ def _deliver(key: str, queued: QueuedAlert, channel: Channel, services: Services
                 raise
             except Unanswered as err:
                 receipt = _unanswered(before)
-                storage.put_bytes(layout.partly_delivered(name, key), receipt.model_dump_json(indent=2).encode())
+                storage.put_bytes(layout.alerts.partly_delivered(name, key), receipt.model_dump_json(indent=2).encode())
                 raise _ChannelFailed(str(err)) from err
             except Exception as err:  # A channel fails in many ways: no name, no route, no login.
                 raise _ChannelFailed(f"{type(err).__name__}: {err}") from err
         else:  # It was enqueued before the channel was named in the settings.
             receipt = DeliveryReceipt(done=True)
-        path = layout.delivered(name, key) if receipt.done else layout.partly_delivered(name, key)
+        path = layout.alerts.delivered(name, key) if receipt.done else layout.alerts.partly_delivered(name, key)
         storage.put_bytes(path, receipt.model_dump_json(indent=2).encode())
         return receipt.done
     finally:
@@ -266,9 +266,9 @@ def _read(key: str, storage: Objects) -> QueuedAlert | None:
     from ml.records import QueuedAlert
 
     try:
-        return QueuedAlert.model_validate_json(storage.get_bytes(layout.alert(key)))
+        return QueuedAlert.model_validate_json(storage.get_bytes(layout.alerts.alert(key)))
     except ValidationError as err:
-        log.error("%s is not an alert, delete it: %s", storage.uri(layout.alert(key)), err)
+        log.error("%s is not an alert, delete it: %s", storage.uri(layout.alerts.alert(key)), err)
         return None
 
 
@@ -285,16 +285,16 @@ def _pause(name: str, seconds: float, storage: Objects) -> None:
     from ml.adapters import layout
 
     until = datetime.now(UTC) + min(timedelta(seconds=max(seconds, 0)), LONGEST_PAUSE)
-    storage.put_bytes(layout.paused(name), until.isoformat().encode())
+    storage.put_bytes(layout.alerts.paused(name), until.isoformat().encode())
 
 
 def _paused(name: str, storage: Objects) -> bool:
     """Return whether a channel is to be left alone for now."""
     from ml.adapters import layout
 
-    if not storage.exists(layout.paused(name)):
+    if not storage.exists(layout.alerts.paused(name)):
         return False
-    until = datetime.fromisoformat(storage.get_bytes(layout.paused(name)).decode())
+    until = datetime.fromisoformat(storage.get_bytes(layout.alerts.paused(name)).decode())
     if datetime.now(UTC) < until:
         log.info("%s asked to be left alone until %s", name, until.isoformat(timespec="seconds"))
         return True
@@ -305,5 +305,5 @@ def _partly_delivered(channel: str, key: str, storage: Objects) -> DeliveryRecei
     from ml.adapters import layout
     from ml.records import DeliveryReceipt
 
-    path = layout.partly_delivered(channel, key)
+    path = layout.alerts.partly_delivered(channel, key)
     return DeliveryReceipt.model_validate_json(storage.get_bytes(path)) if storage.exists(path) else None

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ml.records import ColumnDrift, Decision, DriftReport, Finding, Interval, LivePerformance, Logged
 
 WORST_COLUMNS = 6
+FIRST_SENTENCES = 2
+"""So many new findings are named in the first line of an alarm that got worse."""
 MOST_SENTENCES = 6
 """So many findings have a sentence of their own in a mail."""
 
@@ -96,7 +98,7 @@ def alarm_lines(
     """Return the first lines of an alarm that opened, got worse or still stands."""
     worse = "It got worse: " if event.what == "escalated" and event.news else ""
     because = f"{capitalised(event.reason)}." if event.reason else ""
-    sentence = happened(own, drift, event.episode.family)
+    sentence = happened(own, drift, event.episode.family, event.news if worse else ())
     return FirstLines(
         happened=f"{worse}{sentence} {because}".strip(),
         harm=harm(performance),
@@ -115,16 +117,32 @@ def resolved_lines(event: episodes.Event, performance: LivePerformance) -> First
     )
 
 
-def happened(own: Sequence[Finding], drift: DriftReport, family: str) -> str:
-    """Return in one sentence what was found on the day."""
-    raised = [finding for finding in own if finding.severity == "alarm"]
-    if len(raised) == 1:
-        return _sentence(raised[0].message)
-    if family == "drift" and drift.status == "drift" and raised:
-        return _sentence(drift.reason.split(":")[0])
+def happened(own: Sequence[Finding], drift: DriftReport, family: str, news: Sequence[str] = ()) -> str:
+    """Return in few words what was found on the day; where an alarm got worse, what is new of it.
+
+    Parameters
+    ----------
+    news
+        What was not notified before, as `ml.core.monitoring.episodes.signature` names it.
+    """
+    from ml.core.monitoring.episodes import signature
+    from ml.core.monitoring.finding_order import most_important_first
+
+    raised = most_important_first([finding for finding in own if finding.severity == "alarm"])
+    new = [finding for finding in raised if signature(finding) in news]
     if not raised:
         return "Nothing new was found today."
-    return f"{len(raised)} findings; the first: {_sentence(raised[0].message)}"
+    if len(raised) == 1 or len(new) == 1:
+        return _sentence((new or raised)[0].message)
+    if not new and family == "drift" and drift.status == "drift":
+        moved = [
+            column.column for column in worst_first(drift.columns) if column.drifted and column.role == "structural"
+        ]
+        return _sentence(": ".join(filter(None, [drift.reason.partition(":")[0], ", ".join(moved)])))
+    listed = new or raised
+    others = len(listed) - FIRST_SENTENCES
+    more = f" {others} more finding{'' if others == 1 else 's'} below." if others > 0 else ""
+    return " ".join(_sentence(finding.message) for finding in listed[:FIRST_SENTENCES]) + more
 
 
 def sentence_of_action(decision: Decision) -> str:
@@ -133,7 +151,7 @@ def sentence_of_action(decision: Decision) -> str:
         back = decision.rollback.to_version
         return f"Version {back or 'that served before'} comes back: {decision.rollback.reason}"
     if decision.action == "retrain":
-        return "A challenger has been asked for; it will serve only if it beats the champion on the same days."
+        return "A challenger has been asked for; it will serve only if it passes every rule of the gate."
     reason = [reason for reason in decision.reasons if reason.startswith("waiting") or reason.endswith("is off)")]
     return "No challenger was requested: " + ("; ".join(reason) or "this alone is no reason for one") + "."
 
@@ -143,7 +161,7 @@ def harm(performance: LivePerformance) -> str:
     if performance.status == "decay":
         return "Predictions are worse than expected."
     if performance.status == "fine":
-        return "Predictions are as good as expected on the days that have labels."
+        return "Predictions are not worse than expected, beyond noise, on the days that have labels."
     by = f" before {performance.expected_by}" if performance.expected_by else " yet"
     return f"Whether predictions are worse is not known{by}: too few of their days have labels."
 

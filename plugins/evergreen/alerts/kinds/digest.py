@@ -43,7 +43,7 @@ def mail_digest(now: datetime, services: Services) -> Alert | None:
     if settings.notify.digest is None:
         return None
     day = digest.due_day(now, settings.notify.digest, settings.task.timezone)
-    if services.storage.exists(layout.alert(layout.digest_key(day))):
+    if services.storage.exists(layout.alerts.alert(layout.alerts.digest_key(day))):
         log.info("the digest of %s is in the outbox", day)
         outbox.flush(services)
         return None
@@ -78,7 +78,7 @@ def compose(day: date, models: Sequence[dict[str, Any]], services: Services) -> 
     }
     alert = outbox.compose(
         "digest",
-        layout.digest_key(day),
+        layout.alerts.digest_key(day),
         "digest",
         f"Weekly digest: {digest.headline(models)}",
         facts,

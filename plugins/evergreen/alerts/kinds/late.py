@@ -56,15 +56,18 @@ def open_episode(storage: Objects) -> str | None:
     """Return since which day predictions are late, as people were alerted; None if they are not."""
     from ml.adapters import layout
 
-    keys = {layout.key_of(path, layout.ALERTS) for path in storage.list(f"{layout.ALERTS}{layout.LATE}")}
-    days = sorted({key.removeprefix(layout.LATE).partition("/")[0] for key in keys})
-    return next((day for day in reversed(days) if layout.late_key(day, "resolved") not in keys), None)
+    keys = {
+        layout.alerts.key_of(path, layout.alerts.ALERTS)
+        for path in storage.list(f"{layout.alerts.ALERTS}{layout.alerts.LATE}")
+    }
+    days = sorted({key.removeprefix(layout.alerts.LATE).partition("/")[0] for key in keys})
+    return next((day for day in reversed(days) if layout.alerts.late_key(day, "resolved") not in keys), None)
 
 
 def _enqueue(timeliness: Timeliness, since: str, services: Services) -> None:
     from ml.adapters import layout
 
-    opening = layout.late_key(since, "opened")
+    opening = layout.alerts.late_key(since, "opened")
     facts = {
         "task": services.settings.task.name,
         NAME: _first_lines(timeliness, since, services),
@@ -78,7 +81,7 @@ def _enqueue(timeliness: Timeliness, since: str, services: Services) -> None:
     }
     alert = outbox.compose(
         "predictions_late",
-        opening if timeliness.late else layout.late_key(since, "resolved"),
+        opening if timeliness.late else layout.alerts.late_key(since, "resolved"),
         "late",
         f"Predictions late since {since}",
         facts,

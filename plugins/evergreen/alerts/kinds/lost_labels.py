@@ -17,7 +17,7 @@ def alert_lost_labels(screening: Screening) -> None:
     from evergreen.alerts import outbox
     from evergreen.alerts.links import run_link
     from evergreen.models import current_model
-    from ml.steps.ingest.deliveries import lost
+    from ml.steps.ingest.label_doubts import why_without_labels
     from ml.wiring import open_services
 
     if not screening.lost_label_days:
@@ -27,16 +27,16 @@ def alert_lost_labels(screening: Screening) -> None:
     days = ", ".join(map(str, screening.lost_label_days))
     facts = {
         NAME: FirstLines(
-            happened=f"Labels of {days} never came, or none that could be taken.",
+            happened=f"Labels of {days} never came, are still in doubt, or could not be taken.",
             harm="Predictions go on. How good they were on these days is not known, and nothing learns from them.",
             done="No later day asks for these labels any more; the inputs of these days stay.",
-            todo="look at the source of labels and deliver them, as said below.",
+            todo="look at the source of labels, and deliver them or let them in, as said below.",
         ),
         "what": "Labels missing",
         "where": f"{instance.dag_id}.{instance.task_id}",
         "day": days,
         "error": "",
-        "errors": [f"{lost(day, services.settings)}." for day in screening.lost_label_days],
+        "errors": [f"{why_without_labels(day, services)}." for day in screening.lost_label_days],
         "failures": [],
         "links": [("This Airflow run", run_link(context))],
     }

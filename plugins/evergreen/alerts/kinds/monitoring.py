@@ -87,27 +87,26 @@ class Watch:
     @cached_property
     def today(self) -> episodes.Day:
         """Return the newest day as `ml.core.monitoring.episodes` reads it."""
-        statuses: dict[episodes.Family, str] = {"drift": self.drift.status, "decay": self.performance.status}
+        from ml.core.monitoring import alarm_days
+
         return replace(
             _day(self.decision),
             champion_version=self.decision.champion_version or self.drift.champion_version,
-            findings=tuple(self.findings),
-            known=frozenset(family for family, status in statuses.items() if status != "unknown"),
+            findings=self.findings,
+            known=alarm_days.measured(self._statuses),
         )
 
     @cached_property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> tuple[Finding, ...]:
         """Return what was found today; a verdict that came without a finding is one itself."""
-        from ml.core.monitoring.alarm_conditions import KINDS
-        from ml.records import Finding
+        from ml.core.monitoring import alarm_days
 
-        findings = [f for f in self.decision.findings if f.kind != "drift" or self.drift.status == "drift"]
-        alarming = {f.kind for f in findings if f.severity == "alarm"}
-        if self.drift.status == "drift" and not alarming & set(KINDS["drift"]):
-            findings.append(Finding(kind="drift", severity="alarm", message=self.drift.reason))
-        if self.performance.status == "decay" and "decay" not in alarming:
-            findings.append(Finding(kind="decay", severity="alarm", message=self.performance.reason))
-        return findings
+        reasons: dict[episodes.Family, str] = {"drift": self.drift.reason, "decay": self.performance.reason}
+        return alarm_days.findings_of(self.decision.findings, self._statuses, reasons)
+
+    @property
+    def _statuses(self) -> dict[episodes.Family, str]:
+        return {"drift": self.drift.status, "decay": self.performance.status}
 
     @cached_property
     def earlier(self) -> list[episodes.Day]:
@@ -118,9 +117,12 @@ class Watch:
         settings = self.services.settings
         span = settings.land.calendar_days(settings.drift.alarm_days[1])
         folders = [
-            self.services.storage_folder(layout.monitoring(day)) for day in _days_before(self.decision.day, span - 1)
+            self.services.storage_folder(layout.monitoring.day_dir(day))
+            for day in _days_before(self.decision.day, span - 1)
         ]
-        decisions = [stored.read_json(layout.DECISION) for stored in folders if stored.has(layout.DECISION)]
+        decisions = [
+            stored.read_json(layout.monitoring.DECISION) for stored in folders if stored.has(layout.monitoring.DECISION)
+        ]
         return [_day(Decision.model_validate(facts)) for facts in decisions]
 
     def newest_episode(self, family: episodes.Family) -> episodes.Episode | None:
@@ -128,7 +130,7 @@ class Watch:
         from ml.adapters import layout
         from ml.core.monitoring import episodes
 
-        stored = self.services.storage_folder(layout.episodes(family))
+        stored = self.services.storage_folder(layout.alerts.episodes(family))
         names = stored.names()
         return episodes.Episode.model_validate(stored.read_json(names[-1])) if names else None
 
@@ -157,8 +159,8 @@ class Watch:
         from ml.adapters import layout
 
         entry = episode.model_copy(update={"subject": wording.subject_of(episode)})
-        stored = self.services.storage_folder(layout.episodes(episode.family))
-        stored.write_json(layout.day_json(episode.day), entry.model_dump(mode="json"))
+        stored = self.services.storage_folder(layout.alerts.episodes(episode.family))
+        stored.write_json(layout.days.day_json(episode.day), entry.model_dump(mode="json"))
 
     def enqueue(self, event: episodes.Event) -> None:
         """Put one alert about an episode into the outbox."""
@@ -250,7 +252,9 @@ class Watch:
         worst = [c for c in wording.worst_first(self.drift.columns) if c.score is not None and c.limit]
         names = [c.column for c in [c for c in worst if c.drifted] or worst][:CHARTED_COLUMNS]
         distances: dict[str, dict[date, float]] = {name: {} for name in names}
-        for facts in self._past(layout.drift_result(self.drift.champion_version), self.drift.model_dump(mode="json")):
+        for facts in self._past(
+            layout.monitoring.drift_result(self.drift.champion_version), self.drift.model_dump(mode="json")
+        ):
             for column in facts["columns"]:
                 if column["column"] in distances and column["score"] is not None and column["limit"]:
                     by_day = distances[column["column"]]
@@ -271,7 +275,7 @@ class Watch:
         from ml.views.plots import gap_png
 
         gaps: dict[date, tuple[float, float, float]] = {}
-        for facts in self._past(layout.PERFORMANCE, self.performance.model_dump(mode="json")):
+        for facts in self._past(layout.monitoring.PERFORMANCE, self.performance.model_dump(mode="json")):
             gap = facts.get("window", {}).get("gap")
             if gap is not None:
                 ends = (gap["low"], gap["high"])
@@ -288,7 +292,7 @@ class Watch:
         from ml.adapters import layout
 
         for day in reversed(_days_before(self.decision.day, CHARTED_DAYS - 1)):
-            stored = self.services.storage_folder(layout.monitoring(day))
+            stored = self.services.storage_folder(layout.monitoring.day_dir(day))
             if stored.has(name):
                 yield stored.read_json(name)
         yield newest

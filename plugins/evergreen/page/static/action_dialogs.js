@@ -24,11 +24,11 @@ function triggering({ verb, title, button, what, about, content = [], inputs, co
       text: button, loud: true,
       act: async (values) => {
         try {
-          await trigger(verb, run, conf(values));
+          await trigger(dag, run, conf(values));
         } catch (err) {
           throw err.status === undefined ? err : new Error(refusal(err, what, dag));
         }
-        return followed(verb, run, about(values));
+        return followed(dag, run, about(values));
       },
     }],
   });
@@ -120,12 +120,12 @@ async function ingestAgain({ day, what }) {
       text: `Bring ${day} again`, loud: true,
       act: async () => {
         try {
-          if (!known) await trigger("ingest", fresh, {}, { partition_key: day });
+          if (!known) await trigger(dag, fresh, {}, { partition_key: day });
           else await clearRun("ingest", known);
         } catch (err) {
           throw err.status === undefined ? err : new Error(refusal(err, `run ${dag} again`, dag));
         }
-        return followed("ingest", known ?? fresh, `Bringing ${day} again.`);
+        return followed(dag, known ?? fresh, `Bringing ${day} again.`);
       },
     }],
   });

@@ -2,6 +2,7 @@
 
 import { current, inModel } from "./address.js";
 import { ask, el } from "./dom.js";
+import { forget } from "./runs.js";
 
 let may = {}, forms = {}, whose = null;
 
@@ -41,6 +42,10 @@ export function wireHead() {
 export function keepStarted(node) {
   const place = document.getElementById("started"), hide = el("button", { type: "button", class: "plain" }, "Hide");
   const row = el("div", { class: "hint" }, node, hide);
-  hide.addEventListener("click", () => (row.remove(), document.getElementById("main").focus()));
+  hide.addEventListener("click", () => {
+    if (node.dataset.run) forget(node.dataset.run);
+    row.remove();
+    document.getElementById("main").focus();
+  });
   place.prepend(row);
 }

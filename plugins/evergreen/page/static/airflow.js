@@ -9,10 +9,12 @@ const AT_ONCE = 100; // as many as Airflow gives of a list at once
 
 export const airflow = (path) => new URL(path, ROOT).href;
 
-/** Give the path of a Dag of the model that is shown: the same in Airflow's pages as in its API. */
-export const dagPath = (verb) => `dags/${encodeURIComponent(dagId(verb))}`;
-export const runLink = (verb, run, text) =>
-  run ? link(airflow(`${dagPath(verb)}/runs/${encodeURIComponent(run)}`), text ?? "run in Airflow", { target: "_top" }) : null;
+/** Give the path of a Dag: the same in Airflow's pages as in its API. `dagPath` has one of the model that is shown. */
+export const pathOf = (dag) => `dags/${encodeURIComponent(dag)}`;
+export const dagPath = (verb) => pathOf(dagId(verb));
+export const runLinkOf = (dag, run, text) =>
+  run ? link(airflow(`${pathOf(dag)}/runs/${encodeURIComponent(run)}`), text ?? "run in Airflow", { target: "_top" }) : null;
+export const runLink = (verb, run, text) => runLinkOf(dagId(verb), run, text);
 
 let mlflow = null, experiment = null, registered = null;
 const ML_VIEW = "?workflowType=machine_learning"; // else MLflow opens its view of GenAI applications
@@ -153,7 +155,7 @@ export async function everyModel() {
 
 /** Give Airflow's own page of a question. */
 export const answerHref = ({ task_instance: { dag_id: dag, dag_run_id: run, task_id: task } }) =>
-  airflow(`dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}/tasks/${task}/required_actions`);
+  airflow(`${pathOf(dag)}/runs/${encodeURIComponent(run)}/tasks/${task}/required_actions`);
 
 export function runsInWords({ runs, known, failed, waiting, silent }) {
   if (silent) return [el("p", { class: "quiet" }, "Airflow did not say what runs.")];

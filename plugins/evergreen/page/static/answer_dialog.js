@@ -5,7 +5,7 @@ import { current, part } from "./address.js";
 import { airflowApi, answerHref, waitingFor } from "./airflow.js";
 import { el, link, svg, table } from "./dom.js";
 import { inputsOf, openDialog } from "./dialog.js";
-import { followed, refusal } from "./runs.js";
+import { followed, refusal, runPath } from "./runs.js";
 
 const WIDE = 320, HIGH = 50, EDGE = 12;
 const WHY = { name: "comment", title: "Why", section: "", kind: "words", required: true, description: "In a sentence, for those who read the decision later: it is kept with it." };
@@ -19,7 +19,7 @@ export async function answer() {
     return openDialog({ title: "Approve or reject", content: el("p", null, words), buttons: [] });
   }
   const { dag_id: dag, dag_run_id: run, task_id: task, map_index: index } = question.task_instance;
-  const inRun = `dags/${encodeURIComponent(dag)}/dagRuns/${encodeURIComponent(run)}/taskInstances`;
+  const inRun = `${runPath(dag, run)}/taskInstances`;
   const asked = await airflowApi(`${inRun}/ask/xcomEntries/question`).then(({ value }) => (typeof value === "string" ? JSON.parse(value) : value)).catch(() => null);
   const send = async (option, values) => {
     const body = { chosen_options: [option], params_input: WHY.name in (question.params ?? {}) ? values : {} };
@@ -29,7 +29,7 @@ export async function answer() {
       if (err.status === 409) throw new Error("Somebody has answered this already. Reload the page: the decision says who, and what.");
       throw err.status === undefined ? err : new Error(refusal(err, "answer this", dag));
     }
-    return followed("retrain", run, option === "Approve" ? "You approved: the challenger is promoted." : "You rejected: the champion stays.");
+    return followed(dag, run, option === "Approve" ? "You approved: the challenger is promoted." : "You rejected: the champion stays.");
   };
   return openDialog({
     title: question.subject, content: [evidence(asked, question), others.length > 0 && el("p", { class: "quiet" }, `${others.length} more wait after this one.`)].filter(Boolean), inputs: inputsOf([WHY]), kept: keepStarted,

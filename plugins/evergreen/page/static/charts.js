@@ -54,8 +54,7 @@ function layoutOf(theme, own, width, height) {
   };
 }
 
-const DAY = /^\d{4}-\d\d-\d\d$/;
-const cell = (value) => (typeof value === "number" ? number(value, 4) : DAY.test(value) ? el("span", { class: "day" }, value) : value ?? "unknown");
+const cell = (value) => (typeof value === "number" ? number(value, 4) : value ?? "unknown");
 const quoted = (value) => (/[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
 
 /** Hand out a table as a file; a text that a spreadsheet would run as a formula is kept a text. */

@@ -52,9 +52,9 @@ export function moreButton(text, give, show) {
 
 export function decisionTable(decisions) {
   return table("Decisions, newest first", ["decided", "what", "version", "against", "reason", "requested by", "rules"], decisions.map((decision) => [
-    decisionLink(decision.decision_id, instant(decision.decided_at)), [badge(decision.kind), decision.replayed && [" ", badge("replayed")]],
+    [decisionLink(decision.decision_id, instant(decision.decided_at)), decision.replayed && el("div", { class: "quiet" }, `for ${decision.day}`)], [badge(decision.kind), decision.replayed && [" ", badge("replayed")]],
     versionLink(decision.version, decision.version), versionLink(decision.against, decision.against),
-    el("div", { class: "reason" }, sentences(decision.reasons)), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : ""],
+    el("div", { class: "reason" }, sentences(decision.reasons)), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : "", decision.because && el("div", { class: "quiet" }, sentences([decision.because]))],
     rules(decision.rules)]), { class: "wide" });
 }
 

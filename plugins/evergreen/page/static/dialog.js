@@ -28,12 +28,14 @@ export function openDialog({ title, content = [], inputs = null, buttons, second
     problem.replaceChildren();
     try {
       done = await one.act(inputs?.read() ?? {});
+      if (!dialog.isConnected) return kept(done); // closed before Airflow answered
       const leave = el("button", { type: "button" }, "Close");
       leave.addEventListener("click", () => dialog.close());
       form.replaceWith(done, el("p", { class: "quiet" }, "You may close this: what was started goes on, and the page says how it ends."), el("div", { class: "dialog-buttons" }, leave));
       heading.focus();
     } catch (err) {
       if (err.name !== "Error") console.error(err);
+      if (!dialog.isConnected) return kept(el("p", { class: "problem", role: "alert" }, el("strong", null, `${title}: `), err.message));
       problem.replaceChildren(el("p", { class: "problem" }, err.message));
       for (const button of press) button.removeAttribute("aria-disabled");
       busy = false;

@@ -4,12 +4,27 @@ import { inFiles, part } from "./address.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
+const DAYS = /(\d{4}-\d{2}-\d{2})/, PLAIN = new Set(["option", "title", "textarea"]);
+
+/** Keep each day of a text in one line: browsers would break it at its hyphens. */
+function unbroken(node, child) {
+  if (typeof child !== "string" || node.namespaceURI === SVG || PLAIN.has(node.localName) || !DAYS.test(child)) return child;
+  return child.split(DAYS).map((text, at) => {
+    if (at % 2 === 0) return text;
+    const day = document.createElement("span");
+    day.className = "whole";
+    day.textContent = text;
+    return day;
+  });
+}
+
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  node.append(...shown.flatMap((child) => unbroken(node, child)));
   return node;
 }
 

@@ -110,11 +110,10 @@ function tell(facts, column, step, open) {
   return {
     text: `${column.column}, ${day}: ${measured}`,
     more: [
-      el("p", null, el("strong", null, `${column.column}, ${day}`), " ", facts.status[step] && badge(facts.status[step]),
-        facts.replayed?.includes(day) && [" ", badge("replayed")], ` ${measured}`),
+      el("p", null, el("strong", null, `${column.column}, ${day}`), facts.replayed?.includes(day) && [" ", badge("replayed")], ` ${measured}`),
       el("p", { class: "quiet" }, [column.role, known.method, known.limit && `limit ${number(known.limit)}`,
         known.baseline_range !== null && known.baseline_range !== undefined && `baseline range up to ${number(known.baseline_range)}`, matters].filter(Boolean).join(" · ")),
-      el("div", { class: "links" }, button, file(facts.reports[step], `Evidently report of ${day}`), el("div", null, sentences([facts.reasons[step] ?? ""], 2))),
+      el("div", { class: "links" }, button, file(facts.reports[step], `Evidently report of ${day}`), el("div", null, facts.status[step] && ["the day: ", badge(facts.status[step]), " "], sentences([facts.reasons[step] ?? ""], 2))),
     ],
   };
 }

@@ -4,7 +4,7 @@ import { chart } from "./charts.js";
 import { el, plural } from "./dom.js";
 import { DATES, line, nothing } from "./performance.js";
 
-const MOST_NAMES = 14;
+const MOST_NAMES = 14, NARROW = 480;
 const TOGETHER = "The line is the trailing window up to each labelled day, the band its interval; a dot is one day alone.";
 
 export function liveFigure(facts, scope) {
@@ -36,11 +36,11 @@ function drawn(facts, figure, scope) {
         has("expected") && line("expected from the holdout", days, pick(figure.expected), { line: { color: theme.base, width: 1.5, dash: "dash" } }),
         loss && line("base rate's", days, pick(figure.base_rate), { line: { color: theme.warn, width: 1.5, dash: "dot" } }),
         has("daily") && line("one day", days, pick(figure.daily), { mode: "markers", marker: { size: 5, color: pick(live.served_by).map((version) => shade(theme, version, facts)) }, opacity: 0.6 }),
-        ...byVersion(facts, steps).map(([version, at], place) => line(`version ${version}`, at.map((step) => live.days[step]), at.map((step) => figure.value[step]), {
-          mode: at.length > 1 ? "lines" : "markers", showlegend: place < 8, line: { color: shade(theme, version, facts), width: 2.5 }, marker: { color: shade(theme, version, facts), size: 6 } })),
+        ...byVersion(facts, steps).map(([version, at], place, all) => line(`version ${version}`, at.map((step) => live.days[step]), at.map((step) => figure.value[step]), {
+          mode: at.length > 1 ? "lines" : "markers", showlegend: width >= NARROW && place < 8 && all.findIndex(([first]) => first === version) === place, line: { color: shade(theme, version, facts), width: 2.5 }, marker: { color: shade(theme, version, facts), size: 6 } })),
       ].filter(Boolean),
       layout: { xaxis: DATES, yaxis: { title: figure.label.length < 34 ? figure.label : "", fixedrange: true }, margin: { t: 26 }, ...tenures(facts, days, theme, width),
-        legend: { y: -0.16, yanchor: "top" } },
+        legend: { y: width < NARROW ? -0.32 : -0.16, yanchor: "top" } },
     }),
     heads: ["labelled day", "measured on", "version", "served by", figure.label, "from", "to", "that day alone", "expected", ...(loss ? ["base rate's"] : []), "labelled days", "rows that day"],
     rows: () => steps.map((at) => [live.days[at], live.monitored[at], live.version[at], live.served_by[at] ?? "nobody", ...["value", "low", "high", "daily", "expected", ...(loss ? ["base_rate"] : [])].map((name) => figure[name][at]),

@@ -45,11 +45,11 @@ function champion({ champion: known, shadow }) {
 function performance({ performance: known, task, champion: serving }) {
   if (!known) return card("Live performance", el("p", null, "Not measured yet: labels have to arrive for days that were scored."));
   const main = known.figures.find((figure) => figure.name === task.metric) ?? known.figures[0];
-  const words = { fine: "as expected", decay: "decay", unknown: "unknown" };
+  const words = { fine: "not worse beyond noise", decay: "decay", unknown: "unknown" };
   const others = known.figures.slice(FIRST_FIGURES);
   return card("Live performance",
     typeof main?.value === "number" && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
-    el("p", null, badge(known.status, words[known.status]), another(known.version, serving) && ` of version ${known.version}, which served on ${known.day}`),
+    el("p", null, badge(known.status, words[known.status]), another(known.version, serving) && `: version ${known.version}, which served on ${known.day}`),
     known.status === "unknown" && known.figures.length > 0 && el("p", { class: "quiet" }, "Until labels arrive, the holdout's figures are all that is known: they are under “expected”."),
     figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
     others.length > 0 && fold(`other figures (${others.length})`, figureTable("More live figures", others)),

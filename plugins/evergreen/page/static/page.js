@@ -1,6 +1,6 @@
 // What is shown when: the list of models, the overview of one, or one view of it that the address names.
 
-import { allowed, findActions, wireHead } from "./actions.js";
+import { allowed, findActions, keepStarted, wireHead } from "./actions.js";
 import { configure, current, inModel, OVERVIEW, part, turn } from "./address.js";
 import { everyModel, findPlaces, leaveTheFrame, nameOutside, running, runsInWords, showWaiting } from "./airflow.js";
 import { ask, el, link, show } from "./dom.js";
@@ -8,7 +8,7 @@ import { drawData } from "./data.js";
 import { drawDecision, drawDecisions } from "./decisions.js";
 import { drawDrift, openCell } from "./drift.js";
 import { placeFirstLook } from "./first_look.js";
-import { onChange } from "./runs.js";
+import { onChange, unfinished } from "./runs.js";
 import { modelList } from "./list.js";
 import { drawNow } from "./now.js";
 import { drawServed } from "./served.js";
@@ -213,6 +213,7 @@ function route() {
 addEventListener("scroll", () => !models.hidden && (listTop = scrollY), { passive: true });
 leaveTheFrame();
 wireHead();
+for (const place of unfinished()) keepStarted(place);
 onChange(() => {
   refreshAll();
   setTimeout(refreshAll, STALE); // what the page's API remembers for some seconds is read anew by then

@@ -1,10 +1,9 @@
 // Start a run by Airflow's own API, with the rights of whoever clicks, and follow it to its end.
 
-import { dagId } from "./address.js";
-import { airflow, airflowApi, dagPath, runLink } from "./airflow.js";
+import { airflow, airflowApi, pathOf, runLinkOf } from "./airflow.js";
 import { el, instant, link, plural } from "./dom.js";
 
-const OFTEN = 2000, SELDOM = 10000, LONG = 120000, UNMOVED = 45000;
+const KEPT = "evergreen-started", OFTEN = 2000, SELDOM = 10000, LONG = 120000, UNMOVED = 45000;
 const SLOTS = "see whether Airflow's scheduler runs and whether its pool has free slots";
 let changed = () => {};
 
@@ -14,7 +13,8 @@ export const onChange = (call) => (changed = call);
 /** Give the id that a run gets however often its button is pressed: Airflow takes each only once. */
 export const runId = () => `manual__${new Date().toISOString()}_${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 
-const runPath = (verb, run) => `${dagPath(verb)}/dagRuns/${encodeURIComponent(run)}`;
+/** Give the path of a run in Airflow's API. */
+export const runPath = (dag, run) => `${pathOf(dag)}/dagRuns/${encodeURIComponent(run)}`;
 
 /** Say what Airflow's refusal means, and what to do next. */
 export function refusal({ status, detail }, what, dag) {
@@ -29,20 +29,35 @@ export function refusal({ status, detail }, what, dag) {
 }
 
 /** Trigger a Dag under an id of ours. One that is there already was started by an earlier press. */
-export async function trigger(verb, run, conf, more = {}) {
+export async function trigger(dag, run, conf, more = {}) {
   try {
-    await airflowApi(`${dagPath(verb)}/dagRuns`, "POST", { dag_run_id: run, logical_date: null, conf, ...more });
+    await airflowApi(`${pathOf(dag)}/dagRuns`, "POST", { dag_run_id: run, logical_date: null, conf, ...more });
   } catch (err) {
     if (err.status !== 409) throw err;
-    await airflowApi(runPath(verb, run)).catch(() => { throw err; }); // not there: it was something else that conflicts
+    await airflowApi(runPath(dag, run)).catch(() => { throw err; }); // not there: it was something else that conflicts
   }
   return run;
 }
 
-/** Give a place that says how a run stands until it has ended; ``about`` says in words what was started. */
-export function followed(verb, run, about) {
-  const words = el("p", { role: "status" }, "Started."), place = el("div", { class: "followed" }, el("p", null, el("strong", null, about), " ", runLink(verb, run, "run in Airflow")), words);
-  follow(verb, run, (text, state) => {
+const remembered = () => {
+  try { return JSON.parse(sessionStorage.getItem(KEPT)) ?? []; } catch { return []; }
+};
+function remember(runs) {
+  try { sessionStorage.setItem(KEPT, JSON.stringify(runs)); } catch { /* a browser that keeps nothing forgets them with the page */ }
+}
+
+/** Forget a run, so that it is not followed after the page is loaded again. */
+export const forget = (run) => remember(remembered().filter((one) => one.run !== run));
+
+/** Follow the runs again that had not ended when the page was left. */
+export const unfinished = () => remembered().map(({ dag, run, about }) => followed(dag, run, about));
+
+/** Give a place that says how a run stands until it has ended, whichever model is shown; ``about`` says in words what was started. */
+export function followed(dag, run, about) {
+  const words = el("p", { role: "status" }, "Started.");
+  const place = el("div", { class: "followed", "data-run": run }, el("p", null, el("strong", null, about), " ", runLinkOf(dag, run, `run of ${dag} in Airflow`)), words);
+  remember([...remembered().filter((one) => one.run !== run), { dag, run, about }]);
+  follow(dag, run, (text, state) => {
     const content = [text].flat();
     if (words.textContent !== content.map((one) => one.textContent ?? one).join("")) words.replaceChildren(...content);
     place.dataset.state = state;
@@ -50,18 +65,20 @@ export function followed(verb, run, about) {
   return place;
 }
 
-async function follow(verb, run, tell) {
+async function follow(dag, run, tell) {
   const begun = Date.now();
   for (;;) {
     try {
-      const facts = await airflowApi(runPath(verb, run));
+      const facts = await airflowApi(runPath(dag, run));
       if (facts.state === "success" || facts.state === "failed") {
-        tell(ending(facts, await note(verb, run, facts)), facts.state);
+        tell(ending(facts, await note(dag, run, facts)), facts.state);
+        forget(run);
         changed();
         return;
       }
-      tell(...(facts.state === "queued" ? await queued(verb, run, begun) : await running(verb, run, facts)));
+      tell(...(facts.state === "queued" ? await queued(dag, run, begun) : await running(dag, run, facts)));
     } catch (err) {
+      if (err.status === 404) forget(run);
       if (err.status === 401 || err.status === 404) return tell(err.status === 401 ? "You are no longer logged in to Airflow: log in again, then reload. The run goes on." : "The run is no longer in Airflow: somebody deleted it.", "unknown");
       tell("Airflow does not answer at the moment; it is asked again. The run goes on.", "unknown");
     }
@@ -72,11 +89,11 @@ async function follow(verb, run, tell) {
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Give the note of a run that has ended: Airflow's scheduler writes it right after the end. */
-async function note(verb, run, facts) {
+async function note(dag, run, facts) {
   for (let tries = 0, known = facts; ; tries += 1) {
     if (known.note || tries === 3) return known.note;
     await pause(1000);
-    known = await airflowApi(runPath(verb, run)).catch(() => known);
+    known = await airflowApi(runPath(dag, run)).catch(() => known);
   }
 }
 
@@ -86,20 +103,20 @@ function ending({ state }, text) {
   return sentence ? `It failed. ${sentence}` : "It failed: the log of the task that is red says why, and a mail was sent.";
 }
 
-async function queued(verb, run, begun) {
-  const [dag, others] = await Promise.all([airflowApi(dagPath(verb)), airflowApi(`${dagPath(verb)}/dagRuns?state=running&limit=5`)]);
-  if (dag.is_paused) {
-    return [["It waits: ", link(airflow(dagPath(verb)), `${dagId(verb)} is paused in Airflow`, { target: "_top" }), ". It begins when somebody switches the Dag on."], "queued"];
+async function queued(dag, run, begun) {
+  const [facts, others] = await Promise.all([airflowApi(pathOf(dag)), airflowApi(`${pathOf(dag)}/dagRuns?state=running&limit=5`)]);
+  if (facts.is_paused) {
+    return [["It waits: ", link(airflow(pathOf(dag)), `${dag} is paused in Airflow`, { target: "_top" }), ". It begins when somebody switches the Dag on."], "queued"];
   }
   const ahead = others.dag_runs.filter((other) => other.dag_run_id !== run);
-  if (ahead.length >= (dag.max_active_runs ?? 16)) {
-    return [["It waits until ", runLink(verb, ahead[0].dag_run_id, "a run that began before"), " has ended."], "queued"];
+  if (ahead.length >= (facts.max_active_runs ?? 16)) {
+    return [["It waits until ", runLinkOf(dag, ahead[0].dag_run_id, "a run that began before"), " has ended."], "queued"];
   }
   return [Date.now() - begun > UNMOVED ? `It has waited for ${plural(Math.round((Date.now() - begun) / 1000), "second")}: ${SLOTS}.` : "It waits for Airflow's scheduler.", "queued"];
 }
 
-async function running(verb, run, facts) {
-  const { task_instances: tasks } = await airflowApi(`${runPath(verb, run)}/taskInstances?limit=50`);
+async function running(dag, run, facts) {
+  const { task_instances: tasks } = await airflowApi(`${runPath(dag, run)}/taskInstances?limit=50`);
   const over = tasks.filter(({ state }) => ["success", "skipped", "failed", "upstream_failed", "removed"].includes(state)).length;
   const now = tasks.filter(({ state }) => ["running", "deferred", "awaiting_input", "up_for_retry"].includes(state));
   if (now.some(({ state }) => state === "awaiting_input" || state === "deferred")) return [`It waits for a person's answer, since ${instant(now[0].start_date)} UTC.`, "waiting"];

@@ -8,6 +8,10 @@ const HEIGHT = 260, LEFT = 48, RIGHT = 10, TOP = 12, PLOT = 170, LANE = TOP + PL
 const SIGNS = { promotion: "▲", hold: "■", rejection: "✕", rollback: "▼", withdrawal: "▽", retrain_request: "●", day_exclusion: "⊘", day_inclusion: "⊕", alarm: "!" };
 const index = (day) => Date.parse(day) / DAY;
 
+/** The day whose labels a day alone was measured by: its loss is that day's, and of who served then. */
+const measuredDay = (day) => day.labelled_day ?? day.day;
+const servedOn = (tenures, day) => tenures.find((one) => one.first_day <= day && (one.last_day === null || day <= one.last_day))?.version;
+
 export function drawTimeline(facts, days, choose) {
   const buttons = spans("Days shown in the timeline", days, choose);
   if (!facts.days.length) return [buttons, empty(facts.hint, "No day was monitored yet.")];
@@ -15,7 +19,7 @@ export function drawTimeline(facts, days, choose) {
   const marks = Map.groupBy ? Map.groupBy(facts.marks, (mark) => mark.day) : grouped(facts.marks);
   const place = el("div", { class: "chart" });
   let chart = null;
-  const slider = scrubber(`Day of the timeline`, facts.days.length, (step) => tell(facts.days[step], marks, label), (step) => chart?.point(step));
+  const slider = scrubber(`Day of the timeline`, facts.days.length, (step) => tell(facts.days[step], marks, label, facts.champion_tenures), (step) => chart?.point(step));
   keepDrawn(place, (width) => {
     chart = draw(facts, width);
     place.replaceChildren(chart.node);
@@ -41,15 +45,16 @@ function grouped(marks) {
 
 const firstOf = (label) => String(label).split("; ")[0];
 
-function tell(day, marks, label) {
+function tell(day, marks, label, tenures) {
   const live = day.window?.value ?? day.value;
   const happened = marks.get(day.day) ?? [];
   const measured = live === null || live === undefined ? `${label} not measured` : `${label} ${number(live)}${interval(day.window) ? ` (${interval(day.window)})` : ""}`;
+  const alone = typeof day.value === "number" && day.labelled_day ? alonePart(day, servedOn(tenures, day.labelled_day)) : "";
   const expected = day.expected === null || day.expected === undefined ? "" : `, expected ${number(day.expected)}`;
   return {
     text: [day.day, day.replayed && "replayed", day.state, measured, ...happened.map((mark) => firstOf(mark.label))].filter(Boolean).join(", "),
     more: [
-      el("p", null, el("strong", null, day.day), " ", badge(day.state), day.replayed && [" ", badge("replayed")], ` version ${day.version ?? "none"}: ${measured}${expected}`),
+      el("p", null, el("strong", null, day.day), " ", badge(day.state), day.replayed && [" ", badge("replayed")], ` version ${day.version ?? "none"}: ${measured}${expected}${alone}`),
       el("div", { class: "quiet" }, sentences([day.message ?? ""], 2)),
       el("p", { class: "links" }, file(day.report, "Evidently report"),
         happened.map((mark) => (mark.decision_id ? decisionLink(mark.decision_id, firstOf(mark.label)) : el("span", null, firstOf(mark.label))))),
@@ -57,17 +62,19 @@ function tell(day, marks, label) {
   };
 }
 
+const alonePart = (day, version) => `; ${day.labelled_day} alone ${number(day.value)}${version ? `, served by version ${version}` : ""}`;
+
 function legend(label, marks, days) {
   const kinds = [...new Set([...marks.values()].flat().map((mark) => mark.kind))];
   return el("p", { class: "legend" },
     el("span", { class: "key line" }), `${label}, trailing window with 95 % interval `,
-    el("span", { class: "key dot" }), "one day ", el("span", { class: "key dashed" }), "expected from the holdout ",
+    el("span", { class: "key dot" }), "one labelled day ", el("span", { class: "key dashed" }), "expected from the holdout ",
     days.some((day) => day.replayed) && [el("span", { class: "key past" }), "replayed days "],
     kinds.map((kind) => [el("span", { class: `mark ${kind.replaceAll("_", "-")}`, "aria-hidden": "true" }, SIGNS[kind] ?? "◆"), ` ${kindInWords(kind)} `]));
 }
 
 function draw(facts, width) {
-  const days = facts.days, first = index(days[0].day), last = Math.max(index(days.at(-1).day), first + 1);
+  const days = facts.days, first = Math.min(...days.map((day) => index(measuredDay(day)))), last = Math.max(index(days.at(-1).day), first + 1);
   const x = (day) => LEFT + ((index(day) - first) / (last - first)) * (width - LEFT - RIGHT);
   const values = days.flatMap((day) => [day.window?.low, day.window?.high, day.window?.value, day.value, day.expected]).filter((v) => typeof v === "number");
   const lowest = values.length ? Math.min(...values) : 0, highest = values.length ? Math.max(...values) : 1;
@@ -125,7 +132,7 @@ function bands(days, x, y) {
 
 /** One path of tiny strokes with round ends: a thousand days are one element. */
 const dots = (days, x, y) => days.filter((day) => typeof day.value === "number")
-  .map((day) => `M${x(day.day).toFixed(1)} ${y(day.value).toFixed(1)}h0`).join("");
+  .map((day) => `M${x(measuredDay(day)).toFixed(1)} ${y(day.value).toFixed(1)}h0`).join("");
 
 function ticks(lowest, highest, y, width) {
   const step = 10 ** Math.floor(Math.log10((highest - lowest || 1) / 2));
@@ -161,9 +168,9 @@ function states(days, x) {
 
 function champion_tenures(facts, x, first, last) {
   return facts.champion_tenures.map(({ version, first_day, last_day }) => {
-    const from = Math.max(index(first_day), first), to = Math.min(last_day ? index(last_day) + 1 : last, last);
+    const from = Math.max(index(first_day) - 0.5, first), to = Math.min(last_day ? index(last_day) + 0.5 : last, last);
     if (to <= from) return null;
-    const [left, right] = [from, to].map((day) => x(new Date(day * DAY).toISOString().slice(0, 10)));
+    const [left, right] = [from, to].map((day) => x(new Date(day * DAY).toISOString()));
     return svg("g", null,
       svg("line", { class: "tenure", x1: left + 1, x2: right - 1, y1: STRIP + 20, y2: STRIP + 20 }),
       right - left > 24 && svg("text", { class: "tick", x: (left + right) / 2, y: STRIP + 34, "text-anchor": "middle" }, `v${version}`));

@@ -55,7 +55,8 @@ export function drawVersion(model) {
     facts([
       ["trained on", span(model.window)], ["judged after training up to", model.train_last_day],
       ["judged as", model.judged_version && model.judged_version !== model.version ? versionLink(model.judged_version) : null],
-      ["served", served(model.champion_tenures) || "never"], ["requested by", model.requested_by], ["created", instant(model.created_at)],
+      ["fitted again as", model.refit ? versionLink(model.refit) : null],
+      ["served", served(model.champion_tenures) || (model.refit ? "never: its refit does, if it was promoted" : "never")], ["requested by", model.requested_by], ["created", instant(model.created_at)],
       ["holdout", model.holdout && `${number(model.holdout.rows)} rows of ${number(model.holdout.days)} days`],
     ]),
     el("h3", null, "Charts"), versionCharts(model.version),
@@ -72,6 +73,9 @@ export function drawVersion(model) {
   ];
 }
 
+/** A value of any length, in lines that are no longer than its place. */
+const anyLength = (value) => el("span", { class: /\S{40}/.test(value) && "long" }, String(value ?? "unknown"));
+
 function importance(known) {
   if (!known?.features?.length) return null;
   const most = Math.max(...known.features.map(({ increase }) => increase), 1e-12);
@@ -86,12 +90,13 @@ export function drawComparison({ a, b, metrics, note, paired, facts: about, impo
   return [
     problems(wrong),
     el("p", null, heads[0], " ", badge(a.outcome), " beside ", heads[1], " ", badge(b.outcome)),
-    paired && el("p", null, el("strong", null, "Paired, on the same days: "), paired.reason, " ", decisionLink(paired.decision_id, "decision")),
+    paired && el("p", null, el("strong", null, `Paired, on the same days: version ${paired.version} against version ${paired.champion}, the champion of then. `), paired.sentence ?? paired.reason, ". ", decisionLink(paired.decision_id, "decision")),
+    paired?.sentence && el("p", { class: "quiet" }, `By the rule: ${paired.reason}`),
     note && el("p", { class: "hint" }, note),
-    paired && [el("h3", null, "Charts of the two on the same days"), versionCharts(paired.challenger, "Gain by day")],
+    paired && [el("h3", null, "Charts of the two on the same days"), versionCharts(paired.version, "Gain by day")],
     metrics?.length > 0 && table("Metrics side by side", ["metric", ...names, "better is"], metrics.map((row) => [row.label, best(row, "a"), best(row, "b"), row.better])),
     about?.length > 0 && [el("h3", null, "How they were made"),
-      table("Facts side by side", ["what", ...names, "same"], about.map((row) => [row.what, String(row.a ?? "unknown"), String(row.b ?? "unknown"), row.same ? "yes" : el("strong", null, "no")]), { class: "wide" })],
+      table("Facts side by side", ["what", ...names, "same"], about.map((row) => [row.what, anyLength(row.a), anyLength(row.b), row.same ? "yes" : el("strong", null, "no")]), { class: "wide" })],
     both?.length > 0 && [el("h3", null, "Feature importance of both"),
       table("Importance side by side", ["feature", ...names], both.map((row) => [row.feature, number(row.a, 4), number(row.b, 4)]))],
     links(file(a.card, `card of version ${a.version}`), file(b.card, `card of version ${b.version}`)),
