@@ -7,7 +7,8 @@ Both databases, the data registry (Git) and the bucket (data, models, prediction
 what is named: databases and registry first, objects last, so that a running stack can be saved. The bucket, which holds
 the durable record of promotions, is then never older than MLflow's database: the doctor carries out what only it
 records, and a restore ends with that, without a person. Keys are not saved:
-keep ``.env`` elsewhere. Task logs, mails and the queue are not saved either. Needs Docker and the standard library.
+keep ``.env`` elsewhere. Task logs, mails, the queue and streams of Redis are not saved either. Needs Docker and the
+standard library.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import env
-from deploy.compose import ENV_FILE, OURS, STORES, Compose, Failure, say
+from deploy.compose import ALL_PROFILES, ENV_FILE, OURS, STORES, STREAMING, Compose, Failure, say
 
 DATABASES = ("airflow", "mlflow")
 MANIFEST = "manifest.json"
@@ -72,7 +73,8 @@ def restore(stack: Compose, folder: Path, *, replace: bool) -> None:
     Killed anywhere, it can be done again (``replace``).
     """
     _check(folder)
-    stack.run("stop", *OURS)
+    consumers = stack.running(*STREAMING)  # They write the request log, and only a profile starts them.
+    stack.run(*ALL_PROFILES, "stop", *OURS, *STREAMING)
     stack.run("up", "--detach", "--no-build", *STORES)
     stack.wait(STORES, seconds=180)
     if not replace and (held := _holds(stack)):
@@ -98,9 +100,11 @@ def restore(stack: Compose, folder: Path, *, replace: bool) -> None:
         )  # fmt: skip
     with (folder / "s3.tar").open("rb") as file:
         stack.once("python", "-m", "deploy.objects", "load", stdin=file)
-    # Messages of another history would ask for runs that there are not.
-    stack.run("exec", "-T", "redis", "sh", "-c", 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli flushall')
+    # Messages of another history would ask for runs that there are not. Streams of rows are in another database.
+    stack.run("exec", "-T", "redis", "sh", "-c", 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli -n 0 flushdb')
     stack.run("up", "--detach", "--no-build")
+    if consumers:
+        stack.run(*ALL_PROFILES, "start", *consumers)
     stack.wait()
     say(f"restored from {folder}, and everything is up")
     _reconcile(stack)

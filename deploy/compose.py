@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import IO, Any
 
 from deploy import env
@@ -24,6 +24,8 @@ PROJECT = env.PROJECT
 ENV_FILE = PROJECT / ".env"
 BUILT = "init"
 """The service whose build makes the image of all."""
+DATABASES = "/docker-entrypoint-initdb.d/databases.sh"
+"""In the service `postgres`: makes the databases, and gives their users the passwords of ``.env``."""
 STORES = ("postgres", "redis", "s3", "mailpit")
 OURS = (
     "mlflow", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-worker",
@@ -33,6 +35,9 @@ METRICS = ("metrics", "statsd", "prometheus", "grafana")
 """Services of the profile `metrics`, which starts on request only."""
 STREAMING = ("consume",)
 """Those of the profile `streaming`, which does so, too."""
+ON_REQUEST = (*METRICS, *STREAMING, "flower")
+ALL_PROFILES = ("--profile", "metrics", "--profile", "streaming", "--profile", "flower")
+"""Arguments without which a command leaves alone what a profile has started."""
 START_SECONDS = 600
 LOOK_EVERY_SECONDS = 2.0
 ML_VIEW = "/#/experiments?workflowType=machine_learning"
@@ -106,14 +111,24 @@ class Compose:
             if container["Config"]["Labels"].get("com.docker.compose.oneoff") != "True"
         ]
 
-    def wait(self, services: Iterable[str] = (), *, seconds: float = START_SECONDS) -> None:
-        """Wait until these services are healthy, or have ended well where they are to end; Failure if not."""
+    def running(self, *services: str) -> list[str]:
+        """Return which of these services run, those that a profile started among them."""
+        names = self.capture(*ALL_PROFILES, "ps", "--services", "--filter", "status=running").split()
+        return [name for name in services if name in names]
+
+    def wait(self, services: Collection[str] = (), *, seconds: float = START_SECONDS) -> None:
+        """Wait until these services are healthy, or have ended well where they are to end; Failure if not.
+
+        What a profile once started, and a person has stopped, is not waited for.
+        """
         started, last_line = time.monotonic(), ""
         while True:
             waiting = {}
             for container in self.containers(*services):
                 name = container["Config"]["Labels"]["com.docker.compose.service"]
                 state = _progress(container)
+                if state == "exited" and name in ON_REQUEST and name not in services:
+                    continue
                 if state == "failed":
                     self.run("logs", "--tail", "40", name, check=False)
                     raise Failure(
@@ -160,6 +175,9 @@ def up(stack: Compose) -> None:
     stack.run("build", BUILT)
     built = time.monotonic()
     say(f"image built in {built - started:.0f} s")
+    stack.run("up", "--detach", "--no-build", "postgres")
+    stack.wait(("postgres",), seconds=180)
+    stack.run("exec", "-T", "postgres", "sh", DATABASES)
     stack.run("up", "--detach", "--no-build", "--remove-orphans")
     stack.wait()
     say(f"everything is up and healthy after {time.monotonic() - built:.0f} s")
@@ -188,7 +206,7 @@ def demo(stack: Compose) -> None:
 
 def down(stack: Compose) -> None:
     """Stop everything; what is kept in volumes stays."""
-    stack.run("down", "--remove-orphans")
+    stack.run(*ALL_PROFILES, "down", "--remove-orphans")
     say("stopped; the data are still in Docker's volumes ('docker compose down --volumes' removes them too)")
 
 

@@ -14,6 +14,7 @@ import socket
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 BEAT_SECONDS = 60
 """A job that has not said that it lives for so long does not; Airflow's jobs say so every 5 seconds."""
@@ -27,11 +28,25 @@ def check(what: str) -> str:
     return _worker() if what == "celery" else _job(what)
 
 
-def _job(kind: str) -> str:
+def _connect(url: str) -> Any:
     import psycopg2
 
-    url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg2://", "postgresql://")
-    connection = psycopg2.connect(url, connect_timeout=5)
+    return psycopg2.connect(url.replace("postgresql+psycopg2://", "postgresql://"), connect_timeout=5)
+
+
+def database_refusal(url: str) -> str:
+    """Return why PostgreSQL does not let anybody in with this URL of SQLAlchemy; empty if it does."""
+    from psycopg2 import OperationalError
+
+    try:
+        _connect(url).close()
+    except OperationalError as err:
+        return str(err).strip()
+    return ""
+
+
+def _job(kind: str) -> str:
+    connection = _connect(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
     try:
         with connection.cursor() as cursor:
             cursor.execute(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlparse
 
+from deploy.health import database_refusal
 from embedded.models import POOL_SLOTS, pools_of, startable_models
 from ml.adapters import s3
 from ml.errors import AccessDenied, EvergreenError
@@ -55,8 +56,24 @@ def make_pools(names: Sequence[str]) -> None:
             _run("airflow", "pools", "set", name, str(POOL_SLOTS), f"made by Evergreen: {POOL_SLOTS} task at a time")
 
 
+def check_database(url: str) -> None:
+    """Look whether PostgreSQL lets Airflow in; a migration that may not says so in a hundred lines.
+
+    Raises
+    ------
+    EvergreenError
+        If it does not, with what it answers and what to do about a changed password.
+    """
+    if url.startswith("postgresql") and (refusal := database_refusal(url)):
+        raise EvergreenError(
+            f"PostgreSQL does not let Airflow in ({refusal}). If its password was changed in .env: 'make compose-up' "
+            "gives it to the service postgres, a PostgreSQL of your own needs it from you"
+        )
+
+
 def prepare_airflow(pools: Sequence[str] = ()) -> None:
     """Bring Airflow's database to this release, its users to the passwords of ``.env``, and make pools."""
+    check_database(os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", ""))
     logger.info("migrating Airflow's database")
     _run("airflow", "db", "migrate")
     make_users()

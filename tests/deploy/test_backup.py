@@ -53,9 +53,9 @@ class Recording:
 
     environment = {"EVERGREEN_CODE_VERSION": "0" * 40}  # noqa: RUF012
 
-    def __init__(self, *, doctor_fails: bool = False) -> None:
+    def __init__(self, *, doctor_fails: bool = False, streaming: bool = False) -> None:
         self.asked: list[str] = []
-        self.doctor_fails = doctor_fails
+        self.doctor_fails, self.streaming = doctor_fails, streaming
 
     def run(self, *arguments: str, **_: object) -> None:
         self.asked.append(" ".join(arguments))
@@ -71,6 +71,9 @@ class Recording:
 
     def wait(self, *_: object, **__: object) -> None:
         self.asked.append("wait")
+
+    def running(self, *services: str) -> list[str]:
+        return list(services) if self.streaming else []
 
 
 def _at(asked: list[str], what: str) -> int:
@@ -114,6 +117,23 @@ def test_a_doctor_who_finds_no_way_out_fails_the_restore_and_the_next_move_is_na
     _, folder = _save(tmp_path, monkeypatch)
     with pytest.raises(compose.Failure, match=r"restored and is up, but .* ml\.cli\.doctor --all --repair' again"):
         backup.restore(Recording(doctor_fails=True), folder, replace=True)  # type: ignore[arg-type]
+
+
+def test_a_restore_leaves_streams_of_rows_and_stops_their_consumer_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = _save(tmp_path, monkeypatch)
+    stack = Recording(streaming=True)
+    backup.restore(stack, folder, replace=True)  # type: ignore[arg-type]
+    assert "redis-cli -n 0 flushdb" in stack.asked[_at(stack.asked, "redis-cli")]
+    profiles = " ".join(compose.ALL_PROFILES)
+    assert _at(stack.asked, " serving consume") < _at(stack.asked, "deploy.objects load")
+    assert stack.asked[_at(stack.asked, "start consume")] == f"{profiles} start consume"
+    assert _at(stack.asked, "deploy.objects load") < _at(stack.asked, "start consume")
+
+    idle = Recording()
+    backup.restore(idle, folder, replace=True)  # type: ignore[arg-type]
+    assert not any("start consume" in line for line in idle.asked)
 
 
 def test_without_keys_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

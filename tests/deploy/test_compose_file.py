@@ -101,6 +101,15 @@ def test_the_services_are_those_that_the_tools_know() -> None:
         compose.BUILT,
         "flower",
     }
+    on_request = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert set(on_request) == set(compose.ON_REQUEST)
+    assert {name for names in on_request.values() for name in names} == set(compose.ALL_PROFILES) - {"--profile"}
+
+
+@pytest.mark.parametrize("name", ["airflow-apiserver", "airflow-scheduler", "airflow-triggerer"])
+def test_airflow_has_the_time_that_it_needs_to_stop(name: str) -> None:
+    """Docker kills after 10 seconds; the API server needs 15 on an idle machine."""
+    assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= 30
 
 
 def test_metrics_start_on_request_and_read_what_the_loop_reads() -> None:
@@ -133,6 +142,7 @@ def test_airflow_sends_its_metrics_only_where_they_are_taken() -> None:
     worker = SERVICES["airflow-worker"]["environment"]
     assert worker["AIRFLOW__METRICS__STATSD_ON"] == "${EVERGREEN_AIRFLOW_METRICS:-False}"
     assert worker["AIRFLOW__METRICS__STATSD_HOST"] in SERVICES
+    assert worker["AIRFLOW__METRICS__LEGACY_NAMES_ON"] == "False"
 
 
 def test_the_stand_ins_swap_images_and_nothing_else() -> None:

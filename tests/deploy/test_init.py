@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,3 +51,19 @@ def test_the_only_models_failure_is_that_of_the_start(monkeypatch: pytest.Monkey
     monkeypatch.setattr(init, "_prepare_model", prepare)
     with pytest.raises(EvergreenError, match="churn"):
         init.prepare_data(LoadedModels(TWO.models[:1]))
+
+
+def test_a_database_that_does_not_let_airflow_in_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver is in the image only."""
+    asked: list[str] = []
+
+    def connect(url: str, **_: Any) -> None:
+        asked.append(url)
+        raise OSError('FATAL: password authentication failed for user "airflow"\n')
+
+    driver = SimpleNamespace(connect=connect, OperationalError=OSError)
+    monkeypatch.setitem(sys.modules, "psycopg2", driver)
+    with pytest.raises(EvergreenError, match=r"password authentication failed .*'make compose-up' gives it"):
+        init.check_database("postgresql+psycopg2://airflow:wrong@postgres/airflow")
+    assert asked == ["postgresql://airflow:wrong@postgres/airflow"]
+    init.check_database("sqlite:////var/airflow.db")

@@ -1,0 +1,69 @@
+"""Stopping and waiting, where profiles have started services beside those of every start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import compose
+
+
+class Recording(compose.Compose):
+    """A stack that does nothing: it remembers what it was asked for, and has the containers that it is given."""
+
+    def __init__(self, *states: tuple[str, str]) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.states = states
+
+    def run(self, *arguments: str, **_: Any) -> Any:
+        self.asked.append(arguments)
+
+    def containers(self, *services: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "Name": f"/evergreen-{service}-1",
+                "Config": {"Labels": {"com.docker.compose.service": service}},
+                "State": {"Status": status},
+            }
+            for service, status in self.states
+            if not services or service in services
+        ]
+
+    def capture(self, *arguments: str) -> str:
+        self.asked.append(arguments)
+        return "\n".join(service for service, status in self.states if status == "running")
+
+
+def test_down_takes_down_what_a_profile_has_started_too() -> None:
+    """Else its containers go on, and the network that they are in cannot be removed."""
+    stack = Recording()
+    compose.down(stack)
+    assert stack.asked == [(*compose.ALL_PROFILES, "down", "--remove-orphans")]
+
+
+def test_up_gives_the_databases_the_passwords_of_env_before_anybody_logs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "ENV_FILE", Path("no-such-file"))
+    stack = Recording(("postgres", "running"))
+    compose.up(stack)
+    postgres = ("exec", "-T", "postgres", "sh", compose.DATABASES)
+    assert stack.asked.index(postgres) < stack.asked.index(("up", "--detach", "--no-build", "--remove-orphans"))
+    folder, script = Path(compose.DATABASES).parent, Path(compose.DATABASES).name
+    assert f"./deploy/postgres:{folder}:ro" in (compose.PROJECT / "docker-compose.yaml").read_text(encoding="utf-8")
+    assert (compose.PROJECT / "deploy" / "postgres" / script).is_file()
+
+
+def test_what_a_profile_started_and_a_person_stopped_is_not_waited_for() -> None:
+    stack = Recording(("mlflow", "running"), ("metrics", "exited"))
+    stack.wait(seconds=0)
+    with pytest.raises(compose.Failure, match="waited 0 seconds in vain for metrics exited"):
+        stack.wait(("metrics",), seconds=0)
+    with pytest.raises(compose.Failure, match="in vain for mlflow exited"):
+        Recording(("mlflow", "exited")).wait(seconds=0)
+
+
+def test_what_runs_is_asked_for_in_every_profile() -> None:
+    stack = Recording(("mlflow", "running"), ("consume", "running"), ("metrics", "exited"))
+    assert stack.running("consume", "metrics") == ["consume"]
+    assert stack.asked[0][: len(compose.ALL_PROFILES)] == compose.ALL_PROFILES
