@@ -33,6 +33,7 @@ from ml import settings as settings_module
 from ml.adapters.sources.demo import LAST_DAY
 from ml.core.metrics import row_loss
 from ml.core.monitoring import performance
+from ml.core.monitoring.served import ExpectedPerformance
 from ml.core.predictions import base_rate as base_rate_of
 from ml.core.training.estimators import predict
 from ml.core.training.features import matrix
@@ -55,7 +56,7 @@ class Serving:
     start: date
     pipeline: Pipeline
     scored: pd.DataFrame
-    expected: performance.ExpectedPerformance
+    expected: ExpectedPerformance
 
 
 def serve(
@@ -113,8 +114,8 @@ def changed(rows: pd.DataFrame, day: date, how: str, settings: Settings, *, seed
         hit = since & (plain["sched_dep_minute"] >= EVENING) if how.startswith("evening") else since
         rate = plain.loc[hit].groupby("day")[target].transform("mean")
         doubling = (rate / (1 - rate).clip(lower=1e-9)).clip(upper=1)
-        lucky = np.random.default_rng(seed).random(int(hit.sum())) < doubling
-        plain.loc[hit, target] = np.maximum(plain.loc[hit, target].to_numpy(dtype=float), lucky.to_numpy(dtype=float))
+        lucky = np.random.default_rng(seed).random(int(hit.sum())) < doubling.to_numpy()
+        plain.loc[hit, target] = np.maximum(plain.loc[hit, target].to_numpy(dtype=float), lucky.astype(float))
     return add_history(
         plain, plain, settings.features.history, target=target, label_delay_days=settings.task.label_delay_days
     )

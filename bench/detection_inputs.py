@@ -141,9 +141,12 @@ def scenes(settings: Settings, *, starts: int, every: int) -> Iterator[Scene]:
         reference = inputs.loc[inputs["day"] < trained.isoformat(), ["day", *columns]]
         pipeline = fit_before(rows, trained, settings)
         held = rows.loc[rows["day"].between(trained.isoformat(), (start - timedelta(days=1)).isoformat())]
-        near = [frame.loc[frame["day"].between(first, end.isoformat())] for frame in (inputs, labels)]
+        near_inputs, near_labels = (
+            frame.loc[frame["day"].between(first, end.isoformat())] for frame in (inputs, labels)
+        )
         profiles = day_columns.profile(reference, columns, declared)
-        yield Scene(start, settings, pipeline, reference, *near, profiles, _dependence(pipeline, held, settings))
+        dependence = _dependence(pipeline, held, settings)
+        yield Scene(start, settings, pipeline, reference, near_inputs, near_labels, profiles, dependence)
 
 
 def _dependence(

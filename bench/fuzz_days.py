@@ -43,7 +43,7 @@ def healthy_day(day: date, draw: Draw) -> pd.DataFrame:
     """Make a day that every contract accepts: a key, numbers, a category and a text, some of them null."""
     number = np.round(draw.normal(50, 9, ROWS), 3)
     number[draw.integers(ROWS)] = np.nan
-    notes = draw.choice(["fine", "call back", "a, b", "naïve", None], ROWS)
+    notes = draw.choice(np.array(["fine", "call back", "a, b", "naïve", None], dtype=object), ROWS)
     notes[0] = "text"
     return pd.DataFrame(
         {
@@ -64,7 +64,8 @@ def mutate(day: date, draw: Draw) -> Mutated:
 
 
 def _csv(frame: pd.DataFrame, **how: Any) -> bytes:
-    return frame.to_csv(index=False, **how).encode()
+    text: str = frame.to_csv(index=False, **how)
+    return text.encode()
 
 
 def _parquet(frame: pd.DataFrame | pa.Table, **how: Any) -> bytes:
@@ -108,7 +109,7 @@ def _table(
 
         def mutation(name: str, frame: pd.DataFrame, draw: Draw, ending: str = ending) -> Mutated:
             changed = make(frame, draw)
-            content = _csv(changed) if ending == "csv" else _parquet(changed)  # type: ignore[arg-type]
+            content = _csv(changed) if ending == "csv" else _parquet(changed)
             return Mutated(name, content, ending, right, frame, check)
 
         MUTATIONS[f"{ending}: {name}"] = mutation

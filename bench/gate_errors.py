@@ -230,12 +230,14 @@ def _bootstrap_alone(sums: np.ndarray, rows: np.ndarray, n_resamples: int, seed:
     draws = np.random.default_rng(seed).integers(0, len(rows), size=(n_resamples, len(rows)))
     weights = np.stack([np.bincount(one, minlength=len(rows)) for one in draws])
     low = np.quantile(sums @ weights.T / (weights @ rows), (1 - CONFIDENCE) / 2, axis=1)
-    return (low > 0) & (sums.sum(axis=1) / rows.sum() >= MIN_GAIN)
+    promoted: np.ndarray = (low > 0) & (sums.sum(axis=1) / rows.sum() >= MIN_GAIN)
+    return promoted
 
 
 def _f1(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
     called = log_odds >= np.log(THRESHOLD / (1 - THRESHOLD))
-    return 2 * (called & late).sum(axis=1) / (called.sum(axis=1) + late.sum(axis=1))
+    scores: np.ndarray = 2 * (called & late).sum(axis=1) / (called.sum(axis=1) + late.sum(axis=1))
+    return scores
 
 
 def _auc(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
@@ -243,7 +245,8 @@ def _auc(late: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
     ordered = np.take_along_axis(late, np.argsort(log_odds, axis=1), axis=1)
     positive = late.sum(axis=1)
     ranks = (ordered * np.arange(1, late.shape[1] + 1)).sum(axis=1)
-    return (ranks - positive * (positive + 1) / 2) / (positive * (late.shape[1] - positive))
+    areas: np.ndarray = (ranks - positive * (positive + 1) / 2) / (positive * (late.shape[1] - positive))
+    return areas
 
 
 if __name__ == "__main__":

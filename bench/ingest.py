@@ -118,7 +118,7 @@ def summed_up(home: str, *, warm: bool = False) -> None:
 
     services = Installation(Path(home)).services()
     if not warm:
-        aggregates = AggregateStore(services.registry, services.storage_folder(layout.AGGREGATES))
+        aggregates = AggregateStore(services.registry, services.storage_folder(layout.training.AGGREGATES))
         aggregates.aggregates(DAY, DAY, services.settings, rev=None)
 
 

@@ -59,9 +59,10 @@ def over(labels: Mapping[date, np.ndarray], first: date, last: date, *, every: i
             days = pd.Series(np.repeat([str(each) for each in known], [len(labels[each]) for each in known]))
             limit = limits.limit_of_series(values, days, DRIFT, floor=DRIFT.min_distance)
             assert limit is not None
+            highest = limit.limit
         week = [labels[each] for each in days_between(day - timedelta(days=7), day - timedelta(days=1))]
         distance = drift.distance(values, pd.Series(np.concatenate(week)))
-        found[day] = distance is not None and distance > limit.limit
+        found[day] = distance is not None and distance > highest
     return pd.Series(found)
 
 

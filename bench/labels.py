@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 
@@ -138,7 +138,10 @@ def fault_outcomes(
         days = days_between(start, start + timedelta(days=WATCHED - 1))
         first = served - timedelta(days=max(back, settings.labels.recent_days))
         near = between(dataset, max(first, history.oldest), days[-1])
-        always: Callable[[PointInTimeDataset], Predictor] = lambda _, model=model: model  # noqa: E731
+
+        def always(_: PointInTimeDataset, model: Predictor = model) -> Predictor:
+            return model
+
         true_loss = losses(near, near, model, days, settings)
         for what in feeds:
             fault = faults.parse(f"{what} from {start} to {start + timedelta(days=length - 1)}")

@@ -137,7 +137,7 @@ def main() -> None:
         services = Services(load(), Environment.load({"EVERGREEN_HOME": folder}))
         written = 0
         for day in days:
-            path = Path(folder) / "storage" / "monitor" / f"day={day}" / layout.SUMMARY
+            path = Path(folder) / "storage" / "monitor" / f"day={day}" / layout.monitoring.SUMMARY
             path.parent.mkdir(parents=True)
             written += path.write_text(summary(day, options.columns, random), encoding="utf-8")
         print(f"{options.days} days x {options.columns} columns, {written / 1e6:.1f} MB of summaries")

@@ -23,14 +23,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from bench.gate_errors import (
+from bench.gate_errors import REFRESH_MAX_LOSS
+from bench.gate_simulation import (
     CONFIDENCE,
     LASTING,
     LEAN_SD,
     LOG_ODDS,
     LUCK_SD,
     MIN_GAIN,
-    REFRESH_MAX_LOSS,
     ROW_NOISE_SD,
     SIGNAL_SD,
     WEEK_ROWS,

@@ -81,9 +81,9 @@ def report(found: pd.DataFrame, simulations: int, rollback: Rollback) -> str:
         "| champion's log loss is worse by | correlation of a day with the next | rolled back | median labelled day |"
     )
     lines = ["# Errors of the automatic rollback", "", said, "", head, "| --- | --- | --- | --- |"]
-    for cell in found.itertuples():
-        median = "–" if pd.isna(cell.median) else f"{cell.median:.0f}"
-        lines.append(f"| {cell.gain:g} | {cell.lasting:g} | {cell.rolled_back:.1%} | {median} |")
+    for cell in found.to_dict("records"):
+        median = "–" if pd.isna(cell["median"]) else f"{cell['median']:.0f}"
+        lines.append(f"| {cell['gain']:g} | {cell['lasting']:g} | {cell['rolled_back']:.1%} | {median} |")
     return "\n".join(lines) + "\n"
 
 

@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,10 @@ def compared(installed: Installation, *, seconds: int, rounds: int) -> list[dict
                     for rows in ROWS:
                         body = bodies(installed, rows)[server]
                         for clients in CLIENTS:
-                            given = {"clients": clients, "folder": Path(folder)}
-                            load(f"http://127.0.0.1:{port}/{path}", body, seconds=2, **given)  # warm
-                            one = load(f"http://127.0.0.1:{port}/{path}", body, seconds=seconds, **given)
+                            url = f"http://127.0.0.1:{port}/{path}"
+                            ask = partial(load, url, body, clients=clients, folder=Path(folder))
+                            ask(seconds=2)  # warm
+                            one = ask(seconds=seconds)
                             measured.setdefault((server, clients, rows), []).append(one)
     lines = []
     for clients in CLIENTS:

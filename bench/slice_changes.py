@@ -22,6 +22,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 from scipy import stats
+from sklearn.pipeline import Pipeline
 
 from bench.refit import PARAMS, fit_before, rows_of_2013
 from ml import settings as settings_module
@@ -54,7 +55,7 @@ def streams(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found).T
 
 
-def champions(rows: pd.DataFrame, settings: Settings) -> dict[date, object]:
+def champions(rows: pd.DataFrame, settings: Settings) -> dict[date, Pipeline]:
     """Fit a champion every four weeks."""
     days = [FIRST_CHAMPION + timedelta(days=28 * number) for number in range(12)]
     return {
@@ -62,7 +63,7 @@ def champions(rows: pd.DataFrame, settings: Settings) -> dict[date, object]:
     }
 
 
-def served(rows: pd.DataFrame, fitted: Mapping[date, object], settings: Settings) -> pd.DataFrame:
+def served(rows: pd.DataFrame, fitted: Mapping[date, Pipeline], settings: Settings) -> pd.DataFrame:
     """Return what each day's champion predicted of it."""
     parts = []
     for number, (day, pipeline) in enumerate(fitted.items()):
@@ -72,8 +73,8 @@ def served(rows: pd.DataFrame, fitted: Mapping[date, object], settings: Settings
     return pd.concat(parts, ignore_index=True)
 
 
-def _scored(rows: pd.DataFrame, pipeline: object, settings: Settings) -> pd.DataFrame:
-    prediction = predict(pipeline, matrix(rows, settings.features), settings.task.kind)  # type: ignore[arg-type]
+def _scored(rows: pd.DataFrame, pipeline: Pipeline, settings: Settings) -> pd.DataFrame:
+    prediction = predict(pipeline, matrix(rows, settings.features), settings.task.kind)
     return rows.assign(prediction=prediction, target=rows[settings.task.target])
 
 
@@ -94,7 +95,9 @@ def changed(rows: pd.DataFrame, name: str, start: date, settings: Settings) -> p
     return rows.assign(**{target: values})
 
 
-def trials(rows: pd.DataFrame, true: pd.DataFrame, fitted: Mapping[date, object], *, limit: float) -> Iterator[dict]:
+def trials(
+    rows: pd.DataFrame, true: pd.DataFrame, fitted: Mapping[date, Pipeline], *, limit: float
+) -> Iterator[dict[str, object]]:
     """Try each change from each starting day."""
     settings = settings_module.load(PARAMS)
     plain = rows[[name for name in rows if not str(name).startswith("history_")]]
@@ -185,12 +188,12 @@ def main(argv: list[str] | None = None) -> int:
         count, quarters = simulated(lag, limit=asked.limit, orders=min(asked.orders, 30), seed=2)
         print(f"simulated days, autocorrelation {lag}: {rate(count, quarters)}")
     found = pd.DataFrame(trials(rows, true, fitted, limit=asked.limit))
-    for name, group in found.groupby("change", sort=False):
+    for change, group in found.groupby("change", sort=False):
         within = group["within"].iloc[0]
         hits = group["found"].le(within)
         later = hits[group["start"] >= JUDGED_FROM]
         print(
-            f"{name}: {hits.sum()} of {len(hits)} within {within} labelled days ({later.sum()} of {len(later)} from "
+            f"{change}: {hits.sum()} of {len(hits)} within {within} labelled days ({later.sum()} of {len(later)} from "
             f"{JUDGED_FROM}), {group['found'].notna().sum()} within {CHANGED_DAYS}; median day "
             f"{group['found'].fillna(99).median():.0f}; called already on the eve: {group['before'].sum()}"
         )

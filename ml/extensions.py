@@ -140,13 +140,21 @@ def _usable(point: ExtensionPoint[T], _path: tuple[str, ...]) -> tuple[T, ...]:
 
 
 @cache
-def _announced(group: str, _path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
-    """Read the metadata of all installed packages, once for each place where packages are looked for."""
+def _announced(group: str, path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
     by_name: dict[str, tuple[EntryPoint, ...]] = {}
-    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+    for point in sorted(_of_all_groups(path).select(group=group), key=lambda point: point.name):
         if point not in by_name.get(point.name, ()):
             by_name[point.name] = (*by_name.get(point.name, ()), point)
     return by_name
+
+
+@cache
+def _of_all_groups(_path: tuple[str, ...]) -> Any:
+    """Read the metadata of all installed packages, once for each place where packages are looked for.
+
+    What Python 3.11 and what newer ones return has no common type; both have ``select``.
+    """
+    return entry_points()
 
 
 def package(point: EntryPoint) -> str:

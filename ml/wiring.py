@@ -110,7 +110,7 @@ class Services:
         from ml.adapters.sources.demo_fault import BreakableDemo, FaultSwitch
 
         assert isinstance(source, DemoSource)
-        return BreakableDemo(source, lambda: FaultSwitch(self.storage_folder(layout.DEMO)))
+        return BreakableDemo(source, lambda: FaultSwitch(self.storage_folder(layout.ingest.DEMO)))
 
     def workspace(self, uri: str) -> Workspace:
         """Open the workspace at a URI: a local folder or ``s3://``."""

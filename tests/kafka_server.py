@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,6 +21,8 @@ from tests.postgres import free_port
 class KafkaServer:
     """A broker on a port of 127.0.0.1; topics live as long as its process."""
 
+    partitions: ClassVar[int] = 2
+    has_keys: ClassVar[bool] = True
     program: str
     log: Path
     port: int = field(default_factory=free_port)
@@ -50,22 +52,24 @@ class KafkaServer:
             self.process.kill()
             self.process.wait(60)
 
-    def create(self, partitions: int, *topics: str) -> None:
-        """Make topics."""
+    def create(self, *topics: str) -> None:
+        """Make topics, each of so many `partitions`."""
         from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
         async def create(client: Any) -> None:
-            answer = await client.create_topics([NewTopic(topic, partitions, 1) for topic in topics])
+            answer = await client.create_topics([NewTopic(topic, self.partitions, 1) for topic in topics])
             assert {code for _, code, _ in answer.topic_errors} == {0}, answer
 
         self._with(AIOKafkaAdminClient, create)
 
-    def send(self, topic: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        """Write messages, each with its key."""
+    def send(self, topic: str, bodies: Sequence[bytes]) -> None:
+        """Write messages, each with a key of its own, so that they go to all partitions."""
         from aiokafka import AIOKafkaProducer
 
         async def send(client: Any) -> None:
-            await asyncio.gather(*[await client.send(topic, value, key=key) for key, value in messages])
+            await asyncio.gather(
+                *[await client.send(topic, body, key=str(number).encode()) for number, body in enumerate(bodies)]
+            )
 
         self._with(AIOKafkaProducer, send, acks="all")
 
@@ -88,7 +92,11 @@ class KafkaServer:
         self._with(AIOKafkaConsumer, read)
         return held
 
-    def committed(self, topic: str, group: str) -> int:
+    def count(self, topic: str) -> int:
+        """Return how many messages a topic holds."""
+        return len(self.read(topic))
+
+    def acknowledged(self, topic: str, group: str) -> int:
         """Return how many messages of a topic a consumer group has committed, over all partitions."""
         from aiokafka import AIOKafkaConsumer, TopicPartition
 

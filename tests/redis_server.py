@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,6 +21,8 @@ PASSWORD = "hunter2-stream"
 class RedisServer:
     """A server on a port of 127.0.0.1 that asks for a password and writes each change to its disk."""
 
+    partitions: ClassVar[int] = 1
+    has_keys: ClassVar[bool] = False
     program: str
     folder: Path
     port: int = field(default_factory=free_port)
@@ -55,6 +57,32 @@ class RedisServer:
             self.process.terminate()
             self.process.wait(60)
             self.process = None
+
+    def create(self, *streams: str) -> None:
+        """Do nothing: a stream is there from its first message on."""
+
+    def send(self, stream: str, bodies: Sequence[bytes]) -> None:
+        """Write messages."""
+        with self.client() as client, client.pipeline() as pipeline:
+            for body in bodies:
+                pipeline.xadd(stream, {"data": body})
+            pipeline.execute()
+
+    def read(self, stream: str) -> list[tuple[bytes | None, bytes]]:
+        """Read a stream from its beginning to its end: each message, which has no key."""
+        with self.client() as client:
+            return [(None, held[b"__data__"]) for _, held in client.xrange(stream)]
+
+    def count(self, stream: str) -> int:
+        """Return how many messages a stream holds."""
+        with self.client() as client:
+            return int(client.xlen(stream))
+
+    def acknowledged(self, stream: str, group: str) -> int:
+        """Return how many messages of a stream a consumer group is done with."""
+        with self.client() as client:
+            (facts,) = (facts for facts in client.xinfo_groups(stream) if facts["name"] == group.encode())
+            return len(client.xrange(stream, max=facts["last-delivered-id"])) - int(facts["pending"])
 
 
 @pytest.fixture

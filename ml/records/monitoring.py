@@ -15,8 +15,8 @@ from ml.records.training import RetrainRequest
 class Limit(Record):
     """How far a column may move before it counts: its baseline range, and the limit above it.
 
-    ``baseline_range`` is the largest distance of a block of days inside the reference from the rest of it;
-    None where the reference was too short to tell.
+    ``baseline_range`` is the largest distance, within the limit, of a block of days inside the reference from the rest
+    of it; None where the reference was too short to tell.
     """
 
     limit: float

@@ -10,13 +10,16 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ml.core.scoring.contributions import Explain, explainer, is_slow
-from ml.errors import EvergreenError
+from ml.errors import EvergreenError, Unavailable
 
 TIMED_ROWS = 16
 """On so many rows of the sample it is measured how long a row takes, after one that is not counted."""
 
 MOST_SECONDS_A_ROW = 1.0
 """Contributions of a model that takes longer are not answered: the process answers nothing else meanwhile."""
+
+RETRY_SECONDS = 60.0
+"""So long after a package that is needed could not be imported, whoever asks has it tried again."""
 
 
 class Explanations:
@@ -37,22 +40,32 @@ class Explanations:
         self._pipeline, self._sample, self._name = pipeline, sample, name
         self._lock = threading.Lock()
         self._explain: Explain | None = None
+        self._tried = False
+        self._retry_at = float("inf")
         self.seconds_a_row = 0.0
         self.reason = ""
-        self.is_made = False
         if not is_slow(pipeline):
             self.make()
+
+    @property
+    def is_made(self) -> bool:
+        """Return whether `make` has nothing to do: it was tried, and what failed by an import not long ago."""
+        return self._tried and time.monotonic() < self._retry_at
 
     def make(self) -> None:
         """Make what divides predictions, unless it is made already; may take seconds."""
         with self._lock:
             if self.is_made:
                 return
+            retry_at = float("inf")
             try:
                 self._explain = explainer(self._pipeline, self._sample)
             except EvergreenError as err:
                 self.reason = f"no contributions: {err}"
+                if isinstance(err, Unavailable):
+                    retry_at = time.monotonic() + RETRY_SECONDS
             else:
+                self.reason = ""
                 if self._explain is None:
                     self.reason = (
                         f"no contributions: the predictions of {self._name} are no sum of columns that is known, so "
@@ -60,7 +73,7 @@ class Explanations:
                     )
                 else:
                     self.seconds_a_row = self._measure(self._explain)
-            self.is_made = True
+            self._tried, self._retry_at = True, retry_at
 
     def refusal(self, rows: int, *, seconds: float) -> str:
         """Return why contributions of so many rows are not answered within a time; empty if they are.

@@ -13,7 +13,10 @@ from ml.errors import MissingArtifact
 from ml.wiring import Services
 
 About = Literal["champion", "challenger"]
-PREFIXES: dict[About, str] = {"champion": layout.SERVING_PROBLEMS, "challenger": layout.CHALLENGER_PROBLEMS}
+PREFIXES: dict[About, str] = {
+    "champion": layout.serving.SERVING_PROBLEMS,
+    "challenger": layout.serving.CHALLENGER_PROBLEMS,
+}
 
 
 def digest_of(problem: str) -> str:
@@ -33,7 +36,7 @@ def write(
         "host": socket.gethostname(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    build = layout.challenger_problem if about == "challenger" else layout.serving_problem
+    build = layout.serving.challenger_problem if about == "challenger" else layout.serving.serving_problem
     services.storage.create_bytes(build(digest_of(problem)), json.dumps(facts, indent=2).encode())
 
 

@@ -166,7 +166,7 @@ class RequestLog:
             pq.write_table(table.filter(pc.equal(table["day"], day)), buffer, compression="zstd")
             content = buffer.getvalue()
             part = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-            name = layout.request_part(day, part, len(content))
+            name = layout.serving.request_part(day, part, len(content))
             try:
                 self.services.storage.put_bytes(name, content)
             except (EvergreenError, OSError) as err:
@@ -185,7 +185,7 @@ class RequestLog:
         for day, counts in changed.items():
             content = json.dumps({str(status): count for status, count in sorted(counts.items())}).encode()
             try:
-                self.services.storage.put_bytes(layout.refused_requests(day, self._process), content)
+                self.services.storage.put_bytes(layout.serving.refused_requests(day, self._process), content)
             except (EvergreenError, OSError) as err:
                 logger.warning("%s: the storage did not take the count of refused requests (%s)", self.model, err)
                 with self._lock:
@@ -233,12 +233,12 @@ class RequestLog:
         try:
             parts = [
                 (match[2], name, int(match[3]))
-                for name in self.services.storage.list(layout.REQUESTS)
-                if (match := layout.REQUEST_PART.fullmatch(name))
+                for name in self.services.storage.list(layout.serving.REQUESTS)
+                if (match := layout.serving.REQUEST_PART.fullmatch(name))
             ]
             first = self._today() - timedelta(days=REFUSED_DAYS)
-            for name in self.services.storage.list(layout.REFUSED):
-                if name < layout.refused_requests(first, ""):
+            for name in self.services.storage.list(layout.serving.REFUSED):
+                if name < layout.serving.refused_requests(first, ""):
                     self.services.storage.delete(name)
             surplus = sum(size for *_, size in parts) - self.own.log_megabytes * MEGABYTE
             for _, name, size in sorted(parts):
@@ -250,9 +250,9 @@ class RequestLog:
             logger.warning("%s: old parts of the request log could not be removed (%s)", self.model, err)
 
 
-def read(services: Services, day: layout.Day) -> pd.DataFrame:
+def read(services: Services, day: layout.days.Day) -> pd.DataFrame:
     """Read what was requested of a day and answered; empty if nothing was."""
-    names = services.storage.list(layout.requests(day))
+    names = services.storage.list(layout.serving.requests(day))
     tables = [pq.read_table(io.BytesIO(services.storage.get_bytes(name))) for name in names]
     frame: pd.DataFrame = (
         pa.concat_tables(tables, promote_options="permissive").to_pandas() if tables else pd.DataFrame()

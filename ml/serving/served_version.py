@@ -108,7 +108,7 @@ def from_registry(
             f"version {version} cannot be served on request: features.python computes its columns from all rows of a "
             "day, which a request does not have. Serve a model without it, or score by the batch"
         )
-    part = folder / f".{layout.served_copy(version)}"
+    part = folder / f".{layout.serving.served_copy(version)}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     with services.tracking.packaged(model.run_id, version) as packaged:
@@ -129,10 +129,10 @@ def from_registry(
     }
     (part / FACTS).write_text(json.dumps(facts, default=str), encoding="utf-8")
     served = _open(part, services)
-    target = folder / layout.served_copy(version)
+    target = folder / layout.serving.served_copy(version)
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
-    for other in folder.glob(layout.SERVED_COPIES):
+    for other in folder.glob(layout.serving.SERVED_COPIES):
         if other != target:
             shutil.rmtree(other, ignore_errors=True)
     return served
@@ -146,7 +146,7 @@ def from_copy(services: Services, folder: Path) -> ServedVersion | None:
     UntrustedModel
         If the storage answers, and does not record a promotion of this very file.
     """
-    copies = sorted(folder.glob(layout.SERVED_COPIES), key=lambda path: path.stat().st_mtime)
+    copies = sorted(folder.glob(layout.serving.SERVED_COPIES), key=lambda path: path.stat().st_mtime)
     if not copies:
         return None
     facts = json.loads((copies[-1] / FACTS).read_text(encoding="utf-8"))

@@ -43,7 +43,7 @@ def add(name: str, services: Services) -> str:
         raise SettingsError(f"{name!r} cannot name a token: letters, digits, '.', '-' and '_', at most 64")
     token = PREFIX + secrets.token_urlsafe(32)
     facts = {"name": name, "sha256": digest(token), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    if not services.storage.create_bytes(layout.serving_token(name), json.dumps(facts).encode()):
+    if not services.storage.create_bytes(layout.serving.serving_token(name), json.dumps(facts).encode()):
         raise SettingsError(f"there is a token {name!r} already; revoke it first, or choose another name")
     return token
 
@@ -56,7 +56,7 @@ def revoke(name: str, services: Services) -> None:
     MissingArtifact
         If there is none of that name.
     """
-    path = layout.serving_token(name)
+    path = layout.serving.serving_token(name)
     if not services.storage.exists(path):
         names = ", ".join(token.name for token in recorded(services)) or "none"
         raise MissingArtifact(f"there is no token {name!r}; there are: {names}")
@@ -66,7 +66,7 @@ def revoke(name: str, services: Services) -> None:
 def recorded(services: Services) -> list[Token]:
     """List the tokens, by name; one that was revoked meanwhile is left out."""
     tokens = []
-    for path in services.storage.list(layout.SERVING_TOKENS):
+    for path in services.storage.list(layout.serving.SERVING_TOKENS):
         try:
             facts = json.loads(services.storage.get_bytes(path))
         except MissingArtifact:

@@ -120,8 +120,8 @@ class Drift(Section):
     methods: Methods = Methods()
     """The distance by which each type of column is compared."""
     false_alarms_per_quarter: float = Field(default=1.0, gt=0, le=6)
-    """How many alarms all structural columns together may raise in 91 days without any change; the limit of each column
-    follows from it.
+    """How many alarms all structural columns together, and labels where they alarm, may raise in 91 days without any
+    change; the limit of each column follows from it.
     """
     min_distance: float = Field(default=0.1, gt=0)
     """The smallest limit that a column may have."""

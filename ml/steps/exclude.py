@@ -38,19 +38,14 @@ def run(request: ExclusionRequest, *, settings: Settings, services: Services) ->
     Raises
     ------
     EvergreenError
-        If there is no reason, or the period ends before it begins or is longer than `MOST_DAYS`.
+        If there is no reason, or the period is none; see `days_of`.
     MissingArtifact, Unavailable
         As `exclude` and `include` do.
     """
-    last = request.last_day or request.first_day
     reason = " ".join(request.reason.split())
     if not reason:
         raise EvergreenError("the reason is empty: say why nothing should be learned from these days")
-    if not 0 <= (last - request.first_day).days < MOST_DAYS:
-        raise EvergreenError(
-            f"{request.first_day} to {last} is not a period of 1 to {MOST_DAYS} days: name its first and its last day"
-        )
-    days = days_between(request.first_day, last)
+    days = days_of(request.first_day, request.last_day or request.first_day)
     act = include if request.undo else exclude
     version = act(days, reason=reason, requested_by=request.requested_by, settings=settings, services=services)
     return Exclusion(
@@ -200,15 +195,28 @@ def _close(decision: Logged, services: Services) -> None:
         services.tracking.close_decision(decision)
 
 
+def days_of(first: date, last: date) -> list[date]:
+    """Return the days of a period, both ends inclusive.
+
+    Raises
+    ------
+    EvergreenError
+        If it ends before it begins, or is longer than `MOST_DAYS`.
+    """
+    if not 0 <= (last - first).days < MOST_DAYS:
+        raise EvergreenError(
+            f"{first} to {last} is not a period of 1 to {MOST_DAYS} days: name its first and its last day"
+        )
+    return days_between(first, last)
+
+
 def period(text: str) -> list[date]:
-    """Read ``2026-11-03`` or ``2026-11-03..2026-11-07``, both ends inclusive; argparse puts the error into words."""
+    """Read ``2026-11-03`` or ``2026-11-03..2026-11-07``; argparse turns the error into exit code 2."""
     first, dots, last = text.partition("..")
-    ends = iso_day(first), iso_day(last if dots else first)
-    if ends[1] < ends[0]:
-        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
-    if (ends[1] - ends[0]).days >= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r} is longer than {MOST_DAYS} days")
-    return days_between(*ends)
+    try:
+        return days_of(iso_day(first), iso_day(last if dots else first))
+    except EvergreenError as err:
+        raise argparse.ArgumentTypeError(str(err)) from err
 
 
 def _days(named: Iterable[Collection[date]]) -> list[date]:

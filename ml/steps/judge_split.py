@@ -233,7 +233,7 @@ def _window(tenure: Logged, services: Services) -> Window | None:
     """Find the training of a version among those of its fingerprint; None if its files are gone."""
     version, fingerprint = int(tenure.payload["version"]), str(tenure.fingerprint)
     run_id = services.tracking.version_tags(version)["run_id"]
-    for name in services.storage.list(layout.run_dir(fingerprint)):
+    for name in services.storage.list(layout.training.run_dir(fingerprint)):
         if not name.endswith("/model/candidate.json") or "/refit/" in name:
             continue
         folder = services.storage_folder(name.removesuffix("/model/candidate.json"))

@@ -74,7 +74,7 @@ def _open_episodes(services: Services) -> list[Episode]:
     """Read the alarms that stand, as people were notified of them."""
     episodes = []
     for family in FAMILIES:
-        stored = services.storage_folder(layout.episodes(family))
+        stored = services.storage_folder(layout.alerts.episodes(family))
         names = stored.names()
         if names and (episode := Episode.model_validate(stored.read_json(names[-1]))).open:
             episodes.append(episode)

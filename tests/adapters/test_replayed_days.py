@@ -19,7 +19,7 @@ AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 @pytest.fixture
 def log(tmp_path: Path) -> ReplayLog:
-    return ReplayLog(Workspace(open_objects(str(tmp_path)), layout.REPLAYED))
+    return ReplayLog(Workspace(open_objects(str(tmp_path)), layout.ingest.REPLAYED))
 
 
 def minutes(n: int) -> datetime:
@@ -60,7 +60,7 @@ def test_of_a_day_that_is_not_over_only_its_own_decisions_are(log: ReplayLog) ->
 
 
 def test_days_of_older_releases_are_replayed_too(log: ReplayLog) -> None:
-    log.stored.write_json(layout.day_json(FIRST), {"day": str(FIRST), "event": "promoted version 2"})
-    log.stored.write_json(layout.REPLAY_PERIOD, {"first_day": str(FIRST), "last_day": str(SECOND)})
+    log.stored.write_json(layout.days.day_json(FIRST), {"day": str(FIRST), "event": "promoted version 2"})
+    log.stored.write_json(layout.ingest.REPLAY_PERIOD, {"first_day": str(FIRST), "last_day": str(SECOND)})
     assert log.read().days == {FIRST}
     assert log.period() == ReplayPeriod(first_day=FIRST, last_day=SECOND)

@@ -54,7 +54,7 @@ WIDE = {
     "ml/settings/__init__.py",
     "ml/urls.py",
     "ml/wiring.py",
-    "ml/adapters/layout.py",
+    "ml/adapters/layout/__init__.py",
     "ml/command_line.py",
     "ml/steps/retrain/stage.py",
 }

@@ -87,7 +87,7 @@ class TestEmptyDays:
         drift, performance = world.run(measure_drift, champion), world.run(measure_performance, champion)
         assert drift.status == "calm", drift.reason
         decision = world.run(decide, champion, drift, performance)
-        assert f"data of {later(2)} are refused or missing" in str(decision.reasons) or decision.action == "nothing"
+        assert f"data of {later(2)} are rejected or missing" in str(decision.reasons) or decision.action == "nothing"
 
 
 def test_data_of_one_day_a_week_are_monitored_by_weeks(tmp_path: Path) -> None:

@@ -412,18 +412,27 @@ def test_the_same_training_in_another_home_has_the_same_name_and_the_same_bytes(
 
 
 def test_the_days_of_an_alarm_within_the_training_window_are_kept_from_the_limits(seeded: World) -> None:
+    """What was measured and decided counts: nobody has been notified of any of these days."""
     from ml.adapters import layout
-    from ml.core.monitoring.episodes import Episode
+    from ml.core.monitoring import day_summary
+    from ml.records import Decision, DriftReport, Finding
     from ml.steps.retrain import register
 
     first = date(2013, 3, 4)
-    stored = seeded.services.storage_folder(layout.episodes("drift"))
-    for number in range(3):
-        day = first + timedelta(days=number)
-        episode = Episode(family="drift", first_day=first, opened_on=first, champion_version=1, day=day)
-        stored.write_json(layout.day_json(day), episode.model_dump(mode="json"))
-    days = {first + timedelta(days=number) for number in range(3)}
-    train = pd.DataFrame({"day": ["2013-02-01", "2013-03-31"]})
-    assert register._days_in_alarm(train, seeded.settings, seeded.services) == days
-    after = pd.DataFrame({"day": ["2013-03-20", "2013-03-31"]})
+    days = [first + timedelta(days=number) for number in range(3)]
+    moved = Finding(kind="drift", severity="alarm", message="distance moved", column="distance")
+    for day in days:
+        decision = Decision(
+            day=day, action="nothing", reasons=("drift",), alarm=day > first, state="alarm", champion_version=1,
+            findings=(moved,),
+        )  # fmt: skip
+        drift = DriftReport(day=day, champion_version=1, status="drift", reason="distance moved")
+        stored = seeded.services.storage_folder(layout.monitoring.day_dir(day))
+        stored.write_text(layout.monitoring.SUMMARY, day_summary.text(day_summary.summarise(decision, drift, None)))
+    damaged = seeded.services.storage_folder(layout.monitoring.day_dir(date(2013, 3, 10)))
+    damaged.write_text(layout.monitoring.SUMMARY, "{")
+    train = pd.DataFrame({"day": [str(date(2013, 2, 1) + timedelta(days=n)) for n in range(59)]})
+    window = {first - timedelta(days=number) for number in range(1, 7)}
+    assert register._days_in_alarm(train, seeded.settings, seeded.services) == {*window, *days}
+    after = train[train["day"] >= "2013-03-20"]
     assert register._days_in_alarm(after, seeded.settings, seeded.services) == set()

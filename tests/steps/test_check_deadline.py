@@ -37,7 +37,7 @@ def failed(world: World, where: str, day: date, error: str) -> None:
         day=day,
     )
     queued = QueuedAlert(alert=alert, channels=("email",)).model_dump_json().encode()
-    world.services.storage.create_bytes(layout.alert(alert.key), queued)
+    world.services.storage.create_bytes(layout.alerts.alert(alert.key), queued)
 
 
 def test_a_day_is_late_from_its_deadline_on_until_it_is_published(trained: World) -> None:
@@ -69,10 +69,12 @@ def test_inputs_that_are_not_there(trained: World) -> None:
     assert (late.day, late.cause) == (NEXT_DAY, "source_late")
     failed(trained, "ingest.commit", NEXT_DAY, "no file")
     assert "flight-delay.ingest.commit failed: no file" in checked(trained, tomorrow).reason
-    trained.services.storage_folder(layout.landing(NEXT_DAY)).write_json(layout.landed("inputs", NEXT_DAY), {})
+    trained.services.storage_folder(layout.ingest.landing(NEXT_DAY)).write_json(
+        layout.ingest.landed("inputs", NEXT_DAY), {}
+    )
     assert checked(trained, tomorrow).cause == "task_failed"
-    rejection = layout.asset_day_json("inputs", NEXT_DAY)
-    trained.services.storage_folder(layout.REJECTED).write_json(rejection, {})
+    rejection = layout.days.asset_day_json("inputs", NEXT_DAY)
+    trained.services.storage_folder(layout.ingest.REJECTED).write_json(rejection, {})
     assert checked(trained, tomorrow).cause == "data_rejected"
 
 

@@ -252,7 +252,7 @@ class TestWaiting:
         old = trained.having(retrain={"max_age_days": 1})
         found = decided(old, drift(status="calm"))
         assert found.action == "nothing"
-        assert f"data of {YESTERDAY} are refused or missing" in found.reasons[-1]
+        assert f"data of {YESTERDAY} are rejected or missing" in found.reasons[-1]
         trained.put({("inputs", YESTERDAY): DEMO.inputs(YESTERDAY), ("labels", YESTERDAY): DEMO.labels(YESTERDAY)})
         assert decided(old, drift(status="calm")).action == "retrain"
 
@@ -269,7 +269,7 @@ class TestWaiting:
             old.ingest(tomorrow)
         found = decided(old, drift(status="calm"))
         assert (found.action, found.state) == ("nothing", "calm")
-        assert f"data of {tomorrow} are refused or missing" in found.reasons[-1]
+        assert f"data of {tomorrow} are rejected or missing" in found.reasons[-1]
 
     def test_a_broken_feed_alarms_and_waits(self, world: World) -> None:
         nulls = Finding(kind="null_share", severity="alarm", message="distance is null", at_once=True)

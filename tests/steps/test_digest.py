@@ -34,7 +34,7 @@ def test_the_week_of_a_model(trained: World, monkeypatch: pytest.MonkeyPatch) ->
             resolves=resolves,
         )
         text = QueuedAlert(alert=alert, channels=("email",)).model_dump_json().encode()
-        services.storage.put_bytes(layout.alert(alert.key), text)
+        services.storage.put_bytes(layout.alerts.alert(alert.key), text)
     MEMORY.forget()
     (model,) = configured_models()
     week = digest.week_before((now + timedelta(days=1)).date(), "UTC")

@@ -22,6 +22,7 @@ from tests.steps.conftest import LAST_DAY, REQUEST, World
 FIRST = LAST_DAY - timedelta(days=20)
 STRIKE = days_between(FIRST, FIRST + timedelta(days=4))
 REASON = "a strike"
+NO_PERIOD = f"is not a period of 1 to {exclude.MOST_DAYS} days: name its first and its last day"
 
 
 def mark(world: World, days: list[date], *, reason: str = REASON, by: str = "ann", undo: bool = False) -> DataVersion:
@@ -184,9 +185,16 @@ def test_the_command(seeded: World, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert exclude.main(["--list"]) == 0
     (period,) = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (period["first_day"], period["last_day"], period["reason"]) == (str(STRIKE[0]), str(STRIKE[-1]), REASON)
-    for wrong in (["2013-05-09..2013-05-01", "--reason", "x"], ["2013-05-01"], ["--list", "2013-05-01"], ["yesterday"]):
-        with pytest.raises(SystemExit):
+    for wrong, says in (
+        (["2013-05-09..2013-05-01", "--reason", "x"], NO_PERIOD),
+        (["2013-05-09..2033-05-01", "--reason", "x"], NO_PERIOD),
+        (["2013-05-01"], "say why"),
+        (["--list", "2013-05-01"], "takes no days"),
+        (["yesterday"], "is not a day"),
+    ):
+        with pytest.raises(SystemExit) as ended:
             exclude.main(wrong)
+        assert ended.value.code == 2 and says in capsys.readouterr().err
 
 
 def test_a_request_of_the_page_is_the_same_decision_and_twice_is_as_once(seeded: World) -> None:
@@ -207,8 +215,8 @@ def test_a_request_of_the_page_is_the_same_decision_and_twice_is_as_once(seeded:
     ("change", "says"),
     [
         ({"reason": "  "}, "say why"),
-        ({"last_day": FIRST - timedelta(days=1)}, "name its first and its last day"),
-        ({"last_day": FIRST + timedelta(days=exclude.MOST_DAYS)}, "name its first and its last day"),
+        ({"last_day": FIRST - timedelta(days=1)}, NO_PERIOD),
+        ({"last_day": FIRST + timedelta(days=exclude.MOST_DAYS)}, NO_PERIOD),
         ({"first_day": LAST_DAY + timedelta(days=99), "last_day": None}, "once its data are there"),
     ],
 )

@@ -160,7 +160,9 @@ def test_live_coverage_is_measured_and_too_little_of_it_is_an_alarm(orders: Worl
     assert report.expected["interval_coverage"] == 0.8
     assert finding.score == report.window["interval_coverage"].value < 0.5
     assert any(finding.kind == "interval_coverage" for finding in decision.findings)
-    summary = day_summary.read((world.home / "storage" / layout.monitoring(days[-1]) / layout.SUMMARY).read_bytes())
+    summary = day_summary.read(
+        (world.home / "storage" / layout.monitoring.day_dir(days[-1]) / layout.monitoring.SUMMARY).read_bytes()
+    )
     assert summary["performance"]["window"]["interval_coverage"]["value"] == finding.score
 
 
@@ -180,6 +182,6 @@ def test_a_version_whose_width_is_not_recorded_scores_nothing(orders: World) -> 
     assert orders.retrain().promoted
     orders.ingest(DAY, now=NOW)
     run_id = orders.services.tracking.version_tags(1)["run_id"]
-    (orders.home / "storage" / layout.model_record("registered", 1, run_id)).unlink()
+    (orders.home / "storage" / layout.champions.model_record("registered", 1, run_id)).unlink()
     with pytest.raises(MissingArtifact, match="storage records no width of them"):
         orders.score(DAY)

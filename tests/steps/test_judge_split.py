@@ -34,14 +34,14 @@ def held(contest: Contest) -> World:
 def keep_days(world: World, gain: float, *, count: int = 20, rows: int = 400, champion: int = 1) -> None:
     """Let a split have been measured on the newest labelled days."""
     chance = np.random.default_rng(3)
-    folder = world.services.storage_folder(layout.split_days("randomised", champion, 2))
+    folder = world.services.storage_folder(layout.serving.split_days("randomised", champion, 2))
     for number in range(count):
         day = LAST_DAY - timedelta(days=count - number)
         kept = SplitDay(
             day=day, kind="randomised", champion=champion, challenger=2, rows=rows, challenger_rows=rows,
             difference=-gain + float(chance.normal(0, 0.01)), metric=world.settings.gate.metric,
         )  # fmt: skip
-        folder.write_json(layout.day_json(day), kept.model_dump(mode="json"))
+        folder.write_json(layout.days.day_json(day), kept.model_dump(mode="json"))
 
 
 def judge(world: World, **changes: Any) -> Promotion:
@@ -85,8 +85,8 @@ def test_one_that_is_not_better_stays_held_once_for_the_same_days_and_can_be_jud
     assert (entry.payload["version"], entry.payload["reason"]) == (2, REQUEST.reason)
     assert held.services.tracking.alias("champion") == 1
     keep_days(held, 0.03)
-    held.services.storage_folder(layout.split_days("randomised", 1, 2)).write_json(
-        layout.day_json(LAST_DAY),
+    held.services.storage_folder(layout.serving.split_days("randomised", 1, 2)).write_json(
+        layout.days.day_json(LAST_DAY),
         SplitDay(
             day=LAST_DAY, kind="randomised", champion=1, challenger=2, rows=400, challenger_rows=400,
             difference=-0.03, metric="log_loss",

@@ -10,8 +10,8 @@ import pytest
 from ml.cli import history
 from ml.cli import labels as labels_command
 from ml.errors import LabelsInDoubt, MissingArtifact, Unavailable
-from ml.records import DataVersion
-from ml.steps.ingest import commit, land, screen
+from ml.records import DataVersion, Screening
+from ml.steps.ingest import commit, label_doubts, land, report_rejected, screen
 from ml.steps.retrain import pull
 from ml.views import page as overview
 from ml.views.page import decision_list
@@ -62,6 +62,26 @@ def test_a_dead_feed_is_kept_out_reported_once_and_nothing_waits(delivery: Deliv
 
     place = delivery.world.services.workspace(delivery.world.run(pull, REQUEST).workspace)
     assert str(LAST_DAY) not in set(place.read_table("data/rows.parquet")["day"]), "nothing is trained on it"
+
+
+def test_labels_that_stay_in_doubt_are_not_called_missing_when_nobody_asks_for_them_any_more(
+    delivery: Delivery, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = delivery.world.having(land={"catch_up_days": 1})
+    delivery.deliver("labels", LAST_DAY, dead)
+    with pytest.raises(LabelsInDoubt):
+        delivery.ingest_and_report(NEXT_DAY)
+    delivery.path("labels", NEXT_DAY).unlink()
+    for day in DAYS[1:3]:
+        world.ingest(day)
+    said, absent = (label_doubts.why_without_labels(day, world.services) for day in (LAST_DAY, NEXT_DAY))
+    assert f"the labels of {LAST_DAY} came and are still in doubt: all " in said
+    assert f"evergreen labels accept {LAST_DAY}" in said and f"run Ingest of {LAST_DAY} again" in said
+    assert absent.startswith(f"no labels of {NEXT_DAY} came in time") and "accept" not in absent
+
+    screening = Screening(day=DAYS[2], workspace="", results=(), lost_label_days=(LAST_DAY,))
+    report_rejected.run(screening, settings=world.settings, services=world.services)
+    assert said in caplog.text
 
 
 def test_a_corrected_delivery_gets_in_by_itself(delivery: Delivery) -> None:

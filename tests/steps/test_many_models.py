@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,61 +20,76 @@ from ml.wiring import Services, open_services
 from tests.builders_models import FIRST, NEXT, SmallModel
 
 LIFE = f"""
-import json, os
+import json, os, sys
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from ml.adapters import package
 from ml.records import RetrainRequest
 from ml.steps.ingest import commit, land, screen, seed
 from ml.steps.monitor import decide, measure_drift, measure_performance
 from ml.steps.retrain import check, evaluate, fit, gate, promote, pull, register, split, validate
 from ml.steps.score import plan, predict, publish, resolve
 from ml.wiring import open_services
+from tests.package_check import start_here
 
 day = date.fromisoformat("{NEXT}")
 def run(step, *records, **options):
     services = open_services()
     return step.run(*records, settings=services.settings, services=services, **options)
 
-run(seed, date.fromisoformat("{FIRST}"), day - timedelta(days=1))
-window = run(pull, RetrainRequest(requested_by="a test", reasons=("to see",)))
-for step in (validate, split, fit):
-    run(step, window)
-challenger = run(register, window, run(evaluate, window, meet_champion=True))
-run(check, window, challenger=challenger)
-judgement = run(gate, window, challenger=challenger)
-promotion = run(promote, window, judgement)
-run(commit, run(screen, run(land, day, now=datetime(2024, 3, 1, tzinfo=UTC))))
-champion = run(resolve, day)
-shards = run(plan, champion)
-scoring = run(publish, shards, [run(predict, shard) for shard in shards.shards])
-drift, performance = run(measure_drift, champion), run(measure_performance, champion)
-decision = run(decide, champion, drift, performance)
-print(json.dumps({{
-    "fingerprint": window.fingerprint, "data_version": window.data_version, "promotion": promotion.version,
-    "verdict": judgement.verdict.model_dump(mode="json"), "predictions": scoring.sha256, "uri": scoring.uri,
-    "drift": drift.model_dump(mode="json", exclude={{"report_uri", "result_uri"}}),
-    "decision": decision.model_dump(mode="json"),
-}}))
+def live():
+    run(seed, date.fromisoformat("{FIRST}"), day - timedelta(days=1))
+    window = run(pull, RetrainRequest(requested_by="a test", reasons=("to see",)))
+    for step in (validate, split, fit):
+        run(step, window)
+    challenger = run(register, window, run(evaluate, window, meet_champion=True))
+    run(check, window, challenger=challenger)
+    judgement = run(gate, window, challenger=challenger)
+    promotion = run(promote, window, judgement)
+    run(commit, run(screen, run(land, day, now=datetime(2024, 3, 1, tzinfo=UTC))))
+    champion = run(resolve, day)
+    shards = run(plan, champion)
+    scoring = run(publish, shards, [run(predict, shard) for shard in shards.shards])
+    drift, performance = run(measure_drift, champion), run(measure_performance, champion)
+    decision = run(decide, champion, drift, performance)
+    print(json.dumps({{
+        "fingerprint": window.fingerprint, "data_version": window.data_version, "promotion": promotion.version,
+        "verdict": judgement.verdict.model_dump(mode="json"), "predictions": scoring.sha256, "uri": scoring.uri,
+        "drift": drift.model_dump(mode="json", exclude={{"report_uri", "result_uri"}}),
+        "decision": decision.model_dump(mode="json"),
+    }}), flush=True)
+
+installations = json.loads(sys.argv[1])
+if len(installations) > 1:
+    package.start = start_here
+for environ in installations:
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    os.environ.update(environ)
+    live()
 """
-"""A model's life, from nothing to its first monitored day, with the steps that the Dags call."""
+"""A model's life, from nothing to its first monitored day, with the steps that the Dags call.
+
+Of several installations the lives follow one another in one process, which saves its imports.
+"""
 
 MACHINE = {"package"}
 """Rules whose evidence is a time that was measured."""
 
 
-def start(environ: Mapping[str, str]) -> subprocess.Popen[str]:
+def start(*installations: Mapping[str, str]) -> subprocess.Popen[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EVERGREEN_", "MLFLOW_"))}
+    path = os.pathsep.join((str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")))
     return subprocess.Popen(
-        [sys.executable, "-c", LIFE], cwd=PROJECT_ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**kept, "EVERGREEN_DEVELOPMENT": "1", "OMP_NUM_THREADS": "1", **environ},
+        [sys.executable, "-W", "ignore", "-c", LIFE, json.dumps(installations)], cwd=PROJECT_ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**kept, "EVERGREEN_DEVELOPMENT": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
     )  # fmt: skip
 
 
-def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
+def ended(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Give what came of each life."""
     out, err = process.communicate(timeout=1200)
     assert process.returncode == 0, err
-    result: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return result
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
@@ -111,13 +125,14 @@ def compare(number: int, tmp_path: Path) -> None:
         model.deliver(delivered)
     together = installation(tmp_path / "together", models, delivered)
     running = [start({**together, "EVERGREEN_MODEL": model.name}) for model in models]
-    lives = [ended(process) for process in running]
+    lives = [life for process in running for life in ended(process)]
     assert len({life["predictions"] for life in lives}) == number
-    with ThreadPoolExecutor(2) as executor:  # two processes at a time: they share nothing
-        singles = executor.map(
-            lambda model: ended(start(alone(tmp_path / "alone" / model.name, model, delivered))), models
-        )
-        pairs = list(zip(models, lives, singles, strict=True))
+    homes = [alone(tmp_path / "alone" / model.name, model, delivered) for model in models]
+    processes = [start(*homes[at::2]) for at in range(2)]  # beside each other: they share nothing
+    singles: list[dict[str, Any]] = [{}] * number
+    for at, process in enumerate(processes):
+        singles[at::2] = ended(process)
+    pairs = list(zip(models, lives, singles, strict=True))
     for model, life, single in pairs:
         assert life["promotion"] == single["promotion"] == 1
         assert comparable(life) == comparable(single)

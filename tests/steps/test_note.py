@@ -22,8 +22,8 @@ def alarm(world: World, family: Any = "drift", *, open_: bool = True) -> Episode
     subject = f"{family.capitalize()} since {LAST_DAY}: dest"
     facts = {"family": family, "first_day": LAST_DAY, "opened_on": LAST_DAY, "day": LAST_DAY, "champion_version": 1}
     episode = Episode.model_validate({**facts, "open": open_, "subject": subject, "notified": ["drift:dest"]})
-    folder = world.services.storage_folder(layout.episodes(family))
-    folder.write_json(layout.day_json(LAST_DAY), episode.model_dump(mode="json"))
+    folder = world.services.storage_folder(layout.alerts.episodes(family))
+    folder.write_json(layout.days.day_json(LAST_DAY), episode.model_dump(mode="json"))
     return episode
 
 

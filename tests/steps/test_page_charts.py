@@ -52,9 +52,9 @@ class TestColumn:
             update={"champion_version": 3, "columns": (column,), "report_uri": "x"}
         )
         decided = Decision(day=DAY, action="nothing", reasons=("drift",), alarm=False)
-        stored = services.storage_folder(layout.monitoring(DAY))
-        stored.write_text(layout.SUMMARY, day_summary.text(day_summary.summarise(decided, report, None)))
-        stored.write_json(layout.distributions(3), distributions({"carrier": (BEFORE, NOW)}))
+        stored = services.storage_folder(layout.monitoring.day_dir(DAY))
+        stored.write_text(layout.monitoring.SUMMARY, day_summary.text(day_summary.summarise(decided, report, None)))
+        stored.write_json(layout.monitoring.distributions(3), distributions({"carrier": (BEFORE, NOW)}))
         return services
 
     def test_it_has_both_distributions_and_whose_reference_it_is(self, monitored: Services) -> None:
@@ -80,12 +80,12 @@ class TestColumn:
 
     @pytest.mark.parametrize("content", ["", "[]", '{"shape": 99}', '{"shape": 1, "columns": {}}'])
     def test_distributions_that_cannot_be_read_say_so(self, monitored: Services, content: str) -> None:
-        monitored.storage_folder(layout.monitoring(DAY)).write_text(layout.distributions(3), content)
+        monitored.storage_folder(layout.monitoring.day_dir(DAY)).write_text(layout.monitoring.distributions(3), content)
         facts = overview.drift_column(monitored, day=str(DAY), column="carrier")
         assert facts["distribution"] is None and facts["message"] and facts["report"]
 
     def test_days_of_an_earlier_release_say_so(self, monitored: Services, tmp_path: Path) -> None:
-        (tmp_path / "storage" / layout.monitoring(DAY) / layout.distributions(3)).unlink()
+        (tmp_path / "storage" / layout.monitoring.day_dir(DAY) / layout.monitoring.distributions(3)).unlink()
         facts = overview.drift_column(monitored, day=str(DAY), column="carrier")
         assert "were not kept" in facts["message"]
 

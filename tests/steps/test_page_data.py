@@ -140,6 +140,20 @@ class TestNow:
         assert found["data"]["status"] == status
         assert (found["state"] == "calm") <= (status != "late")
 
+    def test_an_alarm_that_nobody_was_mailed_of_is_not_over_when_another_version_serves(self, world: World) -> None:
+        nulls = {"kind": "null_share", "severity": "alarm", "message": "temp is null", "column": "temp"}
+        days = (
+            (DAYS[0], {"state": "alarm", "alarm": True, "version": 2}),
+            (DAYS[-1], {"state": "watching", "version": 3}),
+        )
+        for day, changes in days:
+            file = world.home / "storage" / "monitor" / f"day={day}" / "summary.json"
+            finding = nulls | {"at_once": day == DAYS[0]}
+            file.write_text(json.dumps(json.loads(file.read_text()) | changes | {"findings": [finding]}))
+        found = ask(world.services, "now")
+        assert (found["state"], found["alarm"]["since"]) == ("alarm", str(DAYS[0]))
+        assert f"Alarm since {DAYS[0]}, and not over" in found["sentence"]
+
     def test_an_alias_that_was_moved_by_hand_is_named(self, world: World) -> None:
         world.services.tracking.move_alias("champion", 1)
         champion = ask(world.services, "now")["champion"]
@@ -269,7 +283,7 @@ class TestCourse:
         services, first = world.services, DAYS[0]
         assert ask(services, "now")["champion"]["replayed"] is False
         assert not any(decision["replayed"] for decision in ask(services, "decisions")["decisions"])
-        log = ReplayLog(services.storage_folder(layout.REPLAYED))
+        log = ReplayLog(services.storage_folder(layout.ingest.REPLAYED))
         since, until = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
         log.finish(ReplayedDay(day=first, began_at=since, ended_at=until))
         MEMORY.forget()
@@ -579,9 +593,9 @@ class TestMetrics:
     def test_the_share_in_quarantine_is_that_of_the_contracts_results(self, world: World) -> None:
         services, last = world.services, DAYS[-1]
         held_days = [day for day in services.registry.days("inputs") if (last - day).days < 14]
-        name = f"{layout.validation('inputs', last)}/{layout.RESULT}"
+        name = f"{layout.ingest.validation('inputs', last)}/{layout.ingest.RESULT}"
         for day in held_days:
-            path = f"{layout.validation('inputs', day)}/{layout.RESULT}"
+            path = f"{layout.ingest.validation('inputs', day)}/{layout.ingest.RESULT}"
             services.storage.put_bytes(path, json.dumps({"rows": 100, "quarantined_rows": 0}).encode())
         services.storage.put_bytes(name, json.dumps({"rows": 100, "quarantined_rows": 14}).encode())
         assert self.figures(services)["evergreen_quarantined_ratio", "inputs"] == 14 / (100 * len(held_days))

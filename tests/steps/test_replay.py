@@ -119,7 +119,9 @@ def test_what_was_answered_on_request_is_measured_once_its_labels_come(entered: 
     service.predict(as_records(entered.held("inputs", LAST_DAY).head(200)))
     service.model.log.flush()
     assert _run(1)["problems"] == []
-    measured = entered.services.storage_folder(layout.REQUEST_PERFORMANCE).read_json(layout.day_json(NEXT_DAY))
+    measured = entered.services.storage_folder(layout.serving.REQUEST_PERFORMANCE).read_json(
+        layout.days.day_json(NEXT_DAY)
+    )
     report = RequestPerformance.model_validate(measured)
     assert report.asked == 200 and [version.version for version in report.versions] == [1]
 

@@ -17,9 +17,11 @@ import pytest
 from ml.adapters import layout
 from ml.adapters.local_files import LocalObjects
 from ml.adapters.workspace import Workspace
+from ml.core.training.lagged_means import history_names
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Champion, Plan, Scoring, Shard
 from ml.settings import PROJECT_ROOT, Environment
+from ml.steps.labelled_rows import labelled_rows
 from ml.steps.score import plan, predict, publish, resolve, scorer
 from ml.wiring import Services
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
@@ -195,6 +197,22 @@ def sharded(world: World, rows_per_shard: int) -> World:
     return world.having(score={"batch_rows": BATCH, "rows_per_shard": rows_per_shard})
 
 
+def test_a_feed_of_labels_that_stands_still_longer_than_lagged_means_reach_stops_no_scoring(
+    trained: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    later = NEXT_DAY + timedelta(days=45)
+    old = LAST_DAY - timedelta(days=1)
+    tables = {asset: trained.held(asset, old).assign(day=later.isoformat()) for asset in ("inputs", "labels")}
+    trained.put({(asset, later): table for asset, table in tables.items()})
+    _, scoring = trained.score(later)
+    assert scoring.published and scoring.rows == len(tables["inputs"])
+    assert "all lagged target means are null" in caplog.text
+    services = trained.services
+    rows = labelled_rows([later], trained.settings, services, rev=services.registry.head())
+    assert len(rows) == tables["labels"][trained.settings.task.target].notna().sum()
+    assert rows[history_names(trained.settings.features.history)].isna().all(axis=None)
+
+
 def test_however_many_shards_the_bytes_are_the_same(trained: World) -> None:
     found = {}
     for rows, shards in ((1000, 1), (500, 2), (150, 5), (1, 10)):
@@ -290,7 +308,7 @@ def test_shards_that_changed_places_are_refused_though_their_rows_are_as_many(tr
         scorings[number].model_copy(update={"first_row": scorings[1 - number].first_row}) for number in (0, 1)
     )
     for wrong, right in ((first, scorings[0]), (second, scorings[1])):
-        name = layout.staged_shard(wrong.first_row, wrong.first_row + wrong.rows, wrong.sha256)
+        name = layout.scoring.staged_shard(wrong.first_row, wrong.first_row + wrong.rows, wrong.sha256)
         shutil.copy(right.uri, Path(right.uri).with_name(name))
     with pytest.raises(MissingArtifact, match="those of rows 0 to 299 are not of the day's own rows"):
         trained.run(publish, shards, [first, second, *scorings[2:]])

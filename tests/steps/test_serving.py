@@ -83,7 +83,9 @@ def asked(trained: World) -> Asked:
 def test_a_whole_day_is_the_same_over_http_and_in_the_batch_bit_for_bit(trained: World, adapt: str) -> None:
     world = trained.having(score={"adapt": adapt})
     world.score(LAST_DAY)
-    batch = pd.read_parquet(world.home / "storage" / layout.predictions(LAST_DAY) / layout.version_table(1))
+    batch = pd.read_parquet(
+        world.home / "storage" / layout.scoring.predictions(LAST_DAY) / layout.scoring.version_table(1)
+    )
     rows, service = as_records(world.held("inputs", LAST_DAY)), Asked(world)
     assert service.predict(rows) == batch["prediction"].tolist()
     first = [*range(12), len(rows) - 1]  # a row alone, and in other company, has the same last digit
@@ -97,7 +99,9 @@ def test_a_category_that_nobody_has_seen_is_predicted_as_the_batch_does(trained:
     inputs = trained.held("inputs", LAST_DAY).head(9).assign(day=NEXT_DAY.isoformat(), carrier="??")
     trained.put({("inputs", NEXT_DAY): inputs})
     trained.score(NEXT_DAY)
-    batch = pd.read_parquet(trained.home / "storage" / layout.predictions(NEXT_DAY) / layout.version_table(1))
+    batch = pd.read_parquet(
+        trained.home / "storage" / layout.scoring.predictions(NEXT_DAY) / layout.scoring.version_table(1)
+    )
     assert Asked(trained).predict(as_records(inputs)) == batch["prediction"].tolist()
 
 
@@ -208,7 +212,9 @@ def test_trees_answer_as_the_batch_does_and_divide_their_logits_once_asked(seede
     world, service = _serving(seeded, trees, args={"max_iter": 5})
     world.score(LAST_DAY)
     rows = as_records(world.held("inputs", LAST_DAY))
-    batch = pd.read_parquet(world.home / "storage" / layout.predictions(LAST_DAY) / layout.version_table(1))
+    batch = pd.read_parquet(
+        world.home / "storage" / layout.scoring.predictions(LAST_DAY) / layout.scoring.version_table(1)
+    )
     assert service.predict(rows) == batch["prediction"].tolist()
     assert service.model.serving is not None
     explanations = service.model.serving.served.explanations
@@ -502,8 +508,8 @@ def test_the_page_counts_requests_rows_versions_and_times_of_the_log(asked: Aske
 def test_a_part_that_cannot_be_read_leaves_its_day_uncounted(asked: Asked) -> None:
     asked.predict([a_row(asked.world)])
     asked.model.log.flush()
-    asked.services.storage.put_bytes(layout.request_part(LAST_DAY, "damaged", 3), b"PAR")
-    asked.services.storage.put_bytes(layout.serving_problem("0" * 64), b"{")
+    asked.services.storage.put_bytes(layout.serving.request_part(LAST_DAY, "damaged", 3), b"PAR")
+    asked.services.storage.put_bytes(layout.serving.serving_problem("0" * 64), b"{")
     MEMORY.forget()
     facts = overview.served(asked.services)
     assert [(day["day"], day["rows"], day["requests"]) for day in facts["days"]] == [(str(LAST_DAY), None, None)]
@@ -513,7 +519,7 @@ def test_a_part_that_cannot_be_read_leaves_its_day_uncounted(asked: Asked) -> No
 def test_no_more_of_the_log_is_read_than_a_page_may_wait_for(asked: Asked, monkeypatch: Any) -> None:
     asked.predict([a_row(asked.world)])
     asked.model.log.flush()
-    asked.services.storage.put_bytes(layout.request_part("2013-01-02", "old", 10**9), b"never read")
+    asked.services.storage.put_bytes(layout.serving.request_part("2013-01-02", "old", 10**9), b"never read")
     MEMORY.forget()
     facts = overview.served(asked.services)
     assert [(day["day"], day["rows"]) for day in facts["days"]] == [(str(LAST_DAY), 1), ("2013-01-02", None)]
@@ -549,7 +555,7 @@ def test_the_log_keeps_a_share_by_key_and_no_more_than_its_megabytes(trained: Wo
         service.predict(rows)
         service.model.log.flush()
     service.model.log._prune()
-    names = service.services.storage.list(layout.REQUESTS)
+    names = service.services.storage.list(layout.serving.REQUESTS)
     sizes = [service.services.storage.size(name) for name in names]
     assert 1 <= len(names) < 13 and sum(sizes) <= 50_000
 

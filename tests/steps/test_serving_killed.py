@@ -161,4 +161,4 @@ def test_where_the_folder_is_full_the_oldest_parts_make_room_and_are_counted(tra
     (kept,) = (trained.home / "serving" / "unsent").glob("*.parquet")
     assert kept.name > oldest.name
     assert dropped._value.get() - before == 2
-    assert layout.REQUEST_PART.fullmatch(kept.name.replace("~", "/"))
+    assert layout.serving.REQUEST_PART.fullmatch(kept.name.replace("~", "/"))

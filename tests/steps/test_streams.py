@@ -66,7 +66,9 @@ def read(trained: World) -> Read:
 
 def test_a_whole_day_has_the_floats_of_the_batch_and_of_the_service_bit_for_bit(trained: World) -> None:
     trained.score(LAST_DAY)
-    batch = pd.read_parquet(trained.home / "storage" / layout.predictions(LAST_DAY) / layout.version_table(1))
+    batch = pd.read_parquet(
+        trained.home / "storage" / layout.scoring.predictions(LAST_DAY) / layout.scoring.version_table(1)
+    )
     rows = as_records(trained.held("inputs", LAST_DAY))
     written = Read(trained).deliver(*rows)
     assert [facts["probability"] for facts in written] == batch["prediction"].tolist()

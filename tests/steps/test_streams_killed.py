@@ -1,4 +1,4 @@
-"""`evergreen consume` on a real Redis: killed, stopped, and with the broker away, it loses nothing."""
+"""`evergreen consume` on a real Redis and a real broker of Kafka's protocol: killed and stopped, it loses nothing."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ import requests
 from ml.adapters import layout
 from ml.serving import request_log
 from ml.settings import PROJECT_ROOT
-from tests.kafka_server import KafkaServer
+from tests.kafka_server import KafkaServer, kafka_server
 from tests.postgres import free_port
 from tests.redis_server import RedisServer, redis_server
 from tests.steps.conftest import LAST_DAY, World
 from tests.steps.test_serving import as_records
 
-__all__ = ["redis_server"]
+__all__ = ["kafka_server", "redis_server"]
 pytestmark = pytest.mark.timeout(600)
 SERVING = {"stream_messages": 20, "stream_redeliver_seconds": 2, "timeout_seconds": 300, "log_seconds": 3600}
+Server = RedisServer | KafkaServer
 
 
 class Running:
@@ -52,7 +53,7 @@ class Running:
 
 
 @contextmanager
-def consume(world: World, server: RedisServer | KafkaServer, log: Path) -> Iterator[Running]:
+def consume(world: World, server: Server, log: Path) -> Iterator[Running]:
     """Run ``evergreen consume`` until it reads, and kill it at the end."""
     port = free_port()
     environ = {**os.environ, **world.environ, "EVERGREEN_STREAM_URL": server.url}
@@ -79,23 +80,33 @@ def _is_ready(running: Running) -> bool:
 class Streams:
     """The streams of a world's model, seen by a program without Evergreen."""
 
-    def __init__(self, world: World, server: RedisServer) -> None:
-        self.world, self.client, self.model = world, server.client(), world.settings.task.name
+    def __init__(self, world: World, server: Server) -> None:
+        self.server, self.model = server, world.settings.task.name
+        server.create(*(f"{self.model}.{name}" for name in ("inputs", "predictions", "rejected")))
 
     def send(self, *bodies: bytes) -> None:
-        with self.client.pipeline() as pipeline:
-            for body in bodies:
-                pipeline.xadd(f"{self.model}.inputs", {"data": body})
-            pipeline.execute()
+        self.server.send(f"{self.model}.inputs", bodies)
 
     def count(self, stream: str = "predictions") -> int:
-        return int(self.client.xlen(f"{self.model}.{stream}"))
+        return self.server.count(f"{self.model}.{stream}")
 
     def written(self, stream: str = "predictions") -> list[bytes]:
-        return [held[b"__data__"] for _, held in self.client.xrange(f"{self.model}.{stream}")]
+        return [body for _, body in self.server.read(f"{self.model}.{stream}")]
 
-    def unacknowledged(self) -> int:
-        return int(self.client.xpending(f"{self.model}.inputs", f"evergreen-{self.model}")["pending"])
+    def keys(self) -> set[tuple[bytes | None, str]]:
+        """Return the key of each prediction beside its identity."""
+        return {(key, json.loads(body)["id"]) for key, body in self.server.read(f"{self.model}.predictions")}
+
+    def acknowledged(self) -> int:
+        """Return how many messages the consumers are done with."""
+        return self.server.acknowledged(f"{self.model}.inputs", f"evergreen-{self.model}")
+
+
+@pytest.fixture(params=["redis_server", "kafka_server"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Start a broker of each kind that streams are read from."""
+    started: Server = request.getfixturevalue(request.param)
+    return started
 
 
 def many(world: World, copies: int) -> list[dict[str, Any]]:
@@ -105,51 +116,55 @@ def many(world: World, copies: int) -> list[dict[str, Any]]:
 
 
 def test_a_killed_consumer_loses_nothing_and_what_is_written_twice_is_the_same(
-    trained: World, redis_server: RedisServer, tmp_path: Path
+    trained: World, server: Server, tmp_path: Path
 ) -> None:
     trained.score(LAST_DAY)
-    batch = pd.read_parquet(trained.home / "storage" / layout.predictions(LAST_DAY) / layout.version_table(1))
+    batch = pd.read_parquet(
+        trained.home / "storage" / layout.scoring.predictions(LAST_DAY) / layout.scoring.version_table(1)
+    )
     world = trained.having(serving=SERVING)
-    streams, rows, poison = Streams(world, redis_server), many(world, 3), b'{"day": 7}'
+    streams, rows, poison = Streams(world, server), many(world, 3), b'{"day": 7}'
     bodies = [json.dumps(row).encode() for row in rows]
     streams.send(*bodies[:100], poison, *bodies[100:])
     for written in (40, 200):
-        with consume(world, redis_server, tmp_path / "log") as running:
+        with consume(world, server, tmp_path / "log") as running:
             running.until(lambda written=written: streams.count() >= written)  # type: ignore[misc]
             running.process.send_signal(signal.SIGKILL)
             running.process.wait()
         assert streams.count() < len(rows), "it was to be killed before it is done"
-    with consume(world, redis_server, tmp_path / "log") as running:
-        running.until(lambda: streams.unacknowledged() == 0 and streams.count() >= len(rows))
-        running.until(lambda: streams.count("rejected") > 0 and streams.unacknowledged() == 0)
+    with consume(world, server, tmp_path / "log") as running:
+        running.until(lambda: streams.acknowledged() == len(rows) + 1)
         assert "waiting" not in running.ready()["models"][streams.model]
-    contents = {json.loads(body)["id"]: body for body in streams.written()}
-    assert {*streams.written()} == {*contents.values()}, "one prediction an identity, to the byte"
-    by_key = {tuple(json.loads(body)["key"].values()): json.loads(body) for body in contents.values()}
-    key = list(json.loads(streams.written()[0])["key"])
+    held = streams.written()
+    contents = {json.loads(body)["id"]: body for body in held}
+    assert {*held} == {*contents.values()}, "one prediction an identity, to the byte"
+    assert len(contents) == len(rows)
+    assert streams.keys() == {(identity.encode() if server.has_keys else None, identity) for identity in contents}
+    by_key = {tuple(facts["key"].values()): facts for facts in map(json.loads, contents.values())}
+    key = list(json.loads(held[0])["key"])
     assert [by_key[tuple(row[name] for name in key)]["probability"] for row in rows[: len(batch)]] == batch[
         "prediction"
     ].tolist()
-    assert len(contents) == len(rows)
     assert len({*streams.written("rejected")}) == 1
-    assert len(streams.written()) - len(contents) <= 2 * SERVING["stream_messages"], "no more than was in flight"
+    in_flight = server.partitions * SERVING["stream_messages"]
+    assert len(held) - len(contents) <= 2 * in_flight, "no more than was in flight"
 
 
 def test_a_stopped_consumer_leaves_nothing_half_done_and_the_next_one_repeats_nothing(
-    trained: World, redis_server: RedisServer, tmp_path: Path
+    trained: World, server: Server, tmp_path: Path
 ) -> None:
     world = trained.having(serving=SERVING)
-    streams, rows = Streams(world, redis_server), many(world, 2)
+    streams, rows = Streams(world, server), many(world, 2)
     streams.send(*(json.dumps(row).encode() for row in rows))
-    with consume(world, redis_server, tmp_path / "log") as running:
+    with consume(world, server, tmp_path / "log") as running:
         running.until(lambda: streams.count() >= 40)
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) in {0, -signal.SIGTERM}, running.log.read_text()
     stopped_at = streams.count()
-    assert streams.unacknowledged() == 0
-    assert len(request_log.read(world.services, LAST_DAY)) == stopped_at < len(rows)
-    with consume(world, redis_server, tmp_path / "log") as running:
-        running.until(lambda: streams.count() >= len(rows))
+    assert streams.acknowledged() == stopped_at < len(rows)
+    assert len(request_log.read(world.services, LAST_DAY)) == stopped_at
+    with consume(world, server, tmp_path / "log") as running:
+        running.until(lambda: streams.acknowledged() == len(rows))
         running.process.send_signal(signal.SIGTERM)
         running.process.wait(60)
     requested = Counter(request_log.read(world.services, LAST_DAY)["request"])

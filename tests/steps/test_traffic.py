@@ -182,12 +182,12 @@ def test_a_challenger_that_was_not_judged_or_failed_another_rule_answers_nobody(
 
 def test_a_stopped_split_ends_in_every_process_and_stays_ended(held: World) -> None:
     services = [Asked(held.having(**HALF)) for _ in range(2)]
-    held.services.storage.put_bytes(layout.split_stop(2), b"{}")
+    held.services.storage.put_bytes(layout.serving.split_stop(2), b"{}")
     for service in (*services, Asked(held.having(**HALF))):
         service.follower.look()
         assert service.model.challenge.contest is None
         assert service.post(as_records(held.held("inputs", LAST_DAY).head(30))).json()["version"] == 1
-    held.services.storage.put_bytes(layout.split_stop(2), b"{")  # damaged: nobody knows, so it does not go on
+    held.services.storage.put_bytes(layout.serving.split_stop(2), b"{")  # damaged: nobody knows, so it does not go on
     fresh = Asked(held.having(**HALF))
     assert fresh.model.challenge.contest is None
 
@@ -219,14 +219,14 @@ def test_a_split_whose_challenger_does_worse_ends_in_the_service_is_mailable_and
     service = Asked(world)
     assert service.model.challenge.contest is not None
     chance = np.random.default_rng(2)
-    folder = services.storage_folder(layout.split_days("randomised", 1, 2))
+    folder = services.storage_folder(layout.serving.split_days("randomised", 1, 2))
     for number in range(14):
         day = FIRST_DAY + timedelta(days=number)
         worse = SplitDay(
             day=day, kind="randomised", champion=1, challenger=2, rows=400, challenger_rows=400,
             difference=0.05 + float(chance.normal(0, 0.02)),
         )  # fmt: skip
-        folder.write_json(layout.day_json(day), worse.model_dump(mode="json"))
+        folder.write_json(layout.days.day_json(day), worse.model_dump(mode="json"))
         if number == 2:
             early = world.run(measure_requests, world.run(resolve, LAST_DAY))
             assert not early.splits[0].is_worse and split_control.read_stop(2, services) is None

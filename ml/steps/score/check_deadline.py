@@ -52,18 +52,18 @@ def _due_day(settings: Settings, held: Collection[date], now: datetime) -> date:
 
 
 def _published(day: date, services: Services) -> bool:
-    return bool(layout.published_versions(services.storage_folder(layout.predictions(day)).names()))
+    return bool(layout.scoring.published_versions(services.storage_folder(layout.scoring.predictions(day)).names()))
 
 
 def _not_ingested(day: date, services: Services) -> tuple[Literal["data_rejected", "source_late", "task_failed"], str]:
     """Return why the data registry has no inputs of a day."""
     failure = _failure("ingest", day, services)
-    if services.storage_folder(layout.REJECTED).has(layout.asset_day_json("inputs", day)):
+    if services.storage_folder(layout.ingest.REJECTED).has(layout.days.asset_day_json("inputs", day)):
         return (
             "data_rejected",
             f"The inputs of {day} were rejected: fix them at their source, then {rerun('ingest', day)}",
         )
-    if services.storage_folder(layout.landing(day)).has(layout.landed("inputs", day)):
+    if services.storage_folder(layout.ingest.landing(day)).has(layout.ingest.landed("inputs", day)):
         message = f"The inputs of {day} came and are not in the data registry; {rerun('ingest', day)}"
         return "task_failed", failure or message
     late = f"The source has not delivered the inputs of {day}; when they are there, {ingest(day)}"
@@ -82,7 +82,7 @@ def _not_scored(day: date, settings: Settings, services: Services) -> tuple[Lite
 
 def _failure(pipeline: str, day: date, services: Services) -> str:
     """Return what the newest alert of a failed task says about a day; empty if there is none."""
-    prefix, alerts = f"{layout.ALERTS}task_failed/{pipeline}.", []
+    prefix, alerts = f"{layout.alerts.ALERTS}task_failed/{pipeline}.", []
     for name in services.storage.list(prefix):
         alert = QueuedAlert.model_validate_json(services.storage.get_bytes(name)).alert
         if alert.day == day:

@@ -39,11 +39,11 @@ def run(day: date, version: int, *, settings: Settings, services: Services) -> E
     """
     table = _table(settings, services)
     logger.info("export: %s by version %s to %s", day, version, table.name)
-    stored = services.storage_folder(layout.predictions(day))
-    if not stored.has(layout.version_facts(version)):
+    stored = services.storage_folder(layout.scoring.predictions(day))
+    if not stored.has(layout.scoring.version_facts(version)):
         raise MissingArtifact(f"version {version} has published no predictions of {day}; {rerun('score', day)}")
-    facts = stored.read_json(layout.version_facts(version))
-    with stored.local(layout.version_table(version)) as path:
+    facts = stored.read_json(layout.scoring.version_facts(version))
+    with stored.local(layout.scoring.version_table(version)) as path:
         if rows.sha256(path) != facts["sha256"]:
             raise MissingArtifact(
                 f"the predictions of {day} by version {version} are not those that were published; "
@@ -72,8 +72,8 @@ def again(first: date, last: date, *, settings: Settings, services: Services) ->
     for day in days_between(first, last):
         try:
             version = resolve.run(day, settings=settings, services=services).version
-            published = services.storage_folder(layout.predictions(day))
-            if version is None or not published.has(layout.version_facts(version)):
+            published = services.storage_folder(layout.scoring.predictions(day))
+            if version is None or not published.has(layout.scoring.version_facts(version)):
                 left_out.append(day)
                 continue
         except MissingArtifact:

@@ -35,11 +35,11 @@ def run(shard: Shard, *, settings: Settings, services: Services) -> Scoring:
         raise MissingArtifact(f"{champion.day} cannot be scored: {champion.reason}")
     logger.info("predict: %s of %s with version %d", part, champion.day, champion.version)
     recorded_models.promoted(champion.version, services)
-    staging = services.storage_folder(layout.staging(champion.day, champion.version))
+    staging = services.storage_folder(layout.scoring.staging(champion.day, champion.version))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
         scored = score_to(path, shard, champion.version, settings=settings, services=services)
-        uri = staging.write_file(layout.staged_shard(part.first, part.end, scored.sha256), path)
+        uri = staging.write_file(layout.scoring.staged_shard(part.first, part.end, scored.sha256), path)
     logger.info("predict: %d rows, mean prediction %.4f", scored.rows, scored.mean_prediction)
     return Scoring(
         day=champion.day,

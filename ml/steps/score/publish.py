@@ -44,7 +44,7 @@ def run(plan: Plan, scorings: Sequence[Scoring], *, settings: Settings, services
     day, version = champion.day, champion.version
     logger.info("publish: %s by version %s, from %d shards", day, version, len(plan.shards))
     pieces = _in_order(plan, scorings)
-    served = services.storage_folder(layout.predictions(day))
+    served = services.storage_folder(layout.scoring.predictions(day))
     with tempfile.TemporaryDirectory() as folder:
         paths = [_fetch(piece, Path(folder), services) for piece in pieces]
         whole = paths[0] if len(paths) == 1 else Path(folder) / "whole.parquet"
@@ -53,10 +53,10 @@ def run(plan: Plan, scorings: Sequence[Scoring], *, settings: Settings, services
         report_uri = _hold_to_contract(plan, whole, settings, services)
         _hold_to_inputs(plan, paths, settings, services)
         sha256, mean = rows.sha256(whole), _mean_prediction(whole, plan, services)
-        uri = served.write_file(layout.version_table(version), whole)
+        uri = served.write_file(layout.scoring.version_table(version), whole)
     adaptation = pieces[0].adaptation
     served.write_json(
-        layout.version_facts(version),
+        layout.scoring.version_facts(version),
         {
             "sha256": sha256,
             "rows": plan.shards[0].day_rows,
@@ -107,8 +107,8 @@ def _in_order(plan: Plan, scorings: Sequence[Scoring]) -> list[Scoring]:
 def _fetch(piece: Scoring, folder: Path, services: Services) -> Path:
     """Copy a staged shard here; refuse one that was lost, changed or only half written."""
     part = Rows(piece.first_row, piece.rows)
-    stored = services.storage_folder(layout.staging(piece.day, piece.version))
-    name = layout.staged_shard(part.first, part.end, piece.sha256)
+    stored = services.storage_folder(layout.scoring.staging(piece.day, piece.version))
+    name = layout.scoring.staged_shard(part.first, part.end, piece.sha256)
     try:
         path = stored.objects.get_file(stored.name(name), folder / name)
     except MissingArtifact as err:
@@ -131,8 +131,8 @@ def _hold_to_contract(plan: Plan, whole: Path, settings: Settings, services: Ser
             folder=Path(folder),
             rows_at_once=settings.screen.rows_at_once,
         ).screened
-    stored = services.storage_folder(layout.validation("predictions", champion.day))
-    report_uri = stored.write_text(layout.version_report(champion.version), screened_file.html)
+    stored = services.storage_folder(layout.ingest.validation("predictions", champion.day))
+    report_uri = stored.write_text(layout.scoring.version_report(champion.version), screened_file.html)
     screened_file.raise_if_rejected(report_uri, f"predictions of {champion.day} by version {champion.version}")
     return report_uri
 

@@ -157,7 +157,7 @@ def scorer_of(version: int, first: date, services: Services, *, rev: str | None,
 
 def aggregates_of(own: Settings, first: date, last: date, services: Services, *, rev: str | None) -> TargetAggregates:
     """Return what a model's history features of ``first`` to ``last`` look back on; sums that were missing are kept."""
-    return AggregateStore(services.registry, services.storage_folder(layout.AGGREGATES)).aggregates(
+    return AggregateStore(services.registry, services.storage_folder(layout.training.AGGREGATES)).aggregates(
         first, last, own, rev=rev
     )
 

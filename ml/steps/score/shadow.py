@@ -86,14 +86,14 @@ def _had_seen(version: int, day: date, services: Services) -> str | None:
 
 
 def _score(champion: Champion, version: int, reason: str, settings: Settings, services: Services) -> str:
-    stored = services.storage_folder(layout.shadow(champion.day))
+    stored = services.storage_folder(layout.scoring.shadow(champion.day))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shadow.parquet"
         shard = whole_day(champion, settings, services)
         scored = score_to(path, shard, version, settings=settings, services=services)
-        uri = stored.write_file(layout.version_table(version), path)
+        uri = stored.write_file(layout.scoring.version_table(version), path)
     stored.write_json(
-        layout.version_facts(version),
+        layout.scoring.version_facts(version),
         {
             "sha256": scored.sha256,
             "rows": scored.rows,
