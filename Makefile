@@ -27,7 +27,7 @@ export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 # Each task of Airflow is a process of its own: without bytecode kept beside it, each would compile our code again.
-up demo repro e2e pictures: export PYTHONDONTWRITEBYTECODE :=
+up demo repro test coverage e2e pictures: export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 SUITABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
