@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from embedded.environment import ONE_THREAD
 from ml.cli import doctor, rename
 from ml.cli import models as model_list
 from ml.errors import SettingsError
@@ -20,8 +21,10 @@ from ml.wiring import Services, open_services
 from tests.builders_models import FIRST, NEXT, SmallModel
 
 LIFE = f"""
-import json, os, sys
+import importlib, json, os, sys, traceback
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from evergreen.warm import HEAVY_MODULES
 from ml.adapters import package
 from ml.records import RetrainRequest
 from ml.steps.ingest import commit, land, screen, seed
@@ -51,45 +54,62 @@ def live():
     scoring = run(publish, shards, [run(predict, shard) for shard in shards.shards])
     drift, performance = run(measure_drift, champion), run(measure_performance, champion)
     decision = run(decide, champion, drift, performance)
-    print(json.dumps({{
+    return {{
         "fingerprint": window.fingerprint, "data_version": window.data_version, "promotion": promotion.version,
         "verdict": judgement.verdict.model_dump(mode="json"), "predictions": scoring.sha256, "uri": scoring.uri,
         "drift": drift.model_dump(mode="json", exclude={{"report_uri", "result_uri"}}),
         "decision": decision.model_dump(mode="json"),
-    }}), flush=True)
+    }}
 
-installations = json.loads(sys.argv[1])
-if len(installations) > 1:
-    package.start = start_here
-for environ in installations:
+for module in HEAVY_MODULES:
+    if not module.startswith("airflow"):
+        importlib.import_module(module)
+package.start = start_here
+installations, order = json.loads(sys.argv[1]), sys.argv[2]
+processes = []
+for environ, answer in installations:
+    if order == "at once" and (process := os.fork()):
+        processes.append(process)
+        continue
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.update(environ)
-    live()
+    try:
+        Path(answer).write_text(json.dumps(live()))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    if order == "at once":
+        os._exit(0)
+sys.exit(any([os.waitpid(process, 0)[1] for process in processes]))
 """
 """A model's life, from nothing to its first monitored day, with the steps that the Dags call.
 
-Of several installations the lives follow one another in one process, which saves its imports.
+Of several installations the lives follow one another in one process, or each has a process of its own and all begin
+at once; these are forked from one that has imported what they need, as tasks of Airflow are.
 """
 
 MACHINE = {"package"}
 """Rules whose evidence is a time that was measured."""
 
 
-def start(*installations: Mapping[str, str]) -> subprocess.Popen[str]:
+def start(homes: Sequence[Mapping[str, str]], folder: Path, *, order: str) -> Callable[[], list[dict[str, Any]]]:
+    """Let models live, ``"at once"`` or ``"in turn"``; what is returned waits, and gives what came of each life."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EVERGREEN_", "MLFLOW_"))}
     path = os.pathsep.join((str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")))
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", LIFE, json.dumps(installations)], cwd=PROJECT_ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**kept, "EVERGREEN_DEVELOPMENT": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+    folder.mkdir()
+    answers = [folder / f"{number}.json" for number in range(len(homes))]
+    given = json.dumps([[home, str(answer)] for home, answer in zip(homes, answers, strict=True)])
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", LIFE, given, order], cwd=PROJECT_ROOT, text=True,
+        stderr=subprocess.PIPE, env={**kept, "EVERGREEN_DEVELOPMENT": "1", **ONE_THREAD, "PYTHONPATH": path},
     )  # fmt: skip
 
+    def ended() -> list[dict[str, Any]]:
+        _, err = process.communicate(timeout=1200)
+        assert process.returncode == 0, err
+        return [json.loads(answer.read_text()) for answer in answers]
 
-def ended(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    """Give what came of each life."""
-    out, err = process.communicate(timeout=1200)
-    assert process.returncode == 0, err
-    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return ended
 
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
@@ -124,14 +144,14 @@ def compare(number: int, tmp_path: Path) -> None:
     for model in models:
         model.deliver(delivered)
     together = installation(tmp_path / "together", models, delivered)
-    running = [start({**together, "EVERGREEN_MODEL": model.name}) for model in models]
-    lives = [life for process in running for life in ended(process)]
+    homes = [{**together, "EVERGREEN_MODEL": model.name} for model in models]
+    lives = start(homes, tmp_path / "lives", order="at once")()
     assert len({life["predictions"] for life in lives}) == number
     homes = [alone(tmp_path / "alone" / model.name, model, delivered) for model in models]
-    processes = [start(*homes[at::2]) for at in range(2)]  # beside each other: they share nothing
+    halves = [start(homes[at::2], tmp_path / f"singles-{at}", order="in turn") for at in range(2)]  # they share nothing
     singles: list[dict[str, Any]] = [{}] * number
-    for at, process in enumerate(processes):
-        singles[at::2] = ended(process)
+    for at, ended in enumerate(halves):
+        singles[at::2] = ended()
     pairs = list(zip(models, lives, singles, strict=True))
     for model, life, single in pairs:
         assert life["promotion"] == single["promotion"] == 1
