@@ -43,7 +43,16 @@ def warm_package_check() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def check_in_a_process() -> Iterator[None]:
     """Check as in production."""
-    monkeypatch.setattr(package, "start", START)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(package, "start", START)
+        yield
+
+
+@pytest.fixture
+def fresh_process() -> Iterator[None]:
+    """Check as in production."""
+    with check_in_a_process():
+        yield

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from tests.dags.airflow_home import PROJECT, isolate
+from tests.few_flights import a_quarter_of_the_flights
+from tests.package_check import warm_package_check
+
+__all__ = ["a_quarter_of_the_flights", "warm_package_check"]
 
 isolate()
 

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from tests.dags.world import Ran, World, running_world
+from tests.package_check import check_in_a_process
 
 # Tasks run in this process, where a warning is an error; in their own, as in production, it is none.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -36,7 +37,7 @@ def day(number: int) -> date:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running_world(tmp_path_factory.mktemp("evergreen")) as (made, _):
+    with running_world(tmp_path_factory.mktemp("evergreen")) as (made, _), check_in_a_process():
         made.deliver(day(1), day(NEXT))
         assert made.seed(day(1), day(SEEDED))["rejected"] == []
         yield made
@@ -170,9 +171,9 @@ def test_a_larger_day_is_scored_by_several_tasks_and_says_the_same(scored: Ran, 
 
     uri = scored.records["publish"]["uri"]
     before = pd.read_parquet(uri)
-    with world.with_params(lambda params: params["score"].update(batch_rows=100, rows_per_shard=300)):
+    with world.with_params(lambda params: params["score"].update(batch_rows=20, rows_per_shard=60)):
         cleared = world.run("score", day=day(NEXT), again=scored)
-    shards = -(-len(before) // 300)
+    shards = -(-len(before) // 60)
     assert shards > 1
     assert cleared.state == "success"
     assert len(json.loads(Path(uri).with_suffix(".json").read_text())["shards"]) == shards

@@ -6,6 +6,7 @@ champion too. A copy is a folder of its own; the paths that MLflow wrote into it
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -33,10 +34,11 @@ from ml.records import (
 )
 from ml.settings import PROJECT_ROOT, Environment, Settings, parse
 from ml.wiring import Services
+from tests.few_flights import ALL, a_quarter_of_the_flights, all_flights, serving
 from tests.made_once import made_once
 from tests.package_check import fresh_process, warm_package_check
 
-__all__ = ["fresh_process", "warm_package_check"]
+__all__ = ["a_quarter_of_the_flights", "all_flights", "fresh_process", "warm_package_check"]
 
 GIVEN = {"MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"]} if "MLFLOW_TRACKING_URI" in os.environ else {}
 FIRST_DAY = date(2013, 5, 1)
@@ -66,7 +68,7 @@ class World:
     def environ(self) -> dict[str, str]:
         """Give the variables that lead a process here; params.yaml is written when they are asked for."""
         path = self.home / "params.yaml"
-        text = yaml.safe_dump(self.params)
+        text = json.dumps(self.params, indent=2)  # YAML too, and a hundred times as quick to write
         if not path.exists() or path.read_text() != text:  # a world that workers share is only read
             path.write_text(text)
         given = {"EVERGREEN_HOME": str(self.home), "EVERGREEN_PARAMS": str(path), "EVERGREEN_DEVELOPMENT": "1"}
@@ -182,7 +184,7 @@ def _no_other_world() -> Iterator[None]:
     os.environ.update({name: value for name, value in kept.items() if name != "MLFLOW_TRACKING_URI"} | GIVEN)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project_params() -> dict[str, Any]:
     """The project's own params.yaml on 2013's own days, with a history short enough for a test."""
     params = yaml.safe_load((PROJECT_ROOT / "params.yaml").read_text())
@@ -192,20 +194,32 @@ def project_params() -> dict[str, Any]:
     return params
 
 
-@pytest.fixture(scope="session")
-def seeded_once(tmp_path_factory: pytest.TempPathFactory, project_params: dict[str, Any]) -> World:
+def _land(folder: Path, params: dict[str, Any]) -> None:
+    from ml.steps.ingest import seed
+
+    world = World(folder, params)
+    world.services.tracking.alias("champion")  # makes MLflow's database, which takes longer than a copy of it
+    landed = seed.run(FIRST_DAY, LAST_DAY, settings=world.settings, services=world.services)
+    assert landed["rejected"] == []
+
+
+@pytest.fixture(scope="package")
+def seeded_once(
+    tmp_path_factory: pytest.TempPathFactory, project_params: dict[str, Any], a_quarter_of_the_flights: None
+) -> World:
+    return World(made_once(tmp_path_factory, "seeded", lambda home: _land(home, project_params)), project_params)
+
+
+@pytest.fixture(scope="package")
+def whole_days_once(tmp_path_factory: pytest.TempPathFactory, project_params: dict[str, Any]) -> World:
     def make(folder: Path) -> None:
-        from ml.steps.ingest import seed
+        with serving(ALL):
+            _land(folder, project_params)
 
-        world = World(folder, project_params)
-        world.services.tracking.alias("champion")  # makes MLflow's database, which takes longer than a copy of it
-        landed = seed.run(FIRST_DAY, LAST_DAY, settings=world.settings, services=world.services)
-        assert landed["rejected"] == []
-
-    return World(made_once(tmp_path_factory, "seeded", make), project_params)
+    return World(made_once(tmp_path_factory, "whole-days", make), deepcopy(project_params))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained_once(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     def make(folder: Path) -> None:
         assert seeded_once.copied_to(folder).retrain().promoted
@@ -213,7 +227,7 @@ def trained_once(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -
     return World(made_once(tmp_path_factory, "trained", make), deepcopy(seeded_once.params))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def judged_once(seeded_once: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Window, Judgement]:
     """A bad champion (version 1), and a challenger (version 2) that was judged and has won."""
 
@@ -252,6 +266,12 @@ def contest(judged_once: tuple[World, Window, Judgement], tmp_path: Path) -> Con
 def seeded(seeded_once: World, tmp_path: Path) -> World:
     """45 days of 2013, the newest still without labels; nothing was ever trained."""
     return seeded_once.copied_to(tmp_path / "home")
+
+
+@pytest.fixture
+def whole_days(whole_days_once: World, all_flights: None, tmp_path: Path) -> World:
+    """The same with all of their flights, where the few of `seeded` are no evidence."""
+    return whole_days_once.copied_to(tmp_path / "home")
 
 
 @pytest.fixture

@@ -60,8 +60,8 @@ def state_of(world: World) -> dict[str, object]:
     }
 
 
-def test_the_whole_loop_on_real_days_each_step_twice(seeded: World) -> None:
-    world = seeded
+def test_the_whole_loop_on_real_days_each_step_twice(whole_days: World) -> None:
+    world = whole_days
     assert world.run_champion()["version"] is None
 
     window = twice(world, pull, REQUEST)

@@ -140,7 +140,7 @@ def test_training_and_its_record_have_the_labels_as_they_are_now(delivery: Deliv
 
 
 def test_live_performance_is_computed_from_the_corrected_labels(trained: World) -> None:
-    delivery = delivery_to(trained)
+    delivery = delivery_to(trained.having(labels={"judge": False}))
     for day in (NEXT_DAY, DAY_AFTER, THIRD_DAY):
         delivery.deliver("inputs", day)
         delivery.deliver("labels", day - timedelta(days=1))
@@ -198,10 +198,10 @@ def test_clearing_the_run_of_a_day_reads_its_own_labels_again(delivery: Delivery
 def test_clearing_the_run_of_a_day_whose_inputs_were_completed_lets_in_labels_that_spoke_of_missing_rows(
     delivery: Delivery,
 ) -> None:
-    delivery.deliver("inputs", NEXT_DAY, lambda frame: frame.iloc[:-8])
+    delivery.deliver("inputs", NEXT_DAY, lambda frame: frame.iloc[:-2])
     delivery.world.ingest(NEXT_DAY)
     delivery.world.ingest(DAY_AFTER)
-    assert len(delivery.world.held("labels", NEXT_DAY)) == len(DEMO.labels(NEXT_DAY)) - 8
+    assert len(delivery.world.held("labels", NEXT_DAY)) == len(DEMO.labels(NEXT_DAY)) - 2
     delivery.deliver("inputs", NEXT_DAY)
     delivery.world.ingest(NEXT_DAY)
     pd.testing.assert_frame_equal(delivery.world.held("labels", NEXT_DAY), DEMO.labels(NEXT_DAY))

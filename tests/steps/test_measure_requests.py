@@ -105,6 +105,6 @@ def test_a_window_with_more_labels_than_may_be_read_is_sampled_by_key(world: Wor
     service, rows = Asked(world), as_records(world.held("inputs", LAST_DAY))
     service.predict(rows)
     service.model.log.flush()
-    report = measured(world.having(performance={"max_rows": 4000}))
+    report = measured(world.having(performance={"max_rows": 700}))
     whole = measured(world)
     assert 0 < report.rows < whole.rows

@@ -116,14 +116,14 @@ def test_a_day_that_is_broken_is_told_and_the_next_one_lives(entered: World, mon
 
 def test_what_was_answered_on_request_is_measured_once_its_labels_come(entered: World) -> None:
     service = Asked(entered)
-    service.predict(as_records(entered.held("inputs", LAST_DAY).head(200)))
+    service.predict(as_records(entered.held("inputs", LAST_DAY).head(100)))
     service.model.log.flush()
     assert _run(1)["problems"] == []
     measured = entered.services.storage_folder(layout.serving.REQUEST_PERFORMANCE).read_json(
         layout.days.day_json(NEXT_DAY)
     )
     report = RequestPerformance.model_validate(measured)
-    assert report.asked == 200 and [version.version for version in report.versions] == [1]
+    assert report.asked == 100 and [version.version for version in report.versions] == [1]
 
 
 def test_days_that_cannot_be_lived_through_are_refused(entered: World) -> None:

@@ -176,7 +176,7 @@ def test_a_staged_file_that_was_changed_is_not_published(trained: World) -> None
 def test_a_corrected_day_is_scored_from_the_version_that_was_resolved(trained: World) -> None:
     champion = trained.run(resolve, LAST_DAY)
     trained.put({("inputs", LAST_DAY): trained.held("inputs", LAST_DAY).head(100)})
-    assert trained.run(predict, only_shard(trained, champion)).rows == 989
+    assert trained.run(predict, only_shard(trained, champion)).rows == 366
     assert trained.run(predict, only_shard(trained, trained.run(resolve, LAST_DAY))).rows == 100
 
 
@@ -189,11 +189,11 @@ def test_a_later_label_changes_no_prediction_of_an_earlier_day(trained: World) -
 
 # --- days of several shards -------------------------------------------------------------------------
 
-BATCH = 100
+BATCH = 37
 
 
 def sharded(world: World, rows_per_shard: int) -> World:
-    """Give a world whose days of 989 flights take so many rows a shard."""
+    """Give a world whose days of 366 flights take so many rows a shard."""
     return world.having(score={"batch_rows": BATCH, "rows_per_shard": rows_per_shard})
 
 
@@ -215,12 +215,12 @@ def test_a_feed_of_labels_that_stands_still_longer_than_lagged_means_reach_stops
 
 def test_however_many_shards_the_bytes_are_the_same(trained: World) -> None:
     found = {}
-    for rows, shards in ((1000, 1), (500, 2), (150, 5), (1, 10)):
+    for rows, shards in ((1000, 1), (185, 2), (55, 5), (1, 10)):
         world = sharded(trained, rows)
         assert len(world.run(plan, world.run(resolve, LAST_DAY)).shards) == shards
         _, scoring = world.score(LAST_DAY)
         sidecar = json.loads(served(trained).with_suffix(".json").read_text())
-        assert len(sidecar["shards"]) == shards and sum(each["rows"] for each in sidecar["shards"]) == 989
+        assert len(sidecar["shards"]) == shards and sum(each["rows"] for each in sidecar["shards"]) == 366
         found[shards] = (served(trained).read_bytes(), scoring)
     assert len({bytes_ for bytes_, _ in found.values()}) == 1
     assert len({scoring for _, scoring in found.values()}) == 1
@@ -229,25 +229,25 @@ def test_however_many_shards_the_bytes_are_the_same(trained: World) -> None:
 
 @pytest.mark.parametrize("groups", [1, 97, 250, 5000])
 def test_however_the_inputs_are_cut_into_row_groups_the_bytes_are_the_same(groups: int, trained: World) -> None:
-    _, expected = sharded(trained, 300).score(LAST_DAY)
+    _, expected = sharded(trained, 111).score(LAST_DAY)
     inputs = trained.held("inputs", LAST_DAY)
     path = trained.home / "odd.parquet"
     inputs.to_parquet(path, row_group_size=groups, index=False)
     trained.services.registry.commit({("inputs", LAST_DAY): path}, message="The same rows, in other row groups")
-    assert sharded(trained, 300).score(LAST_DAY)[1] == expected
+    assert sharded(trained, 111).score(LAST_DAY)[1] == expected
 
 
 def test_scores_that_are_adapted_are_the_same_in_shards(trained: World) -> None:
     adapting = trained.having(score={"adapt": "intercept"})
     _, whole = sharded(adapting, 1000).score(LAST_DAY)
-    shards, scorings = cut_and_scored(sharded(adapting, 300))
+    shards, scorings = cut_and_scored(sharded(adapting, 111))
     assert {each.adaptation for each in scorings} == {whole.adaptation}
     assert whole.adaptation is not None and whole.adaptation.shift != 0
     assert trained.run(publish, shards, scorings) == whole
 
 
 def test_a_shard_is_scored_again_by_itself(trained: World) -> None:
-    world = sharded(trained, 300)
+    world = sharded(trained, 111)
     shards, scorings = cut_and_scored(world)
     written = Path(scorings[1].uri)
     before = {path: path.stat().st_mtime_ns for path in written.parent.iterdir()}
@@ -261,7 +261,7 @@ def test_a_shard_is_scored_again_by_itself(trained: World) -> None:
 def test_killed_while_a_shard_is_written_nothing_of_it_is_there(
     trained: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = sharded(trained, 300)
+    world = sharded(trained, 111)
     shards = world.run(plan, world.run(resolve, LAST_DAY))
     first = world.run(predict, shards.shards[0])
 
@@ -279,23 +279,23 @@ def test_killed_while_a_shard_is_written_nothing_of_it_is_there(
 
 
 def test_a_missing_shard_is_named_and_nothing_is_published(trained: World) -> None:
-    shards, scorings = cut_and_scored(sharded(trained, 300))
+    shards, scorings = cut_and_scored(sharded(trained, 111))
     with pytest.raises(
-        MissingArtifact, match=r"shard 2 of 4 \(rows 300 to 599\) is missing; run 'predict' and what follows again"
+        MissingArtifact, match=r"shard 2 of 4 \(rows 111 to 221\) is missing; run 'predict' and what follows again"
     ):
         trained.run(publish, shards, [scorings[0], *scorings[2:]])
-    with pytest.raises(MissingArtifact, match=r"shard 1 of 4 \(rows 0 to 299\) came 2 times"):
+    with pytest.raises(MissingArtifact, match=r"shard 1 of 4 \(rows 0 to 110\) came 2 times"):
         trained.run(publish, shards, [scorings[0], *scorings])
     Path(scorings[2].uri).unlink()
-    with pytest.raises(MissingArtifact, match="rows 600 to 899 of 2013-06-14: .*run 'predict' and what follows again"):
+    with pytest.raises(MissingArtifact, match="rows 222 to 332 of 2013-06-14: .*run 'predict' and what follows again"):
         trained.run(publish, shards, scorings)
     assert not served(trained).exists()
 
 
 def test_shards_of_another_cut_day_or_version_are_refused(trained: World) -> None:
-    shards, scorings = cut_and_scored(sharded(trained, 300))
-    _, halves = cut_and_scored(sharded(trained, 500))
-    with pytest.raises(MissingArtifact, match="rows 0 to 499 are of another cut"):
+    shards, scorings = cut_and_scored(sharded(trained, 111))
+    _, halves = cut_and_scored(sharded(trained, 185))
+    with pytest.raises(MissingArtifact, match="rows 0 to 184 are of another cut"):
         trained.run(publish, shards, [*scorings[1:], halves[0]])
     other = scorings[0].model_copy(update={"version": 9})
     with pytest.raises(MissingArtifact, match="there are predictions of 2013-06-14 by version 9"):
@@ -303,21 +303,21 @@ def test_shards_of_another_cut_day_or_version_are_refused(trained: World) -> Non
 
 
 def test_shards_that_changed_places_are_refused_though_their_rows_are_as_many(trained: World) -> None:
-    shards, scorings = cut_and_scored(sharded(trained, 300))
+    shards, scorings = cut_and_scored(sharded(trained, 111))
     first, second = (
         scorings[number].model_copy(update={"first_row": scorings[1 - number].first_row}) for number in (0, 1)
     )
     for wrong, right in ((first, scorings[0]), (second, scorings[1])):
         name = layout.scoring.staged_shard(wrong.first_row, wrong.first_row + wrong.rows, wrong.sha256)
         shutil.copy(right.uri, Path(right.uri).with_name(name))
-    with pytest.raises(MissingArtifact, match="those of rows 0 to 299 are not of the day's own rows"):
+    with pytest.raises(MissingArtifact, match="those of rows 0 to 110 are not of the day's own rows"):
         trained.run(publish, shards, [first, second, *scorings[2:]])
 
 
 def test_a_key_that_comes_in_two_shards_is_refused(trained: World) -> None:
     inputs = trained.held("inputs", LAST_DAY)
     trained.put({("inputs", LAST_DAY): pd.concat([inputs, inputs.head(1)], ignore_index=True)})
-    shards, scorings = cut_and_scored(sharded(trained, 300))
+    shards, scorings = cut_and_scored(sharded(trained, 111))
     with pytest.raises(DataRejected, match=r"must be unique together \(2 rows, such as 2013-06-14 "):
         trained.run(publish, shards, scorings)
     whole, scored = cut_and_scored(sharded(trained, 1000))
@@ -326,19 +326,19 @@ def test_a_key_that_comes_in_two_shards_is_refused(trained: World) -> None:
 
 
 def test_one_report_tells_of_all_shards(trained: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = sharded(trained, 300)
+    world = sharded(trained, 111)
     _, scoring = world.score(LAST_DAY)
     said = Path(str(scoring.report_uri)).read_text()
-    assert "predictions: accepted" in said and "989 rows came" in said
+    assert "predictions: accepted" in said and "366 rows came" in said
     genuine = scorer.predict
     monkeypatch.setattr(scorer, "predict", lambda *given: genuine(*given) * 10)
     shards, scorings = cut_and_scored(world)
-    with pytest.raises(DataRejected, match=r"prediction must be between 0 and 1 \([5-9]\d\d rows, such as"):
+    with pytest.raises(DataRejected, match=r"prediction must be between 0 and 1 \([23]\d\d rows, such as"):
         world.run(publish, shards, scorings)
 
 
 def test_two_workers_that_score_and_publish_at_once_agree(trained: World) -> None:
-    world = sharded(trained, 300)
+    world = sharded(trained, 111)
     shards = world.run(plan, world.run(resolve, LAST_DAY))
     work = [shard for shard in shards.shards for _ in range(2)]
     with ThreadPoolExecutor(4) as pool:
@@ -349,7 +349,7 @@ def test_two_workers_that_score_and_publish_at_once_agree(trained: World) -> Non
 
 
 def test_workers_share_storage_registry_and_mlflow_and_no_disk(trained: World, tmp_path: Path) -> None:
-    world = sharded(trained, 300)
+    world = sharded(trained, 111)
     expected = sharded(trained, 1000).score(LAST_DAY)[1]
     shared = {
         "EVERGREEN_STORAGE": str(world.home / "storage"),
@@ -370,7 +370,7 @@ def test_workers_share_storage_registry_and_mlflow_and_no_disk(trained: World, t
 
 
 def test_what_was_settled_when_the_day_was_cut_holds_whatever_is_edited_meanwhile(trained: World) -> None:
-    world = sharded(trained, 300)
+    world = sharded(trained, 111)
     shards, scorings = cut_and_scored(world)
     edited = world.having(task={"threshold": 0.1}, score={"batch_rows": 7, "adapt": "intercept"})
     assert edited.run(predict, shards.shards[1]) == scorings[1]
