@@ -260,6 +260,34 @@ def test_who_may_only_look_is_offered_nothing_to_do(page: Page, url: str) -> Non
             expect(page.get_by_role("button", name=words)).to_have_count(0)
 
 
+def test_what_the_first_look_is_refused_is_said_at_its_model_whichever_is_shown_meanwhile(page: Page, url: str) -> None:
+    day = "2026-11-27"
+    asked: list[Route] = []
+
+    def demo(route: Route) -> None:
+        route.fulfill(json=route.fetch().json() | {"first_look": True})
+
+    def wait(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/models/*/now", demo)
+    facts = {"may": True, "day": day, "sentence": "one code is lost", "fault": None, "monitored": None}
+    page.route("**/models/*/first-look", lambda route: route.fulfill(json=facts))
+    page.route("**/dagRuns?partition_key_prefix_pattern=*", wait)
+    go(page, url, "now")
+    page.get_by_role("button", name=f"Break {day}").click()
+    page.wait_for_timeout(300)
+    (waits,) = asked
+    go_on = "([model]) => { location.hash = `#${model}/now` }"
+    page.evaluate(go_on, ["churn"])
+    expect(page.get_by_role("button", name=f"Break {day}")).to_be_disabled()
+    waits.fulfill(json={"dag_runs": [], "total_entries": 0})
+    expect(page.get_by_role("button", name=f"Break {day}")).to_be_enabled()
+    expect(page.locator("#first-look")).not_to_contain_text("Airflow has no run")
+    page.evaluate(go_on, [MODEL])
+    expect(page.locator("#first-look")).to_contain_text(f"Airflow has no run of {MODEL}.ingest for {day}")
+
+
 def test_the_first_looks_link_opens_the_column_that_broke(page: Page, url: str) -> None:
     from tests.e2e.page_alone import FACTS
 

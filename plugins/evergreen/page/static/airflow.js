@@ -11,7 +11,7 @@ export const airflow = (path) => new URL(path, ROOT).href;
 
 /** Give the path of a Dag: the same in Airflow's pages as in its API. `dagPath` has one of the model that is shown. */
 export const pathOf = (dag) => `dags/${encodeURIComponent(dag)}`;
-export const dagPath = (verb) => pathOf(dagId(verb));
+export const dagPath = (verb, of) => pathOf(dagId(verb, of));
 export const runLinkOf = (dag, run, text) =>
   run ? link(airflow(`${pathOf(dag)}/runs/${encodeURIComponent(run)}`), text ?? "run in Airflow", { target: "_top" }) : null;
 export const runLink = (verb, run, text) => runLinkOf(dagId(verb), run, text);
@@ -90,21 +90,21 @@ function detailOf(facts) {
 }
 
 /** Find the run of a Dag for a day, the newest first; null if there is none. */
-export async function runOf(verb, day) {
-  const { dag_runs: runs } = await airflowApi(`${dagPath(verb)}/dagRuns?partition_key_prefix_pattern=${encodeURIComponent(day)}&limit=${AT_ONCE}&order_by=-run_after`);
+export async function runOf(verb, day, of) {
+  const { dag_runs: runs } = await airflowApi(`${dagPath(verb, of)}/dagRuns?partition_key_prefix_pattern=${encodeURIComponent(day)}&limit=${AT_ONCE}&order_by=-run_after`);
   return runs.find((run) => run.partition_key?.slice(0, 10) === day)?.dag_run_id ?? null;
 }
 
 /** Let a run do all of its work again, by the rights of whoever looks. */
-export const clearRun = (verb, run) =>
-  airflowApi(`${dagPath(verb)}/clearTaskInstances`, "POST", { dag_run_id: run, dry_run: false, only_failed: false, reset_dag_runs: true });
+export const clearRun = (verb, run, of) =>
+  airflowApi(`${dagPath(verb, of)}/clearTaskInstances`, "POST", { dag_run_id: run, dry_run: false, only_failed: false, reset_dag_runs: true });
 
 export const waitingFor = () => airflowApi(`dags/~/dagRuns/~/hitlDetails?response_received=false&limit=${AT_ONCE}`).then((answer) => answer.hitl_details);
 const modelOf = (dag) => dag.slice(0, dag.lastIndexOf("."));
 
 /** Ask Airflow about the model that is shown: what runs, what is expected next, who is waited for. What it does not tell stays out. */
 export async function running() {
-  const whose = current(), dags = DAGS.map(dagPath);
+  const whose = current(), dags = DAGS.map((verb) => dagPath(verb));
   const answers = await Promise.allSettled([
     ...dags.map((dag) => airflowApi(`${dag}/dagRuns?limit=5&order_by=-run_after&state=running&state=queued`)),
     ...dags.map((dag) => airflowApi(dag)),

@@ -7,7 +7,8 @@ import { ask, el, instant, link, problems, send } from "./dom.js";
 
 const SOON = 5000, LATER = 60000;
 const remembered = () => `first-look-dismissed:${current()}`;
-let facts = null, whose = null, problem = null, busy = false, asking = null, tell = () => {};
+const refused = new Map(); // by model, for another one may be shown when the answer comes
+let facts = null, whose = null, busy = false, asking = null, tell = () => {};
 
 const dismissed = () => {
   try { return localStorage.getItem(remembered()) !== null; } catch { return false; }
@@ -23,7 +24,7 @@ function dismiss(yes) {
 /** Put the first look where the page has left room for it, if this is the demo; ``changed`` is called when Monitor has news. */
 export function placeFirstLook(now, changed) {
   clearTimeout(asking);
-  if (whose !== current()) [facts, problem, whose] = [null, null, current()];
+  if (whose !== current()) [facts, whose] = [null, current()];
   tell = changed;
   if (!now.first_look || now.starting) return;
   draw();
@@ -51,22 +52,24 @@ const broken = () => Boolean(facts?.fault && !facts.fault.undone_at);
 const waits = () => Boolean(facts?.fault && facts.monitored?.names_column !== broken());
 
 async function act(action) {
+  const asked = current(), ingest = dagId("ingest", asked), day = action === "undo" ? facts.fault.day : facts.day;
   busy = true;
-  problem = null;
+  refused.delete(asked);
   draw();
   try {
-    const day = action === "undo" ? facts.fault.day : facts.day;
-    const run = await runOf("ingest", day);
-    if (!run) throw new Error(`Airflow has no run of ${dagId("ingest")} for ${day}, which could bring the day again: wait for the next day.`);
-    facts = await send(inModel("first-look"), { action });
-    await clearRun("ingest", run).catch(({ status }) => {
-      throw new Error(status === 403 ? `You may not run ${dagId("ingest")} again.` : `Airflow ${status ? `answered ${status}` : "did not answer"}: the day was not brought again.`);
+    const run = await runOf("ingest", day, asked);
+    if (!run) throw new Error(`Airflow has no run of ${ingest} for ${day}, which could bring the day again: wait for the next day.`);
+    const answer = await send(inModel("first-look", asked), { action });
+    if (asked === current()) facts = answer;
+    await clearRun("ingest", run, asked).catch(({ status }) => {
+      throw new Error(status === 403 ? `You may not run ${ingest} again.` : `Airflow ${status ? `answered ${status}` : "did not answer"}: the day was not brought again.`);
     });
   } catch (failed) {
-    problem = failed.message;
+    refused.set(asked, failed.message);
   }
   busy = false;
   draw();
+  if (asked !== current()) return;
   clearTimeout(asking);
   asking = setTimeout(refresh, SOON);
 }
@@ -105,6 +108,6 @@ function draw() {
           : "The true day comes back. A model that was promoted meanwhile goes by a rollback.",
         broken() && button("Undo", () => act("undo")),
         (broken() || undone) && actionButton("rollback", "Roll back…"))),
-    problems(problem ? [problem] : []),
+    problems(refused.has(current()) ? [refused.get(current())] : []),
     !broken() && el("p", { class: "quiet" }, button(over ? "Done: hide this" : "Hide this", () => dismiss(true), { class: "plain" }))));
 }
