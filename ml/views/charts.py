@@ -41,6 +41,8 @@ MARKS = (
     "retrain_request",
     "day_exclusion",
     "day_inclusion",
+    "split_stop",
+    "split_resumption",
 )
 
 
@@ -215,6 +217,8 @@ def _mark(entry: Logged) -> Facts:
         + (f" from version {summary.against}" if summary.against is not None else ""),
         "withdrawal": f"version {summary.against} withdrawn",
         "retrain_request": "challenger requested",
+        "split_stop": f"split of {who} stopped",
+        "split_resumption": f"split of {who} resumed",
     }.get(entry.kind, "")
     return {
         "day": day_of(entry).isoformat(),

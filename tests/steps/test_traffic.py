@@ -280,6 +280,12 @@ def test_a_stop_by_a_person_is_a_decision_also_if_mlflow_was_away_when_it_was_ma
     traffic.stop(2, "complaints again", "ann", held.services)
     kinds = [entry.kind for entry in held.services.tracking.decisions()[-3:]]
     assert kinds == ["split_stop", "split_resumption", "split_stop"]
+    marks = [mark["label"] for mark in overview.timeline(held.services)["marks"] if mark["kind"].startswith("split")]
+    assert marks == [
+        "split of version 2 stopped: complaints",
+        "split of version 2 resumed: they were of another system",
+        "split of version 2 stopped: complaints again",
+    ]
 
 
 def test_a_day_of_a_split_is_compared_on_its_labels_by_who_was_to_answer(held: World) -> None:

@@ -5,7 +5,7 @@ import { badge, decisionLink, el, empty, file, fold, interval, kindInWords, link
 import { keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const HEIGHT = 260, LEFT = 48, RIGHT = 10, TOP = 12, PLOT = 170, LANE = TOP + PLOT + 24, STRIP = LANE + 20, DAY = 86400000;
-const SIGNS = { promotion: "▲", hold: "■", rejection: "✕", rollback: "▼", withdrawal: "▽", retrain_request: "●", day_exclusion: "⊘", day_inclusion: "⊕", alarm: "!" };
+const SIGNS = { promotion: "▲", hold: "■", rejection: "✕", rollback: "▼", withdrawal: "▽", retrain_request: "●", day_exclusion: "⊘", day_inclusion: "⊕", split_stop: "◧", split_resumption: "◨", alarm: "!" };
 const index = (day) => Date.parse(day) / DAY;
 
 /** The day whose labels a day alone was measured by: its loss is that day's, and of who served then. */
