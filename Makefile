@@ -83,13 +83,15 @@ coverage: $(INSTALLED_DEV) ## Run the tests of `make test` and report which line
 		-m "not e2e and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
 
 # With E2E_WORKERS=2 two stacks run beside each other, on a machine that has nothing else to do. Long files come first, so
-# that no worker is left with one of them at the end.
+# that no worker is left with one of them at the end; ten models side by side keep all processors busy by themselves.
 E2E_WORKERS ?= 0
-E2E_LONG := $(foreach name,browser loop first_look twenty_requests,tests/e2e/test_$(name).py) tests/steps/test_many_models.py
-E2E_SHORT = $(filter-out $(E2E_LONG),$(sort $(shell grep -rl 'pytest\.mark\.e2e' --include='test_*.py' tests)))
+E2E_LONG := $(foreach name,browser loop first_look twenty_requests,tests/e2e/test_$(name).py)
+E2E_LAST := tests/steps/test_many_models.py
+E2E_SHORT = $(filter-out $(E2E_LONG) $(E2E_LAST),$(sort $(shell grep -rl 'pytest\.mark\.e2e' --include='test_*.py' tests)))
 .PHONY: e2e
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
-	@$(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m e2e $(E2E_LONG) $(E2E_SHORT)
+	@$(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m e2e -rs \
+		$(E2E_LONG) $(E2E_SHORT) $(E2E_LAST)
 
 .PHONY: pictures
 pictures: $(INSTALLED_DEV) ## Retake the pictures of docs/tour.md (needs Chromium; a quarter of an hour)
