@@ -70,16 +70,19 @@ repro: setup ## Train and judge a model from params.yaml with DVC
 backtest: $(INSTALLED) ## Replay April to December 2013 under six policies
 	@evergreen backtest --from 2013-04-01 --to 2013-12-31
 
+# Where eatmydata is installed nothing waits for the disk (fsync does nothing): tests kill processes, and cut no power.
+NO_FSYNC := $(shell command -v eatmydata)
+
 .PHONY: test
 # In the order of the folders: files whose tests are few and long come before the many short ones of tests/unit, which
 # keep every worker busy to the end. By itself pytest-xdist begins with the files that have most tests.
 test: $(INSTALLED_DEV) ## Run the tests, except those that start the whole stack
-	@$(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	@$(NO_FSYNC) $(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		-m "not e2e and not compose"
 
 .PHONY: coverage
 coverage: $(INSTALLED_DEV) ## Run the tests of `make test` and report which lines and branches they reach (a third longer)
-	@$(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	@$(NO_FSYNC) $(RUN) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		-m "not e2e and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
 
 # With E2E_WORKERS=2 two stacks run beside each other, on a machine that has nothing else to do. Long files come first, so
@@ -90,7 +93,7 @@ E2E_LAST := tests/steps/test_many_models.py
 E2E_SHORT = $(filter-out $(E2E_LONG) $(E2E_LAST),$(sort $(shell grep -rl 'pytest\.mark\.e2e' --include='test_*.py' tests)))
 .PHONY: e2e
 e2e: $(INSTALLED_DEV) ## Run the tests that start the whole stack (minutes)
-	@$(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m e2e -rs \
+	@$(NO_FSYNC) $(RUN) -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m e2e -rs \
 		$(E2E_LONG) $(E2E_SHORT) $(E2E_LAST)
 
 .PHONY: pictures
