@@ -17,10 +17,17 @@ pytestmark = [
 ]
 
 
+def names_of(page: Page, column: str) -> list[str]:
+    """Give the rows of the heat map once it is drawn: all at once, with this column among them."""
+    rows = page.locator("#drift .heat-names li")
+    rows.filter(has_text=column).first.wait_for(timeout=60_000)
+    return rows.all_inner_texts()
+
+
 def go_to(page: Page, column: str, day: str) -> None:
     """Bring the slider to a cell, by the keyboard alone."""
     drift = answered(page, "drift?days=90")
-    names = page.locator("#drift .heat-names li").all_inner_texts()
+    names = names_of(page, column)
     slider = page.get_by_role("slider", name="Day of the heat map")
     slider.focus()
     page.keyboard.press("End")
@@ -54,7 +61,7 @@ def test_enter_opens_a_column_of_numbers_with_both_distributions(browser: Browse
 
 def test_a_click_opens_a_column_of_categories_and_names_what_came_and_went(browser: Browser, url: str) -> None:
     page = opened(browser, url, "drift")
-    names = page.locator("#drift .heat-names li").all_inner_texts()
+    names = names_of(page, "carrier")
     heat = page.locator("#drift canvas")
     box = heat.bounding_box()
     assert box is not None
