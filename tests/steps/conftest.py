@@ -275,6 +275,13 @@ def whole_days(whole_days_once: World, all_flights: None, tmp_path: Path) -> Wor
 
 
 @pytest.fixture
+def trained_on_whole_days(whole_days: World) -> World:
+    """The same, and a champion: version 1."""
+    assert whole_days.retrain().promoted
+    return whole_days
+
+
+@pytest.fixture
 def trained(trained_once: World, tmp_path: Path) -> World:
     """The same, and a champion: version 1."""
     return trained_once.copied_to(tmp_path / "home")

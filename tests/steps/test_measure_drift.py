@@ -139,9 +139,8 @@ class TestEitherEnd:
     def ends(self, report: DriftReport) -> dict[str, Any]:
         return {column.role: column for column in report.columns if column.role in ("prediction", "label")}
 
-    def test_predictions_and_labels_are_followed_and_alarm_high(self, whole_days: World) -> None:
-        trained = whole_days
-        assert trained.retrain().promoted
+    def test_predictions_and_labels_are_followed_and_alarm_high(self, trained_on_whole_days: World) -> None:
+        trained = trained_on_whole_days
         day = NEXT_DAY + timedelta(days=2)
         bring(trained, day)
         trained.put({("labels", each): DEMO.labels(each) for each in (LAST_DAY, NEXT_DAY)})
