@@ -16,6 +16,7 @@ from embedded.config import LOOPBACK, Stack
 from embedded.server_settings import airflow_settings, mlflow_auth
 from ml.adapters.local_files import write_atomically
 from ml.adapters.private import make_private, touch_private
+from ml.adapters.sqlite_files import use_write_ahead_log
 from ml.errors import EvergreenError, SettingsError
 
 
@@ -47,6 +48,8 @@ def prepare(stack: Stack) -> None:
         _write_private(stack.serving_token_file, secrets.token_urlsafe(32) + "\n")
     _prepare_mlflow(stack)
     _close_secrets(stack)
+    for database in (stack.mlflow_home / "mlflow.db", stack.mlflow_users):  # Airflow puts its own into that mode
+        use_write_ahead_log(database)
     keys_file = stack.airflow_home / "keys.json"
     if not keys_file.exists():
         _write_private(keys_file, json.dumps(_draw_keys()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from embedded.environment import ONE_THREAD
+from tests.databases import copy_database, has_tables
 from tests.made_once import made_once
 
 # Before any library is loaded: workers share the processors, and threads that wait for each other keep them busy.
@@ -60,9 +60,9 @@ def _empty_mlflow_databases(tmp_path_factory: pytest.TempPathFactory) -> None:
     @contextmanager
     def opening_copy(uri: str) -> Iterator[None]:
         with opening(uri):
-            if database.is_absent(uri):
+            if uri.startswith(database.SQLITE) and not has_tables(Path(uri.removeprefix(database.SQLITE))):
                 empty = made_once(tmp_path_factory, "mlflow", make) / "mlflow.db"
-                shutil.copyfile(empty, uri.removeprefix(database.SQLITE))
+                copy_database(empty, Path(uri.removeprefix(database.SQLITE)))
             yield
 
     database.opening = opening_copy

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -34,6 +33,7 @@ from ml.records import (
 )
 from ml.settings import PROJECT_ROOT, Environment, Settings, parse
 from ml.wiring import Services
+from tests.databases import copy_home
 from tests.few_flights import ALL, a_quarter_of_the_flights, all_flights, serving
 from tests.made_once import made_once
 from tests.package_check import fresh_process, warm_package_check
@@ -147,7 +147,7 @@ class World:
         return pd.read_parquet(self.services.registry.open(asset, first_day=day, last_day=day)[day])
 
     def copied_to(self, home: Path) -> World:
-        shutil.copytree(self.home, home, dirs_exist_ok=True)
+        copy_home(self.home, home)
         _move_paths(home / "mlflow" / "mlflow.db", str(self.home), str(home))
         return World(home, deepcopy(self.params))
 

@@ -23,6 +23,7 @@ from ml.records import Champion, DriftReport, Judgement, LivePerformance
 from ml.steps import rollback
 from ml.steps.monitor import decide
 from ml.steps.retrain import promote
+from tests.databases import copy_home
 from tests.steps.conftest import NEXT_DAY, Contest, World
 from tests.steps.test_forged_mlflow import forge
 from tests.steps.test_promotion_crash import BACK, OTHER, aliases, decision_runs, promoted
@@ -60,7 +61,7 @@ def delete_registered_model(world: World, tracking: Tracking) -> None:
 
 
 def restore_older_database(world: World, tracking: Tracking) -> None:
-    shutil.copytree(world.home / "saved", world.home / "mlflow", dirs_exist_ok=True)
+    copy_home(world.home / "saved", world.home / "mlflow")
 
 
 def restore_older_storage(world: World, tracking: Tracking) -> None:
@@ -153,7 +154,7 @@ def wins(contest: Contest, known: ModelVersion, *, against: int | None) -> None:
 
 def saved_and_promoted(contest: Contest) -> World:
     """Back both stores up, each for itself, and let version 2 win after that."""
-    shutil.copytree(contest.world.home / "mlflow", contest.world.home / "saved")
+    copy_home(contest.world.home / "mlflow", contest.world.home / "saved")
     shutil.copytree(contest.world.home / "storage", contest.world.home / "saved-storage")
     return promoted(contest)
 

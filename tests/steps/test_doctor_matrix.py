@@ -25,6 +25,7 @@ from ml.records import Judgement, RollbackRequest, Verdict, Window
 from ml.steps import rollback
 from ml.steps.retrain import promote
 from ml.steps.score import resolve
+from tests.databases import copy_home
 from tests.steps.conftest import NEXT_DAY, Contest, World, _move_paths
 from tests.steps.test_promotion_record import model_file
 
@@ -89,7 +90,7 @@ def lived_once(
 
 def save(world: World, moment: int) -> None:
     for name in ("mlflow", "storage", "registry.git", "registry-remote"):
-        shutil.copytree(world.home / name, world.home / "saved" / str(moment) / name)
+        copy_home(world.home / name, world.home / "saved" / str(moment) / name)
 
 
 @pytest.fixture
@@ -294,7 +295,9 @@ def test_what_repair_left_out_can_be_adopted_later(lived: Contest) -> None:
     assert world.run(rollback, BACK.model_copy(update={"to_version": 2})).version == 2
 
 
-def test_all_problems_are_listed_and_what_cannot_be_read_is_named(lived: Contest) -> None:
+def test_all_problems_are_listed_and_what_cannot_be_read_is_named(
+    lived: Contest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     world = lived.world
     (Path(world.services.environment.registry) / "refs" / "heads" / "main").write_text("")
     delete_decision(1)(world)
@@ -308,6 +311,7 @@ def test_all_problems_are_listed_and_what_cannot_be_read_is_named(lived: Contest
         "previous_champion",
     ):
         assert part in shown
+    world = world.copied_to(tmp_path_factory.mktemp("damaged") / "home")  # where no process has it open yet
     (world.home / "mlflow" / "mlflow.db").write_bytes(b"no database")
     listed = doctor.run(services=world.services, repair=True)
     registry, *unreadable = listed["problems"]

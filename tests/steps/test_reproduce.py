@@ -103,7 +103,11 @@ def state_of(home: Path) -> dict[str, object]:
     with sqlite3.connect(home / "mlflow" / "mlflow.db") as database:
         dump = list(database.iterdump())
     database.close()
-    written = {path: path.stat().st_mtime_ns for path in files if path.name not in {"mlflow.db", "params.yaml"}}
+    written = {
+        path: path.stat().st_mtime_ns
+        for path in files
+        if not path.name.startswith("mlflow.db") and path.name != "params.yaml"
+    }
     return {"files": written, "mlflow": dump}
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ml.adapters.sqlite_files import use_write_ahead_log
+
 SQLITE = "sqlite:///"
 
 
@@ -18,7 +20,7 @@ def is_absent(uri: str) -> bool:
 
 @contextmanager
 def opening(uri: str) -> Iterator[None]:
-    """Hold the lock beside a SQLite database; for other addresses there is nothing to hold.
+    """Hold the lock beside a SQLite database, in write-ahead mode; for other addresses there is nothing to hold.
 
     Two processes that make the tables at once fail: MLflow asks whether they are there, and then makes them.
     """
@@ -28,4 +30,5 @@ def opening(uri: str) -> Iterator[None]:
     database = Path(uri.removeprefix(SQLITE))
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(database.with_name(f"{database.name}.lock")):
+        use_write_ahead_log(database)
         yield
