@@ -58,7 +58,7 @@ class LocalObjects:
     def get_file(self, name: str, path: Path) -> Path:
         """Copy ``name`` to ``path`` atomically; MissingArtifact if there is no such file."""
         with local_errors(self.uri(name)), self._path(name).open("rb") as source:
-            write_atomically(path, lambda file: shutil.copyfileobj(source, file, 1 << 20))
+            write_atomically(path, lambda file: shutil.copyfileobj(source, file, 1 << 20), durable=False)
         return path
 
     def exists(self, name: str) -> bool:
@@ -108,7 +108,12 @@ def checked_name(name: str) -> str:
 
 
 def write_atomically(
-    path: Path, write: Callable[[IO[bytes]], object], *, replace: bool = True, mode: int | None = None
+    path: Path,
+    write: Callable[[IO[bytes]], object],
+    *,
+    replace: bool = True,
+    mode: int | None = None,
+    durable: bool = True,
 ) -> bool:
     """Write a temporary file next to ``path`` by ``write``, sync it to disk and rename it.
 
@@ -121,6 +126,8 @@ def write_atomically(
         False keeps a ``path`` that exists already.
     mode
         Permissions of the new file, from its first byte on; None means what the process's umask says.
+    durable
+        False does not wait for the disk: for a copy that is fetched again where a power cut has damaged it.
 
     Returns
     -------
@@ -134,8 +141,9 @@ def write_atomically(
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         if replace:
             temporary.replace(path)
         else:
@@ -143,7 +151,8 @@ def write_atomically(
                 os.link(temporary, path)
             except FileExistsError:
                 return False
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
         _sweep(path.parent)

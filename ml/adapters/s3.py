@@ -90,7 +90,9 @@ class S3Objects:
     def get_file(self, name: str, path: Path) -> Path:
         """Download ``name`` next to ``path``, then rename; MissingArtifact if there is no such key."""
         with errors(self.uri(name)), local_errors(str(path)):
-            write_atomically(path, lambda file: client().download_fileobj(self.bucket, self._key(name), file))
+            write_atomically(
+                path, lambda file: client().download_fileobj(self.bucket, self._key(name), file), durable=False
+            )
         return path
 
     def exists(self, name: str) -> bool:

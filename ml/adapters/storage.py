@@ -36,7 +36,10 @@ class Objects(Protocol):
         """Read ``name``; MissingArtifact if there is no such object."""
 
     def get_file(self, name: str, path: Path) -> Path:
-        """Copy ``name`` to the local ``path`` atomically, replacing it; return ``path``."""
+        """Copy ``name`` to the local ``path`` atomically, replacing it; return ``path``.
+
+        The disk is not waited for: after a power cut the copy may be damaged, and its user looks or fetches it again.
+        """
 
     def exists(self, name: str) -> bool:
         """Return whether ``name`` is there, whole."""

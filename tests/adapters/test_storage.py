@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ml.adapters.local_files import write_atomically
 from ml.adapters.storage import Objects, open_objects
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 
@@ -77,6 +78,18 @@ def test_get_file_replaces_the_target_and_leaves_no_temporary(objects: Objects, 
     objects.get_file("a", target)
     assert target.read_bytes() == b"new"
     assert os.listdir(target.parent) == ["a"]
+
+
+def test_only_what_is_written_waits_for_the_disk_not_a_copy_of_it(
+    objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.put_bytes("a", b"new")
+    waits: list[int] = []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    objects.get_file("a", tmp_path / "copy")
+    assert waits == []
+    write_atomically(tmp_path / "own", lambda file: file.write(b"own"))
+    assert len(waits) == 2  # the file, and its name in the folder
 
 
 def test_failed_get_file_leaves_the_target_as_it_was(objects: Objects, tmp_path: Path) -> None:
