@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from ml.core.monitoring import day_blocks
+from ml.core.monitoring import day_blocks, limits
 from ml.core.monitoring.day_blocks import apart, daily_counts, rolling, variability
 from ml.core.monitoring.drift import distance
 from ml.core.monitoring.drift_report import reference_of
@@ -279,3 +279,20 @@ class TestDaysInAlarm:
     def test_they_count_where_too_few_other_days_are_left(self) -> None:
         every = [date(2013, 1, 1) + timedelta(days=n) for n in range(70)]
         assert self.limit(*every) == self.limit()
+
+
+@pytest.mark.parametrize(("days", "columns"), [(21, 1), (76, 11), (364, 3)])
+def test_simulated_distances_are_those_of_all_directions_at_once_to_the_last_bit(days: int, columns: int) -> None:
+    """The limits of a champion depend on them."""
+    window_days, size, length = 7, 5, days + 100
+    shape, chance = (size, length, columns), np.random.default_rng(1)
+    moves = chance.standard_normal((*shape, limits.DIRECTIONS))
+    moves /= np.sqrt(chance.chisquare(limits.TAIL, shape) / limits.TAIL)[..., None]
+    total = np.concatenate([np.zeros((size, 1, columns, limits.DIRECTIONS)), moves.cumsum(axis=1)], axis=1)
+    blocks, reference = total[:, window_days:] - total[:, :-window_days], total[:, [days]]
+    inside, after = blocks[:, : days - window_days + 1], blocks[:, days:]
+    moved = np.linalg.norm(inside / window_days - (reference - inside) / (days - window_days), axis=-1) ** limits.POWER
+    later = np.linalg.norm(after / window_days - reference / days, axis=-1) ** limits.POWER
+    expected = ((later - moved.mean(axis=1, keepdims=True)) / moved.std(axis=1, keepdims=True)).max(axis=-1)
+    simulated = limits._one_batch(size, days, window_days, columns, length, np.random.default_rng(1))
+    assert simulated.tobytes() == expected.tobytes()

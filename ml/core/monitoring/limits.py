@@ -20,7 +20,7 @@ its own may have moved further than its limit: such a week is not counted to its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import pandas as pd
@@ -224,11 +224,20 @@ def _one_batch(
 ) -> np.ndarray:
     shape = (size, length, columns)
     moves = chance.standard_normal((*shape, DIRECTIONS))
-    moves /= np.sqrt(chance.chisquare(TAIL, shape) / TAIL)[..., None]
-    total = np.concatenate([np.zeros((size, 1, columns, DIRECTIONS)), moves.cumsum(axis=1)], axis=1)
-    blocks, reference = total[:, window_days:] - total[:, :-window_days], total[:, [days]]
-    inside, after = blocks[:, : days - window_days + 1], blocks[:, days:]
-    variability = np.linalg.norm(inside / window_days - (reference - inside) / (days - window_days), axis=-1) ** POWER
-    later = np.linalg.norm(after / window_days - reference / days, axis=-1) ** POWER
+    spread = np.sqrt(chance.chisquare(TAIL, shape) / TAIL)
+    # One direction after the other: most of the time goes into memory. Squares are added up in the order of a norm.
+    squares = [_squares(moves[..., direction] / spread, days, window_days) for direction in range(DIRECTIONS)]
+    variability, later = (np.sqrt(reduce(np.add, parts)) ** POWER for parts in zip(*squares, strict=True))
     standard = (later - variability.mean(axis=1, keepdims=True)) / variability.std(axis=1, keepdims=True)
     return np.asarray(standard.max(axis=-1))
+
+
+def _squares(moves: np.ndarray, days: int, window_days: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return squared distances in one direction: of the reference's blocks from the rest of it, and of later ones."""
+    size, length, columns = moves.shape
+    total = np.zeros((size, length + 1, columns))
+    moves.cumsum(axis=1, out=total[:, 1:])
+    blocks, reference = total[:, window_days:] - total[:, :-window_days], total[:, [days]]
+    inside, after = blocks[:, : days - window_days + 1], blocks[:, days:]
+    from_rest = inside / window_days - (reference - inside) / (days - window_days)
+    return from_rest**2, (after / window_days - reference / days) ** 2
