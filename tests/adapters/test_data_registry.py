@@ -9,10 +9,11 @@ import time
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ml.adapters.data_registry import DataRegistry, commits
+from ml.adapters.data_registry import DataRegistry, commits, git
 from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Asset
 from tests.adapters.conftest import Write, run_stock
@@ -484,3 +485,23 @@ def _commit_days(registry: DataRegistry, write: Write, count: int) -> None:
 def _cached(registry: DataRegistry) -> list[Path]:
     found = (registry.cache / "files").rglob("*")
     return sorted(path for path in found if path.is_file() and not path.name.endswith(".dir"))
+
+
+def test_a_version_is_looked_up_once_for_what_is_read_of_it(
+    registry: DataRegistry, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look-up is a process of Git's: the newest version, and its small files, are one each."""
+    registry.create()
+    registry.commit({("inputs", DAY): write("one"), ("labels", DAY): write("two")}, message="Add")
+    registry.head()
+    asked: list[str] = []
+
+    def run(args: list[str], **options: Any) -> bytes:
+        asked.append(args[0])
+        return git.run(args, **options)
+
+    monkeypatch.setattr(commits, "run", run)
+    for look in (registry.days, registry.open):
+        look("inputs")
+        assert asked == ["rev-parse", "cat-file"]
+        asked.clear()

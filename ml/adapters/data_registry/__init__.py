@@ -24,7 +24,7 @@ from ml.adapters.data_registry.arrivals import arrivals_file, months_between, pa
 from ml.adapters.data_registry.day_lists import explain_absence, read_lists, read_schema, with_sizes
 from ml.adapters.data_registry.day_marks import EXCLUDED_DAYS, parse_marks
 from ml.adapters.data_registry.layout import first_files
-from ml.adapters.data_registry.manifest import Entries, day_of
+from ml.adapters.data_registry.manifest import day_of
 from ml.adapters.data_registry.repository import Repository
 from ml.adapters.data_registry.schema import SCHEMA, Schema
 from ml.adapters.data_registry.store import DamagedObject, Store, in_threads
@@ -170,7 +170,10 @@ class DataRegistry:
         rev
             A data version, or anything that Git understands as one; None means the newest.
         """
-        rev = self._repository.resolve(rev)
+        return self._days(asset, self._repository.resolve(rev))
+
+    def _days(self, asset: Asset, rev: str) -> dict[date, DayFile]:
+        """List the days of a version whose full hash is known."""
         entries = with_sizes(self._store, read_lists(self._store, self._repository.read_top(rev))[asset])
         days = {day_of(name): entry for name, entry in entries.items()}
         return {
@@ -211,7 +214,7 @@ class DataRegistry:
             the message names the nearest days there are.
         """
         rev = self._repository.resolve(rev)
-        days = self.days(asset, rev)
+        days = self._days(asset, rev)
         first, last = first_day or date.min, last_day or date.max
         files = {day: file for day, file in days.items() if first <= day <= last}
         if not files and not may_be_empty and (first_day or last_day):
@@ -221,11 +224,8 @@ class DataRegistry:
     def schema(self, rev: str | None = None) -> Schema:
         """Return the types of each asset's columns, by asset: as recorded, or else as its newest day has them."""
         rev = self._repository.resolve(rev)
-        top = self._repository.read_top(rev)
-        return self._schema(rev, read_lists(self._store, top))
-
-    def _schema(self, rev: str, listed: Mapping[Asset, Entries]) -> Schema:
-        return read_schema(self._store, self._repository.read(rev, [SCHEMA]).get(SCHEMA), listed)
+        top = self._repository.read_top(rev, SCHEMA)
+        return read_schema(self._store, top.get(SCHEMA), read_lists(self._store, top))
 
     def arrivals(self, first_day: date, last_day: date, *, rev: str | None = None) -> dict[date, tuple[Arrival, ...]]:
         """List with which partitions the labels of some days came, each time that their content changed.

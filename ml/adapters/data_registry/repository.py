@@ -106,9 +106,9 @@ class Repository:
         """Read files of a version; one that it lacks is left out."""
         return commits.read_files(self.path, rev, names)
 
-    def read_top(self, rev: str) -> dict[str, bytes]:
-        """Read the small files of a version; a broken mirror of a URL is fetched anew."""
-        names = [MANIFEST, identity.NAME, ".dvc/config", *(f"{asset}.dvc" for asset in ASSETS)]
+    def read_top(self, rev: str, *others: str) -> dict[str, bytes]:
+        """Read the small files of a version, and others at once; a broken mirror of a URL is fetched anew."""
+        names = [MANIFEST, identity.NAME, ".dvc/config", *(f"{asset}.dvc" for asset in ASSETS), *others]
         try:
             top = self.read(rev, names)
         except git.DamagedRegistry:

@@ -176,7 +176,7 @@ def _other_days(day: date, held: Mapping[date, DayFile], services: Services) -> 
         if other in stored and stored[other][0] == identity:
             sums[other] = stored[other]
             continue
-        path = services.registry.open("labels", first_day=other, last_day=other)[other]
+        path = services.registry.open_content("labels", other, held[other].md5)
         try:
             sums[other] = identity, sum_up(other, path, version, services)
         except DataRejected as err:

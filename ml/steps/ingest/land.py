@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -20,11 +21,13 @@ from ml.adapters.rows import count_rows
 from ml.adapters.workspace import Workspace
 from ml.core.data.landing import due_day, requested_label_days
 from ml.core.data.rest_days import rest_reason, weekday_of
+from ml.core.data.schema import Types
 from ml.errors import DataRejected, EmptyDelivery, EvergreenError, MissingArtifact
 from ml.next_moves import rerun
 from ml.records import Asset, DayFile, Delivery, Landing, Receipt, Rejection, Unread
 from ml.settings import Settings
 from ml.steps.ingest import deliveries
+from ml.steps.ingest.expected_types import learned_types
 from ml.steps.ingest.source_day import fetch
 from ml.wiring import Services
 
@@ -82,6 +85,10 @@ class _Lander:
     @cached_property
     def held_labels(self) -> dict[date, DayFile]:
         return self.services.registry.days("labels")
+
+    @cached_property
+    def learned(self) -> Mapping[Asset, Types]:
+        return learned_types(self.services)
 
     def inputs(self) -> None:
         """Land the day's inputs, or find out why there are none."""
@@ -197,7 +204,7 @@ class _Lander:
             path = Path(folder) / "day.parquet"
             stat = deliveries.stat_of(asset, day, self.services) if asset == "labels" else None
             try:
-                fetch(asset, day, path, self.services, strict=False)
+                fetch(asset, day, path, self.services, learned=self.learned, strict=False)
             except (MissingArtifact, DataRejected):
                 raise
             except EvergreenError as err:
