@@ -120,18 +120,22 @@ class Connection:
                 self._experiment(client, name)
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
+        return str(self._opened_experiment(client, name).experiment_id)
+
+    def _opened_experiment(self, client: MlflowClient, name: str) -> Experiment:
+        """Return an experiment that may be written into: made if it is not there, restored if it was deleted."""
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             location = self._artifact_folder(name)
             try:
-                return str(client.create_experiment(name, artifact_location=location))
+                return client.get_experiment(client.create_experiment(name, artifact_location=location))
             except MlflowException:  # somebody else was quicker
                 experiment = client.get_experiment_by_name(name)
                 if experiment is None:
                     raise
         if experiment.lifecycle_stage != "active":
             self._restore_experiment(client, experiment)
-        return str(experiment.experiment_id)
+        return experiment
 
     def _restore_experiment(self, client: MlflowClient, experiment: Experiment) -> None:
         """Restore a deleted experiment: MLflow keeps its name taken, and lets nobody write into it."""

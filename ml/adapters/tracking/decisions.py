@@ -170,7 +170,7 @@ class Decisions(ModelRegistry):
     def book(self) -> str:
         """Return a name of the decisions experiment that no other one ever has, for what refers to it."""
         with self.connected("open the decisions experiment") as client:
-            experiment = client.get_experiment(self._experiment(client, f"{self.name}-decisions"))
+            experiment = self._opened_experiment(client, f"{self.name}-decisions")
         return f"{self.name}-{experiment.creation_time}"
 
     def pages_of_decisions(self, filter_string: str = "", *, page_size: int = 1000) -> Iterator[list[Logged]]:
