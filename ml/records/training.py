@@ -41,7 +41,11 @@ class WindowReport(Record):
 
 
 class Parts(Record):
-    """A window cut in time: everything before ``holdout_first_day`` is trained on."""
+    """A window cut in time: everything before ``holdout_first_day`` is trained on.
+
+    With ``fit.stream`` a sample of each part stands for it wherever it is not the fit: ``train_sample_rows`` and
+    ``holdout_sample_rows`` say of how many rows. They are None where all rows are held in memory.
+    """
 
     fingerprint: str
     train_first_day: date
@@ -50,6 +54,8 @@ class Parts(Record):
     holdout_last_day: date
     train_rows: int
     holdout_rows: int
+    train_sample_rows: int | None = None
+    holdout_sample_rows: int | None = None
 
 
 class Tuned(Record):

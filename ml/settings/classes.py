@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml.settings.operation import Score
 from ml.settings.task import Task
-from ml.settings.training import Features, Intervals, Split
+from ml.settings.training import Features, Fit, Intervals, Split
 
 
 def refuse_unsuited(task: Task, features: Features, score: Score) -> None:
@@ -47,4 +47,13 @@ def refuse_intervals(task: Task, intervals: Intervals | None, split: Split) -> N
         raise ValueError(
             f"fit.intervals: a coverage of {intervals.coverage:g} by days needs split.holdout_days of at least "
             f"{intervals.fewest()}, and it is {split.holdout_days}; raise it, or lower the coverage"
+        )
+
+
+def refuse_streamed(features: Features, fit: Fit) -> None:
+    """Raise a ValueError where rows are to be read some after the others, and features need all of them."""
+    if fit.stream and features.python:
+        raise ValueError(
+            "fit.stream reads some rows after the others, and the results of features.python are held in memory for "
+            "all of them; remove one of the two"
         )

@@ -14,7 +14,7 @@ from pydantic import ValidationError, model_validator
 from ml import names, yaml_file
 from ml.errors import SettingsError
 from ml.extensions import ExtensionPoint
-from ml.settings.classes import refuse_intervals, refuse_unsuited
+from ml.settings.classes import refuse_intervals, refuse_streamed, refuse_unsuited
 from ml.settings.data import SOURCES, Labels, Land, Screen, Source, SourceSettings, Types
 from ml.settings.databases import is_url
 from ml.settings.environment import Environment
@@ -88,6 +88,7 @@ class Settings(Section):
         refuse_unsuited(self.task, self.features, self.score)
         refuse_early_deadline(self.score.due_by, self.land.due_hour, self.schedule)
         refuse_intervals(self.task, self.fit.intervals, self.split)
+        refuse_streamed(self.features, self.fit)
         recent = self.screen.recent_days // self.land.every_days
         if self.land.every_days > 1 and recent < self.screen.min_recent_days:
             longer = self.land.calendar_days(self.screen.min_recent_days + 1)

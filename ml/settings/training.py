@@ -172,6 +172,18 @@ class Intervals(Section):
         return ceil(coverage / (1 - coverage))
 
 
+class Stream(Section):
+    """Fit from files, some rows after the others: memory does not hold the training window."""
+
+    sample_rows: int = Field(default=500_000, ge=1000)
+    """So many rows of the training part, and as many of the holdout, stand for all of them wherever it is not the fit:
+    categories and medians are learned from them, models judged, limits simulated. Their keys choose them; with fewer
+    rows it is all of them.
+    """
+    passes: int = Field(default=1, ge=1)
+    """How often an estimator that learns step by step (``partial_fit``) sees each row; trees are not concerned."""
+
+
 class Fit(Section):
     """The estimator by import path, its hyper-parameters, and the one seed."""
 
@@ -191,6 +203,9 @@ class Fit(Section):
     intervals: Intervals | None = None
     """Prediction intervals beside each prediction, of ``regression`` only; null for none. Another coverage is no other
     recipe: it counts from the next training on.
+    """
+    stream: Stream | None = None
+    """Fit from files, with XGBoost, LightGBM or an estimator with ``partial_fit``; null to hold the window in memory.
     """
     trusted_types: tuple[Annotated[str, Field(pattern=PINNED)], ...] = ()
     """The types that a model file may hold beside those of scikit-learn, each by its full path. Whoever names one

@@ -7,16 +7,19 @@ from datetime import date
 
 import pandas as pd
 
+from ml.adapters import layout
+from ml.adapters.aggregates import AggregateStore
+from ml.adapters.rows import count_rows, sampled, types_of
 from ml.core.data.keys import merge_exactly
-from ml.core.training.features import join_labels
-from ml.core.training.lagged_means import add_history
+from ml.core.training.many_days import join_by_task
 from ml.settings import Settings
 from ml.steps.own_features import OwnFeatures
-from ml.steps.retrain.labelled_history import labelled_before
 from ml.wiring import Services
 
 
-def labelled_rows(days: Sequence[date], settings: Settings, services: Services, *, rev: str) -> pd.DataFrame:
+def labelled_rows(
+    days: Sequence[date], settings: Settings, services: Services, *, rev: str, most: int | None = None
+) -> pd.DataFrame:
     """Join inputs and labels of days that the data registry holds, and add lagged target means and own features.
 
     Parameters
@@ -25,6 +28,8 @@ def labelled_rows(days: Sequence[date], settings: Settings, services: Services, 
         In order, at least one.
     rev
         The data version that is read.
+    most
+        About so many rows are read, the same share of the keys of every day; None means all.
 
     Returns
     -------
@@ -35,25 +40,18 @@ def labelled_rows(days: Sequence[date], settings: Settings, services: Services, 
     inputs, labels = (
         services.registry.open(asset, rev=rev, first_day=first, last_day=last) for asset in ("inputs", "labels")
     )
+    outcomes = [*task.key, task.target]
+    share = 1.0 if most is None else most / max(sum(count_rows(labels[day]) for day in days), 1)
     parts = [
-        join_labels(
-            pd.read_parquet(inputs[day]),
-            pd.read_parquet(labels[day], columns=[*task.key, task.target]),
-            key=task.key,
-            target=task.target,
-            positive=task.positive,
-            classes=task.classes,
+        join_by_task(
+            sampled(inputs[day], types_of(inputs[day]).names, key=task.key, share=share),
+            sampled(labels[day], outcomes, key=task.key, share=share),
+            task,
         )
         for day in days
     ]
-    rows = add_history(
-        pd.concat(parts, ignore_index=True),
-        labelled_before(first, last, settings, services, rev=rev),
-        settings.features.history,
-        target=task.target,
-        label_delay_days=task.label_delay_days,
-        classes=task.classes,
-    )
+    aggregates = AggregateStore(services.registry, services.storage_folder(layout.training.AGGREGATES))
+    rows = aggregates.aggregates(first, last, settings, rev=rev).add_to(pd.concat(parts, ignore_index=True))
     if not settings.features.python:
         return rows
     computed = OwnFeatures(settings, services, first, last, rev=rev)

@@ -73,6 +73,7 @@ DOORS = {
     "pyarrow": (
         "ml/adapters/aggregates.py",
         "ml/adapters/column_types.py",
+        "ml/adapters/window_rows.py",
         "ml/adapters/contracts/day_files.py",
         "ml/adapters/contracts/distinct_values.py",
         "ml/adapters/contracts/first_scan.py",
@@ -127,6 +128,7 @@ DOORS = {
     "sklearn": (
         "ml/core/*/*.py",
         "ml/core/*.py",
+        "ml/adapters/streamed_fit.py",
         "ml/adapters/models.py",
         "ml/adapters/tracking/model_registry.py",
         "ml/adapters/tracking/runs.py",

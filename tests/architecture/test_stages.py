@@ -24,7 +24,6 @@ SHARED = {
     "expected_types",
     "interval_width",
     "judgements",
-    "labelled_history",
     "labelled_rows",
     "out_of_fold",
     "own_features",
@@ -38,6 +37,7 @@ SHARED = {
     "source_day",
     "split_days",
     "stage",
+    "streamed_parts",
 }
 """What steps have in common, and is none itself."""
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from mlflow.tracking._tracking_service import utils as mlflow_memory
 
+from ml.adapters.aggregates import AggregateStore
 from ml.champions import recorded_settings
 from ml.errors import MissingArtifact
-from ml.steps.retrain import compared_models, promote, refit
+from ml.steps.retrain import promote, refit
 from tests.steps.conftest import NEXT_DAY, REQUEST, World
 
 
@@ -67,7 +68,7 @@ def test_data_that_the_registry_has_lost_fail_and_hold_nothing(trained: World, m
     def lost(*args: object, **options: object) -> None:
         raise MissingArtifact("inputs of 2013-05-01 are not in the registry")
 
-    monkeypatch.setattr(compared_models, "labelled_before", lost)
+    monkeypatch.setattr(AggregateStore, "aggregates", lost)
     trained.ingest(NEXT_DAY)
     with pytest.raises(MissingArtifact, match="not in the registry"):
         trained.judge()

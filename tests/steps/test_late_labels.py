@@ -15,8 +15,8 @@ from ml.adapters.workspace import write_parquet
 from ml.core.data.days import days_between
 from ml.core.training.lagged_means import history_names
 from ml.records import Window
+from ml.steps.labelled_rows import labelled_rows
 from ml.steps.retrain import pull, split
-from ml.steps.retrain.labelled_history import labelled_before
 from ml.steps.score.scorer import aggregates_of
 from tests.steps.conftest import REQUEST, World
 
@@ -119,17 +119,15 @@ def test_a_day_that_is_scored_again_later_sees_what_it_saw_at_first(run: Run) ->
 
 
 def test_the_champion_is_asked_about_the_holdout_by_what_it_would_have_seen(run: Run) -> None:
-    from ml.core.training.lagged_means import add_history
-
     first, last = SCORED[-5], SCORED[-1]
-    settings = run.world.settings
-    known = labelled_before(first, last, settings, run.world.services, rev=None)
-    rows = pd.concat([table(day) for day in days_between(first, last)])
-    history = settings.features.history
-    found = add_history(rows, known, history, target="cost", label_delay_days=1)
-    for day in days_between(first, last):
+    settings, services = run.world.settings, run.world.services
+    labelled = sorted(services.registry.days("labels").keys() & set(days_between(first, last)))
+    found = labelled_rows(labelled, settings, services, rev=services.registry.head())
+    assert len(labelled) >= 3
+    for day in labelled:
         today = found.loc[found["day"] == day.isoformat()].set_index("id")
-        assert_frame_equal(today[history_names(history)], run.served[day][history_names(history)], check_exact=True)
+        names = history_names(settings.features.history)
+        assert_frame_equal(today[names], run.served[day].loc[today.index, names], check_exact=True)
 
 
 def test_the_same_data_have_the_same_fingerprint_and_other_arrivals_another(run: Run, tmp_path: Path) -> None:

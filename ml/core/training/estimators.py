@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 
 from ml.core import predictions
 from ml.core.data.schema import CHANGE_TYPE, NULL, Kind, Types, kind_of, kind_of_values
-from ml.core.training import chosen_estimator, sample_weights
+from ml.core.training import chosen_estimator, sample_weights, streaming
 from ml.core.training.blockwise import BlockwisePipeline
 from ml.core.training.lagged_means import history_names
 from ml.errors import DataRejected, SettingsError
@@ -36,6 +36,8 @@ def build(task: Task, features: Features, fit: Fit) -> Pipeline:
     _refuse_unsuited(estimator, features, fit)
     if fit.sample_weight:
         sample_weights.refuse_unweighted(estimator, fit.estimator)
+    if fit.stream:
+        streaming.refuse_unstreamed(estimator, fit.estimator)
     return Pipeline([("features", _columns(features, fit)), ("estimator", estimator)])
 
 

@@ -19,7 +19,13 @@ from ml.settings import Settings
 
 DETERMINING_SECTIONS = ("task", "split", "features", "fit")
 """The parts of ``params.yaml`` that change a fitted model. ``pull`` counts by the days that it chose."""
-SINCE_LEFT_OUT = (("fit", "sample_weight"), ("features", "python"), ("task", "quantile"), ("fit", "intervals"))
+SINCE_LEFT_OUT = (
+    ("fit", "sample_weight"),
+    ("features", "python"),
+    ("task", "quantile"),
+    ("fit", "intervals"),
+    ("fit", "stream"),
+)
 """Settings that came later: left out where they say nothing, so that a training keeps its fingerprint."""
 RECIPE_SECTIONS = ("task", "features", "fit")
 """What two models that differ by their data only have in common."""

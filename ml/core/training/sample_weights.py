@@ -33,19 +33,43 @@ def weights(rows: pd.DataFrame, wanted: SampleWeight) -> np.ndarray:
     DataRejected
         If the column is missing, or a weight is null, negative, infinite or no number, or all are 0.
     """
-    result = np.ones(len(rows))
-    if wanted.column is not None:
-        result = _of_column(rows, wanted.column)
-    if wanted.half_life_days is not None:
-        days = pd.to_datetime(rows["day"])
-        age = (days.max() - days).dt.days.to_numpy(dtype=float)
+    result = unscaled(rows, wanted, newest=str(rows["day"].max()) if len(rows) else "")
+    return result * scale(len(rows), float(result.sum())) if len(rows) else result
+
+
+def unscaled(rows: pd.DataFrame, wanted: SampleWeight, *, newest: str) -> np.ndarray:
+    """Compute the weights of some of the training rows, not yet scaled to 1 on average.
+
+    Parameters
+    ----------
+    newest
+        The newest training day, in ISO form, from which ages count.
+
+    Raises
+    ------
+    DataRejected
+        If the column is missing, or a weight is null, negative, infinite or no number.
+    """
+    result = np.ones(len(rows)) if wanted.column is None else _of_column(rows, wanted.column)
+    if wanted.half_life_days is not None and len(rows):
+        age = (pd.Timestamp(newest) - pd.to_datetime(rows["day"])).dt.days.to_numpy(dtype=float)
         result = result * np.exp2(-age / wanted.half_life_days)
-    total = float(result.sum())
-    if len(rows) and not total > 0:
+    return result
+
+
+def scale(rows: int, total: float) -> float:
+    """Return what weights of some total are multiplied by, so that they are 1 on average.
+
+    Raises
+    ------
+    DataRejected
+        If all are 0.
+    """
+    if not total > 0:
         raise DataRejected(
-            f"all {len(rows)} training rows have the weight 0 by fit.sample_weight; correct the column or the settings"
+            f"all {rows} training rows have the weight 0 by fit.sample_weight; correct the column or the settings"
         )
-    return result * (len(rows) / total) if len(rows) else result
+    return rows / total
 
 
 def _of_column(rows: pd.DataFrame, column: str) -> np.ndarray:

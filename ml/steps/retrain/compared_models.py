@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ml.adapters import code, layout
+from ml.adapters.aggregates import AggregateStore
 from ml.adapters.workspace import Workspace
 from ml.champions import recorded_models
 from ml.champions.recorded_settings import settings_of, training_of
@@ -30,14 +31,13 @@ from ml.core.gate.rule import Compared
 from ml.core.training import own_features
 from ml.core.training.estimators import as_trained, predict, trained_kinds
 from ml.core.training.features import feature_columns, matrix
-from ml.core.training.lagged_means import add_history, history_names
+from ml.core.training.lagged_means import TargetAggregates, history_names
 from ml.core.training.lineage import RECIPE_SECTIONS
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
 from ml.records import Parts, RefreshHistory, Window
 from ml.settings import Settings
 from ml.steps.own_features import OwnFeatures
-from ml.steps.retrain import past_refreshes
-from ml.steps.retrain.labelled_history import labelled_before
+from ml.steps.retrain import past_refreshes, streamed_parts
 from ml.steps.retrain.pipelines import fit_pipeline
 from ml.wiring import Services
 
@@ -173,30 +173,58 @@ class Contest:
         name = f"evaluation/recipe-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.parquet"
         if not self.run_dir.has(name):
             train = self._with_features_of(version, own, self.run_dir.read_table("parts/train.parquet"))
-            pipeline = fit_pipeline(train, own)
+            if self.settings.fit.stream:
+                pipeline = self._recipe_of_every_row(version, own, train)
+            else:
+                pipeline = fit_pipeline(train, own)
             rows = matrix(self._with_features_of(version, own, holdout), own.features)
             predicted = predict(pipeline, rows, own.task.kind, len(own.task.classes))
             self.run_dir.write_table(name, pd.DataFrame({"prediction": predictions.column(predicted)}))
         return predictions.array(self.run_dir.read_table(name)["prediction"])
 
-    def _with_features_of(self, version: int, own: Settings, rows: pd.DataFrame) -> pd.DataFrame:
-        """Put history features and own features of a version's recipe in the place of the candidate's."""
+    def _recipe_of_every_row(self, version: int, own: Settings, sample: pd.DataFrame) -> Any:
+        """Fit the champion's recipe on all rows of the training part, as the candidate was, and not on its sample."""
+        if own.fit.stream is None and len(sample) < self.parts.train_rows:
+            raise SettingsError(
+                f"its recipe holds all rows in memory, and the candidate's training part of {self.parts.train_rows:,} "
+                f"rows is read from files (fit.stream); it is compared itself once {self.settings.gate.min_days} days "
+                "are there that it was not fitted on"
+            )
+        lagged = self._lagged_means(own, self.parts.train_first_day, self.parts.train_last_day)
+        with streamed_parts.all_rows(self.run_dir) as every_row:
+
+            def source(columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+                for frame in every_row.frames():
+                    rows = self._with_features_of(version, own, frame, lagged)
+                    yield rows if columns is None else rows[list(columns)]
+
+            return fit_pipeline(sample, own, source=source)
+
+    def _with_features_of(
+        self, version: int, own: Settings, rows: pd.DataFrame, lagged: TargetAggregates | None = None
+    ) -> pd.DataFrame:
+        """Put history features and own features of a version's recipe in the place of the candidate's.
+
+        Parameters
+        ----------
+        lagged
+            What `_lagged_means` gave of these days and others; None computes it.
+        """
         first, last = (date.fromisoformat(str(edge)) for edge in (rows["day"].min(), rows["day"].max()))
         features, rev = self.settings.features, self.window.data_version
         added = [*history_names(features.history), *own_features.names(features.python)]
-        plain = add_history(
-            rows.drop(columns=[name for name in added if name in rows]),
-            labelled_before(first, last, own, self.services, rev=rev),
-            own.features.history,
-            target=own.task.target,
-            label_delay_days=own.task.label_delay_days,
-            classes=own.task.classes,
-        )
+        lagged = lagged or self._lagged_means(own, first, last)
+        plain = lagged.add_to(rows.drop(columns=[name for name in added if name in rows]))
         if not own.features.python:
             return plain
         computed = OwnFeatures(own, self.services, first, last, rev=rev, version=version)
         days = sorted(date.fromisoformat(str(day)) for day in plain["day"].unique())
         return merge_exactly(plain, computed.with_key(days), own.task.key, how="left", validate="one_to_one")
+
+    def _lagged_means(self, own: Settings, first: date, last: date) -> TargetAggregates:
+        """Return what the history features of a recipe look back on; sums that were missing are kept, as by *score*."""
+        store = AggregateStore(self.services.registry, self.services.storage_folder(layout.training.AGGREGATES))
+        return store.aggregates(first, last, own, rev=self.window.data_version)
 
     def _same_code(self, version: int) -> bool:
         """Return whether candidate and champion were trained with the same modules of an adopter's, if any."""

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ml.core.training.features import example_rows, matrix
 from ml.core.training.run_words import readable, training_name
 from ml.records import Candidate, Window
 from ml.settings import Settings
+from ml.steps.retrain import streamed_parts
 from ml.steps.retrain.pipelines import fit_pipeline, rehearse
 from ml.steps.retrain.search_result import tuned_settings
 from ml.steps.retrain.stage import files_of, fingerprint_of, seen_in, stage_main
@@ -54,7 +56,11 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
     rehearse(settings)
     train = run_dir.read_table("parts/train.parquet")
     started = time.perf_counter()
-    pipeline = fit_pipeline(train, settings)
+    if settings.fit.stream:
+        with streamed_parts.all_rows(run_dir) as every_row:
+            pipeline = fit_pipeline(train, settings, source=every_row.frames)
+    else:
+        pipeline = fit_pipeline(train, settings)
     seconds = round(time.perf_counter() - started, 3)
     lineage = lineage_of(window, run_dir, settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +79,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
         digest = rows.sha256(folder_of_run / models.MODEL_FILE)
     candidate = Candidate(fingerprint=window.fingerprint, run_id=run_id, fit_seconds=seconds, model_sha256=digest)
     run_dir.write_json("model/candidate.json", candidate.model_dump(mode="json"))
-    logger.info("fit: %d rows in %.1f s, MLflow run %s", len(train), seconds, run_id)
+    logger.info("fit: %d rows in %.1f s, MLflow run %s", _rows(lineage), seconds, run_id)
     return candidate
 
 
@@ -124,6 +130,11 @@ def lineage_of(window: Window, run_dir: Workspace, settings: Settings) -> dict[s
     }
 
 
+def _rows(lineage: Mapping[str, Any]) -> int:
+    """Return on how many rows the model was fitted; with ``fit.stream`` they are more than memory holds."""
+    return int(lineage["parts"]["train_rows"])
+
+
 def _own_code(settings: Settings) -> dict[str, Any]:
     """Keep the modules that are no part of Evergreen or its lock, so that the version can be loaded by its own."""
     hashes = own_code.hashes(settings.code_paths())
@@ -157,7 +168,7 @@ def _log(
         sample,
         fingerprint=window.fingerprint,
         params=readable(sections),
-        metrics={"fit_seconds": seconds, "train_rows": float(len(train))},
+        metrics={"fit_seconds": seconds, "train_rows": float(_rows(lineage))},
         tags={key: value for key, value in tags.items() if value},
         dataset=train,
         dataset_source=f"{services.registry.shown}@{window.data_version}",

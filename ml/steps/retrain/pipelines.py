@@ -6,7 +6,8 @@ import json
 import logging
 import sys
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -15,32 +16,48 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from ml import own_code
-from ml.adapters import models
+from ml.adapters import models, streamed_fit
+from ml.adapters.streamed_fit import Source
 from ml.core.training import estimators, sample_weights
 from ml.core.training.features import matrix
-from ml.errors import SettingsError
+from ml.errors import EvergreenError, SettingsError
 from ml.settings import Settings
 
 logger = logging.getLogger(__name__)
 MOST_REHEARSED = 256
 
 
-def fit_pipeline(train: pd.DataFrame, settings: Settings) -> Pipeline:
-    """Fit a new pipeline on rows that carry their history features and the target."""
+def fit_pipeline(train: pd.DataFrame, settings: Settings, *, source: Source | None = None) -> Pipeline:
+    """Fit a new pipeline on rows that carry their history features and the target.
+
+    Parameters
+    ----------
+    source
+        With ``fit.stream``, all rows to learn from, of which ``train`` is a sample; None means ``train`` itself.
+    """
     pipeline = estimators.build(settings.task, settings.features, settings.fit)
+    if settings.fit.stream:
+        with _naming_what_does_not_suit(settings, len(train)), threadpool_limits(settings.fit.threads):
+            return streamed_fit.fit(pipeline, train, source or streamed_fit.of_frame(train), settings)
     target = train[settings.task.target]
     typed = target.astype("int64") if settings.task.kind != "regression" else target.astype("float64")
     columns = matrix(train, settings.features)
     weighted = sample_weights.fit_arguments(pipeline, train, settings.fit.sample_weight)
+    with _naming_what_does_not_suit(settings, len(train)), threadpool_limits(settings.fit.threads):
+        return pipeline.fit(columns, typed, **weighted)
+
+
+@contextmanager
+def _naming_what_does_not_suit(settings: Settings, rows: int) -> Iterator[None]:
+    """Turn what an estimator raises into an error that names it and its arguments."""
     try:
-        with threadpool_limits(settings.fit.threads):
-            return pipeline.fit(columns, typed, **weighted)
-    except (MemoryError, OSError):  # of the machine, not of the settings
+        yield
+    except (MemoryError, OSError, EvergreenError):  # of the machine or of the data, not of the settings
         raise
     except Exception as err:
         problem = " ".join(str(err).split())
         raise SettingsError(
-            f"{settings.fit.estimator} with fit.args {settings.fit.args} cannot be fitted on {len(train)} training "
+            f"{settings.fit.estimator} with fit.args {settings.fit.args} cannot be fitted on {rows} training "
             f"rows ({problem[:500]}); choose other fit.args, features or another fit.estimator"
         ) from err
 

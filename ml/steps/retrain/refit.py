@@ -21,7 +21,7 @@ from ml.core.training.lineage import fingerprint_of_refit
 from ml.core.training.run_words import JUDGED, training_name
 from ml.records import Challenger, Evaluation, Judgement, PastRefresh, RefreshHistory, Window
 from ml.settings import Settings
-from ml.steps.retrain import check, fit, out_of_fold, register
+from ml.steps.retrain import check, fit, out_of_fold, register, streamed_parts
 from ml.steps.retrain.interval_width import INHERITED, width_of
 from ml.steps.retrain.judgements import record_hold
 from ml.wiring import Services
@@ -96,7 +96,9 @@ def _whole_window(window: Window, run_dir: Workspace, settings: Settings, servic
     parts = run_dir.read_json("parts/parts.json")
     both = [run_dir.read_table(f"parts/{name}.parquet") for name in ("train", "holdout")]
     whole.write_table("parts/train.parquet", pd.concat(both, ignore_index=True))
-    facts = {"train_last_day": parts["holdout_last_day"], "train_rows": sum(len(part) for part in both)}
+    if settings.fit.stream:
+        streamed_parts.join(run_dir, whole)
+    facts = {"train_last_day": parts["holdout_last_day"], "train_rows": parts["train_rows"] + parts["holdout_rows"]}
     whole.write_json("parts/parts.json", {**parts, **facts, "refit_of": window.fingerprint})
     fingerprint = fingerprint_of_refit(window.fingerprint)
     return window.model_copy(update={"workspace": whole.uri(), "fingerprint": fingerprint})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pandas as pd
@@ -11,8 +12,9 @@ import pandas as pd
 from ml.adapters.workspace import Workspace
 from ml.core.data.keys import merge_exactly
 from ml.core.training.parts import cut, first_held_out, with_history
-from ml.records import Parts, Window
+from ml.records import Content, Parts, Window
 from ml.settings import Settings
+from ml.steps.retrain import streamed_parts
 from ml.steps.retrain.stage import CONTENT, EARLIER, OWN_FEATURES, seen_in, stage_main
 from ml.wiring import Services
 
@@ -20,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(window: Window, *, settings: Settings, services: Services) -> Parts:
-    """Add the history features and write ``train`` and ``holdout``.
+    """Add the history features and write ``train`` and ``holdout``; with ``fit.stream``, samples and all rows of both.
 
     Raises
     ------
@@ -30,13 +32,37 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
     """
     logger.info("split: %d days, the newest %d held out", window.days, settings.split.holdout_days)
     run_dir = services.workspace(window.workspace)
-    labelled = run_dir.read_table("data/rows.parquet")
     facts = run_dir.read_json("data/window.json")
-    rows = labelled.loc[labelled["day"].isin(facts["days"])].reset_index(drop=True)
-    days = [date.fromisoformat(day) for day in rows["day"].unique()]
-    first = first_held_out(days, window.first_day, window.last_day, settings)
     contents = seen_in(facts)
     earlier = _earlier(run_dir) if contents else {}
+    if settings.fit.stream:
+        parts = streamed_parts.write(window, run_dir, settings, days=facts["days"], earlier=earlier, contents=contents)
+    else:
+        parts = _in_memory(window, run_dir, settings, days=facts["days"], earlier=earlier, contents=contents)
+    run_dir.write_json("parts/parts.json", parts.model_dump(mode="json", exclude={"fingerprint"}, exclude_none=True))
+    logger.info(
+        "split: %d rows to train on, %d held out from %s on",
+        parts.train_rows,
+        parts.holdout_rows,
+        parts.holdout_first_day,
+    )
+    return parts
+
+
+def _in_memory(
+    window: Window,
+    run_dir: Workspace,
+    settings: Settings,
+    *,
+    days: Sequence[str],
+    earlier: Mapping[str, pd.DataFrame],
+    contents: Sequence[Content],
+) -> Parts:
+    """Cut the window as one frame."""
+    labelled = run_dir.read_table("data/rows.parquet")
+    rows = labelled.loc[labelled["day"].isin(days)].reset_index(drop=True)
+    present = [date.fromisoformat(day) for day in rows["day"].unique()]
+    first = first_held_out(present, window.first_day, window.last_day, settings)
     if settings.features.python:
         added = run_dir.read_table(OWN_FEATURES)
         rows = merge_exactly(rows, added, settings.task.key, how="left", validate="one_to_one")
@@ -44,7 +70,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
     train, holdout = cut(rows, first, settings)
     run_dir.write_table("parts/train.parquet", train)
     run_dir.write_table("parts/holdout.parquet", holdout)
-    parts = Parts(
+    return Parts(
         fingerprint=window.fingerprint,
         train_first_day=train["day"].min(),
         train_last_day=train["day"].max(),
@@ -53,9 +79,6 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
         train_rows=len(train),
         holdout_rows=len(holdout),
     )
-    run_dir.write_json("parts/parts.json", parts.model_dump(mode="json", exclude={"fingerprint"}))
-    logger.info("split: %d rows to train on, %d held out from %s on", len(train), len(holdout), first)
-    return parts
 
 
 def _earlier(run_dir: Workspace) -> dict[str, pd.DataFrame]:

@@ -116,14 +116,28 @@ def data(parts: Parts, data_version: str, window: Mapping[str, Any]) -> Section:
     )
     table = Table(("part", "first day", "last day", "days", "rows"), rows)
     version = (("data version", data_version), ("files", f"{len(window['files'])}, each pinned by its MD5"))
+    sampled = _samples(parts)
     left_out: Mapping[str, str] = window.get("marked") or {}
     if not left_out:
-        return Section("Data", (table, Facts(version, exact=True)))
+        return Section("Data", (table, *sampled, Facts(version, exact=True)))
     reasons = ", ".join(dict.fromkeys(left_out.values()))
     days = spans_in_words(map(date.fromisoformat, left_out))
     looked_back = " Lagged target means look back on these days." if window.get("excluded") else ""
     note = Prose(f"Excluded from learning by a person: {days} ({reasons}).{looked_back}")
-    return Section("Data", (table, note, Facts(version, exact=True)))
+    return Section("Data", (table, *sampled, note, Facts(version, exact=True)))
+
+
+def _samples(parts: Parts) -> tuple[Prose, ...]:
+    """Say which figures of the card come from samples of the rows; nothing where all rows were held in memory."""
+    if parts.train_sample_rows is None or parts.holdout_sample_rows is None:
+        return ()
+    return (
+        Prose(
+            "Fitted on all rows of the training part, some after the others (fit.stream). What this card measures, and "
+            f"the limits of drift, rest on samples by key: {parts.train_sample_rows:,} rows of the training part and "
+            f"{parts.holdout_sample_rows:,} of the holdout."
+        ),
+    )
 
 
 def verdict(judged: Verdict) -> Section:
