@@ -106,11 +106,15 @@ def put(installed: Installation, files: dict[tuple[str, date], pd.DataFrame]) ->
 
 @dataclass(frozen=True)
 class Measured:
-    """What some work took in a process of its own: seconds (also of the processor), and the peak above its start."""
+    """What some work took in a process of its own: seconds (also of the processor), and the peak above its start.
+
+    ``peak`` is that of the whole process, libraries included, in MB as well.
+    """
 
     seconds: float
     busy: float
     megabytes: float
+    peak: float
     result: Any
 
 
@@ -129,6 +133,7 @@ def _measured(work: Callable[..., Any], given: tuple[Any, ...]) -> dict[str, Any
         "seconds": time.perf_counter() - started,
         "busy": time.process_time() - busy,
         "megabytes": _peak() - before,
+        "peak": _peak(),
         "result": result,
     }
 

@@ -68,7 +68,7 @@ DOORS = {
         "ml/serving/streams/server.py",
     ),
     "prometheus_client": ("ml/cli/metrics.py", "ml/serving/metrics.py"),
-    "psutil": ("embedded/*.py",),
+    "psutil": ("embedded/*.py", "ml/adapters/memory.py"),
     "psycopg2": ("deploy/health.py",),
     "pyarrow": (
         "ml/adapters/aggregates.py",

@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from ml.adapters.table_parts import write_parts
 from ml.cli import rebuild
-from ml.errors import DataRejected
+from ml.errors import DataRejected, SettingsError
 from ml.steps.retrain import fit, promote, pull, refit, split, validate
 from ml.steps.retrain.streamed_parts import ALL_ROWS
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, REQUEST, World
@@ -165,3 +165,16 @@ def test_a_split_of_too_few_days_is_refused_as_in_memory(seeded: World) -> None:
     rows.write_json("data/window.json", facts | {"days": facts["days"][-10:]})
     with pytest.raises(DataRejected, match="nothing is left to train on"):
         few.run(split, window)
+
+
+def test_a_window_without_room_in_memory_is_refused_before_it_is_read_again(
+    seeded: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pull, "limit_bytes", lambda: 200_000)
+    with pytest.raises(SettingsError, match=r"needs all rows of the window at once: [\d,]+ rows.*fit\.stream"):
+        seeded.run(pull, REQUEST)
+    assert not seeded.services.storage.list("runs/")
+    assert streamed(seeded).run(pull, REQUEST).rows > 10_000
+    monkeypatch.setattr(pull, "limit_bytes", lambda: 30_000_000)
+    assert seeded.run(pull, REQUEST).rows > 10_000
+    assert "if it is ended for memory, train on fewer days" in caplog.text

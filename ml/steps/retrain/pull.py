@@ -16,6 +16,7 @@ import pandas as pd
 from ml.adapters import code, layout
 from ml.adapters.column_types import types_in
 from ml.adapters.data_registry.seen_labels import open_earlier, seen_by
+from ml.adapters.memory import limit_bytes
 from ml.adapters.rows import types_of
 from ml.adapters.workspace import Workspace
 from ml.command_line import DVC_WORKSPACE, execute, parser
@@ -26,6 +27,7 @@ from ml.core.data.contracts import Failure
 from ml.core.data.row_checks import check_rows, check_table, refuse_third_label, refuse_unusable, used_columns
 from ml.core.data.schema import refuse_mixed
 from ml.core.data.targets import other_label
+from ml.core.training import memory
 from ml.core.training.many_days import join_by_task, labelled_parts
 from ml.errors import SettingsError
 from ml.records import Content, DayFile, DayMark, RetrainRequest, Window
@@ -55,7 +57,8 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     ------
     SettingsError
         If no fit by these settings could serve (see `ml.steps.retrain.pipelines.rehearse`), or if the model would be
-        registered and no commit holds the code that runs, outside development.
+        registered and no commit holds the code that runs, outside development, or if the fit would hold a window for
+        which this machine has no memory.
     MissingArtifact
         If the registry holds too little for the window that was asked for.
     DataRejected
@@ -82,7 +85,7 @@ def run(request: RetrainRequest, *, settings: Settings, services: Services, work
     seen = workspace is None and any(services.tracking.decisions(kinds=tenures.JUDGED, fingerprint=name))
     if workspace is not None or not run_dir.has("data/window.json"):
         rows = _LabelledDays(services, settings, version, wanted)
-        run_dir.write_parts("data/rows.parquet", rows)
+        run_dir.write_parts("data/rows.parquet", _within_memory(rows, settings))
         in_window = sum(rows.lengths[day] for day in chosen.days)
         if settings.features.python:
             own = OwnFeatures(settings, services, chosen.days[0], chosen.days[-1], rev=version)
@@ -131,8 +134,11 @@ def _run_dir(fingerprint: str, request: RetrainRequest) -> str:
 class _LabelledDays:
     """The labelled rows of some days that the data registry holds, a few days after the other.
 
-    After the last day, `lengths` has the rows of each, and `label_columns` all columns of the labels.
+    After the last day, `lengths` has the rows of each, and `label_columns` all columns of the labels; `example` are
+    the first rows.
     """
+
+    example: pd.DataFrame | None = None
 
     def __init__(self, services: Services, settings: Settings, version: str, days: Sequence[date]) -> None:
         self._inputs, self._labels = (
@@ -177,7 +183,20 @@ class _LabelledDays:
         else:
             rows_of = parts[0]["day"].value_counts()
             self.lengths |= {day: int(rows_of.get(day.isoformat(), 0)) for day in held}
+        self.example = parts[0] if self.example is None else self.example
         yield from parts
+
+
+def _within_memory(rows: _LabelledDays, settings: Settings) -> Iterator[pd.DataFrame]:
+    """Yield the rows, and raise at their end if the fit would hold them and this machine has no memory for that."""
+    yield from rows
+    if rows.example is None or settings.fit.stream:
+        return
+    number = sum(rows.lengths.values())
+    need = memory.needed(rows.example, number, settings)
+    warning = memory.refuse_what_does_not_fit(need, limit_bytes(), number, settings.fit.estimator)
+    if warning:
+        logger.warning("pull: %s", warning)
 
 
 def seen_in_training(
