@@ -200,7 +200,7 @@ class _Scoring:
         if not folder.has(layout.monitoring.REFIT):
             most = (
                 shadow.max_rows if self.settings.fit.stream else None
-            )  # else drawn as it was before there were streams
+            )
             rows = labelled_rows(sorted(days), self.settings, self.services, rev=self.rev, most=most)
             pipeline = fit_pipeline(sample_days(rows, rows=shadow.max_rows, seed=self.settings.fit.seed), self.settings)
             with tempfile.TemporaryDirectory() as temporary:
