@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from ml.adapters import rows as reader
+from ml.adapters import day_samples as reader
 from ml.adapters.workspace import write_parquet
 from ml.records import Limit
 from ml.settings import Drift

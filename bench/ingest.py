@@ -100,7 +100,7 @@ def committed(home: str, screening: Screening, *, warm: bool = False) -> Any:
 
 def counted(home: str, *, warm: bool = False) -> None:
     """Do what drift monitoring does with the newest day: count every row, draw a sample."""
-    from ml.adapters import rows
+    from ml.adapters import day_samples
     from ml.core.monitoring import drift
 
     services = Installation(Path(home)).services()
@@ -108,8 +108,8 @@ def counted(home: str, *, warm: bool = False) -> None:
     declared = services.settings.drift
     columns = drift.watched(declared)
     if not warm:
-        rows.count_day(files[DAY], {name: name in {"carrier", "origin", "dest"} for name in columns})
-        rows.sample(files, columns, rows=declared.reference_rows, seed=1)
+        day_samples.count_day(files[DAY], {name: name in {"carrier", "origin", "dest"} for name in columns})
+        day_samples.sample(files, columns, rows=declared.reference_rows, seed=1)
 
 
 def summed_up(home: str, *, warm: bool = False) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml.adapters.champion_changes import Journal
     from ml.adapters.contracts import Contracts
     from ml.adapters.data_registry import DataRegistry
+    from ml.adapters.engine import Engine
     from ml.adapters.sources import Source
     from ml.adapters.storage import Objects
     from ml.adapters.tracking import Tracking
@@ -68,6 +69,18 @@ class Services:
         storage = OwnedObjects(open_objects(self.environment.storage), self.identity)
         check_storage(storage, self.identity)
         return storage
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Return what works on the parts of a large day; SettingsError if a cluster is named that cannot be used."""
+        from ml.adapters.engine import LOCAL
+
+        section = self.settings.engine
+        if section.kind == "local":
+            return LOCAL
+        from ml.adapters.engine.cluster import ClusterEngine
+
+        return ClusterEngine(self.environment.cluster, rows_per_part=section.rows_per_part)
 
     @cached_property
     def contracts(self) -> Contracts:

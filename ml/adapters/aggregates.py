@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from ml.adapters.column_types import types_of_table, without_types_of_nulls
 from ml.adapters.data_registry import DataRegistry
 from ml.adapters.data_registry.seen_labels import open_earlier, seen_by
 from ml.adapters.data_registry.store import in_threads
+from ml.adapters.engine import LOCAL, Engine, Part
 from ml.adapters.workspace import Workspace
 from ml.core.data.arrivals import seen_columns
 from ml.core.data.schema import refuse_mixed
@@ -43,7 +44,7 @@ from ml.core.training.target_sums import (
 )
 from ml.errors import MissingArtifact
 from ml.records import Content, DayFile
-from ml.settings import Settings
+from ml.settings import Label, Settings, Task
 
 log = logging.getLogger(__name__)
 LAYOUT = 1
@@ -60,6 +61,7 @@ class AggregateStore:
 
     registry: DataRegistry
     folder: Workspace
+    engine: Engine = LOCAL
 
     def aggregates(self, first: date, last: date, settings: Settings, *, rev: str | None) -> TargetAggregates:
         """Return what the lagged target means of ``first`` to ``last`` look back on.
@@ -165,7 +167,7 @@ class AggregateStore:
         for number in numbers:
             day, md5 = pieces[number][0], files[number][1].md5
             path = labels[day] if present.get(day) == md5 else self.registry.open_content("labels", day, md5)
-            tables[number] = sum_up(inputs[day], path, settings, wanted)
+            tables[number] = sum_up(inputs[day], path, settings, wanted, engine=self.engine)
             buffer = io.BytesIO()
             pq.write_table(tables[number], buffer, compression="zstd")
             self.folder.objects.put_bytes(self.folder.name(names[number]), buffer.getvalue())
@@ -181,14 +183,18 @@ def _add_seen_columns(table: pa.Table, content: Content | None) -> pa.Table:
     return table
 
 
-def sum_up(inputs: Path, labels: Path, settings: Settings, wanted: Sequence[Grouping]) -> pa.Table:
+def sum_up(
+    inputs: Path, labels: Path, settings: Settings, wanted: Sequence[Grouping], *, engine: Engine = LOCAL
+) -> pa.Table:
     """Sum up one labelled day by each grouping, in bounded memory: one table, with the grouping's number."""
-    target, classes = settings.task.target, class_numbers(settings.features.history, settings.task.classes)
+    classes = class_numbers(settings.features.history, settings.task.classes)
     columns = list(dict.fromkeys(name for by in wanted for name in by))
     parts: list[list[pd.DataFrame]] = [[] for _ in wanted]
-    for part in partitions.labelled(inputs, labels, task=settings.task, columns=columns):
-        for frames, by in zip(parts, wanted, strict=True):
-            frames.append(aggregate(part, by, target=target, classes=classes))
+    shared: _Summed = (settings.task, tuple(wanted), classes)
+    with partitions.labelled_parts(inputs, labels, task=settings.task, columns=columns) as pieces:
+        for sums in engine.map(_sum_part, pieces, shared=shared):
+            for frames, frame in zip(parts, sums, strict=True):
+                frames.append(frame)
     tables = []
     for number, (frames, by) in enumerate(zip(parts, wanted, strict=True)):
         whole = (
@@ -197,6 +203,15 @@ def sum_up(inputs: Path, labels: Path, settings: Settings, wanted: Sequence[Grou
         table = pa.Table.from_pandas(whole, preserve_index=False).replace_schema_metadata(None)
         tables.append(table.append_column(GROUPING, pa.array([number] * len(whole), pa.int16())))
     return pa.concat_tables(tables, promote_options="default")
+
+
+_Summed = tuple[Task, Sequence[Grouping], Mapping[Label, int]]
+
+
+def _sum_part(shared: _Summed, part: Part) -> Iterator[list[pd.DataFrame]]:
+    task, wanted, classes = shared
+    joined = partitions.join(part, task=task)
+    yield [aggregate(joined, by, target=task.target, classes=classes) for by in wanted]
 
 
 def _merge_sums(sums: pd.DataFrame, by: Grouping, summed: list[str]) -> pd.DataFrame:

@@ -94,10 +94,16 @@ def machine() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": _read_cpu_name(),
         "cpus": os.cpu_count(),
-        "packages": {name: _find_version(name) for name in PACKAGES}
-        | {name: release for name in OPTIONAL_PACKAGES if (release := _find_version(name))},
+        "packages": versions(),
         "libraries": sorted(pools),
         "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the release of each package that computes a result; of those that are optional only if it is there."""
+    return {name: _find_version(name) for name in PACKAGES} | {
+        name: release for name in OPTIONAL_PACKAGES if (release := _find_version(name))
     }
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.adapters.engine import FileRows, Part
 from ml.adapters.rows import BATCH_ROWS, batches, count_rows, hashes, types_of
 from ml.core.training.features import join_labels
 from ml.settings import Task
@@ -24,32 +24,39 @@ POSITION = "__position__"
 """The last column of what `hash_partition` writes: a row's number. Its name is longer if the file has such a column."""
 
 
-def labelled(inputs: Path, labels: Path, *, task: Task, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Join a day's labels with some columns of its inputs; of a large day, one part of the keys after the other.
+@contextmanager
+def labelled_parts(inputs: Path, labels: Path, *, task: Task, columns: Sequence[str]) -> Iterator[list[Part]]:
+    """Share a labelled day out by its keys, for `join`; of a large day into files that last for the block.
 
-    Memory holds `JOINED_ROWS` labels and as many inputs, whatever the size of the day.
-
-    Yields
-    ------
-    DataFrame of shape (n_some, n_key + n_columns + 1)
-        As `ml.core.training.features.join_labels` gives them.
+    Memory holds one batch, and each part has about `JOINED_ROWS` labels and as many inputs, whatever the size of the
+    day.
     """
-    key, target = task.key, task.target
-    join = partial(join_labels, key=key, target=target, positive=task.positive, classes=task.classes)
-    sides = ((inputs, list(dict.fromkeys([*key, *columns]))), (labels, [*key, target]))
+    sides = ((inputs, list(dict.fromkeys([*task.key, *columns]))), (labels, [*task.key, task.target]))
     parts = max(1, -(-max(count_rows(path) for path, _ in sides) // JOINED_ROWS))
     if parts == 1:
-        both = (pd.read_parquet(path, columns=wanted) for path, wanted in sides)
-        yield join(*both)
+        yield [Part(None, tuple(FileRows(path, columns=tuple(wanted)) for path, wanted in sides))]
         return
     with tempfile.TemporaryDirectory() as folder:
         shared = [
-            hash_partition(path, key, parts, Path(folder) / str(number), columns=wanted)
+            hash_partition(path, task.key, parts, Path(folder) / str(number), columns=wanted)
             for number, (path, wanted) in enumerate(sides)
         ]
-        for pair in zip(*shared, strict=True):
-            both = (pd.read_parquet(path, columns=wanted) for path, (_, wanted) in zip(pair, sides, strict=True))
-            yield join(*both)
+        yield [
+            Part(None, tuple(FileRows(path, columns=tuple(w)) for path, (_, w) in zip(pair, sides, strict=True)))
+            for pair in zip(*shared, strict=True)
+        ]
+
+
+def join(part: Part, *, task: Task) -> pd.DataFrame:
+    """Join a part of a labelled day: its labels with some columns of their inputs.
+
+    Returns
+    -------
+    DataFrame of shape (n_some, n_key + n_columns + 1)
+        As `ml.core.training.features.join_labels` gives them.
+    """
+    inputs, labels = (pd.read_parquet(file.path, columns=list(file.columns or ())) for file in part.files)
+    return join_labels(inputs, labels, key=task.key, target=task.target, positive=task.positive, classes=task.classes)
 
 
 def hash_partition(

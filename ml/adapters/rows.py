@@ -1,12 +1,11 @@
-"""Read and write days of Parquet in bounded memory: a sample of many, the counts of one, or some of its rows."""
+"""Read and write days of Parquet in bounded memory: a share of their keys, or some of their rows."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -17,8 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.core.data.contracts import comparable
-from ml.core.monitoring.day_columns import DayColumn, count
-from ml.core.monitoring.drift import drawn_rows
 from ml.core.scoring.shards import Rows
 
 BATCH_ROWS = 65_536
@@ -27,37 +24,6 @@ SPLITMIX = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
 """The finaliser of SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195), after which all bits differ."""
 BUFFER_BYTES = 1 << 20
 """Without one, and with ``pre_buffer`` as it is by itself, pyarrow holds all bytes that it has read of a file."""
-
-
-def sample(files: Mapping[date, Path], columns: Sequence[str], *, rows: int, seed: int) -> pd.DataFrame:
-    """Draw about ``rows`` rows of several days, the same share of every day; all of them if they fit.
-
-    A file is read in batches, and only the columns that are asked for: memory holds what was drawn and one
-    batch. The same files, ``rows`` and ``seed`` give the same rows.
-
-    Returns
-    -------
-    DataFrame of shape (n_drawn, 1 + n_columns)
-        ``day`` (ISO string) and ``columns``, in the order of the files; a column that a file lacks is null there.
-    """
-    lengths = {day: count_rows(path) for day, path in files.items()}
-    share = min(1.0, rows / max(sum(lengths.values()), 1))
-    parts = []
-    for day, path in files.items():
-        drawn = drawn_rows(lengths[day], day, share=share, seed=seed)
-        part = pd.concat([pd.DataFrame(), *_read_drawn(path, columns, drawn)], ignore_index=True)
-        parts.append(part.reindex(columns=list(columns)).assign(day=day.isoformat()))
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns)).assign(day="")
-    return frame[["day", *(column for column in columns if column != "day")]]
-
-
-def _read_drawn(path: Path, columns: Sequence[str], drawn: np.ndarray) -> Iterator[pd.DataFrame]:
-    start = 0
-    for batch in batches(path, BATCH_ROWS, columns=columns):
-        first, last = np.searchsorted(drawn, [start, start + batch.num_rows])
-        if last > first:
-            yield batch.take(pa.array(drawn[first:last] - start)).to_pandas()
-        start += batch.num_rows
 
 
 def sampled(path: Path, columns: Sequence[str], *, key: Sequence[str], share: float) -> pd.DataFrame:
@@ -100,24 +66,6 @@ def in_salted_share(batch: pa.Table, key: Sequence[str], share: float, *, salt: 
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     mixed ^= mixed >> np.uint64(31)
     return np.asarray(mixed < np.uint64(share * 2**64))
-
-
-def count_day(path: Path, categorical: Mapping[str, bool]) -> dict[str, DayColumn]:
-    """Count every row of a day's file, batch by batch; a column that the file lacks counts as all null.
-
-    Parameters
-    ----------
-    categorical
-        The columns to count, and whether each is counted by category.
-    """
-    rows = count_rows(path)
-    counts: dict[str, DayColumn] = {}
-    for batch in batches(path, BATCH_ROWS, columns=list(categorical)):
-        frame = batch.to_pandas()
-        for column in frame:
-            counted = count(frame[column], categorical=categorical[column])
-            counts[column] = counts[column].and_also(counted) if column in counts else counted
-    return {column: counts.get(column, DayColumn(rows, rows)) for column in categorical}
 
 
 def count_rows(path: Path) -> int:

@@ -19,7 +19,8 @@ from ml.serving import metrics
 from ml.serving.problems import Refused, UnfitValue, unfit
 from ml.serving.served_version import ServedVersion
 from ml.settings import Settings
-from ml.steps.score.scorer import ROWS_AT_ONCE, Scorer, adaptation_of, aggregates_of
+from ml.steps.score.row_scoring import ROWS_AT_ONCE, Scorer
+from ml.steps.score.scorer import adaptation_of, aggregates_of
 from ml.wiring import Services
 
 MOST_DAYS = 16

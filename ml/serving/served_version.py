@@ -26,7 +26,7 @@ from ml.errors import EvergreenError, MissingArtifact, SettingsError, Unavailabl
 from ml.records import JudgedModel
 from ml.serving.explanations import Explanations
 from ml.settings import Settings, parse
-from ml.steps.score.scorer import Scorer, input_columns
+from ml.steps.score.row_scoring import Scorer, input_columns
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)

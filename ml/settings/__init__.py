@@ -27,7 +27,7 @@ from ml.settings.gate import METRICS, RULES, Cut, Gate, Measure, Rule, RuleSetti
 from ml.settings.loaded import LoadedModel, LoadedModels, load_models
 from ml.settings.models import PROJECT_ROOT, ConfiguredModel, configured_models, find_model
 from ml.settings.operation import DRIFT_METHODS, Distance, Drift, Methods, Performance, Retrain, Rollback, Score, Sink
-from ml.settings.running import CHANNELS, MailKind, Notify, Schedule, channel_names
+from ml.settings.running import CHANNELS, Engine, MailKind, Notify, Schedule, channel_names
 from ml.settings.section import Name, S, Section, Share, Term, of_kind
 from ml.settings.serving import Serving, TrafficSplit
 from ml.settings.task import Label, Task
@@ -61,6 +61,7 @@ __all__ = [
     "Database",
     "Distance",
     "Drift",
+    "Engine",
     "Environment",
     "Features",
     "Fit",

@@ -28,6 +28,8 @@ class Environment(BaseModel):
     stage
         The name of the environment (``EVERGREEN_ENV``, such as ``staging``), whose ``params.<stage>.yaml`` is laid over
         the settings; empty if it has no name.
+    cluster
+        Where the cluster is that ``engine.kind: cluster`` works on; empty starts one on this machine.
     starting
         A file that is there while `make up` lands the history and trains the first champion: it holds the process.
     development
@@ -47,6 +49,7 @@ class Environment(BaseModel):
     registry_remote: str
     cache: Path
     tracking: str
+    cluster: str = ""
     starting: Path | None = None
     development: bool = False
 
@@ -79,6 +82,7 @@ class Environment(BaseModel):
             registry_remote=_place("EVERGREEN_REGISTRY_REMOTE", home / "registry-remote", chosen, environ),
             cache=Path(_place("EVERGREEN_CACHE", home / "cache", chosen, environ)),
             tracking=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{top / 'mlflow' / 'mlflow.db'}",
+            cluster=environ.get("EVERGREEN_CLUSTER_ADDRESS", ""),
             starting=top / "starting",
             development=environ.get("EVERGREEN_DEVELOPMENT", "0") not in {"", "0"},
         )

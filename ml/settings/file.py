@@ -20,7 +20,7 @@ from ml.settings.databases import is_url
 from ml.settings.environment import Environment
 from ml.settings.gate import METRICS, RULES, Gate, Measure, RuleSettings
 from ml.settings.operation import Drift, Performance, Retrain, Rollback, Score
-from ml.settings.running import Notify, Schedule, refuse_early_deadline
+from ml.settings.running import Engine, Notify, Schedule, refuse_early_deadline
 from ml.settings.section import Section
 from ml.settings.serving import Serving
 from ml.settings.task import Task
@@ -68,6 +68,8 @@ class Settings(Section):
     """Who is notified of what."""
     schedule: Schedule = Schedule()
     """When and how the work is run; none of it changes a result."""
+    engine: Engine = Engine()
+    """Where the parts of a large day are worked on; none of it changes a result."""
     serving: Serving = Serving()
     """How predictions on request are answered."""
 

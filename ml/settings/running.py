@@ -136,6 +136,17 @@ class Schedule(Section):
     """What goes first in its pool: the larger."""
 
 
+class Engine(Section):
+    """Where the parts of a large day are worked on; none of it changes a result."""
+
+    kind: Literal["local", "cluster"] = "local"
+    """In the process that works on the day, one part after the other (``local``), or by the workers of a Ray cluster
+    (``cluster``), whose address is in ``EVERGREEN_CLUSTER_ADDRESS``; without one Ray is started on this machine.
+    """
+    rows_per_part: int = Field(default=1_048_576, ge=1)
+    """On a cluster, a day of more rows is worked on in parts of about this size, each in the memory of one worker."""
+
+
 def refuse_early_deadline(due_by: str | None, due_hour: int, schedule: Schedule) -> None:
     """Check that predictions are due after the data of their day are.
 

@@ -23,6 +23,7 @@ from ml.adapters.workspace import write_parquet
 from ml.core.data.contracts import DayProfile
 from ml.core.data.row_checks import UsedColumns
 from ml.settings import PROJECT_ROOT, Screen
+from tests.travelling import TravellingEngine
 
 DAY = date(2013, 4, 3)
 KEY = ("day", "carrier", "flight", "origin")
@@ -126,7 +127,29 @@ def both(contracts: Contracts, tmp_path: Path) -> Callable[..., tuple[Screened, 
             rows_at_once=at_once,
             known_keys=known,
         )
+        if at_once < max(len(frame), 0 if inputs is None else len(inputs)):
+            assert_same_on_a_cluster(parts, at_once, asset, path, parameters, tmp_path / "elsewhere", known)
         return whole, parts
+
+    def assert_same_on_a_cluster(
+        here: ScreenedFile, at_once: int, asset: str, path: Path, parameters: Any, folder: Path, known: Path | None
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        there = screen_file(
+            contracts,
+            asset,
+            path,
+            key=KEY,
+            parameters=parameters,
+            folder=folder,
+            rows_at_once=at_once,
+            known_keys=known,
+            engine=TravellingEngine(400),
+        )
+        assert (there.screened.html, there.screened.result) == (here.screened.html, here.screened.result)
+        assert there.screened.failures == here.screened.failures
+        for one, other in ((here.accepted, there.accepted), (here.quarantined, there.quarantined)):
+            assert (one and one.read_bytes()) == (other and other.read_bytes())
 
     return run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 
-from ml.adapters import aggregates, partitions, rows
+from ml.adapters import aggregates, day_samples, partitions, rows
 from ml.adapters.workspace import write_parquet
 from ml.core.monitoring.day_columns import count
 from ml.core.scoring.shards import Rows
@@ -49,13 +48,13 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[date, Path]:
 
 
 def test_what_fits_is_read_whole(files: dict[date, Path]) -> None:
-    found = rows.sample(files, COLUMNS, rows=6000, seed=1)
+    found = day_samples.sample(files, COLUMNS, rows=6000, seed=1)
     whole = pd.concat([pd.read_parquet(path).assign(day=str(day)) for day, path in files.items()], ignore_index=True)
     assert_frame_equal(found, whole[["day", *COLUMNS]])
 
 
 def test_each_day_gives_the_same_share_and_no_row_comes_twice(files: dict[date, Path]) -> None:
-    found = rows.sample(files, COLUMNS, rows=600, seed=1)
+    found = day_samples.sample(files, COLUMNS, rows=600, seed=1)
     assert found.groupby("day").size().tolist() == [100, 200, 300]
     assert found["number"].is_unique
     assert found["number"].is_monotonic_increasing
@@ -63,24 +62,24 @@ def test_each_day_gives_the_same_share_and_no_row_comes_twice(files: dict[date, 
 
 
 def test_the_seed_decides_and_a_day_is_drawn_alike_whatever_stands_beside_it(files: dict[date, Path]) -> None:
-    once = rows.sample(files, COLUMNS, rows=600, seed=1)
-    assert_frame_equal(once, rows.sample(files, COLUMNS, rows=600, seed=1))
-    assert not once.equals(rows.sample(files, COLUMNS, rows=600, seed=2))
+    once = day_samples.sample(files, COLUMNS, rows=600, seed=1)
+    assert_frame_equal(once, day_samples.sample(files, COLUMNS, rows=600, seed=1))
+    assert not once.equals(day_samples.sample(files, COLUMNS, rows=600, seed=2))
     newest = {max(files): files[max(files)]}
-    alone = rows.sample(newest, COLUMNS, rows=300, seed=1)
+    alone = day_samples.sample(newest, COLUMNS, rows=300, seed=1)
     assert_frame_equal(alone, once.loc[once["day"] == str(max(files))].reset_index(drop=True))
 
 
 def test_a_column_that_a_day_lacks_is_null_there(files: dict[date, Path]) -> None:
     pd.read_parquet(files[FIRST]).drop(columns="number").to_parquet(files[FIRST])
-    found = rows.sample(files, COLUMNS, rows=6000, seed=1)
+    found = day_samples.sample(files, COLUMNS, rows=6000, seed=1)
     assert found.groupby("day")["number"].count().tolist() == [0, 2000, 3000]
-    counted = rows.count_day(files[FIRST], {"number": False, "carrier": True})
+    counted = day_samples.count_day(files[FIRST], {"number": False, "carrier": True})
     assert (counted["number"].rows, counted["number"].nulls) == (1000, 1000)
 
 
 def test_no_file_gives_no_row(files: dict[date, Path]) -> None:
-    found = rows.sample({}, COLUMNS, rows=10, seed=1)
+    found = day_samples.sample({}, COLUMNS, rows=10, seed=1)
     assert list(found) == ["day", *COLUMNS] and found.empty
 
 
@@ -103,7 +102,7 @@ def test_the_whole_of_keys_is_the_file(day: tuple[Path, Path]) -> None:
 def test_every_row_of_a_day_is_counted(files: dict[date, Path]) -> None:
     newest = files[max(files)]
     frame = pd.read_parquet(newest)
-    assert rows.count_day(newest, {"number": False, "carrier": True}) == {
+    assert day_samples.count_day(newest, {"number": False, "carrier": True}) == {
         "number": count(frame["number"], categorical=False),
         "carrier": count(frame["carrier"], categorical=True),
     }
@@ -212,13 +211,18 @@ def day(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "inputs", tmp_path / "labels"
 
 
+def joined(day: tuple[Path, Path]) -> list[pd.DataFrame]:
+    """Join a day as the sums of labelled days do, one part after the other."""
+    with partitions.labelled_parts(*day, task=TASK, columns=["carrier"]) as parts:
+        return [partitions.join(part, task=TASK) for part in parts]
+
+
 def test_a_large_day_is_joined_in_parts_to_the_same_rows(
     day: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: Any = {"task": TASK, "columns": ["carrier"]}
-    (whole,) = partitions.labelled(*day, **asked)
+    (whole,) = joined(day)
     monkeypatch.setattr(partitions, "JOINED_ROWS", 700)
-    parts = list(partitions.labelled(*day, **asked))
+    parts = joined(day)
     assert len(parts) == 8 and max(map(len, parts)) < 900
     together = pd.concat(parts).sort_values("flight", ignore_index=True)
     assert_frame_equal(together, whole.sort_values("flight", ignore_index=True))
@@ -228,7 +232,7 @@ def test_a_large_day_is_joined_in_parts_to_the_same_rows(
 def test_a_large_day_without_labels_has_no_rows(day: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitions, "JOINED_ROWS", 700)
     pd.read_parquet(day[1]).head(0).to_parquet(day[1], index=False)
-    assert sum(map(len, partitions.labelled(*day, task=TASK, columns=["carrier"]))) == 0
+    assert sum(map(len, joined(day))) == 0
 
 
 def test_the_sums_of_a_day_are_the_same_in_parts(

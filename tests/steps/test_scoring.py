@@ -22,9 +22,10 @@ from ml.errors import DataRejected, MissingArtifact
 from ml.records import Champion, Plan, Scoring, Shard
 from ml.settings import PROJECT_ROOT, Environment
 from ml.steps.labelled_rows import labelled_rows
-from ml.steps.score import plan, predict, publish, resolve, scorer
+from ml.steps.score import plan, predict, publish, resolve, row_scoring
 from ml.wiring import Services
 from tests.steps.conftest import LAST_DAY, NEXT_DAY, World
+from tests.travelling import TravellingEngine
 
 
 def served(world: World, day: date = LAST_DAY, version: int = 1) -> Path:
@@ -131,7 +132,7 @@ def test_predictions_that_break_their_contract_are_not_published_and_the_old_fil
 def test_an_estimator_that_gives_no_number_is_caught_before_publishing(
     trained: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer, "predict", lambda pipeline, matrix, *_: np.full(len(matrix), np.nan))
+    monkeypatch.setattr(row_scoring, "predict", lambda pipeline, matrix, *_: np.full(len(matrix), np.nan))
     shards, scorings = cut_and_scored(trained)
     with pytest.raises(DataRejected, match="prediction"):
         trained.run(publish, shards, scorings)
@@ -237,6 +238,24 @@ def test_however_the_inputs_are_cut_into_row_groups_the_bytes_are_the_same(group
     assert sharded(trained, 111).score(LAST_DAY)[1] == expected
 
 
+def test_on_the_workers_of_a_cluster_the_bytes_are_the_same(trained: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day stays one shard, of which each part is sent away by itself."""
+    expected = {}
+    for adapt in ("none", "intercept"):
+        here = sharded(trained, 100_000).having(score={"adapt": adapt})
+        _, scoring = here.score(LAST_DAY)
+        expected[adapt] = (scoring, served(here).read_bytes())
+    engine = TravellingEngine(200)
+    monkeypatch.setattr(Services, "engine", engine)
+    for adapt, (scoring, content) in expected.items():
+        there = sharded(trained, 200).having(score={"adapt": adapt}, engine={"kind": "cluster"})
+        shutil.rmtree(there.home / "storage" / "history", ignore_errors=True)
+        shutil.rmtree(there.home / "storage" / "predictions")
+        assert there.score(LAST_DAY)[1] == scoring
+        assert served(there).read_bytes() == content
+    assert engine.parts > 4
+
+
 def test_scores_that_are_adapted_are_the_same_in_shards(trained: World) -> None:
     adapting = trained.having(score={"adapt": "intercept"})
     _, whole = sharded(adapting, 1000).score(LAST_DAY)
@@ -330,8 +349,8 @@ def test_one_report_tells_of_all_shards(trained: World, monkeypatch: pytest.Monk
     _, scoring = world.score(LAST_DAY)
     said = Path(str(scoring.report_uri)).read_text()
     assert "predictions: accepted" in said and "366 rows came" in said
-    genuine = scorer.predict
-    monkeypatch.setattr(scorer, "predict", lambda *given: genuine(*given) * 10)
+    genuine = row_scoring.predict
+    monkeypatch.setattr(row_scoring, "predict", lambda *given: genuine(*given) * 10)
     shards, scorings = cut_and_scored(world)
     with pytest.raises(DataRejected, match=r"prediction must be between 0 and 1 \([23]\d\d rows, such as"):
         world.run(publish, shards, scorings)

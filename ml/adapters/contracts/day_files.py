@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +19,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.adapters import partitions, rows
+from ml.adapters import rows
 from ml.adapters.contracts import Contracts, Screened, key_rows
-from ml.adapters.contracts.first_scan import FirstScan, numbers_with_nulls
-from ml.adapters.contracts.judge import KeyMatch, judge, renumber, result_of, with_typed_nulls
+from ml.adapters.contracts.first_scan import FirstScan
+from ml.adapters.contracts.judge import result_of
 from ml.adapters.contracts.many_tables import RowMetrics
-from ml.adapters.contracts.outcomes import Outcome, merge_failures, merge_outcomes, without_positions
+from ml.adapters.contracts.outcomes import merge_failures, merge_outcomes
 from ml.adapters.contracts.parts import (
     can_be_parted,
     judge_coverage,
     judge_whole_columns,
+    judged_columns,
     not_evaluated,
     obstacle_to_parts,
 )
 from ml.adapters.contracts.repeated_keys import RepeatedKeys
 from ml.adapters.contracts.report import render
-from ml.adapters.contracts.suite import Entry
+from ml.adapters.contracts.second_scan import Findings, SecondScan
+from ml.adapters.engine import LOCAL, Engine, FileRows, Part
 from ml.adapters.row_group_layout import is_written_alike
 from ml.adapters.workspace import write_parquet, write_table
 from ml.core.data.contracts import Failure, reasons_of, refusal
-from ml.core.data.row_checks import whole_keys
 
 logger = logging.getLogger(__name__)
 WORTH_A_PART, ALWAYS_ALLOWED = 8192, 8
@@ -70,6 +71,7 @@ def screen_file(
     known_keys: Path | None = None,
     clashes: Sequence[Failure] = (),
     row_metrics: RowMetrics | None = None,
+    engine: Engine = LOCAL,
 ) -> ScreenedFile:
     """Return which rows of a file may go on, and whether any may; they are written to ``folder``.
 
@@ -91,6 +93,8 @@ def screen_file(
         What is known to be wrong with the table already: its columns are of other types than before.
     row_metrics
         What `Contracts.row_metrics` found of this very table; not looked at if it is screened in parts.
+    engine
+        Where the parts of a large table are read and asked; they say the same anywhere.
     """
     number = rows.count_rows(path)
     most = max(number, rows.count_rows(known_keys) if known_keys else 0)
@@ -98,7 +102,7 @@ def screen_file(
     if obstacle:
         logger.warning("%s can be asked only of the whole table: all of %s is held in memory", obstacle, asset)
     if number and most > rows_at_once and not obstacle:
-        return _screen_parts(contracts, asset, path, key, parameters, folder, rows_at_once, known_keys, clashes)
+        return _screen_parts(contracts, asset, path, key, parameters, folder, rows_at_once, known_keys, clashes, engine)
     keys = None if known_keys is None else pd.read_parquet(known_keys, columns=list(key))
     table = pq.read_table(path)
     frame = rows.exact_frame(table, key)
@@ -131,38 +135,50 @@ def _screen_parts(
     rows_at_once: int,
     known_keys: Path | None,
     clashes: Sequence[Failure],
+    engine: Engine,
 ) -> ScreenedFile:
     suite, number = contracts.suite(asset), rows.count_rows(path)
     by_parts = [entry for entry in suite if can_be_parted(entry, key)]
     size = count_at_once(number, rows_at_once)
-    hashes = key_rows.hash_keys(path, key)
+    hashes = key_rows.hash_keys(path, key, engine=engine)
     match = (
         key_rows.match_files(
-            path, known_keys, key, folder, hashes=hashes, whole=contracts.used.key, rows_at_once=rows_at_once
+            path,
+            known_keys,
+            key,
+            folder,
+            hashes=hashes,
+            whole=contracts.used.key,
+            rows_at_once=rows_at_once,
+            engine=engine,
         )
         if known_keys
         else None
     )
     repeated = RepeatedKeys(by_parts, pq.read_schema(path).names)
-    repeated.judge(contracts, path, key_rows.not_alone(hashes.values), key, parameters, folder, rows_at_once)
+    repeated.judge(contracts, path, key_rows.not_alone(hashes.values), key, parameters, folder, rows_at_once, engine)
     del hashes
     scan = FirstScan(contracts, asset, key, parameters)
-    scan.run(path, by_parts, size=size, all_unique=not repeated.outcomes)
+    scan.run(path, by_parts, size=size, all_unique=not repeated.outcomes, engine=engine)
     if match is not None:
         scan.ask_of_known_keys(by_parts, match)
-    findings = _Findings({entry.number: [] for entry in suite}, np.zeros(number, dtype=bool))
+    findings = Findings({entry.number: [] for entry in suite}, np.zeros(number, dtype=bool))
     findings.add([outcome for entry in by_parts if (outcome := scan.met(entry)) is not None], [])
     findings.add(repeated.outcomes, [])
     left = [entry for entry in by_parts if not findings.outcomes[entry.number]]
     quarantined_path, unusable = folder / "quarantined.parquet", list[Failure]()
     if left or repeated.outcomes or not scan.rows_are_usable:
-        second = _SecondScan(contracts, asset, by_parts, left, key, parameters, match, repeated)
-        unusable = second.run(path, size, findings, quarantined_path)
-    for entry in (entry for entry in suite if entry not in by_parts):
-        if "input_coverage" in entry.columns:
+        second = SecondScan(contracts, asset, by_parts, left, key, parameters, match, repeated)
+        unusable = second.run(path, size, findings, quarantined_path, engine)
+    of_all = [entry for entry in suite if entry not in by_parts]
+    of_columns = [entry for entry in of_all if "input_coverage" not in entry.columns]
+    for entry in of_all:
+        if entry not in of_columns:
             findings.outcomes[entry.number].append(judge_coverage(entry, match, parameters))
-        else:
-            findings.add(*judge_whole_columns(entry, suite, path, parameters))
+    names = pq.read_schema(path).names
+    columns = (Part(entry, (FileRows(path, columns=judged_columns(entry, names)),)) for entry in of_columns)
+    for outcomes, obstacles in engine.map(judge_whole_columns, columns, shared=(suite, dict(parameters))):
+        findings.add(outcomes, obstacles)
 
     merged = [merge_outcomes(findings.outcomes[entry.number] or [not_evaluated(entry)]) for entry in suite]
     failures = [
@@ -184,74 +200,6 @@ def count_at_once(number: int, rows_at_once: int) -> int:
     """Return how many of a number of rows Great Expectations is asked of at once."""
     batches = min(-(-number // rows_at_once), max(-(-number // WORTH_A_PART), ALWAYS_ALLOWED))
     return -(-number // batches)
-
-
-@dataclass
-class _Findings:
-    """What is known after some rows; ``outcomes`` by the number of the expectation, ``is_bad`` by row."""
-
-    outcomes: dict[int, list[Outcome]]
-    is_bad: np.ndarray
-    obstacles: list[Failure] = field(default_factory=list)
-
-    def add(self, outcomes: Sequence[Outcome], obstacles: Sequence[Failure]) -> None:
-        """Add what was said of some rows, without their positions, which are of no other part."""
-        self.obstacles += obstacles
-        for outcome in outcomes:
-            self.outcomes[outcome.entry.number].append(without_positions(outcome))
-
-
-@dataclass(frozen=True)
-class _SecondScan:
-    """Finds the rows that do not meet what the first scan left open, some rows after the others, in their order."""
-
-    contracts: Contracts
-    asset: str
-    by_parts: Sequence[Entry]
-    left: Sequence[Entry]
-    key: Sequence[str]
-    parameters: Mapping[str, object]
-    match: KeyMatch | None
-    repeated: RepeatedKeys
-
-    def run(self, path: Path, size: int, findings: _Findings, quarantined_path: Path) -> list[Failure]:
-        """Write the bad rows with their reasons, and return what makes rows or the table unusable."""
-        schema, unusable, first = rows.types_of(path), list[Failure](), 0
-        floats = numbers_with_nulls(path, self.key)
-        reasons = pa.field(partitions.free_name("reasons", schema.names), pa.string())
-        with rows.RowGroups(quarantined_path, schema.append(reasons)) as quarantine:
-            for batch in rows.batches(path, size):
-                bad, of_rows = self._judge(rows.as_floats(batch.cast(schema), floats), first, findings)
-                bad_rows = batch.take(pa.array(list(bad), pa.int64()))
-                quarantine.write(bad_rows.append_column(reasons, pa.array(list(bad.values()), pa.string())))
-                unusable += of_rows
-                first += batch.num_rows
-        return [*merge_failures(unusable), *self._unusable_table(path, ~findings.is_bad)]
-
-    def _judge(self, table: pa.Table, first: int, findings: _Findings) -> tuple[dict[int, str], list[Failure]]:
-        """Judge some rows; return the bad ones, by their number among these, with their reasons."""
-        frame, numbers = rows.exact_frame(table, self.key), np.arange(first, first + table.num_rows)
-        whole, indices = whole_keys(frame, self.contracts.used.key)
-        keys = None if self.match is None else self.match.of_rows(numbers[indices])
-        whole = with_typed_nulls(self.by_parts, whole)
-        outcomes, obstacles = judge(self.left, whole, self.parameters, keys) if len(whole) and self.left else ([], [])
-        outcomes = renumber(outcomes, numbers[indices])
-        failures_of: dict[int, Sequence[Failure]] = {outcome.entry.number: outcome.failures for outcome in outcomes}
-        failures_of |= self.repeated.failures(first, first + table.num_rows)
-        failures = [*obstacles, *(f for entry in self.by_parts for f in failures_of.get(entry.number, ()))]
-        unusable = self.contracts.unusable_rows(self.asset, frame, failures, numbers)
-        reasons = reasons_of([*failures, *unusable])
-        findings.is_bad[list(reasons)] = True
-        findings.add(outcomes, obstacles)
-        return {number - first: reason for number, reason in reasons.items()}, unusable
-
-    def _unusable_table(self, path: Path, sound: np.ndarray) -> list[Failure]:
-        """Return what is wrong with the table as a whole: with the names of its columns, or with its labels."""
-        names, task = pq.read_schema(path).names, self.contracts.used.task
-        if self.asset != "labels" or task is None or task.target not in names:
-            return self.contracts.unusable_table(self.asset, pd.DataFrame(columns=names), np.arange(0))
-        labels = rows.exact_frame(pq.read_table(path, columns=[task.target]), self.key)
-        return self.contracts.unusable_table(self.asset, labels.loc[sound], np.flatnonzero(sound))
 
 
 def _copy_good_rows(path: Path, is_bad: np.ndarray, target: Path) -> Path:

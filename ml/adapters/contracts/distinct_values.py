@@ -47,6 +47,27 @@ class DistinctValues:
                 self._held[name] = values
         return given_up
 
+    def join(self, other: DistinctValues) -> dict[str, pa.Table]:
+        """Add the distinct values of other rows of the same table.
+
+        Returns
+        -------
+        dict of Table
+            Of each column that has many values, in these rows, the other ones or both together: those that were held
+            of it. It is not held any more.
+        """
+        given_up: dict[str, pa.Table] = {}
+        for name in self.schema.names:
+            both = [values for side in (self, other) if (values := side._held.get(name)) is not None]
+            values = _distinct(pa.chunked_array(both)) if both else None
+            if name in self._held and name in other._held and (values is None or len(values) <= MOST):
+                self._held[name] = values
+                continue
+            self._held.pop(name, None)
+            if values is not None:
+                given_up[name] = pa.table({name: values}, schema=self._schema_of(name))
+        return given_up
+
     def table(self, column: str) -> pa.Table:
         """Return the distinct values of a column as a table of it alone, with its own type."""
         return pa.table({column: self._held[column]}, schema=self._schema_of(column))

@@ -9,8 +9,8 @@ asked of the rows themselves by `ml.adapters.contracts.day_files`, which finds t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,69 @@ from ml.adapters.contracts.judge import TYPE_EXPECTATIONS, KeyMatch, judge, with
 from ml.adapters.contracts.outcomes import UNIQUE_EXPECTATIONS, Outcome
 from ml.adapters.contracts.parts import OF_EACH_ROW
 from ml.adapters.contracts.suite import DERIVED, Entry
+from ml.adapters.engine import LOCAL, Engine, FileRows, Part, cut
 
 OF_VALUES = OF_EACH_ROW | frozenset(TYPE_EXPECTATIONS)
 """What depends on the values of a row, or on the types of columns."""
 ONE_ROW = pd.DataFrame({"row": [0]})
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """What is asked of every part of a table: ``of_column`` of its own values, ``of_rows`` of several columns."""
+
+    contracts: Contracts
+    asset: str
+    key: tuple[str, ...]
+    parameters: Mapping[str, object]
+    schema: pa.Schema
+    floats: tuple[str, ...]
+    size: int
+    of_column: Mapping[str, Sequence[Entry]]
+    of_rows: Sequence[Entry]
+    named: frozenset[str]
+
+    def ask(self, entries: Sequence[Entry], table: pa.Table) -> tuple[list[Outcome], bool]:
+        """Ask expectations of some rows, and whether any model could use these."""
+        if not table.num_columns:
+            return [], True
+        frame = with_typed_nulls(self.contracts.suite(self.asset), rows.exact_frame(table, self.key))
+        outcomes = judge(entries, frame, self.parameters, None)[0] if entries else []
+        return outcomes, not self.contracts.unusable(self.asset, frame, (), np.arange(len(frame)))
+
+    def with_whole_keys(self, table: pa.Table) -> pa.Table:
+        """Leave out the rows that are not judged: see `ml.core.data.row_checks.whole_keys`."""
+        for name in self.contracts.used.key:
+            is_number = name in table.column_names and pa.types.is_integer(table.schema.field(name).type)
+            if is_number and table[name].null_count:
+                table = table.filter(pc.is_valid(table[name]))
+        return table
+
+
+_Answer = tuple[list[Outcome], bool, DistinctValues | None, pa.Table | None]
+"""Outcomes, and whether all rows are usable; at the end of a part also its distinct values, and one of its rows."""
+
+
+def _scan_part(questions: _Questions, part: Part) -> Iterator[_Answer]:
+    """Read some rows once; columns with few values are left to whoever has those of all parts."""
+    (file,) = part.files
+    schema, of_column = questions.schema, questions.of_column
+    distinct, first_row = DistinctValues(schema), None
+    for batch in rows.batches(file.path, questions.size, part=file.rows):
+        read = rows.as_floats(batch, questions.floats).cast(schema)
+        table = questions.with_whole_keys(read)
+        if table.num_rows < read.num_rows:
+            yield [], False, None, None
+        if not table.num_rows:
+            continue
+        many = [name for name in schema.names if name not in distinct.columns]
+        of_many = [entry for name in many for entry in of_column.get(name, ())]
+        wanted = [name for name in schema.names if name in questions.named or name in many]
+        yield *questions.ask([*questions.of_rows, *of_many], table.select(wanted)), None, None
+        for name, values in distinct.add(table).items():
+            yield *questions.ask(of_column.get(name, ()), values), None, None
+        first_row = table.take([0]) if first_row is None else first_row
+    yield [], True, distinct, first_row
 
 
 class FirstScan:
@@ -47,7 +106,7 @@ class FirstScan:
         outcomes = self._outcomes[entry.number]
         return outcomes[0] if outcomes and all(outcome.status == "met" for outcome in outcomes) else None
 
-    def run(self, path: Path, entries: Sequence[Entry], *, size: int, all_unique: bool) -> None:
+    def run(self, path: Path, entries: Sequence[Entry], *, size: int, all_unique: bool, engine: Engine = LOCAL) -> None:
         """Read a file once, ``size`` rows at a time.
 
         Parameters
@@ -67,51 +126,44 @@ class FirstScan:
             (of_column[entry.columns[0]] if alone else of_rows).append(entry)
         conditional = any(entry.kwargs.get("row_condition") is not None for entry in of_rows)
         named = set(schema.names) if conditional else {name for entry in of_rows for name in entry.columns}
+        questions = _Questions(
+            self.contracts,
+            self.asset,
+            tuple(self.key),
+            dict(self.parameters),
+            schema,
+            tuple(floats),
+            size,
+            dict(of_column),
+            of_rows,
+            frozenset(named),
+        )
+        self.contracts.suite(self.asset)  # read here: a worker has no folder of suites
         distinct, first_row = DistinctValues(schema), None
-        for batch in rows.batches(path, size):
-            table = self._with_whole_keys(rows.as_floats(batch, floats).cast(schema))
-            if not table.num_rows:
-                continue
-            many = [name for name in schema.names if name not in distinct.columns]
-            of_many = [entry for name in many for entry in of_column[name]]
-            self._ask([*of_rows, *of_many], table.select([n for n in schema.names if n in named or n in many]))
-            for name, values in distinct.add(table).items():
-                self._ask(of_column[name], values)
-            first_row = table.slice(0, 1) if first_row is None else first_row
+        ranges = cut(engine, rows.count_rows(path), multiple_of=size)
+        for outcomes, usable, of_part, row in engine.map(
+            _scan_part, (Part(None, (FileRows(path, part),)) for part in ranges), shared=questions
+        ):
+            self._keep(outcomes, usable)
+            if of_part is not None:
+                for name, values in distinct.join(of_part).items():
+                    self._keep(*questions.ask(of_column[name], values))
+            first_row = row if first_row is None else first_row
         if first_row is not None:
             for name in distinct.columns:
-                self._ask(of_column[name], distinct.table(name))
+                self._keep(*questions.ask(of_column[name], distinct.table(name)))
             alike = [e for e in entries if e not in by_value and set(e.columns) <= set(schema.names)]
-            self._ask([e for e in alike if all_unique or e.type not in UNIQUE_EXPECTATIONS], first_row)
+            self._keep(*questions.ask([e for e in alike if all_unique or e.type not in UNIQUE_EXPECTATIONS], first_row))
 
     def ask_of_known_keys(self, entries: Sequence[Entry], match: KeyMatch) -> None:
         """Ask what is asked of whether a key is among those of the inputs, where all are: one stands for all."""
         about_keys = [entry for entry in entries if set(entry.columns) & set(DERIVED)]
         if match.is_known is not None and match.is_known.all():
-            self._keep(judge(about_keys, ONE_ROW, self.parameters, replace(match, is_known=np.ones(1, dtype=bool)))[0])
+            all_known = replace(match, is_known=np.ones(1, dtype=bool))
+            self._keep(judge(about_keys, ONE_ROW, self.parameters, all_known)[0], True)
 
-    def _with_whole_keys(self, table: pa.Table) -> pa.Table:
-        """Leave out the rows that are not judged: see `ml.core.data.row_checks.whole_keys`."""
-        numbers = [
-            name
-            for name in self.contracts.used.key
-            if name in table.column_names and pa.types.is_integer(table.schema.field(name).type)
-        ]
-        for name in numbers:
-            if table[name].null_count:
-                self.rows_are_usable = False
-                table = table.filter(pc.is_valid(table[name]))
-        return table
-
-    def _ask(self, entries: Sequence[Entry], table: pa.Table) -> None:
-        if not table.num_columns:
-            return
-        frame = with_typed_nulls(self.contracts.suite(self.asset), rows.exact_frame(table, self.key))
-        if entries:
-            self._keep(judge(entries, frame, self.parameters, None)[0])
-        self.rows_are_usable &= not self.contracts.unusable(self.asset, frame, (), np.arange(len(frame)))
-
-    def _keep(self, outcomes: Sequence[Outcome]) -> None:
+    def _keep(self, outcomes: Sequence[Outcome], usable: bool) -> None:
+        self.rows_are_usable &= usable
         for outcome in outcomes:
             self._outcomes[outcome.entry.number].append(outcome)
 

@@ -49,7 +49,7 @@ class KeyMatch:
     covered: int
     wanted: int
 
-    def of_rows(self, numbers: np.ndarray) -> KeyMatch:
+    def of_rows(self, numbers: np.ndarray | slice) -> KeyMatch:
         """Return how the keys of some rows meet the inputs; what is covered stays what all rows cover."""
         return self if self.is_known is None else replace(self, is_known=self.is_known[numbers])
 

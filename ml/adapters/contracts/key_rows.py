@@ -7,7 +7,7 @@ and others, 1983, "Application of hash to data base machine and its architecture
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ml.adapters import partitions, rows
 from ml.adapters.contracts.judge import KeyMatch, match_keys
+from ml.adapters.engine import LOCAL, Engine, FileRows, Part, cut
 from ml.core.data.row_checks import whole_keys
 
 MOST_PARTS = 500
@@ -45,24 +46,34 @@ class KeyHashes:
     types: tuple[pa.DataType, ...] | None
 
 
-def hash_keys(path: Path, key: Sequence[str]) -> KeyHashes:
+def hash_keys(path: Path, key: Sequence[str], *, engine: Engine = LOCAL) -> KeyHashes:
     """Hash the keys of a file, by those columns of the key that it has."""
-    schema = rows.types_of(path)
+    schema, number = rows.types_of(path), rows.count_rows(path)
     by = [name for name in key if name in schema.names]
     if not by:
-        return KeyHashes(np.arange(rows.count_rows(path), dtype=np.uint64), None)
+        return KeyHashes(np.arange(number, dtype=np.uint64), None)
     kinds = tuple(schema.field(name).type for name in by)
     plain = all(pa.types.is_integer(kind) or pa.types.is_string(kind) for kind in kinds)
     parts = [np.zeros(0, dtype=np.uint64)]
-    for batch in rows.batches(path, rows.BATCH_ROWS, columns=by):
+    ranges = cut(engine, number, multiple_of=rows.BATCH_ROWS)
+    pieces = (Part(None, (FileRows(path, part, tuple(by)),)) for part in ranges)
+    for hashed, is_whole in engine.map(_hash_part, pieces, shared=tuple(by)):
+        plain = plain and is_whole
+        parts.append(hashed)
+    return KeyHashes(np.concatenate(parts), kinds if plain else None)
+
+
+def _hash_part(by: Sequence[str], part: Part) -> Iterator[tuple[np.ndarray, bool]]:
+    """Hash the keys of some rows, batch by batch; and say of each batch whether no value is null."""
+    (file,) = part.files
+    schema = rows.types_of(file.path)
+    for batch in rows.batches(file.path, rows.BATCH_ROWS, columns=by, part=file.rows):
         table = batch.select(by).cast(pa.schema([schema.field(name) for name in by]))
-        plain = plain and not any(column.null_count for column in table.columns)
         combined = np.zeros(table.num_rows, dtype=np.uint64)
         for column in table.columns:
             combined = (combined ^ _hash_column(column)) * MULTIPLIER
             combined ^= combined >> np.uint64(32)
-        parts.append(combined)
-    return KeyHashes(np.concatenate(parts), kinds if plain else None)
+        yield combined, not any(column.null_count for column in table.columns)
 
 
 def _hash_column(column: pa.ChunkedArray) -> np.ndarray:
@@ -114,6 +125,7 @@ def match_files(
     hashes: KeyHashes,
     whole: Sequence[str],
     rows_at_once: int,
+    engine: Engine = LOCAL,
 ) -> KeyMatch:
     """Compare the keys of a file with those of the inputs, as `ml.adapters.contracts.judge.match_keys` does.
 
@@ -130,7 +142,7 @@ def match_files(
     """
     if not set(key) <= set(pq.read_schema(path).names):
         return KeyMatch(tuple(key), None, 0, rows.count_rows(known_keys))
-    inputs = hash_keys(known_keys, key)
+    inputs = hash_keys(known_keys, key, engine=engine)
     if hashes.types is None or hashes.types != inputs.types:
         return _match_values(path, known_keys, key, folder, whole, rows_at_once)
     ours, theirs = np.sort(hashes.values), np.sort(inputs.values)

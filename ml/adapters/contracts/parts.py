@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ml.adapters.contracts.judge import TYPE_EXPECTATIONS, KeyMatch, evaluate, j
 from ml.adapters.contracts.outcomes import UNIQUE_EXPECTATIONS, Outcome, outcome_of
 from ml.adapters.contracts.own_expectations import EMPTY_OR_SHARE, OWN
 from ml.adapters.contracts.suite import Entry
+from ml.adapters.engine import Part
 from ml.core.data.contracts import Failure
 
 OF_THE_SCHEMA = frozenset(
@@ -91,23 +92,29 @@ def judge_coverage(entry: Entry, keys: KeyMatch | None, parameters: Mapping[str,
     return outcome_of(entry, evaluate([entry], derived, parameters).get(entry.number), derived)
 
 
+def judged_columns(entry: Entry, names: Sequence[str]) -> tuple[str, ...]:
+    """Return which columns of a table an expectation of the whole day is asked of: its own, or any one."""
+    return tuple(column for column in entry.columns if column in names) or tuple(names[:1])
+
+
 def judge_whole_columns(
-    entry: Entry, suite: Sequence[Entry], path: Path, parameters: Mapping[str, object]
-) -> tuple[list[Outcome], list[Failure]]:
+    asked: tuple[Sequence[Entry], Mapping[str, object]], part: Part
+) -> Iterator[tuple[list[Outcome], list[Failure]]]:
     """Ask an expectation of its columns of the whole day, and whether they are of their types."""
-    names = pq.read_schema(path).names
-    columns = [column for column in entry.columns if column in names] or names[:1]
+    suite, parameters = asked
+    entry, (file,) = part.facts, part.files
+    columns = list(judged_columns(entry, pq.read_schema(file.path).names))
     types = [
         type_entry
         for type_entry in suite
         if type_entry.type in TYPE_EXPECTATIONS and set(type_entry.columns) <= set(columns)
     ]
     if entry.type in OF_ALL_ROWS or (entry.type in OF_NULLS and set(entry.columns) <= set(columns)):
-        frame, types = _copy_nulls(path, columns[0]), []
+        frame, types = _copy_nulls(file.path, columns[0]), []
     else:
-        frame = pd.read_parquet(path, columns=columns)
+        frame = pd.read_parquet(file.path, columns=columns)
     outcomes, obstacles = judge([*types, entry], frame, parameters, None)
-    return outcomes[-1:], obstacles
+    yield outcomes[-1:], obstacles
 
 
 def _copy_nulls(path: Path, column: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ml.adapters.contracts.judge import TYPE_EXPECTATIONS, judge, renumber, with
 from ml.adapters.contracts.key_rows import count_parts
 from ml.adapters.contracts.outcomes import UNIQUE_EXPECTATIONS, Outcome, merge_outcomes, without_positions
 from ml.adapters.contracts.suite import Entry
+from ml.adapters.engine import LOCAL, Engine, FileRows, Part
 from ml.core.data.contracts import Failure
 from ml.core.data.row_checks import whole_keys
 
@@ -47,6 +48,7 @@ class RepeatedKeys:
         parameters: Mapping[str, object],
         folder: Path,
         rows_at_once: int,
+        engine: Engine = LOCAL,
     ) -> None:
         """Read the ``chosen`` rows, those of equal keys together, and ask for what is different in each."""
         if not self.entries or not chosen.any():
@@ -54,15 +56,11 @@ class RepeatedKeys:
         of_types = [e for e in self.suite if e.type in TYPE_EXPECTATIONS and {*e.columns} <= {*self._columns()}]
         by_entry: dict[int, list[Outcome]] = defaultdict(list)
         parts = count_parts(int(chosen.sum()), rows_at_once)
-        for part in partitions.hash_partition(path, key, parts, folder / "repeated", chosen=chosen):
-            table = pq.read_table(part)
-            positions, table = table.column(-1).to_numpy(), table.select(table.column_names[:-1])
-            frame, indices = whole_keys(rows.exact_frame(table, key), contracts.used.key)
-            if len(frame):
-                frame = with_typed_nulls(self.suite, frame)
-                outcomes = judge([*of_types, *self.entries], frame, parameters, None)[0][len(of_types) :]
-                for outcome in renumber(outcomes, positions[indices]):
-                    by_entry[outcome.entry.number].append(outcome)
+        files = partitions.hash_partition(path, key, parts, folder / "repeated", chosen=chosen)
+        asked = (self.suite, of_types, self.entries, tuple(key), contracts.used.key, dict(parameters))
+        for outcomes in engine.map(_judge_part, (Part(None, (FileRows(file),)) for file in files), shared=asked):
+            for outcome in outcomes:
+                by_entry[outcome.entry.number].append(outcome)
         for number, outcomes in by_entry.items():
             self.outcomes.append(merge_outcomes([without_positions(outcome) for outcome in outcomes]))
             self._bad_rows[number] = _by_failure([f for outcome in outcomes for f in outcome.failures])
@@ -71,8 +69,33 @@ class RepeatedKeys:
         """Return what is wrong with some rows, by the number of the expectation."""
         return {number: _of_rows(bad_rows, first, end) for number, bad_rows in self._bad_rows.items()}
 
+    def between(self, first: int, end: int) -> RepeatedKeys:
+        """Return what is known of some rows only."""
+        part = RepeatedKeys((), ())
+        part._bad_rows = {
+            number: [(failure, of[slice(*np.searchsorted(of, [first, end]))]) for failure, of in bad_rows]
+            for number, bad_rows in self._bad_rows.items()
+        }
+        return part
+
     def _columns(self) -> list[str]:
         return [column for entry in self.entries for column in entry.columns]
+
+
+_Asked = tuple[Sequence[Entry], Sequence[Entry], Sequence[Entry], Sequence[str], Sequence[str], Mapping[str, object]]
+
+
+def _judge_part(asked: _Asked, part: Part) -> Iterator[list[Outcome]]:
+    """Ask for what is different in each of some rows, whose numbers are in the last column of the file."""
+    suite, of_types, entries, key, key_used, parameters = asked
+    (file,) = part.files
+    table = pq.read_table(file.path)
+    positions, table = table.column(-1).to_numpy(), table.select(table.column_names[:-1])
+    frame, indices = whole_keys(rows.exact_frame(table, key), key_used)
+    if len(frame):
+        frame = with_typed_nulls(suite, frame)
+        outcomes = judge([*of_types, *entries], frame, parameters, None)[0][len(of_types) :]
+        yield renumber(outcomes, positions[indices])
 
 
 def _by_failure(failures: Sequence[Failure]) -> list[tuple[Failure, np.ndarray]]:

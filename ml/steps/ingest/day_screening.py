@@ -45,6 +45,7 @@ def screen_day(
         known_keys=known_keys,
         clashes=conform(path, asset, expected_of(services.settings, asset, types)),
         row_metrics=row_metrics,
+        engine=services.engine,
     )
 
 

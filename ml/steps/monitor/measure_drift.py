@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ml.adapters import layout, monitoring_files, request_parts, rows
+from ml.adapters import day_samples, layout, monitoring_files, request_parts, rows
 from ml.adapters.column_types import types_in
 from ml.adapters.drift_page import with_summary
 from ml.champions.recorded_settings import has_other_classes, settings_of
@@ -104,10 +104,13 @@ class _Window(Window):
         return coded(self._sampled(files, [task.target])[task.target], task.positive, task.classes).astype("float64")
 
     def counted(self, day: date, categorical: Mapping[str, bool]) -> Mapping[str, DayColumn] | None:
-        return rows.count_day(self._opened[day], categorical) if day in self._opened else None
+        if day not in self._opened:
+            return None
+        return day_samples.count_day(self._opened[day], categorical, engine=self.services.engine)
 
     def _sampled(self, files: Mapping[date, Path], columns: list[str]) -> pd.DataFrame:
-        return rows.sample(files, columns, rows=self.settings.drift.reference_rows, seed=self.settings.fit.seed)
+        most, seed = self.settings.drift.reference_rows, self.settings.fit.seed
+        return day_samples.sample(files, columns, rows=most, seed=seed, engine=self.services.engine)
 
 
 class _Requested(_Window):

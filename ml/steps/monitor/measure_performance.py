@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from ml.adapters import layout
-from ml.adapters.rows import count_rows, null_counts, sample, sampled, sampling_share
+from ml.adapters.day_samples import sample
+from ml.adapters.rows import count_rows, null_counts, sampled, sampling_share
 from ml.champions import recorded_models
 from ml.champions.recorded_settings import has_other_classes
 from ml.core.champions import tenures
@@ -149,7 +150,9 @@ def _newest(
             with _served(earlier_day, version, services) as path:
                 if path is not None:
                     columns, most = list(names(settings.task)), settings.performance.max_rows
-                    drawn = sample({earlier_day: path}, columns, rows=most, seed=settings.fit.seed)
+                    drawn = sample(
+                        {earlier_day: path}, columns, rows=most, seed=settings.fit.seed, engine=services.engine
+                    )
                     return gathered(drawn, settings.task)
     return None
 

@@ -22,6 +22,8 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Plan:
     What several shards would each work out for themselves is worked out here, once: the sums that history
     features look back on, and by how much scores are adapted. Of a day that is one shard it is left to that one.
 
+    With ``engine.kind: cluster`` the day stays one shard, which the engine cuts for its workers.
+
     Raises
     ------
     MissingArtifact
@@ -33,7 +35,8 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> Plan:
         raise MissingArtifact(f"{champion.day} cannot be scored: {champion.reason}")
     recorded_models.promoted(champion.version, services)
     whole, score = whole_day(champion, settings, services), settings.score
-    parts = shards.cut(whole.day_rows, rows_per_shard=score.rows_per_shard, batch_rows=score.batch_rows)
+    size = score.rows_per_shard if settings.engine.kind == "local" else whole.day_rows
+    parts = shards.cut(whole.day_rows, rows_per_shard=size, batch_rows=score.batch_rows)
     logger.info("plan: %s has %d rows, in %d shards", champion.day, whole.day_rows, len(parts))
     if len(parts) == 1:
         return Plan(shards=(whole,))

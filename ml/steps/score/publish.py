@@ -130,6 +130,7 @@ def _hold_to_contract(plan: Plan, whole: Path, settings: Settings, services: Ser
             parameters={"days": [champion.day.isoformat()], "expected_rows": plan.shards[0].day_rows},
             folder=Path(folder),
             rows_at_once=settings.screen.rows_at_once,
+            engine=services.engine,
         ).screened
     stored = services.storage_folder(layout.ingest.validation("predictions", champion.day))
     report_uri = stored.write_text(layout.scoring.version_report(champion.version), screened_file.html)

@@ -1,112 +1,38 @@
-"""A model version that scores rows of a day: read, laid out and predicted batch by batch."""
+"""Score a day, or a shard of it, with a model version: what it looks back on, what moves its scores, and its rows."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
+from ml import own_code
 from ml.adapters import layout, rows
 from ml.adapters.aggregates import AggregateStore
 from ml.adapters.column_types import types_in
+from ml.adapters.engine import LOCAL, Engine, FileRows, Part, cut
 from ml.champions import recorded_models
 from ml.champions.recorded_settings import settings_of
-from ml.core.predictions import RAW, bounds, decided, names, parted, representative
 from ml.core.scoring import adaptation as adapt
 from ml.core.scoring.shards import Rows
-from ml.core.training import own_features
-from ml.core.training.estimators import predict, refuse_other_kinds, trained_kinds
-from ml.core.training.features import feature_columns, join_labels, matrix
-from ml.core.training.lagged_means import TargetAggregates, history_names
-from ml.errors import DataRejected, MissingArtifact
-from ml.names import LOWER, UPPER
+from ml.core.training.estimators import refuse_other_kinds, trained_kinds
+from ml.core.training.features import join_labels
+from ml.core.training.lagged_means import TargetAggregates
+from ml.errors import MissingArtifact
 from ml.next_moves import rerun
 from ml.records import Adaptation, Champion, Shard
-from ml.settings import Settings, Task
+from ml.settings import Settings
 from ml.steps.own_features import OwnFeatures
+from ml.steps.score.row_scoring import Scorer, Scoring, schema_of, score_rows
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
-ROWS_AT_ONCE = 8
-"""Rows are predicted in multiples of so many, so that a row's prediction is the same in whatever company."""
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A version, ready to score the rows of some days; ``half_width`` is None if its predictions have no intervals."""
-
-    version: int
-    pipeline: Pipeline
-    own: Settings
-    aggregates: TargetAggregates
-    added: OwnFeatures | None = None
-    half_width: float | None = None
-
-    @property
-    def columns(self) -> list[str]:
-        """Name the columns of inputs that it reads."""
-        return input_columns(self.own)
-
-    def with_own(self, batches: Iterable[pa.Table], day: date, *, first: int = 0) -> Iterator[pa.Table]:
-        """Add what ``features.python`` computes of a day to its batches, of which the first begins at row ``first``."""
-        if self.own.features.python is None or self.added is None:
-            yield from batches
-            return
-        columns = pa.Table.from_pandas(self.added.of(day), preserve_index=False)
-        for batch in batches:
-            part, first = columns.slice(first, batch.num_rows), first + batch.num_rows
-            names = [*batch.schema.names, *part.schema.names]
-            yield pa.Table.from_arrays([*batch.columns, *part.columns], names=names)
-
-    def raw(self, batch: pa.Table) -> np.ndarray:
-        """Return what the model itself says of some rows."""
-        return self.predict(self.matrix(batch))
-
-    def predict(self, seen: pd.DataFrame) -> np.ndarray:
-        """Return what the model itself says of rows as `matrix` lays them out.
-
-        A product of a matrix and a vector takes its rows a few at a time, and the last ones, that are fewer, by other
-        instructions: the last digit of a row could depend on how many rows come with it. So they are filled up.
-        """
-        lacking = -len(seen) % ROWS_AT_ONCE
-        classes = len(self.own.task.classes)
-        if seen.empty or not lacking:
-            return predict(self.pipeline, seen, self.own.task.kind, classes)
-        filled = seen.take(np.minimum(np.arange(len(seen) + lacking), len(seen) - 1))
-        return predict(self.pipeline, filled, self.own.task.kind, classes)[: len(seen)]
-
-    def matrix(self, batch: pa.Table) -> pd.DataFrame:
-        """Lay out what the model sees of some rows, history features among it."""
-        features = self.own.features
-        grouped = {name for feature in features.history for name in feature.by}
-        wanted = [*self.columns, *own_features.names(features.python)]
-        table = batch.select([name for name in wanted if name in batch.schema.names])
-        numbers = [name for name in (*features.numbers, *features.spline) if name not in grouped]
-        return matrix(self.aggregates.add_to(rows.as_floats(table, numbers).to_pandas()), features)
-
-    @contextmanager
-    def steady(self) -> Iterator[None]:
-        """Keep to one number of BLAS threads: the last bits of a prediction depend on it."""
-        with threadpool_limits(self.own.fit.threads, user_api="blas"):
-            yield
-
-
-def input_columns(own: Settings) -> list[str]:
-    """Name the columns of inputs that a model with these settings reads."""
-    features = own.features
-    added = {*history_names(features.history), *own_features.names(features.python)}
-    plain = [column for column in feature_columns(features) if column not in added]
-    return list(dict.fromkeys(["day", *plain, *(name for feature in features.history for name in feature.by)]))
 
 
 @dataclass(frozen=True)
@@ -136,13 +62,18 @@ def score_to(path: Path, shard: Shard, version: int, *, settings: Settings, serv
     if adaptation is None and shard.rows == shard.day_rows:
         adaptation = adaptation_of(shard.champion.model_copy(update={"version": version}), settings, services)
     batch_sums = []
-    schema = _schema(source, scorer, adapted=adaptation is not None)
-    with scorer.steady(), rows.RowGroups(path, schema) as predictions:
-        for batch, seen in _batches(source, shard, scorer):
-            raw = scorer.predict(seen)
-            moved = raw if adaptation is None else adapt.shifted(raw, adaptation.shift, kind=scorer.own.task.kind)
-            predictions.write(_table(batch, raw, moved, shard.threshold, scorer, predictions.schema))
-            batch_sums.append(float(representative(moved).sum()))
+    scoring = Scoring(
+        replace(scorer, added=None),
+        schema_of(source, scorer, adapted=adaptation is not None),
+        shard.batch_rows,
+        shard.threshold,
+        None if adaptation is None else adaptation.shift,
+    )
+    engine = _engine_for(scorer, services)
+    with rows.RowGroups(path, scoring.schema) as predictions:
+        for table, batch_sum in engine.map(score_rows, _parts(source, shard, scorer, engine), shared=scoring):
+            predictions.write(table)
+            batch_sums.append(batch_sum)
     return Scored(shard.rows, math.fsum(batch_sums) / max(shard.rows, 1), rows.sha256(path), adaptation)
 
 
@@ -157,53 +88,26 @@ def scorer_of(version: int, first: date, services: Services, *, rev: str | None,
 
 def aggregates_of(own: Settings, first: date, last: date, services: Services, *, rev: str | None) -> TargetAggregates:
     """Return what a model's history features of ``first`` to ``last`` look back on; sums that were missing are kept."""
-    return AggregateStore(services.registry, services.storage_folder(layout.training.AGGREGATES)).aggregates(
-        first, last, own, rev=rev
-    )
+    folder = services.storage_folder(layout.training.AGGREGATES)
+    return AggregateStore(services.registry, folder, services.engine).aggregates(first, last, own, rev=rev)
 
 
-def _batches(source: Path, shard: Shard, scorer: Scorer) -> Iterator[tuple[pa.Table, pd.DataFrame]]:
-    """Read and lay out each batch while the one before it is predicted."""
-    columns = [*scorer.own.task.key, *scorer.columns]
-    part = Rows(shard.first_row, shard.rows)
-    batches = rows.batches(source, shard.batch_rows, columns=columns, part=part)
-    read = scorer.with_own(batches, shard.champion.day, first=part.first)
-    return rows.ahead((batch, scorer.matrix(batch)) for batch in read)
+def _engine_for(scorer: Scorer, services: Services) -> Engine:
+    """Return the engine; this process where the model is made of code that a worker of a cluster does not have."""
+    if services.engine is not LOCAL and any(map(own_code.is_own, scorer.own.fit.code_paths())):
+        logger.info("predict: version %d is of code of its own, so it scores in this process", scorer.version)
+        return LOCAL
+    return services.engine
 
 
-def _schema(source: Path, scorer: Scorer, *, adapted: bool) -> pa.Schema:
-    """Lay out the rows of a predictions file; ``raw_prediction`` is there only where scores are adapted."""
-    held, own = rows.types_of(source), scorer.own
-    missing = [name for name in own.task.key if name not in held.names]
-    if missing:
-        raise DataRejected(f"the key {', '.join(missing)} is not in inputs; correct task.key or the source")
-    fields = [held.field(name) for name in own.task.key]
-    fields += [pa.field(name, pa.float64()) for name in names(own.task)]
-    fields += [pa.field(name, pa.float64()) for name in (LOWER, UPPER) if scorer.half_width is not None]
-    fields += [pa.field(RAW, pa.float64())] if adapted else []
-    fields += [pa.field("decision", _decision_type(own.task))] if own.task.kind != "regression" else []
-    return pa.schema([*fields, pa.field("model_version", pa.int64())])
-
-
-def _decision_type(task: Task) -> pa.DataType:
-    """Return the type of what is decided: whether it is the positive class, or the label of a class."""
-    if not task.classes:
-        return pa.bool_()
-    return pa.string() if isinstance(task.classes[0], str) else pa.int64()
-
-
-def _table(
-    batch: pa.Table, raw: np.ndarray, moved: np.ndarray, threshold: float, scorer: Scorer, schema: pa.Schema
-) -> pa.Table:
-    task = scorer.own.task
-    values = {
-        **parted(moved, task),
-        **bounds(moved, scorer.half_width),
-        RAW: raw,
-        "decision": decided(moved, task, threshold),
-        "model_version": np.full(len(raw), scorer.version, dtype=np.int64),
-    }
-    return pa.table([batch[name] if name not in values else values[name] for name in schema.names], schema.names)
+def _parts(source: Path, shard: Shard, scorer: Scorer, engine: Engine) -> Iterator[Part]:
+    """Cut a shard into parts of whole batches, each with the columns that ``features.python`` computes of the day."""
+    added = scorer.own_columns(shard.champion.day)
+    columns = tuple(dict.fromkeys([*scorer.own.task.key, *scorer.columns]))
+    for part in cut(engine, shard.rows, multiple_of=shard.batch_rows):
+        rows_of_day = Rows(shard.first_row + part.first, part.count)
+        own = None if added is None else added.slice(rows_of_day.first, rows_of_day.count)
+        yield Part(own, (FileRows(source, rows_of_day, columns),))
 
 
 def predicted_in(batch: pa.Table, columns: Sequence[str]) -> np.ndarray:

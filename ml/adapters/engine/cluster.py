@@ -1,0 +1,269 @@
+"""The client of Ray: work on the parts of a large day on the workers of a cluster.
+
+The bytes of each part travel with it, and what came of it travels back: workers read no storage, no registry and no
+MLflow, and need no address and no credentials of them. They write into a temporary folder of their own only, so that a
+part whose worker died is simply done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import platform
+import secrets
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ml.adapters import code
+from ml.adapters.engine import LOCAL, FileRows, Part, R, S, Work
+from ml.adapters.engine.travel import pack, unpack
+from ml.errors import SettingsError, Unavailable
+from ml.next_moves import rerun
+
+logger = logging.getLogger(__name__)
+VARIABLE = "EVERGREEN_CLUSTER_ADDRESS"
+SCHEME = "ray://"
+RETRIES = 3
+"""So often a part is done again whose worker died, on whatever worker is free."""
+AHEAD = 2
+"""So many parts for each processor of the cluster are under way: while one is worked on, the next one is on its way."""
+CONNECT_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""So long a cluster may be without any processor, while its workers start or start again."""
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_task_oom_retries": str(RETRIES),
+}
+"""What Ray reads from the environment: it reports to nobody, connects only when it is asked to, and gives up some day
+on a part for which no worker has the memory.
+"""
+
+_SHARED: dict[str, Any] = {}
+"""In a worker: what the parts of the present work share, by the name of that work."""
+
+
+class ClusterEngine:
+    """Work on parts by Ray's workers; a single part, which gains nothing from that, in this process.
+
+    Parameters
+    ----------
+    address
+        ``ray://host:port`` of the cluster's client server; empty starts a cluster of this machine's processors, which
+        ends with this process.
+    rows_per_part
+        How many rows a part of a table should have.
+    processors
+        How many processors a cluster of this machine takes; None means all.
+
+    Raises
+    ------
+    SettingsError
+        If Ray is not installed, or the address is not one.
+    """
+
+    def __init__(self, address: str, *, rows_per_part: int, processors: int | None = None) -> None:
+        self.address, self.processors = address, processors
+        self.rows_per_part: int | None = rows_per_part
+        self.host, self.port = _host_and_port(address) if address else ("", 0)
+        if find_spec("ray") is None:
+            raise SettingsError(
+                "engine.kind is cluster, and ray is not installed; run 'make cluster' (the image: build it with "
+                "CLUSTER=1), or set engine.kind: local"
+            )
+
+    @property
+    def _where(self) -> str:
+        return f"the cluster at {self.address} ({VARIABLE})" if self.address else "the cluster of this machine"
+
+    def map(self, function: Work[S, R], parts: Iterable[Part], *, shared: S) -> Iterator[R]:
+        """Yield what a function yields for each part, in the order of the parts; see `ml.adapters.engine.Engine`.
+
+        Raises
+        ------
+        Unavailable
+            If the cluster cannot be reached or has no processor, or a part was lost `RETRIES` times.
+        SettingsError
+            If a worker runs other code or other packages than this process: its results might differ.
+        """
+        remaining = iter(parts)
+        first = list(islice(remaining, 2))
+        if len(first) < 2:
+            yield from LOCAL.map(function, first, shared=shared)
+            return
+        ray = self._connect()
+        most = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        task = ray.remote(max_retries=RETRIES, retry_exceptions=False, num_cpus=1)(work_on)
+        name = secrets.token_hex(8)
+        common = self._asked(lambda: ray.put((name, pickle.dumps((function, shared, fingerprint_of_code())))))
+        queue: deque[Any] = deque()
+        try:
+            for part in (*first, *remaining):
+                while len(queue) >= most:
+                    yield from self._result(ray, queue.popleft())
+                queue.append(self._submit(ray, task, common, part))
+            while queue:
+                yield from self._result(ray, queue.popleft())
+        finally:
+            for reference in queue:
+                _cancel(ray, reference)
+
+    def close(self) -> None:
+        """Leave the cluster; one of this machine ends."""
+        if find_spec("ray") is not None:
+            import ray
+
+            ray.shutdown()
+
+    def _connect(self) -> Any:
+        """Return Ray, connected; a process is connected once.
+
+        Raises
+        ------
+        Unavailable
+            If the cluster does not answer, or has no processor.
+        """
+        for variable, value in QUIET.items():
+            os.environ.setdefault(variable, value)
+        if not self.address:  # else Ray would keep one in the home of the user
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        import ray
+
+        if ray.is_initialized():
+            return ray
+        logger.info("engine: connecting to %s", self._where)
+        if not self.address:
+            self._asked(
+                lambda: ray.init(
+                    address="local",
+                    num_cpus=self.processors,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                )
+            )
+            return ray
+        try:
+            socket.create_connection((self.host, self.port), timeout=CONNECT_SECONDS).close()
+        except OSError as err:  # Ray itself would ask for half a minute
+            raise self._unavailable(f"does not answer ({err})") from err
+        self._asked(lambda: ray.init(address=self.address, log_to_driver=False))
+        self._await_processors(ray)
+        return ray
+
+    def _await_processors(self, ray: Any) -> None:
+        from time import monotonic, sleep
+
+        until = monotonic() + PATIENCE_SECONDS
+        while not self._asked(ray.cluster_resources).get("CPU"):
+            if monotonic() > until:
+                raise self._unavailable(f"has had no worker for {PATIENCE_SECONDS:.0f} s")
+            sleep(1)
+
+    def _submit(self, ray: Any, task: Any, common: Any, part: Part) -> Any:
+        content = packed(part)
+        return self._asked(lambda: task.remote(common, ray.put(content)))
+
+    def _result(self, ray: Any, reference: Any) -> list[Any]:
+        """Wait for what came of a part; raise what its function raised.
+
+        Raises
+        ------
+        Unavailable
+            If it was lost, or no worker is left that could do it.
+        """
+        while not self._asked(lambda: ray.wait([reference], timeout=PATIENCE_SECONDS))[0]:
+            self._await_processors(ray)
+        try:
+            results: list[Any] = self._asked(lambda: ray.get(reference))
+        except ray.exceptions.RayTaskError as err:
+            raise getattr(err, "cause", None) or err from err
+        return results
+
+    def _asked(self, question: Any) -> Any:
+        """Ask Ray for something; raises Unavailable where the cluster is the reason that it fails."""
+        import ray
+
+        try:
+            return question()
+        except ray.exceptions.RayTaskError:
+            raise
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, TimeoutError) as err:
+            if isinstance(err, ConnectionError):  # whoever comes next connects anew
+                with suppress(Exception):
+                    ray.shutdown()
+            raise self._unavailable(f"failed ({type(err).__name__}: {_first_line(err)})") from err
+
+    def _unavailable(self, problem: str) -> Unavailable:
+        return Unavailable(
+            f"{self._where} {problem}; see that its head and its workers run and have memory for a part of "
+            f"engine.rows_per_part rows each, then {rerun()}; or set engine.kind: local"
+        )
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix(SCHEME).strip("/").rpartition(":")
+    if not (address.startswith(SCHEME) and host and port.isdecimal() and 0 < int(port) < 65_536):
+        raise SettingsError(f"{VARIABLE} is {address!r}; write it as {SCHEME}HOST:PORT, such as {SCHEME}ray-head:10001")
+    return host.strip("[]"), int(port)
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).strip().splitlines() or [""])[0][:300]
+
+
+def _cancel(ray: Any, reference: Any) -> None:
+    """Take back a part of which nobody wants the result any more; a cluster that is gone has taken it back itself."""
+    if not ray.is_initialized():
+        return
+    try:
+        ray.cancel(reference, force=False)
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError) as err:
+        logger.debug("engine: a part could not be taken back: %s", err)
+
+
+def fingerprint_of_code() -> dict[str, str | None]:
+    """Return what must be equal on both sides for equal results: our code, Python, and the packages that compute."""
+    return {"code": code.code_sha256(), "python": platform.python_version(), **code.versions()}
+
+
+def packed(part: Part) -> tuple[Any, list[tuple[FileRows, Any]]]:
+    """Return a part with the bytes that it reads, as `work_on` takes it."""
+    return part.facts, [(file, pack(file)) for file in part.files]
+
+
+def work_on(common: tuple[str, bytes], sent: tuple[Any, list[tuple[FileRows, Any]]]) -> list[Any]:
+    """Do one part, in a worker: what it reads lies in a temporary folder meanwhile."""
+    function, shared, expected = _opened(*common)
+    own = fingerprint_of_code()
+    if own != expected:
+        differing = sorted(name for name in expected.keys() | own.keys() if expected.get(name) != own.get(name))
+        raise SettingsError(
+            f"a worker of the cluster on {socket.gethostname()} differs from the process that asks it in "
+            f"{', '.join(differing)}; start head, workers and Evergreen from the same image"
+        )
+    facts, files = sent
+    with tempfile.TemporaryDirectory() as folder:
+        local = tuple(
+            FileRows(unpack(content, Path(folder) / f"{number}.parquet"), file.rows, file.columns)
+            for number, (file, content) in enumerate(files)
+        )
+        return list(function(shared, Part(facts, local)))
+
+
+def _opened(name: str, content: bytes) -> Any:
+    """Read what parts share, once in a worker for all parts of a work; only the last work is held."""
+    if name not in _SHARED:
+        _SHARED.clear()
+        _SHARED[name] = pickle.loads(content)  # noqa: S301  by the process that this cluster works for
+    return _SHARED[name]
