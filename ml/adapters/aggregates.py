@@ -191,7 +191,7 @@ def sum_up(
     columns = list(dict.fromkeys(name for by in wanted for name in by))
     parts: list[list[pd.DataFrame]] = [[] for _ in wanted]
     shared: _Summed = (settings.task, tuple(wanted), classes)
-    with partitions.labelled_parts(inputs, labels, task=settings.task, columns=columns) as pieces:
+    with partitions.labelled_parts(inputs, labels, task=settings.task, columns=columns, engine=engine) as pieces:
         for sums in engine.map(_sum_part, pieces, shared=shared):
             for frames, frame in zip(parts, sums, strict=True):
                 frames.append(frame)

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.adapters.engine import FileRows, Part
+from ml.adapters.engine import LOCAL, Engine, FileRows, Part, cut
 from ml.adapters.rows import BATCH_ROWS, batches, count_rows, hashes, types_of
 from ml.core.training.features import join_labels
 from ml.settings import Task
@@ -25,7 +25,9 @@ POSITION = "__position__"
 
 
 @contextmanager
-def labelled_parts(inputs: Path, labels: Path, *, task: Task, columns: Sequence[str]) -> Iterator[list[Part]]:
+def labelled_parts(
+    inputs: Path, labels: Path, *, task: Task, columns: Sequence[str], engine: Engine = LOCAL
+) -> Iterator[list[Part]]:
     """Share a labelled day out by its keys, for `join`; of a large day into files that last for the block.
 
     Memory holds one batch, and each part has about `JOINED_ROWS` labels and as many inputs, whatever the size of the
@@ -38,7 +40,7 @@ def labelled_parts(inputs: Path, labels: Path, *, task: Task, columns: Sequence[
         return
     with tempfile.TemporaryDirectory() as folder:
         shared = [
-            hash_partition(path, task.key, parts, Path(folder) / str(number), columns=wanted)
+            hash_partition(path, task.key, parts, Path(folder) / str(number), columns=wanted, engine=engine)
             for number, (path, wanted) in enumerate(sides)
         ]
         yield [
@@ -67,6 +69,7 @@ def hash_partition(
     *,
     columns: Sequence[str] | None = None,
     chosen: np.ndarray | None = None,
+    engine: Engine = LOCAL,
 ) -> list[Path]:
     """Copy a file's rows into ``parts`` files by their key: equal keys come into the same one, in their order.
 
@@ -87,25 +90,37 @@ def hash_partition(
         Each with one more column, the last: the row's number in the file.
     """
     folder.mkdir(parents=True)
-    whole = types_of(path)
+    whole, number = types_of(path), count_rows(path)
     names = list(whole.names if columns is None else columns)
-    position = free_name(POSITION, names)
-    schema = pa.schema([whole.field(name) for name in names]).append(pa.field(position, pa.int64()))
-    by = [name for name in key if name in names]
-    files = [folder / f"{number}.parquet" for number in range(parts)]
-    first = 0
+    schema = pa.schema([whole.field(name) for name in names]).append(pa.field(free_name(POSITION, names), pa.int64()))
+    files = [folder / f"{part}.parquet" for part in range(parts)]
+    pieces = (
+        Part(None if chosen is None else chosen[part.first : part.end], (FileRows(path, part, tuple(names)),))
+        for part in cut(engine, number, multiple_of=BATCH_ROWS)
+    )
+    shared = (schema, tuple(name for name in key if name in names), parts)
     with ExitStack() as stack:
         writers = [stack.enter_context(pq.ParquetWriter(file, schema, compression="lz4")) for file in files]
-        for read in batches(path, BATCH_ROWS, columns=names):
-            batch, positions = read, np.arange(first, first + read.num_rows)
-            first += read.num_rows
-            if chosen is not None:
-                batch, positions = batch.filter(pa.array(chosen[positions])), positions[chosen[positions]]
-            share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
-            numbered = batch.select(names).append_column(position, pa.array(positions)).cast(schema)
-            for number in np.unique(share):
-                writers[number].write_table(numbered.filter(pa.array(share == number)))
+        for number_of_file, table in engine.map(_partition_rows, pieces, shared=shared):
+            writers[number_of_file].write_table(table)
     return files
+
+
+def _partition_rows(shared: tuple[pa.Schema, Sequence[str], int], part: Part) -> Iterator[tuple[int, pa.Table]]:
+    """Share some rows out, batch by batch: yield a part's number, and its rows of a batch with their numbers."""
+    schema, by, parts = shared
+    (file,) = part.files
+    begin = first = file.rows.first if file.rows else 0
+    for read in batches(file.path, BATCH_ROWS, columns=file.columns, part=file.rows):
+        batch, positions = read, np.arange(first, first + read.num_rows)
+        first += read.num_rows
+        if part.facts is not None:
+            is_chosen = part.facts[positions - begin]
+            batch, positions = batch.filter(pa.array(is_chosen)), positions[is_chosen]
+        share = (hashes(batch.select(by).to_pandas(), by) if by else positions) % parts
+        numbered = batch.select(schema.names[:-1]).append_column(schema.names[-1], pa.array(positions)).cast(schema)
+        for number in np.unique(share):
+            yield int(number), numbered.filter(pa.array(share == number))
 
 
 def free_name(name: str, names: Sequence[str]) -> str:

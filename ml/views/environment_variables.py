@@ -77,6 +77,11 @@ VARIABLES = (
         "`1` in the embedded and the full stack, else `0`",
         "`1` lets the processes of Airflow import libraries once and share them: tasks start faster.",
     ),
+    Variable(
+        "EVERGREEN_CLUSTER_ADDRESS",
+        "none: a cluster of this machine's processors",
+        "The Ray cluster of `engine.kind: cluster`, as `ray://HOST:PORT`; its token is in `RAY_AUTH_TOKEN`.",
+    ),
     Variable("EVERGREEN_AIRFLOW_PORT", "`8080`", "The port of Airflow in the embedded stack."),
     Variable("EVERGREEN_MLFLOW_PORT", "`5000`", "The port of MLflow in the embedded stack."),
     Variable("EVERGREEN_SERVING_PORT", "`8088`", "The port of predictions on request (`evergreen serve`)."),

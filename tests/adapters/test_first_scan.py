@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.adapters import rows
-from ml.adapters.contracts import Contracts, distinct_values, first_scan, key_rows
+from ml.adapters.contracts import Contracts, distinct_values, first_scan, key_rows, second_scan
 from ml.adapters.contracts.day_files import screen_file
 from ml.adapters.contracts.distinct_values import DistinctValues
 from ml.adapters.contracts.judge import match_keys
@@ -26,7 +25,6 @@ from ml.core.data.row_checks import UsedColumns
 from ml.settings import Screen, Task
 from tests.adapters.test_contract_many_tables import GENERIC
 
-day_files = importlib.import_module("ml.adapters.contracts.day_files")
 KEY = ("day", "id")
 UNIQUE = {"type": "expect_compound_columns_to_be_unique", "kwargs": {"column_list": list(KEY)}}
 NOT_NULL = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "x"}}
@@ -133,7 +131,7 @@ def test_of_a_day_that_keeps_its_contract_only_different_values_are_judged(
         return original(entries, frame, *more)
 
     original = first_scan.judge
-    for module in (first_scan, day_files):
+    for module in (first_scan, second_scan):
         monkeypatch.setattr(module, "judge", judge)
     contracts = contracts_of(tmp_path, [UNIQUE, NOT_NULL, IN_SET, BETWEEN])
     frame = pd.DataFrame({"day": "2024-01-01", "id": range(20_000), "x": [1.0, 2.5] * 10_000, "t": ["a", "b"] * 10_000})

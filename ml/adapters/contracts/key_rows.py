@@ -144,7 +144,7 @@ def match_files(
         return KeyMatch(tuple(key), None, 0, rows.count_rows(known_keys))
     inputs = hash_keys(known_keys, key, engine=engine)
     if hashes.types is None or hashes.types != inputs.types:
-        return _match_values(path, known_keys, key, folder, whole, rows_at_once)
+        return _match_values(path, known_keys, key, folder, whole, rows_at_once, engine)
     ours, theirs = np.sort(hashes.values), np.sort(inputs.values)
     if np.array_equal(ours, theirs):
         return KeyMatch(tuple(key), np.ones(len(ours), dtype=bool), len(theirs), len(theirs))
@@ -153,14 +153,20 @@ def match_files(
 
 
 def _match_values(
-    path: Path, known_keys: Path, key: Sequence[str], folder: Path, whole: Sequence[str], rows_at_once: int
+    path: Path,
+    known_keys: Path,
+    key: Sequence[str],
+    folder: Path,
+    whole: Sequence[str],
+    rows_at_once: int,
+    engine: Engine,
 ) -> KeyMatch:
     """Compare keys by their values, those of equal hashes together."""
     number = rows.count_rows(path)
     parts = count_parts(max(number, rows.count_rows(known_keys)), rows_at_once)
     is_known, covered, wanted = np.zeros(number, dtype=bool), 0, 0
-    ours = partitions.hash_partition(path, key, parts, folder / "keys", columns=key)
-    theirs = partitions.hash_partition(known_keys, key, parts, folder / "known", columns=key)
+    ours = partitions.hash_partition(path, key, parts, folder / "keys", columns=key, engine=engine)
+    theirs = partitions.hash_partition(known_keys, key, parts, folder / "known", columns=key, engine=engine)
     for own, other in zip(ours, theirs, strict=True):
         table = pq.read_table(own)
         positions, table = table.column(-1).to_numpy(), table.select(list(key))

@@ -56,7 +56,7 @@ class RepeatedKeys:
         of_types = [e for e in self.suite if e.type in TYPE_EXPECTATIONS and {*e.columns} <= {*self._columns()}]
         by_entry: dict[int, list[Outcome]] = defaultdict(list)
         parts = count_parts(int(chosen.sum()), rows_at_once)
-        files = partitions.hash_partition(path, key, parts, folder / "repeated", chosen=chosen)
+        files = partitions.hash_partition(path, key, parts, folder / "repeated", chosen=chosen, engine=engine)
         asked = (self.suite, of_types, self.entries, tuple(key), contracts.used.key, dict(parameters))
         for outcomes in engine.map(_judge_part, (Part(None, (FileRows(file),)) for file in files), shared=asked):
             for outcome in outcomes:

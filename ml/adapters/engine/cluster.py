@@ -157,7 +157,10 @@ class ClusterEngine:
             socket.create_connection((self.host, self.port), timeout=CONNECT_SECONDS).close()
         except OSError as err:  # Ray itself would ask for half a minute
             raise self._unavailable(f"does not answer ({err})") from err
-        self._asked(lambda: ray.init(address=self.address, log_to_driver=False))
+        try:
+            self._asked(lambda: ray.init(address=self.address, log_to_driver=False))
+        except Unavailable as err:
+            raise Unavailable(f"{err}. A head also answers nobody whose RAY_AUTH_TOKEN is not its own") from err
         self._await_processors(ray)
         return ray
 
@@ -198,6 +201,10 @@ class ClusterEngine:
             return question()
         except ray.exceptions.RayTaskError:
             raise
+        except ray.exceptions.AuthenticationError as err:
+            raise SettingsError(
+                f"{self._where} asks for a token ({_first_line(err)}); set RAY_AUTH_TOKEN to that of its head"
+            ) from err
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, TimeoutError) as err:
             if isinstance(err, ConnectionError):  # whoever comes next connects anew
                 with suppress(Exception):
