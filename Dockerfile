@@ -10,14 +10,15 @@ ARG UV_VERSION=0.13.8
 ARG PIP_INDEX_URL=https://pypi.org/simple
 ENV PIP_INDEX_URL=${PIP_INDEX_URL} UV_DEFAULT_INDEX=${PIP_INDEX_URL} UV_NO_PROGRESS=true UV_SYSTEM_CERTS=true
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --quiet --no-cache-dir uv==${UV_VERSION}
-COPY requirements-stack.txt requirements-boosting.txt requirements-streaming.txt /tmp/
-# BOOSTING=1 puts XGBoost and LightGBM in, STREAMING=1 what `evergreen consume` needs.
+COPY requirements-stack.txt requirements-boosting.txt requirements-streaming.txt requirements-cluster.txt /tmp/
+# BOOSTING=1 puts XGBoost and LightGBM in, STREAMING=1 what `evergreen consume` needs, CLUSTER=1 Ray.
 ARG BOOSTING=
 ARG STREAMING=
+ARG CLUSTER=
 # Bytecode is compiled once here: else each process pays seconds for it at its start.
 RUN /opt/venv/bin/uv pip install --quiet --python /opt/venv/bin/python --no-cache --require-hashes \
         --compile-bytecode -r /tmp/requirements-stack.txt ${BOOSTING:+-r /tmp/requirements-boosting.txt} \
-        ${STREAMING:+-r /tmp/requirements-streaming.txt} \
+        ${STREAMING:+-r /tmp/requirements-streaming.txt} ${CLUSTER:+-r /tmp/requirements-cluster.txt} \
     && /opt/venv/bin/pip uninstall --quiet --yes uv
 COPY . /opt/evergreen
 # The project goes in as it lies there, for the command `evergreen`.

@@ -62,6 +62,10 @@ lake: $(INSTALLED) ## Install what reads Delta and Iceberg tables, for source.ki
 streaming: $(INSTALLED) ## Install what reads and writes Kafka and Redis, for evergreen consume
 	@$(SYNC) -r requirements-streaming.txt
 
+.PHONY: cluster
+cluster: $(INSTALLED) ## Install Ray, for engine.kind: cluster
+	@$(SYNC) -r requirements-cluster.txt
+
 .PHONY: repro
 repro: setup ## Train and judge a model from params.yaml with DVC
 	@dvc repro
@@ -147,7 +151,7 @@ compose-restore: ## Bring a backup back: FROM=backups/...; REPLACE=1 takes away 
 
 .PHONY: lock
 lock: $(UV) ## Resolve requirements*.in into locks with hashes; UPGRADE=1 takes the newest
-	@for name in requirements requirements-boosting requirements-lake requirements-streaming requirements-dev requirements-stack; do \
+	@for name in requirements requirements-boosting requirements-lake requirements-streaming requirements-cluster requirements-dev requirements-stack; do \
 		echo "locking $$name.in"; \
 		case $$name in \
 			requirements-stack) sed -n 's/^\([A-Za-z0-9].*==[^\\]*\) \\$$/\1/p' requirements.txt \

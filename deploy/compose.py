@@ -35,8 +35,10 @@ METRICS = ("metrics", "statsd", "prometheus", "grafana")
 """Services of the profile `metrics`, which starts on request only."""
 STREAMING = ("consume",)
 """Those of the profile `streaming`, which does so, too."""
-ON_REQUEST = (*METRICS, *STREAMING, "flower")
-ALL_PROFILES = ("--profile", "metrics", "--profile", "streaming", "--profile", "flower")
+CLUSTER = ("ray-head", "ray-worker")
+"""Those of the profile `cluster`, on which tasks work with ``engine.kind: cluster``."""
+ON_REQUEST = (*METRICS, *STREAMING, *CLUSTER, "flower")
+ALL_PROFILES = ("--profile", "metrics", "--profile", "streaming", "--profile", "cluster", "--profile", "flower")
 """Arguments without which a command leaves alone what a profile has started."""
 START_SECONDS = 600
 LOOK_EVERY_SECONDS = 2.0

@@ -42,6 +42,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "EVERGREEN_S3_SECRET": _token,
     "EVERGREEN_SERVING_TOKEN": lambda: secrets.token_urlsafe(32),
     "EVERGREEN_METRICS_TOKEN": lambda: secrets.token_urlsafe(32),
+    "EVERGREEN_CLUSTER_TOKEN": lambda: secrets.token_urlsafe(32),
     "EVERGREEN_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
     "EVERGREEN_OPERATOR_PASSWORD": lambda: secrets.token_urlsafe(12),
     "EVERGREEN_VIEWER_PASSWORD": lambda: secrets.token_urlsafe(12),

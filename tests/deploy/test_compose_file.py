@@ -55,7 +55,7 @@ def test_airflow_starts_after_the_first_start_has_ended_well(name: str) -> None:
 
 
 def test_our_containers_have_no_powers_and_no_root() -> None:
-    for name in (*compose.OURS, *compose.STREAMING, "init", "flower", "metrics"):
+    for name in (*compose.OURS, *compose.STREAMING, *compose.CLUSTER, "init", "flower", "metrics"):
         assert SERVICES[name]["cap_drop"] == ["ALL"]
         assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
     assert "\nUSER evergreen\n" in (PROJECT / "Dockerfile").read_text(encoding="utf-8")
@@ -98,6 +98,7 @@ def test_the_services_are_those_that_the_tools_know() -> None:
         *compose.OURS,
         *compose.METRICS,
         *compose.STREAMING,
+        *compose.CLUSTER,
         compose.BUILT,
         "flower",
     }
@@ -114,12 +115,22 @@ def test_airflow_has_the_time_that_it_needs_to_stop(name: str) -> None:
 
 def test_metrics_start_on_request_and_read_what_the_loop_reads() -> None:
     on_request = {name for name, service in SERVICES.items() if "profiles" in service}
-    assert on_request == {*compose.METRICS, *compose.STREAMING, "flower"}
+    assert on_request == {*compose.METRICS, *compose.STREAMING, *compose.CLUSTER, "flower"}
     exporter, serving = SERVICES["metrics"]["environment"], SERVICES["serving"]["environment"]
     own = {"EVERGREEN_METRICS_TOKEN", "EVERGREEN_SERVING_TOKEN"}
     assert {name: value for name, value in exporter.items() if name not in own} == {
         name: value for name, value in serving.items() if name not in own
     }
+
+
+def test_workers_of_the_cluster_get_its_token_and_no_other_secret() -> None:
+    for name in compose.CLUSTER:
+        assert re.findall(r"\$\{EVERGREEN_\w+", str(SERVICES[name]["environment"])) == ["${EVERGREEN_CLUSTER_TOKEN"]
+    worker = SERVICES["airflow-worker"]["environment"]
+    assert worker["RAY_AUTH_TOKEN"].startswith("${EVERGREEN_CLUSTER_TOKEN")
+    port = worker["EVERGREEN_CLUSTER_ADDRESS"].removeprefix("${EVERGREEN_CLUSTER_ADDRESS:-ray://ray-head:").rstrip("}")
+    assert f"--ray-client-server-port={port}" in SERVICES["ray-head"]["command"]
+    assert SERVICES["ray-worker"]["deploy"] == {"replicas": 2}
 
 
 def test_every_target_of_prometheus_is_a_service_at_the_port_it_listens_on() -> None:

@@ -61,7 +61,7 @@ def test_it_runs_without_the_project_installed_and_prints_no_secret(file: Path) 
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(PROJECT)!r}); "]
     command[-1] += f"from deploy import env; sys.exit(env.main(['--file', {str(file)!r}]))"
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "16 keys drawn" in done.stdout
+    assert "17 keys drawn" in done.stdout
     assert not [value for value in env.read(file).values() if value in done.stdout + done.stderr]
 
 

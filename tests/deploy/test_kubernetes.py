@@ -14,7 +14,7 @@ FOLDER = PROJECT / "deploy" / "kubernetes"
 VALUES: dict[str, Any] = yaml.safe_load((FOLDER / "airflow-values.yaml").read_text(encoding="utf-8"))
 MANIFESTS = [
     one
-    for name in ("mlflow.yaml", "serving.yaml", "job-init.yaml")
+    for name in ("mlflow.yaml", "serving.yaml", "cluster.yaml", "job-init.yaml")
     for one in yaml.safe_load_all((FOLDER / name).read_text("utf-8"))
 ]
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
@@ -37,11 +37,11 @@ def test_every_secret_that_is_named_is_made_on_the_page_and_none_is_held() -> No
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     files = "".join(
         (FOLDER / name).read_text("utf-8")
-        for name in ("airflow-values.yaml", "mlflow.yaml", "serving.yaml", "job-init.yaml")
+        for name in ("airflow-values.yaml", "mlflow.yaml", "serving.yaml", "cluster.yaml", "job-init.yaml")
     )
     named = set(
         re.findall(
-            r"\b(evergreen-(?:airflow-\w+|mlflow-\w+|broker|fernet|api|jwt|users|outside|serving|registry-key))\b",
+            r"\b(evergreen-(?:airflow-\w+|mlflow-\w+|broker|fernet|api|jwt|users|outside|serving|cluster|registry-key))\b",
             files,
         )
     )
