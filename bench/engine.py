@@ -3,8 +3,9 @@
 A day of so many rows is screened (inputs, and labels against them), summed up for lagged target means, scored, and
 sampled and counted for drift. Each job runs in a process of its own, once by each engine; what comes out is compared.
 The cluster is started before the clock, and its workers have imported what they need: *start* is what that takes.
-*driver MB* is the peak of the process above what it had before, *worker MB* the peak of the largest worker, with its
-imports and without what it shares with others.
+*busy* is processor time, which says more than the clock where a machine has other work. *driver MB* is the peak of the
+process above what it had before, *worker MB* the peak of the largest worker, with its imports and without what it
+shares with others.
 
     make cluster
     python -m bench.engine [--rows 1000000] [--parts 262144] [--processors 2]
@@ -54,20 +55,29 @@ def imported(_: Any, part: Part) -> Iterator[int]:
 
 
 class Workers:
-    """Watch the memory of Ray's workers, those below this process."""
+    """Watch the memory and the processor time of Ray's workers, those below this process."""
 
     def __init__(self) -> None:
         self.peak, self._done = 0.0, Event()
+        self._busy: dict[int, tuple[float, float]] = {}
         self._thread = Thread(target=self._watch, daemon=True)
 
     def _watch(self) -> None:
         while not self._done.wait(0.2):
             for process in psutil.Process().children(recursive=True):
                 try:
-                    if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::work_on"):
+                    name = process.cmdline()[:1]
+                    if name and name[0].startswith("ray::") and "Agent" not in name[0]:
+                        busy = sum(process.cpu_times()[:2])
+                        self._busy[process.pid] = (self._busy.get(process.pid, (busy, 0))[0], busy)
                         self.peak = max(self.peak, process.memory_full_info().uss / 1e6)
                 except (psutil.Error, OSError):
                     continue
+
+    @property
+    def busy(self) -> float:
+        """Return the seconds of processor that they took while they were watched."""
+        return sum(last - first for first, last in self._busy.values())
 
     def __enter__(self) -> Workers:
         self._thread.start()
@@ -93,7 +103,7 @@ def job(name: str, home: str, kind: str, part_rows: int, processors: int, *, war
         return None
     with Workers() as workers:
         digest = work_of(name, home, engine)()
-    return digest, _STARTED[kind], workers.peak
+    return digest, _STARTED[kind], workers.peak, workers.busy
 
 
 _ENGINES: dict[str, Engine] = {}
@@ -201,7 +211,9 @@ def main(argv: list[str] | None = None) -> int:
                     "local s": here.seconds,
                     "cluster s": there.seconds,
                     "ratio": here.seconds / there.seconds,
+                    "local busy s": here.busy,
                     "driver busy s": there.busy,
+                    "workers busy s": there.result[3],
                     "start s": there.result[1],
                     "local MB": here.megabytes,
                     "driver MB": there.megabytes,

@@ -73,7 +73,7 @@ def hash_partition(
 ) -> list[Path]:
     """Copy a file's rows into ``parts`` files by their key: equal keys come into the same one, in their order.
 
-    Memory holds one batch, whatever the size of the file.
+    Memory holds one batch, whatever the size of the file; with the workers of a cluster the batches of some parts.
 
     Parameters
     ----------

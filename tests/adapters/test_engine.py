@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from datetime import date
@@ -107,6 +108,17 @@ def test_results_come_in_the_order_of_the_parts(engine: ClusterEngine) -> None:
         == here
         == [sign * 3 * number for number in range(1, 8) for sign in (1, -1)]
     )
+
+
+@needs_ray
+def test_whoever_runs_the_process_still_says_how_it_ends(engine: ClusterEngine) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        engine.close()
+        list(engine.map(engine_work.doubled, PARTS, shared=3))
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @needs_ray

@@ -12,14 +12,18 @@ import os
 import pickle
 import platform
 import secrets
+import signal
 import socket
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from ml.adapters import code
@@ -102,7 +106,7 @@ class ClusterEngine:
             yield from LOCAL.map(function, first, shared=shared)
             return
         ray = self._connect()
-        most = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        most = AHEAD * max(int(self._asked(ray.cluster_resources).get("CPU", 1)), 1)
         task = ray.remote(max_retries=RETRIES, retry_exceptions=False, num_cpus=1)(work_on)
         name = secrets.token_hex(8)
         common = self._asked(lambda: ray.put((name, pickle.dumps((function, shared, fingerprint_of_code())))))
@@ -142,6 +146,12 @@ class ClusterEngine:
         if ray.is_initialized():
             return ray
         logger.info("engine: connecting to %s", self._where)
+        with _same_end():
+            self._init(ray)
+        self._await_processors(ray)
+        return ray
+
+    def _init(self, ray: Any) -> None:
         if not self.address:
             self._asked(
                 lambda: ray.init(
@@ -152,7 +162,7 @@ class ClusterEngine:
                     configure_logging=False,
                 )
             )
-            return ray
+            return
         try:
             socket.create_connection((self.host, self.port), timeout=CONNECT_SECONDS).close()
         except OSError as err:  # Ray itself would ask for half a minute
@@ -161,12 +171,8 @@ class ClusterEngine:
             self._asked(lambda: ray.init(address=self.address, log_to_driver=False))
         except Unavailable as err:
             raise Unavailable(f"{err}. A head also answers nobody whose RAY_AUTH_TOKEN is not its own") from err
-        self._await_processors(ray)
-        return ray
 
     def _await_processors(self, ray: Any) -> None:
-        from time import monotonic, sleep
-
         until = monotonic() + PATIENCE_SECONDS
         while not self._asked(ray.cluster_resources).get("CPU"):
             if monotonic() > until:
@@ -218,6 +224,17 @@ class ClusterEngine:
         )
 
 
+@contextmanager
+def _same_end() -> Iterator[None]:
+    """Leave it to whoever runs this process how it ends: Ray would answer SIGTERM in its own way."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
 def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.removeprefix(SCHEME).strip("/").rpartition(":")
     if not (address.startswith(SCHEME) and host and port.isdecimal() and 0 < int(port) < 65_536):
@@ -241,7 +258,12 @@ def _cancel(ray: Any, reference: Any) -> None:
 
 def fingerprint_of_code() -> dict[str, str | None]:
     """Return what must be equal on both sides for equal results: our code, Python, and the packages that compute."""
-    return {"code": code.code_sha256(), "python": platform.python_version(), **code.versions()}
+    return {"code": code.code_sha256(), "python": platform.python_version(), **_versions()}
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str | None]:
+    return code.versions()
 
 
 def packed(part: Part) -> tuple[Any, list[tuple[FileRows, Any]]]:
