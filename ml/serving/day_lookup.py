@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ml.adapters.engine import LOCAL
 from ml.core.data.rest_days import rest_reason
 from ml.core.scoring import adaptation as adapt
 from ml.errors import DataRejected, MissingArtifact, Unavailable
@@ -138,7 +139,7 @@ class DayLookup:
                     "let serving.missing_labels be 'flag'",
                     retry_after=RETRY_SECONDS,
                 )
-            scorer = served.scorer(aggregates_of(served.own, day, day, services, rev=rev))
+            scorer = served.scorer(aggregates_of(served.own, day, day, services, rev=rev, engine=LOCAL))
             champion = Champion(day=day, version=served.version, reason="on request", data_version=rev)
             return ScorableDay(day, served, scorer, adaptation_of(champion, self.settings, services), provisional, rev)
         except MissingArtifact as err:

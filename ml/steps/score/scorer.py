@@ -86,10 +86,15 @@ def scorer_of(version: int, first: date, services: Services, *, rev: str | None,
     return Scorer(version, recorded_models.load(version, services), own, aggregates, added, half_width)
 
 
-def aggregates_of(own: Settings, first: date, last: date, services: Services, *, rev: str | None) -> TargetAggregates:
-    """Return what a model's history features of ``first`` to ``last`` look back on; sums that were missing are kept."""
+def aggregates_of(
+    own: Settings, first: date, last: date, services: Services, *, rev: str | None, engine: Engine | None = None
+) -> TargetAggregates:
+    """Return what a model's history features of ``first`` to ``last`` look back on; sums that were missing are kept.
+
+    ``engine`` takes the sums that were missing; None means that of the services.
+    """
     folder = services.storage_folder(layout.training.AGGREGATES)
-    return AggregateStore(services.registry, folder, services.engine).aggregates(first, last, own, rev=rev)
+    return AggregateStore(services.registry, folder, engine or services.engine).aggregates(first, last, own, rev=rev)
 
 
 def _engine_for(scorer: Scorer, services: Services) -> Engine:
