@@ -90,6 +90,7 @@ def test_a_table_with_nested_columns_travels_with_all_of_them(tmp_path: Path) ->
     assert pq.ParquetFile(there).read_row_group(1) == nested.slice(2)
 
 
+@needs_ray
 def test_a_table_is_cut_as_the_engine_wants_it() -> None:
     wanted = ClusterEngine("", rows_per_part=1000)
     assert cut(LOCAL, 2500, multiple_of=300) == (Rows(0, 2500),)
@@ -226,6 +227,7 @@ def services(settings: Settings, home: Path, address: str = "") -> Services:
     return Services(settings.model_copy(update={"engine": engine}), Environment.load(environ))
 
 
+@needs_ray
 def test_days_are_worked_on_here_unless_the_settings_name_a_cluster(project_settings: Settings, tmp_path: Path) -> None:
     environment = Environment.load({"EVERGREEN_HOME": str(tmp_path)})
     assert Services(project_settings, environment).engine is LOCAL
