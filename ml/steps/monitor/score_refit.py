@@ -198,9 +198,7 @@ class _Scoring:
         name = fingerprint_of(files, min(days), self.settings, excluded=excluded)
         folder = self.services.storage_folder(layout.monitoring.shadow_refit(name, shadow.max_rows))
         if not folder.has(layout.monitoring.REFIT):
-            most = (
-                shadow.max_rows if self.settings.fit.stream else None
-            )
+            most = shadow.max_rows if self.settings.fit.stream else None
             rows = labelled_rows(sorted(days), self.settings, self.services, rev=self.rev, most=most)
             pipeline = fit_pipeline(sample_days(rows, rows=shadow.max_rows, seed=self.settings.fit.seed), self.settings)
             with tempfile.TemporaryDirectory() as temporary:
