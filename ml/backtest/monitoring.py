@@ -17,9 +17,10 @@ from ml.adapters import layout, monitoring_files
 from ml.adapters.workspace import Workspace
 from ml.backtest.dataset import PointInTimeDataset
 from ml.backtest.judging import Version
+from ml.backtest.outcome import DayRecords
 from ml.core.data.days import days_between
 from ml.core.data.schema import Types
-from ml.core.monitoring import drift, drift_report, performance
+from ml.core.monitoring import alarm_days, drift, drift_report, performance
 from ml.core.monitoring.day_columns import DayColumn
 from ml.core.monitoring.drift_report import Dependence, Reference, Sides
 from ml.core.monitoring.served import ExpectedPerformance
@@ -32,12 +33,26 @@ from ml.steps.retrain import out_of_fold
 
 
 class Monitored:
-    """What monitoring keeps with a version: its reference, what it depends on, what the gate saw of it."""
+    """What monitoring keeps with a version: its reference, what it depends on, what the gate saw of it.
 
-    def __init__(self, version: Version) -> None:
+    Parameters
+    ----------
+    records
+        What monitoring left of the days until then: limits are not learned from those on which an alarm stood.
+    """
+
+    def __init__(self, version: Version, records: Mapping[date, DayRecords]) -> None:
         self.version, self.settings, self.fits = version, version.settings, version.fits
+        days = version.fitted.training.days
+        monitored = [
+            alarm_days.day_from(kept.drift, kept.performance, kept.decision)
+            for day in days
+            if (kept := records.get(day)) is not None
+        ]
+        self.days_in_alarm = alarm_days.in_training(monitored, days, self.settings)
         section = self.settings.drift.model_dump(mode="json")
         facts = [version.key, section, self.settings.gate.metric, self.settings.split.holdout_days]
+        facts += [sorted(map(str, self.days_in_alarm))] if self.days_in_alarm else []
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         self.folder = layout.backtest.cached("references", key)
 
@@ -49,7 +64,7 @@ class Monitored:
             version = self.version
             predictions = out_of_fold.honest(version.parts[0], version.scored, self.settings)
             rows = self.fits.rows(version.fitted.training, self.settings)
-            reference = drift_report.reference_of(rows, predictions, self.settings)
+            reference = drift_report.reference_of(rows, predictions, self.settings, alarm_days=self.days_in_alarm)
             monitoring_files.write(self.fits.folder / cache_dir.prefix, reference)
             return {"rows": len(reference.sample)}
 

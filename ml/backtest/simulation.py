@@ -112,7 +112,7 @@ class Simulation:
 
     def _monitored(self, version: int) -> Monitored:
         if version not in self.monitored:
-            self.monitored[version] = Monitored(self.versions[version])
+            self.monitored[version] = Monitored(self.versions[version], self.records)
         return self.monitored[version]
 
     def _drift(self, day: date, version: int) -> DriftReport:

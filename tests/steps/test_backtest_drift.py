@@ -16,6 +16,7 @@ from ml.backtest.dataset import PointInTimeDataset
 from ml.backtest.fits import Fits
 from ml.backtest.simulation import Simulation
 from ml.core.data.days import days_between
+from ml.core.monitoring.drift_report import reference_of
 from ml.settings import overlaid
 
 FIRST, BEGIN, JUMP, LAST = date(2024, 1, 1), date(2024, 4, 1), date(2024, 4, 20), date(2024, 5, 25)
@@ -88,6 +89,21 @@ def test_days_that_a_champion_was_trained_on_do_not_ask_again(tmp_path: Path) ->
     after = {promoted.iloc[0] + timedelta(days=n) for n in range(1, 7)}
     assert not after & set(found(days, "alarm:label_drift:label"))
     assert after & set(found(days, "warning:label_drift:label"))
+
+
+def test_limits_are_learned_from_no_day_in_alarm(tmp_path: Path) -> None:
+    policy = policies.make("drift", policies.BUILT_IN["drift"], PARAMS, origin="a test")
+    simulation = Simulation(policy, Fits(rentals(2.0), tmp_path, "code"), BEGIN, LAST)
+    days = simulation.run().days
+    newest = simulation.monitored[max(simulation.monitored)]
+    alarmed = set(days.loc[days["alarm"], "day"]) & set(newest.version.fitted.training.days)
+    assert alarmed and alarmed <= newest.days_in_alarm and not simulation.monitored[1].days_in_alarm
+    rows = newest.fits.rows(newest.version.fitted.training, newest.settings)
+    of_calm, of_all = (
+        reference_of(rows, newest.reference.predictions, newest.settings, alarm_days=left_out).limits
+        for left_out in (newest.days_in_alarm, ())
+    )
+    assert newest.reference.limits == of_calm != of_all
 
 
 def test_labels_may_only_warn(tmp_path: Path) -> None:

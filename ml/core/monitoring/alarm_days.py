@@ -5,14 +5,18 @@ Whether anybody was notified does not count: days that were replayed, or whose m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from ml.core.data.days import days_between
 from ml.core.monitoring.alarm_conditions import KINDS
 from ml.core.monitoring.episodes import Day, Episode, Family, follow
-from ml.records import Finding
+from ml.records import Decision, DriftReport, Finding, LivePerformance
+from ml.settings import Settings
+
+LONGEST_WINDOWS = 4
+"""An alarm of drift that stands for more than so many windows is the new normal: limits learn from its days again."""
 
 
 def days_in_alarm(episodes: Iterable[Episode], *, window_days: int, longest_days: int) -> set[date]:
@@ -32,6 +36,22 @@ def days_in_alarm(episodes: Iterable[Episode], *, window_days: int, longest_days
     lead = timedelta(days=window_days - 1)
     passed = [one for one in episodes if (one.day - one.first_day).days < longest_days]
     return {day for episode in passed for day in days_between(episode.first_day - lead, episode.day)}
+
+
+def in_training(days: Iterable[Day], wanted: Collection[date], settings: Settings) -> set[date]:
+    """Return the days of a training window on which an alarm of drift stood: limits are not learned from them.
+
+    Parameters
+    ----------
+    days
+        Those of the window that were monitored, in order.
+    wanted
+        The days of the window.
+    """
+    land, declared = settings.land, settings.drift
+    window_days = land.calendar_days(declared.window_days)
+    alarms = of_days(days, family="drift", alarm_days=declared.alarm_days, every_days=land.every_days)
+    return set(wanted) & days_in_alarm(alarms, window_days=window_days, longest_days=LONGEST_WINDOWS * window_days)
 
 
 def findings_of(
@@ -97,3 +117,11 @@ def day_of(summary: Mapping[str, Any]) -> Day:
         summary["action"],
         measured(statuses),
     )
+
+
+def day_from(drift: DriftReport, performance: LivePerformance, decision: Decision) -> Day:
+    """Return a day as episodes count it, from the records that monitoring left of it."""
+    statuses: dict[Family, str] = {"drift": drift.status, "decay": performance.status}
+    findings = findings_of(decision.findings, statuses, {"drift": drift.reason, "decay": performance.reason})
+    version = decision.champion_version
+    return Day(decision.day, version, findings, decision.alarm, decision.action, measured(statuses))

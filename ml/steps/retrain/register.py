@@ -29,8 +29,6 @@ from ml.wiring import Services
 logger = logging.getLogger(__name__)
 KEPT = ("day", "target", "challenger", "base_rate", "anchor", "anchor_had_seen")
 """What is kept of the holdout: monitoring measures by it what is expected."""
-LONGEST_WINDOWS = 4
-"""An alarm of drift that stands for more than so many windows is the new normal: limits learn from its days again."""
 
 
 def run(window: Window, evaluation: Evaluation, *, settings: Settings, services: Services) -> Challenger:
@@ -89,16 +87,7 @@ def run(window: Window, evaluation: Evaluation, *, settings: Settings, services:
 def _days_in_alarm(train: pd.DataFrame, settings: Settings, services: Services) -> set[date]:
     """Return on which days of a training window an alarm of drift stood, by what monitoring left of them."""
     days = [date.fromisoformat(str(day)) for day in sorted(train["day"].unique())]
-    land, declared = settings.land, settings.drift
-    alarms = alarm_days.of_days(
-        _monitored(days, services), family="drift", alarm_days=declared.alarm_days, every_days=land.every_days
-    )
-    in_alarm = alarm_days.days_in_alarm(
-        alarms,
-        window_days=land.calendar_days(declared.window_days),
-        longest_days=LONGEST_WINDOWS * land.calendar_days(declared.window_days),
-    )
-    in_alarm &= set(days)
+    in_alarm = alarm_days.in_training(_monitored(days, services), days, settings)
     if in_alarm:
         logger.info("register: no limit is learned from the days in alarm: %s", ", ".join(map(str, sorted(in_alarm))))
     return in_alarm
