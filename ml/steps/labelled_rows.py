@@ -50,7 +50,7 @@ def labelled_rows(
         )
         for day in days
     ]
-    aggregates = AggregateStore(services.registry, services.storage_folder(layout.training.AGGREGATES))
+    aggregates = AggregateStore(services.registry, services.storage_folder(layout.training.AGGREGATES), services.engine)
     rows = aggregates.aggregates(first, last, settings, rev=rev).add_to(pd.concat(parts, ignore_index=True))
     if not settings.features.python:
         return rows

@@ -223,7 +223,8 @@ class Contest:
 
     def _lagged_means(self, own: Settings, first: date, last: date) -> TargetAggregates:
         """Return what the history features of a recipe look back on; sums that were missing are kept, as by *score*."""
-        store = AggregateStore(self.services.registry, self.services.storage_folder(layout.training.AGGREGATES))
+        folder = self.services.storage_folder(layout.training.AGGREGATES)
+        store = AggregateStore(self.services.registry, folder, self.services.engine)
         return store.aggregates(first, last, own, rev=self.window.data_version)
 
     def _same_code(self, version: int) -> bool:
