@@ -45,9 +45,9 @@ class Monitored:
         self.version, self.settings, self.fits = version, version.settings, version.fits
         days = version.fitted.training.days
         monitored = [
-            alarm_days.day_from(kept.drift, kept.performance, kept.decision)
+            alarm_days.day_from(of_day.drift, of_day.performance, of_day.decision)
             for day in days
-            if (kept := records.get(day)) is not None
+            if (of_day := records.get(day)) is not None
         ]
         self.days_in_alarm = alarm_days.in_training(monitored, days, self.settings)
         section = self.settings.drift.model_dump(mode="json")
