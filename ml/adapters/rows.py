@@ -55,7 +55,12 @@ def in_sample(batch: pa.Table, key: Sequence[str], share: float) -> pa.Table:
     """Return the rows whose keys fall into a share of all keys; all of them if it is 1 or more."""
     if share >= 1:
         return batch
-    return batch.filter(pa.array(hashes(batch.select(list(key)).to_pandas(), key) < np.uint64(share * 2**64)))
+    return batch.filter(pa.array(keys_in_sample(batch.select(list(key)).to_pandas(), key, share)))
+
+
+def keys_in_sample(rows: pd.DataFrame, key: Sequence[str], share: float) -> np.ndarray:
+    """Return whether each row's key falls into a share, below 1, of all keys."""
+    return np.asarray(hashes(rows, key) < np.uint64(share * 2**64))
 
 
 def in_salted_share(batch: pa.Table, key: Sequence[str], share: float, *, salt: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml.adapters.rows import BATCH_ROWS, RowGroups, batches, hashes, types_of
+from ml.adapters.rows import BATCH_ROWS, RowGroups, batches, keys_in_sample, types_of
 from ml.core.scoring.shards import Rows
 
 ROWS_AT_ONCE = 131_072
@@ -73,4 +73,4 @@ def _rows_of_day(frame: pd.DataFrame, day: str) -> int:
 
 def sampled_by_key(frame: pd.DataFrame, key: Sequence[str], share: float) -> pd.DataFrame:
     """Return the rows whose keys fall into a share of all keys; the frame itself if it is 1 or more."""
-    return frame if share >= 1 else frame.loc[hashes(frame, key) < np.uint64(share * 2**64)]
+    return frame if share >= 1 else frame.loc[keys_in_sample(frame, key, share)]

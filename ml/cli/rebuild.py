@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import pandas as pd
 
 from ml import settings as settings_module
 from ml.adapters import checkout, code
-from ml.adapters.table_parts import write_parts
-from ml.adapters.window_rows import WindowRows
+from ml.adapters.storage import open_objects
+from ml.adapters.workspace import Workspace
 from ml.core.training import lineage as lineages
 from ml.errors import UntrustedModel
 from ml.own_code import PROJECT
 from ml.settings import PROJECT_ROOT, Environment
+from ml.steps.retrain import streamed_parts
 
 logger = logging.getLogger(__name__)
 LAST_STAGE = "evaluate"
@@ -93,10 +93,9 @@ def _lay_out_refit(project: Path, recorded: Mapping[str, Any]) -> None:
     both = [pd.read_parquet(judged / "parts" / f"{name}.parquet") for name in ("train", "holdout")]
     pd.concat(both, ignore_index=True).to_parquet(refit / "parts/train.parquet", index=False)
     parts = read_json(judged / "parts/parts.json")
-    every_row = [judged / "parts" / f"{name}_all.parquet" for name in ("train", "holdout")]
-    if all(path.exists() for path in every_row):  # with fit.stream the two above are samples of these
-        frames = chain.from_iterable(WindowRows(path).frames() for path in every_row)
-        write_parts(frames, refit / "parts/train_all.parquet")
+    run_dir, whole = (Workspace(open_objects(str(folder))) for folder in (judged, refit))
+    if run_dir.has(streamed_parts.ALL_ROWS["train"]):  # with fit.stream the two above are samples of these
+        streamed_parts.join(run_dir, whole)
     facts = {"train_last_day": parts["holdout_last_day"], "train_rows": parts["train_rows"] + parts["holdout_rows"]}
     text = json.dumps({**parts, **facts, "refit_of": recorded["parts"]["refit_of"]})
     (refit / "parts/parts.json").write_text(text, encoding="utf-8")

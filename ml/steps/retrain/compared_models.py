@@ -194,9 +194,10 @@ class Contest:
         with streamed_parts.all_rows(self.run_dir) as every_row:
 
             def source(columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
-                for frame in every_row.frames():
-                    rows = self._with_features_of(version, own, frame, lagged)
-                    yield rows if columns is None else rows[list(columns)]
+                frames = every_row.frames(columns)
+                if columns is not None:  # days and weights, which are no features
+                    return frames
+                return (self._with_features_of(version, own, frame, lagged) for frame in frames)
 
             return fit_pipeline(sample, own, source=source)
 

@@ -35,10 +35,8 @@ def run(window: Window, *, settings: Settings, services: Services) -> Parts:
     facts = run_dir.read_json("data/window.json")
     contents = seen_in(facts)
     earlier = _earlier(run_dir) if contents else {}
-    if settings.fit.stream:
-        parts = streamed_parts.write(window, run_dir, settings, days=facts["days"], earlier=earlier, contents=contents)
-    else:
-        parts = _in_memory(window, run_dir, settings, days=facts["days"], earlier=earlier, contents=contents)
+    write = streamed_parts.write if settings.fit.stream else _in_memory
+    parts = write(window, run_dir, settings, days=facts["days"], earlier=earlier, contents=contents)
     run_dir.write_json("parts/parts.json", parts.model_dump(mode="json", exclude={"fingerprint"}, exclude_none=True))
     logger.info(
         "split: %d rows to train on, %d held out from %s on",

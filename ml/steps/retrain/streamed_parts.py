@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
 
@@ -52,6 +53,7 @@ def write(
     DataRejected
         As `ml.steps.retrain.split.run`.
     """
+    assert settings.fit.stream is not None
     with run_dir.local("data/rows.parquet") as path:
         counts = WindowRows(path).day_counts()
         of_window = {day: rows for day, rows in counts.items() if day in set(days)}
@@ -59,10 +61,13 @@ def write(
         first = first_held_out(present, window.first_day, window.last_day, settings)
         before = sum(rows for day, rows in counts.items() if day < first)
         ranges = {"train": Rows(0, before), "holdout": Rows(before, sum(counts.values()) - before)}
+        train_rows = sum(rows for day, rows in of_window.items() if day < first)
+        number = {"train": train_rows, "holdout": sum(of_window.values()) - train_rows}
         lagged = _aggregates(WindowRows(path), settings, earlier, contents)
         samples = {}
         for name, part in ranges.items():
-            of_part = _Part(WindowRows(path, part), frozenset(of_window), lagged, settings)
+            share = settings.fit.stream.sample_rows / max(number[name], 1)
+            of_part = _Part(WindowRows(path, part), frozenset(of_window), lagged, settings.task.key, share)
             run_dir.write_parts(ALL_ROWS[name], of_part)
             samples[name] = pd.concat(of_part.sample, ignore_index=True)
     train, holdout = cut(pd.concat(samples.values(), ignore_index=True), first, settings)
@@ -74,30 +79,30 @@ def write(
         train_last_day=max(day for day in present if day.isoformat() < first),
         holdout_first_day=date.fromisoformat(first),
         holdout_last_day=max(present),
-        train_rows=sum(rows for day, rows in of_window.items() if day < first),
-        holdout_rows=sum(rows for day, rows in of_window.items() if day >= first),
+        train_rows=number["train"],
+        holdout_rows=number["holdout"],
         train_sample_rows=len(train),
         holdout_sample_rows=len(holdout),
     )
 
 
+@dataclass
 class _Part:
     """The rows of a part with their history features, some days after the others; what is drawn is in `sample`."""
 
-    def __init__(self, rows: WindowRows, days: frozenset[str], lagged: TargetAggregates, settings: Settings) -> None:
-        assert settings.fit.stream is not None
-        counts = rows.day_counts()
-        number = sum(counts[day] for day in days & counts.keys())
-        self._rows, self._days, self._lagged, self._key = rows, days, lagged, settings.task.key
-        self._share = settings.fit.stream.sample_rows / max(number, 1)
-        self.sample: list[pd.DataFrame] = []
+    rows: WindowRows
+    days: frozenset[str]
+    lagged: TargetAggregates
+    key: Sequence[str]
+    share: float
+    sample: list[pd.DataFrame] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        for frame in self._rows.frames():
-            of_window = frame.loc[frame["day"].isin(self._days)].reset_index(drop=True)
+        for frame in self.rows.frames():
+            of_window = frame.loc[frame["day"].isin(self.days)].reset_index(drop=True)
             if len(of_window):
-                with_history = self._lagged.add_to(of_window)
-                self.sample.append(sampled_by_key(with_history, self._key, self._share))
+                with_history = self.lagged.add_to(of_window)
+                self.sample.append(sampled_by_key(with_history, self.key, self.share))
                 yield with_history
 
 
