@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -154,6 +155,23 @@ class TestNow:
         assert (found["state"], found["alarm"]["since"]) == ("alarm", str(DAYS[0]))
         assert f"Alarm since {DAYS[0]}, and not over" in found["sentence"]
 
+    def test_before_the_first_live_figure_it_has_that_of_the_holdout_and_says_when_the_first_one_comes(
+        self, world: World
+    ) -> None:
+        assert ask(world.services, "now")["before_live"] is not None, "two days are too few for a live figure"
+        for folder in (world.home / "storage" / "monitor").iterdir():
+            shutil.rmtree(folder)
+        MEMORY.forget()
+        before = json.loads(json.dumps(overview.now(world.services, today=DAYS[-1])))["before_live"]
+        judged = overview.model(world.services, overview.now(world.services, today=DAYS[-1])["champion"]["version"])
+        figures = {figure["name"]: figure for figure in judged["figures"]}
+        seen = before["holdout"]
+        assert seen["value"] == pytest.approx(figures["log_loss"]["value"], abs=1e-4)
+        assert seen["base_rate"] == pytest.approx(figures["log_loss"]["base_rate"], abs=1e-4)
+        assert seen["low"] < seen["value"] < seen["high"]
+        assert (seen["days"], seen["rows"]) == (judged["holdout"]["days"], judged["holdout"]["rows"])
+        assert date.fromisoformat(before["first_day"]) > DAYS[-1]
+
     def test_an_alias_that_was_moved_by_hand_is_named(self, world: World) -> None:
         world.services.tracking.move_alias("champion", 1)
         champion = ask(world.services, "now")["champion"]
@@ -278,6 +296,8 @@ class TestCourse:
         now = json.loads(json.dumps(overview.now(world.services, today=DAYS[-1] + timedelta(days=9))))
         assert (now["starting"], now["monitor"]["day"], now["data"]["status"]) == (True, str(DAYS[0]), "due")
         assert now["state"] != "unknown"
+        assert [day["day"] for day in ask(world.services, "timeline")["days"]] == [str(DAYS[0])]
+        assert ask(world.services, "drift_map")["days"] == [str(DAYS[0])]
 
     def test_what_a_replay_has_lived_through_says_so_wherever_it_is_shown(self, world: World) -> None:
         services, first = world.services, DAYS[0]
@@ -489,6 +509,12 @@ class TestNothingYet:
         assert found["now"]["state"] == "unknown"
         assert found["now"]["data"]["status"] == "none"
         assert found["now"]["problems"] == []
+
+    def test_while_make_up_brings_it_nothing_is_to_be_done(self, empty: Services) -> None:
+        assert empty.environment.starting is not None
+        empty.environment.starting.write_text(str(os.getpid()), encoding="utf-8")
+        for part in sorted({*PAGE} - {"served"}):
+            assert "Evergreen is starting" in json.dumps(ask(empty, part)["hint"]), part
 
     def test_with_enough_days_the_next_move_is_to_train(self, seeded: World) -> None:
         found = ask(seeded.services, "now")

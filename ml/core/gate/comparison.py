@@ -125,6 +125,13 @@ def mean_by_day(
     """
     by_day = pd.DataFrame({"day": days.to_numpy(), "value": values}).groupby("day")["value"]
     totals, rows = by_day.sum().to_numpy(), by_day.size().to_numpy()
+    return mean_of_days(totals, rows, confidence=confidence, n_resamples=n_resamples, seed=seed)
+
+
+def mean_of_days(
+    totals: np.ndarray, rows: np.ndarray, *, confidence: float, n_resamples: int, seed: int
+) -> DailyMean | None:
+    """Return what `mean_by_day` does, from the sum and the number of rows of each day, in the order of the days."""
     count = len(totals)
     if count < 2:
         return None

@@ -17,6 +17,11 @@ STARTING = (
     "Evergreen is starting: it lands the history, trains a first champion and scores the newest day by itself, which "
     "takes some minutes. Nothing is to be done."
 )
+STARTING_DAYS = (
+    "Evergreen is starting: a champion serves, and the days come in by themselves, one after the other. Nothing is to "
+    "be done."
+)
+STARTING_PART = "Evergreen is starting: this fills by itself within some minutes. Nothing is to be done."
 NOT_MONITORED = f"No day was monitored yet: {switch_on('monitor')}, then it follows each Ingest."
 UNKNOWN_PERFORMANCE = "performance unknown"
 """How the policy's reason begins where live performance could not be measured."""
@@ -66,7 +71,7 @@ def state_of(
     if not serves:
         return "unknown", STARTING if starting else NO_CHAMPION
     if newest is None:
-        return "unknown", NOT_MONITORED
+        return "unknown", STARTING_DAYS if starting else NOT_MONITORED
     day, state, reason = newest["day"], newest["state"], "; ".join(newest["reasons"]) or "no reason was kept"
     if state == "alarm":
         return "alarm", f"Alarm since {since or day}: {reason}"

@@ -225,8 +225,13 @@ def _first_figure(facts: Facts, champion: ChampionFacts, settings: Settings) -> 
     """Return the first day on which ``performance.min_days`` days of what was served can be labelled."""
     if facts.performance is not None and facts.performance.expected_by is not None:
         return facts.performance.expected_by
+    return first_figure(champion.promoted_on, settings)
+
+
+def first_figure(served_from: date, settings: Settings) -> date:
+    """Return the first day on which a version that serves from ``served_from`` on can have a live figure."""
     days = settings.task.label_delay_days + settings.land.calendar_days(settings.performance.min_days) - 1
-    return champion.promoted_on + timedelta(days=days)
+    return served_from + timedelta(days=days)
 
 
 def _served(champion: ChampionFacts, day: date) -> str:

@@ -17,7 +17,7 @@ from ml.errors import EvergreenError, MissingArtifact
 from ml.next_moves import ingest_past, rerun
 from ml.views.page.cache import MEMORY, MISSING
 from ml.views.page.rejected import KeptOut, kept_out, report_of, row
-from ml.views.page.sources import DataInventory, held, replayed
+from ml.views.page.sources import DataInventory, held, hint, replayed
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def data(services: Services, *, days: int = 60) -> Facts:
                 for asset_day in newest_quarantined
             ],
             "unreadable": [*unreadable, *({"day": None, "message": problem} for problem in out.problems)],
-            "hint": None if newest else f"No day is in the data registry yet: {ingest_past()}.",
+            "hint": None if newest else hint(services, f"No day is in the data registry yet: {ingest_past()}."),
         }
     )
     return facts

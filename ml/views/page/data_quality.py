@@ -20,7 +20,7 @@ from ml.errors import EvergreenError, MissingArtifact
 from ml.next_moves import ingest_past, rerun
 from ml.views.page.cache import MEMORY, MISSING
 from ml.views.page.data_inventory import ASSETS, quarantined_days
-from ml.views.page.sources import held
+from ml.views.page.sources import held, hint
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def data_quality(services: Services, *, asset: str = "inputs", days: int = 90) -
             **quality_history(shown, by_day),
             "kept_out": sorted(day for day in quarantined if day in set(shown)),
             "unreadable": unreadable,
-            "hint": None if shown else f"No day was ingested yet: {ingest_past()}.",
+            "hint": None if shown else hint(services, f"No day was ingested yet: {ingest_past()}."),
         }
     )
     return facts

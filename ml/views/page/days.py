@@ -15,6 +15,7 @@ from ml.errors import EvergreenError, MissingArtifact
 from ml.next_moves import rerun
 from ml.records import Decision
 from ml.views.page.cache import MEMORY, MISSING
+from ml.views.page.sources import starting
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,9 @@ SECONDS = 300.0
 """The newest days are read each time; others, which only a cleared run changes, once in so many seconds."""
 
 THREADS = 16
-NOT_DECIDED = "monitoring has not come to a decision: look at its run of Monitor, and run again what failed"
+NOT_DECIDED = (
+    "monitoring has not come to a decision yet: where its run of Monitor is over, look at it, and run again what failed"
+)
 
 
 def read(services: Services, days: Sequence[date]) -> list[Day]:
@@ -45,6 +48,14 @@ def read(services: Services, days: Sequence[date]) -> list[Day]:
                 by_day[day] = result
                 MEMORY.keep(("day", storage, day), result, SECONDS)
     return [by_day[day] for day in days]
+
+
+def read_decided(services: Services, days: Sequence[date]) -> list[Day]:
+    """Read some days as `read` does; while `make up` is at work, without the one that it is at work on."""
+    found = read(services, days)
+    if not starting(services):
+        return found
+    return [day for day in found if day.facts is None or is_decided(day)]
 
 
 def is_decided(day: Day) -> bool:

@@ -12,7 +12,7 @@ from ml.next_moves import retrain
 from ml.records import Logged
 from ml.views import charts, decision_view
 from ml.views.page import days as monitored
-from ml.views.page.sources import decided, registered, replayed
+from ml.views.page.sources import decided, hint, registered, replayed
 from ml.wiring import Services
 
 AT_ONCE = 100
@@ -54,7 +54,7 @@ def decisions(
         )
         for entry in page.entries
     ]
-    none = f"No decision was made yet: {retrain()}." if kind is None else "There is no decision of this kind."
+    none = hint(services, f"No decision was made yet: {retrain()}.") if kind is None else "There is no decision of this kind."
     facts: dict[str, Any] = plain(
         {"decisions": rows, "next": page.next, "kinds": sorted(KINDS), "hint": None if rows else none}
     )

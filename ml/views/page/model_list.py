@@ -18,7 +18,7 @@ from ml.records import Logged
 from ml.views import charts, decision_view
 from ml.views.page.cache import MEMORY
 from ml.views.page.decision_list import card_of
-from ml.views.page.sources import decided, registered, replayed
+from ml.views.page.sources import decided, hint, registered, replayed
 from ml.views.page.timeline import about_metric
 from ml.wiring import Services
 
@@ -72,13 +72,13 @@ def models(services: Services, *, count: int = AT_ONCE, before: int | None = Non
     decisions = merged(*parts)
     twins = decision_view.twins(decisions)
     rows = [_row(one, decisions, services) for one in [*batch, *named] if one.version not in twins]
-    hint = None if older else f"No model was registered yet: {retrain()}."
+    nothing = None if older else hint(services, f"No model was registered yet: {retrain()}.")
     facts: dict[str, Any] = plain(
         {
             "task": about_task(services),
             "versions": rows,
             "next": batch[-1].version if len(older) > count else None,
-            "hint": hint,
+            "hint": nothing,
         }
     )
     return facts

@@ -19,7 +19,7 @@ from ml.views import performance_series as series
 from ml.views.page import days as monitored
 from ml.views.page.cache import MEMORY
 from ml.views.page.model_list import ABOUT_VERSIONS, CLOCKS
-from ml.views.page.sources import decided, held, registered
+from ml.views.page.sources import decided, held, hint, registered
 from ml.views.page.timeline import about_metric
 from ml.wiring import Services
 
@@ -44,7 +44,7 @@ def performance_charts(services: Services, *, days: int = 90) -> Facts:
     """
     inventory = held(services)
     shown = inventory.newest_days(days)
-    read = monitored.read(services, shown)
+    read = monitored.read_decided(services, shown)
     log = decided(services)
     tenures = charts.champion_tenures(log.changes)
     settings = services.settings
@@ -67,7 +67,7 @@ def performance_charts(services: Services, *, days: int = 90) -> Facts:
             "cost": settings.retrain.cost,
             "data_versions": _data_versions(services, first) if shown else [],
             "unreadable": [{"day": day.day, "message": day.problem} for day in read if day.problem],
-            "hint": None if any(day.facts for day in read) else NOT_MONITORED,
+            "hint": None if any(day.facts for day in read) else hint(services, NOT_MONITORED),
         }
     )
     return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from ml.adapters import layout
 from ml.adapters.replayed_days import Replayed, ReplayLog
 from ml.adapters.tracking.decision_log import DecisionLog
+from ml.core.monitoring.health import STARTING_PART
 from ml.errors import MissingArtifact
 from ml.records import DataVersion, DayFile, DayMark
 from ml.views.page.cache import MEMORY
@@ -58,6 +60,21 @@ class DataInventory:
             return []
         first = date.min if count is None else self.newest - timedelta(days=max(count, 1) - 1)
         return sorted(day for day in self.inputs if day >= first)
+
+
+def starting(services: Services) -> bool:
+    """Return whether `make up` is bringing about champion and days: its file names a process that lives."""
+    file = services.environment.starting
+    try:
+        os.kill(int(file.read_text(encoding="utf-8")), 0) if file is not None else None
+    except (OSError, ValueError):
+        return False
+    return file is not None
+
+
+def hint(services: Services, message: str) -> str:
+    """Return what to do where there is nothing yet: nothing while `make up` brings it about by itself."""
+    return STARTING_PART if starting(services) else message
 
 
 def decided(services: Services) -> DecisionLog:

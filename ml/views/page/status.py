@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 from ml.adapters import layout
 from ml.core.champions import tenures
 from ml.core.data.excluded import periods
-from ml.core.monitoring import health
+from ml.core.monitoring import health, policy
 from ml.core.monitoring.day_summary import Facts, plain
 from ml.core.monitoring.finding_order import most_important_first
 from ml.views import charts
 from ml.views.page import demo, serving
 from ml.views.page.model_list import about_task
 from ml.views.page.status_sources import LOOK_BACK_DAYS, StatusSources
+from ml.views.page.version_charts import holdout
 from ml.wiring import Services
 
 NEEDED = ("decisions", "champion", "data", "monitor")
@@ -40,9 +41,11 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
         ``unknown``) with a ``sentence``; ``champion`` (``version``, ``since``, ``days``, ``kind`` of the decision
         that made it, ``replayed``, ``requested_by``, ``approved_by``, ``reasons``, ``decision_id``, ``window``,
         ``previous_version``, ``run_id``, ``card``, ``warning`` if its alias was moved by hand); ``performance``
-        (``status``, ``reason``, ``figures`` beside what the gate promised, ``window``, ``estimated``,
+        (``status``, ``reason``, ``figures`` beside what the gate saw, ``window``, ``estimated``,
         ``estimate_reason``, ``label_coverage``, ``slice_reason``,
-        ``shift_reason``); ``rejected``, the deliveries of late whose newest
+        ``shift_reason``); ``before_live``, what is known while no live figure is (``holdout``:
+        `ml.views.page.version_charts.holdout`; ``first_day``, when the first one comes, after ``labelled_days``, None
+        where Monitor says it; None where a live figure is known); ``rejected``, the deliveries of late whose newest
         answer is a rejection (``what``, ``message`` with the next move, ``report``); ``withdrawn`` days of late;
         ``excluded``, the periods of late that are not learned from;
         ``data`` (``status``: ``fresh``, ``due``, ``late`` or ``none``; days and a ``sentence``); ``score``, the newest
@@ -87,6 +90,7 @@ def _facts(sources: StatusSources) -> Facts:
         "sentence": sentence,
         "champion": champion,
         "performance": _performance(sources, newest),
+        "before_live": sources.part("holdout", lambda: _before_live(sources, champion, newest)),
         "data": data,
         "rejected": sources.rejected,
         "withdrawn": [
@@ -143,6 +147,20 @@ def _performance(sources: StatusSources, newest: Facts | None) -> Facts | None:
         "label_coverage": live["label_coverage"],
         "slice_reason": live.get("slice_reason") or None,
         "shift_reason": live.get("shift_reason") or None,
+    }
+
+
+def _before_live(sources: StatusSources, champion: Facts | None, newest: Facts | None) -> Facts | None:
+    """Return what is known of a champion that no live figure is known of yet, and when the first one comes."""
+    live = (newest or {}).get("performance") or {}
+    if champion is None or live.get("status") in ("fine", "decay"):
+        return None
+    settings = sources.services.settings
+    first = policy.first_figure(champion["since"], settings)
+    return {
+        "holdout": holdout(sources.services, champion["version"]),
+        "first_day": first if newest is None and first > sources.due else None,
+        "labelled_days": settings.performance.min_days,
     }
 
 

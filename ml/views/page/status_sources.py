@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -22,7 +21,7 @@ from ml.errors import EvergreenError
 from ml.records import Logged
 from ml.views.page import days as monitored
 from ml.views.page.rejected import KeptOut, kept_out, report_of, row
-from ml.views.page.sources import DataInventory, decided, held
+from ml.views.page.sources import DataInventory, decided, held, starting
 from ml.wiring import Services
 
 T = TypeVar("T")
@@ -152,13 +151,8 @@ class StatusSources:
 
     @cached_property
     def starting(self) -> bool:
-        """Return whether `make up` is bringing about champion and newest day: its file names a process that lives."""
-        file = self.services.environment.starting
-        try:
-            os.kill(int(file.read_text(encoding="utf-8")), 0) if file is not None else None
-        except (OSError, ValueError):
-            return False
-        return file is not None
+        """Return whether `make up` is bringing about champion and newest day."""
+        return starting(self.services)
 
     @property
     def freshness(self) -> health.Freshness:

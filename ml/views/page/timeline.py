@@ -12,7 +12,7 @@ from ml.core.monitoring.health import NOT_MONITORED
 from ml.records import Logged
 from ml.views import charts
 from ml.views.page import days as monitored
-from ml.views.page.sources import decided, held, replayed
+from ml.views.page.sources import decided, held, hint, replayed
 from ml.wiring import Services
 
 DAYS_TO_COME = 31
@@ -38,7 +38,7 @@ def timeline(services: Services, *, days: int | None = None) -> dict[str, Any]:
     """
     metric = services.settings.gate.metric
     log = decided(services)
-    read, past = monitored.read(services, held(services).newest_days(days)), replayed(services)
+    read, past = monitored.read_decided(services, held(services).newest_days(days)), replayed(services)
     entries = charts.timeline(read, metric=metric, replayed=past.days)
     first = entries[0]["day"] if entries else None
     decided_then = _decided_in(read, log) if days is not None else services.tracking.decisions()
@@ -54,7 +54,7 @@ def timeline(services: Services, *, days: int | None = None) -> dict[str, Any]:
         "champion_tenures": [
             tenure for tenure in champion_tenures if first is None or (tenure["last_day"] or first) >= first
         ],
-        "hint": None if entries else NOT_MONITORED,
+        "hint": None if entries else hint(services, NOT_MONITORED),
     }
 
 
@@ -81,10 +81,10 @@ def drift_map(services: Services, *, days: int | None = None) -> dict[str, Any]:
         `ml.views.charts.drift_map`; ``replayed``, which of its days a replay has lived through; ``hint``, what to do
         if there is nothing.
     """
-    drift = charts.drift_map(monitored.read(services, held(services).newest_days(days)))
-    hint = None if drift["columns"] else "No drift was measured yet: Monitor measures it once a champion serves."
+    drift = charts.drift_map(monitored.read_decided(services, held(services).newest_days(days)))
+    nothing = "No drift was measured yet: Monitor measures it once a champion serves."
     past = {day.isoformat() for day in replayed(services).days}
-    return drift | {"replayed": [day for day in drift["days"] if day in past], "hint": hint}
+    return drift | {"replayed": [day for day in drift["days"] if day in past], "hint": None if drift["columns"] else hint(services, nothing)}
 
 
 def about_metric(services: Services) -> dict[str, Any]:

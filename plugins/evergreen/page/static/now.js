@@ -42,21 +42,32 @@ function champion({ champion: known, shadow }) {
     links(decisionLink(known.decision_id, "decision"), file(known.card, "model card"), mlflowRun(known.run_id)));
 }
 
-function performance({ performance: known, task, champion: serving }) {
-  if (!known) return card("Live performance", el("p", null, "Not measured yet: labels have to arrive for days that were scored."));
+function performance({ performance: known, before_live: before, task, champion: serving }) {
+  if (!known) return card("Live performance", el("p", null, "Not measured yet: labels have to arrive for days that were scored."), holdoutLines(before));
   const main = known.figures.find((figure) => figure.name === task.metric) ?? known.figures[0];
   const words = { fine: "not worse beyond noise", decay: "decay", unknown: "unknown" };
   const others = known.figures.slice(FIRST_FIGURES);
   return card("Live performance",
     typeof main?.value === "number" && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
     el("p", null, badge(known.status, words[known.status]), another(known.version, serving) && `: version ${known.version}, which served on ${known.day}`),
-    known.status === "unknown" && known.figures.length > 0 && el("p", { class: "quiet" }, "Until labels arrive, the holdout's figures are all that is known: they are under “expected”."),
+    known.status === "unknown" && (holdoutLines(before) ?? (known.figures.length > 0 && el("p", { class: "quiet" }, "Until labels arrive, the holdout's figures are all that is known: they are under “expected”."))),
     figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
     others.length > 0 && fold(`other figures (${others.length})`, figureTable("More live figures", others)),
     el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
     estimateLine(known),
     known.shift_reason && el("p", { class: "quiet" }, `As a whole: ${known.shift_reason}`),
     known.slice_reason && el("p", { class: "quiet" }, `In parts: ${known.slice_reason}`));
+}
+
+/** What is known before the first live figure: how the champion did on its holdout; null where that was not kept. */
+function holdoutLines(before) {
+  if (!before?.holdout && !before?.first_day) return null;
+  const seen = before.holdout;
+  return [
+    seen && el("p", null, el("strong", null, `${number(seen.value)} ${seen.label} on its holdout`), ` (${Math.round(100 * seen.confidence)} % interval ${interval(seen)}`,
+      typeof seen.base_rate === "number" && `; the base rate's ${number(seen.base_rate)}`, `; ${plural(seen.days, "day")}, ${plural(seen.rows, "row")})`),
+    before.first_day && el("p", { class: "quiet" }, `The first live figure comes on ${before.first_day}, after ${plural(before.labelled_days, "labelled day")}.`),
+  ];
 }
 
 // Days that were monitored before intervals were kept have none.
