@@ -138,6 +138,7 @@ def _point(day: Day, metric: str) -> Facts:
         "gap": _interval(window["gap"]) if "gap" in window else None,
         "skill": _interval(window["skill"]) if "skill" in window else None,
         "expected": (live.get("expected") or {}).get(metric),
+        "base_rate": base_rate_of(*((window.get(name) or {}).get("value") for name in (metric, "skill")), metric),
         "estimated": live.get("estimated"),
         "estimated_day": live.get("estimated_day"),
         "report": report_of(facts),

@@ -230,20 +230,30 @@ def _span(first: object, last: object) -> str | None:
 
 
 def compared_metrics(a: Mapping[str, float], b: Mapping[str, float], *, metric: str) -> list[Facts]:
-    """Put two versions' metrics beside each other; ``best`` is the side that has the better one, if any."""
-    mine, others = metrics_of(a), metrics_of(b)
-    names = sorted({*mine, *others}, key=lambda name: (name != metric, name))
+    """Compare two versions' metrics; ``best`` is the side that has the better one, if any.
+
+    The base rate's follows the gate's metric: on other days another loss is good.
+    """
+    base_rate = f"base_rate_{metric}"
+    mine, others = _with_base_rate(a, metric), _with_base_rate(b, metric)
+    names = sorted({*mine, *others}, key=lambda name: (name != metric, name != base_rate, name))
     return [
         {
             "name": name,
-            "label": label(name),
-            "better": better(name),
+            "label": f"{label(metric)} of the base rate" if name == base_rate else label(name),
+            "better": "" if name == base_rate else better(name),
             "a": mine.get(name),
             "b": others.get(name),
-            "best": _best(mine.get(name), others.get(name), better(name)),
+            "best": _best(mine.get(name), others.get(name), "" if name == base_rate else better(name)),
         }
         for name in names
     ]
+
+
+def _with_base_rate(measured: Mapping[str, float], metric: str) -> dict[str, float]:
+    """Return a version's metrics with that of the base rate: a loss follows how hard the days are."""
+    name = f"base_rate_{metric}"
+    return metrics_of(measured) | ({name: measured[name]} if name in measured else {})
 
 
 def _best(a: float | None, b: float | None, direction: str) -> str | None:
@@ -256,7 +266,7 @@ def _best(a: float | None, b: float | None, direction: str) -> str | None:
 
 
 def compared_facts(a: Sequence[Facts], b: Sequence[Facts]) -> list[Facts]:
-    """Put two lineages beside each other, fact by fact; None is what one of them does not say."""
+    """Compare two lineages fact by fact; None is what one of them does not say."""
     mine, others = ({fact["what"]: fact["value"] for fact in side} for side in (a, b))
     return [
         {"what": what, "a": mine.get(what), "b": others.get(what), "same": mine.get(what) == others.get(what)}

@@ -57,7 +57,8 @@ def models(services: Services, *, count: int = AT_ONCE, before: int | None = Non
         ``task``: name, kind, target, and the gate's metric; ``versions``: each with ``version``, ``aliases``,
         ``outcome`` (`ml.views.decision_view.outcome`), ``created_at``, ``requested_by``, ``run_id``, ``fingerprint``,
         ``data_version``, ``code_version``, ``window`` (first and last day), ``train_last_day``, ``judged_version``
-        (another one if it is a refit: ``metrics`` are that one's), ``metrics`` on the holdout, ``champion_tenures``
+        (another one if it is a refit: ``metrics`` are that one's), ``metrics`` on the holdout, ``base_rate``, what
+        the gate's metric is there for the base rate (None if unknown), ``champion_tenures``
         and ``card`` (a name for `ml.views.page.file`); ``hint``, what to do if there is none.
     """
     older = [
@@ -228,6 +229,7 @@ def _row(version: Version, decisions: Sequence[Logged], services: Services) -> d
         "train_last_day": _judged(version, decisions, services).tags.get("train_last_day"),
         "judged_version": judged_version(version.version, decisions),
         "metrics": decision_view.metrics_of(_measured(version, decisions, services)),
+        "base_rate": _measured(version, decisions, services).get(f"base_rate_{services.settings.gate.metric}"),
         "champion_tenures": [
             {"first_day": tenure["first_day"], "last_day": tenure["last_day"]}
             for tenure in charts.champion_tenures(decisions)

@@ -4,17 +4,17 @@ import { inFiles, part } from "./address.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-const DAYS = /(\d{4}-\d{2}-\d{2})/, PLAIN = new Set(["option", "title", "textarea"]);
+const WHOLE = /(\d{4}-\d{2}-\d{2}|[−+-]?\d[\d.,]* %)/, PLAIN = new Set(["option", "title", "textarea"]);
 
-/** Keep each day of a text in one line: browsers would break it at its hyphens. */
+/** Keep each day and each percentage of a text in one line: browsers would break it at its hyphens, and before its sign. */
 function unbroken(node, child) {
-  if (typeof child !== "string" || node.namespaceURI === SVG || PLAIN.has(node.localName) || !DAYS.test(child)) return child;
-  return child.split(DAYS).map((text, at) => {
+  if (typeof child !== "string" || node.namespaceURI === SVG || PLAIN.has(node.localName) || !WHOLE.test(child)) return child;
+  return child.split(WHOLE).map((text, at) => {
     if (at % 2 === 0) return text;
-    const day = document.createElement("span");
-    day.className = "whole";
-    day.textContent = text;
-    return day;
+    const whole = document.createElement("span");
+    whole.className = "whole";
+    whole.textContent = text;
+    return whole;
   });
 }
 
@@ -60,6 +60,9 @@ export function number(value, digits = 3) {
   return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(digits).replace("-", "−");
 }
 
+/** Write a number; a dash where there is none. */
+export const orDash = (value, digits = 3) => (value === null || value === undefined ? "–" : number(value, digits));
+
 export function interval(figure) {
   if (!figure || figure.low === null || figure.low === undefined) return "";
   return `${number(figure.low)} to ${number(figure.high)}`;
@@ -68,6 +71,9 @@ export function interval(figure) {
 export const instant = (at) => (at ? String(at).slice(0, 16).replace("T", " ") : "unknown");
 export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 export const kindInWords = (kind) => String(kind).replaceAll("_", " ");
+const METHODS = { wasserstein: "Wasserstein distance", jensenshannon: "Jensen–Shannon distance", hellinger: "Hellinger distance" };
+/** Name a drift method; one of an adopter's own keeps its name. */
+export const methodInWords = (name) => METHODS[name] ?? kindInWords(name);
 export const short = (id) => (id ? el("code", { title: id }, String(id).slice(0, 10)) : "unknown");
 
 export const link = (href, text, attributes) => el("a", { href, ...attributes }, text);

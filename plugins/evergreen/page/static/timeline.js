@@ -1,7 +1,7 @@
 // The live metric by day with its interval, who served, and what happened.
 
 import { part } from "./address.js";
-import { badge, decisionLink, el, empty, file, fold, interval, kindInWords, link, number, sentences, svg, table } from "./dom.js";
+import { badge, decisionLink, el, empty, file, fold, interval, kindInWords, link, number, orDash, sentences, svg, table } from "./dom.js";
 import { keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const HEIGHT = 260, LEFT = 48, RIGHT = 10, TOP = 12, PLOT = 170, LANE = TOP + PLOT + 24, STRIP = LANE + 20, DAY = 86400000;
@@ -51,10 +51,11 @@ function tell(day, marks, label, tenures) {
   const measured = live === null || live === undefined ? `${label} not measured` : `${label} ${number(live)}${interval(day.window) ? ` (${interval(day.window)})` : ""}`;
   const alone = typeof day.value === "number" && day.labelled_day ? alonePart(day, servedOn(tenures, day.labelled_day)) : "";
   const expected = day.expected === null || day.expected === undefined ? "" : `, expected ${number(day.expected)}`;
+  const base = typeof day.base_rate === "number" ? `, the base rate's ${number(day.base_rate)}` : "";
   return {
     text: [day.day, day.replayed && "replayed", day.state, measured, ...happened.map((mark) => firstOf(mark.label))].filter(Boolean).join(", "),
     more: [
-      el("p", null, el("strong", null, day.day), " ", badge(day.state), day.replayed && [" ", badge("replayed")], ` version ${day.version ?? "none"}: ${measured}${expected}${alone}`),
+      el("p", null, el("strong", null, day.day), " ", badge(day.state), day.replayed && [" ", badge("replayed")], ` version ${day.version ?? "none"}: ${measured}${base}${expected}${alone}`),
       el("div", { class: "quiet" }, sentences([day.message ?? ""], 2)),
       el("p", { class: "links" }, file(day.report, "Evidently report"),
         happened.map((mark) => (mark.decision_id ? decisionLink(mark.decision_id, firstOf(mark.label)) : el("span", null, firstOf(mark.label))))),
@@ -69,6 +70,7 @@ function legend(label, marks, days) {
   return el("p", { class: "legend" },
     el("span", { class: "key line" }), `${label}, trailing window with 95 % interval `,
     el("span", { class: "key dot" }), "one labelled day ", el("span", { class: "key dashed" }), "expected from the holdout ",
+    days.some((day) => typeof day.base_rate === "number") && [el("span", { class: "key dotted" }), "the base rate's "],
     days.some((day) => day.replayed) && [el("span", { class: "key past" }), "replayed days "],
     kinds.map((kind) => [el("span", { class: `mark ${kind.replaceAll("_", "-")}`, "aria-hidden": "true" }, SIGNS[kind] ?? "◆"), ` ${kindInWords(kind)} `]));
 }
@@ -76,7 +78,7 @@ function legend(label, marks, days) {
 function draw(facts, width) {
   const days = facts.days, first = Math.min(...days.map((day) => index(measuredDay(day)))), last = Math.max(index(days.at(-1).day), first + 1);
   const x = (day) => LEFT + ((index(day) - first) / (last - first)) * (width - LEFT - RIGHT);
-  const values = days.flatMap((day) => [day.window?.low, day.window?.high, day.window?.value, day.value, day.expected]).filter((v) => typeof v === "number");
+  const values = days.flatMap((day) => [day.window?.low, day.window?.high, day.window?.value, day.value, day.expected, day.base_rate]).filter((v) => typeof v === "number");
   const lowest = values.length ? Math.min(...values) : 0, highest = values.length ? Math.max(...values) : 1;
   const room = (highest - lowest || Math.abs(highest) || 1) * 0.05;
   const y = (value) => TOP + PLOT * (1 - (value - lowest + room) / (highest - lowest + 2 * room));
@@ -96,6 +98,7 @@ function draw(facts, width) {
     pastDays(days, x), ticks(lowest, highest, y, width), months(days, x, width),
     bands(days, x, y).map((d) => svg("path", { class: "band", d })),
     svg("path", { class: "expected", d: path((day) => day.expected) }),
+    svg("path", { class: "base-rate", d: path((day) => day.base_rate) }),
     svg("path", { class: "dots", d: dots(days, x, y) }),
     svg("path", { class: "live", d: path((day) => day.window?.value) }),
     states(days, x), champion_tenures(facts, x, first, last), happenings(facts, x, first, last), guide);
@@ -187,9 +190,9 @@ function asTable(facts, marks, label) {
   const details = fold("The timeline as a table");
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
-    details.append(table("The timeline, newest day first", ["day", "state", "version", label, "95 % interval", "expected", "happened", "report"],
+    details.append(table("The timeline, newest day first", ["day", "state", "version", label, "95 % interval", "base rate's", "expected", "happened", "report"],
       facts.days.toReversed().map((day) => [day.day, [badge(day.state), day.replayed && " replayed"], day.version ?? "none", number(day.window?.value ?? day.value),
-        interval(day.window), number(day.expected), sentences((marks.get(day.day) ?? []).map((mark) => mark.label)), file(day.report, "report")])));
+        interval(day.window), orDash(day.base_rate), number(day.expected), sentences((marks.get(day.day) ?? []).map((mark) => mark.label)), file(day.report, "report")])));
   });
   return details;
 }

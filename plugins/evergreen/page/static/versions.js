@@ -2,7 +2,7 @@
 
 import { inModel, part } from "./address.js";
 import { mlflowRun, mlflowVersion } from "./airflow.js";
-import { ask, badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, number, problems, short, table, versionLink } from "./dom.js";
+import { ask, badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, number, orDash, problems, short, table, versionLink } from "./dom.js";
 import { decisionTable, moreButton, rulingTable } from "./decisions.js";
 import { links } from "./now.js";
 import { versionCharts } from "./version_charts.js";
@@ -26,9 +26,9 @@ function together(shown, more) {
 }
 
 function versionTable(versions, task) {
-  return table("Model versions, newest first", ["version", "is", "trained on", task.metric_label, "served", "requested by", "created", "more"], versions.map((version) => [
+  return table("Model versions, newest first", ["version", "is", "trained on", task.metric_label, "base rate's", "served", "requested by", "created", "more"], versions.map((version) => [
     versionLink(version.version), [badge(version.outcome), (version.aliases ?? []).filter((alias) => alias !== version.outcome).map((alias) => [" ", badge("alias", kindInWords(alias))])],
-    span(version.window), number(version.metrics?.[task.metric]), served(version.champion_tenures), version.requested_by ?? "", instant(version.created_at),
+    span(version.window), orDash(version.metrics?.[task.metric]), orDash(version.base_rate), served(version.champion_tenures), version.requested_by ?? "", instant(version.created_at),
     el("span", { class: "links" }, file(version.card, "card"), mlflowVersion(version.version))]), { class: "wide" });
 }
 
@@ -62,7 +62,7 @@ export function drawVersion(model) {
     el("h3", null, "Charts"), versionCharts(model.version),
     model.figures?.length > 0 && [el("h3", null, "On its holdout"),
       table("Metrics on the holdout", ["metric", "this version", "champion then", "base rate", "better"], model.figures.map((figure) => [
-        figure.label, number(figure.value, 4), number(figure.champion, 4), number(figure.base_rate, 4), figure.better]))],
+        figure.label, orDash(figure.value, 4), orDash(figure.champion, 4), orDash(figure.base_rate, 4), figure.better]))],
     model.rulings?.length > 0 && [el("h3", null, "Rule by rule"), rulingTable(model.rulings)],
     model.slices?.length > 0 && [el("h3", null, "Slices"), model.slices.map((slice) => [el("p", null, slice.message),
       table("Slices", ["slice", kindInWords(slice.measure)], Object.entries(slice.values ?? {}).map(([name, value]) => [name, number(value, 4)]))])],
@@ -86,10 +86,10 @@ function importance(known) {
 
 export function drawComparison({ a, b, metrics, note, paired, facts: about, importance: both, problems: wrong, same_holdout: comparable }) {
   const heads = [versionLink(a.version), versionLink(b.version)], names = [`version ${a.version}`, `version ${b.version}`];
-  const best = (row, side) => [number(row[side], 4), comparable && row.best === side && el("span", { class: "quiet" }, " better")];
+  const best = (row, side) => [orDash(row[side], 4), comparable && row.best === side && el("span", { class: "quiet" }, " better")];
   return [
     problems(wrong),
-    el("p", null, heads[0], " ", badge(a.outcome), " beside ", heads[1], " ", badge(b.outcome)),
+    el("p", null, heads[0], " ", badge(a.outcome), " compared with ", heads[1], " ", badge(b.outcome)),
     paired && el("p", null, el("strong", null, `Paired, on the same days: version ${paired.version} against version ${paired.champion}, the champion of then. `), paired.sentence ?? paired.reason, ". ", decisionLink(paired.decision_id, "decision")),
     paired?.sentence && el("p", { class: "quiet" }, `By the rule: ${paired.reason}`),
     note && el("p", { class: "hint" }, note),
@@ -98,7 +98,7 @@ export function drawComparison({ a, b, metrics, note, paired, facts: about, impo
     about?.length > 0 && [el("h3", null, "How they were made"),
       table("Facts side by side", ["what", ...names, "same"], about.map((row) => [row.what, anyLength(row.a), anyLength(row.b), row.same ? "yes" : el("strong", null, "no")]), { class: "wide" })],
     both?.length > 0 && [el("h3", null, "Feature importance of both"),
-      table("Importance side by side", ["feature", ...names], both.map((row) => [row.feature, number(row.a, 4), number(row.b, 4)]))],
+      table("Importance side by side", ["feature", ...names], both.map((row) => [row.feature, orDash(row.a, 4), orDash(row.b, 4)]))],
     links(file(a.card, `card of version ${a.version}`), file(b.card, `card of version ${b.version}`)),
   ];
 }
