@@ -13,10 +13,12 @@ from sklearn import metrics as sklearn_metrics
 from ml.core import metrics
 from ml.core.gate import holdout_curves as curves
 from ml.core.gate.comparison import new_to_both, paired_gain
-from ml.core.gate.holdout_charts import charts
+from ml.core.gate.holdout_charts import _margin, charts
 from ml.core.gate.holdout_tables import calibration_table
 from ml.core.monitoring.day_summary import plain
 from ml.core.predictions import array
+from ml.records import Ruling, Verdict
+from ml.views import gain
 from tests.builders_charts import CLASSES, holdout, settings_of, verdict
 
 MOST_BYTES = 120_000
@@ -99,10 +101,23 @@ def test_the_gain_by_day_is_that_of_the_days_new_to_both_and_its_mean_is_the_gat
     paired, days = facts["paired"], facts["by_day"]
     assert (paired["gain"], paired["low"], paired["high"]) == (expected.gain, expected.low, expected.high)
     assert paired["margin"] == {"rule": "champion", "setting": "max_loss", "gain": -0.005}
+
     assert days["difference"][:2] == [None, None]
     weighed = zip(days["difference"][2:], days["rows"][2:], strict=True)
     mean = sum(gain * rows for gain, rows in weighed) / sum(days["rows"][2:])
     assert mean == pytest.approx(expected.gain, rel=1e-4)
+
+
+def test_the_margin_of_a_refresh_is_what_would_have_tipped_it_as_in_words() -> None:
+    evidence = {"posterior_gain": 0.0007, "tips_at": -0.011, "refresh_max_loss": 0.01}
+    ruling = Ruling(rule="champion", kind="champion", passed=True, reason="", evidence=evidence)
+    margin = _margin(Verdict(decision="promote", reasons=(), rulings=(ruling,)))
+    assert margin == {"rule": "champion", "setting": "tips_at", "gain": -0.011}
+    compared = gain.of(
+        [ruling.model_dump() | {"comparison": {"gain": 0.0, "low": -1.0, "high": 1.0, "days": 9}}],
+        settings_of("classification").gate,
+    )
+    assert compared is not None and compared["margin"] == -0.011
 
 
 def test_slices_carry_their_gain_with_an_interval_and_their_rows(

@@ -25,6 +25,8 @@ MOST_SLICES = 40
 LEAST_ROWS, LEAST_DAYS = 50, 2
 """Slices that no rule of the gate names are shown from so many rows and days on."""
 
+TIPS_AT = "tips_at"
+"""Stands for a setting where what refreshes gained before has its part in the decision."""
 MARGINS = ("refresh_max_loss", "max_loss", "min_gain")
 Facts = dict[str, Any]
 
@@ -159,8 +161,14 @@ def _paired(scored: pd.DataFrame, settings: Settings, verdict: Verdict) -> Facts
 
 
 def _margin(verdict: Verdict) -> Facts | None:
-    """Return the setting that the comparison was judged by, and the gain that it asked for (below 0: a loss)."""
+    """Return the setting that the comparison was judged by, and the least gain that passes (below 0: a loss).
+
+    Of a refresh that its past decides on it is the gain on these days that would have tipped the decision.
+    """
     for ruling in verdict.rulings:
+        tips_at = ruling.evidence.get("tips_at")
+        if ruling.kind == "champion" and ruling.evidence.get("posterior_gain") is not None and tips_at is not None:
+            return {"rule": ruling.rule, "setting": TIPS_AT, "gain": tips_at}
         for name in MARGINS if ruling.kind == "champion" else ():
             value = ruling.evidence.get(name)
             if value is not None:

@@ -62,10 +62,16 @@ const line = (theme, model, names, more) => ({ type: "scatter", mode: "lines", n
 const diagonal = (theme, x, y) => ({ type: "scatter", mode: "lines", x, y, line: { color: theme.quiet, width: 1, dash: "dot" }, hoverinfo: "skip", showlegend: false });
 const spread = (values, ends) => ({ type: "data", symmetric: false, array: values.map((value, at) => (ends.high[at] ?? value) - value), arrayminus: values.map((value, at) => value - (ends.low[at] ?? value)), width: 3 });
 
+/** What the gate wanted; of a refresh that its past decides on no setting says it, but what would have tipped the decision. */
+function wantedBy({ setting, gain: least }, gain) {
+  if (setting !== "tips_at") return `The gate wanted ${setting === "min_gain" ? `a gain of at least ${number(least, 4)}` : `no loss of more than ${number(-least, 4)}`} (${setting}).`;
+  return `With what refreshes gained before, ${number(least, 4)} or ${gain < least ? "better on these days would have promoted it" : "worse on these days would have held it"} (the margin).`;
+}
+
 function gainByDay({ by_day: days, paired, loss_label: label, confidence }, names) {
   const { gain, low, high, margin } = paired, level = `${Math.round(confidence * 100)} % interval`;
   const shown = days.day.map((day, at) => ({ day, gain: days.difference[at], rows: days.rows[at] })).filter((one) => one.gain !== null);
-  const wanted = margin && ` The gate asked for ${margin.setting === "min_gain" ? `a gain of at least ${number(margin.gain, 4)}` : `no loss of more than ${number(-margin.gain, 4)}`} (${margin.setting}).`;
+  const wanted = margin && ` ${wantedBy(margin, gain)}`;
   return chart({
     title: "Gain by day, paired on the same rows",
     about: `${label} of the ${names.champion} minus that of ${names.challenger}; above 0 the newer one is better. Mean ${number(gain, 4)}, ${level} ${number(low, 4)} to ${number(high, 4)}.${wanted ?? ""}`,
@@ -84,7 +90,7 @@ function gainByDay({ by_day: days, paired, loss_label: label, confidence }, name
       };
     },
     heads: ["day", "gain", "rows"], rows: () => [...shown.map((one) => [one.day, one.gain, one.rows]), ["all days", gain, paired.rows], [`low end of the ${level}`, low, ""], [`high end of the ${level}`, high, ""],
-      ...(margin ? [[`margin (${margin.setting})`, margin.gain, ""]] : [])],
+      ...(margin ? [[margin.setting === "tips_at" ? "margin" : `margin (${margin.setting})`, margin.gain, ""]] : [])],
   });
 }
 
