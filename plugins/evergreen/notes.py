@@ -38,7 +38,8 @@ LONGEST = 900
 """Airflow's column holds a thousand characters."""
 
 STATES = {"calm": "Calm", "watching": "Watching", "alarm": "Alarm", "unknown": "Could not be measured"}
-ASKED = {"retrain": "challenger", "rollback": "rollback"}
+REQUESTED = {"retrain": "challenger", "rollback": "rollback"}
+NOTED = {"acknowledgement": "Acknowledged:", "snooze": "Snoozed:", "comment": "Commented on"}
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -165,25 +166,19 @@ def write_failure_note(instance: Any, error: Exception) -> None:
 
 
 def _contest(services: Services, workspace: str) -> str:
-    """Put the numbers of a judgement into words: both sides on the holdout, and the interval of the gain."""
+    """Put the numbers of a judgement into words: the gain over the champion, or the base rate where nobody served."""
+    from ml.views import gain
+
     folder, metric = services.workspace(workspace), services.settings.gate.metric
     evaluation, verdict = folder.read_json("evaluation/evaluation.json"), folder.read_json("verdict.json")
     own, other = evaluation["challenger"].get(metric), (evaluation.get("champion") or {}).get(metric)
     if own is None:
         return ""
-    words = f"challenger {own:.3f} vs " + (
-        f"champion {other:.3f}" if other is not None else f"base rate {evaluation['base_rate'].get(metric, 0):.3f}"
-    )
-    for ruling in verdict["rulings"]:
-        if gain := ruling.get("comparison"):
-            sure = f"{services.settings.gate.confidence:.0%} interval".replace("%", " %")
-            words += f" ({sure} of the gain {_signed(gain['low'])} to {_signed(gain['high'])})"
+    compared = gain.of(verdict["rulings"], services.settings.gate)
+    side = f"champion {other:.3f}" if other is not None else f"base rate {evaluation['base_rate'].get(metric, 0):.3f}"
+    words = compared["sentence"] if compared else f"challenger {own:.3f} vs {side}"
     missed = [ruling["rule"] for ruling in verdict["rulings"] if ruling["passed"] is not True]
     return words + (f"; not passed: {', '.join(missed)}" if missed else "")
-
-
-def _signed(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
 
 
 def _ingested(record: Any, _: str) -> str:
@@ -206,7 +201,7 @@ def _outstanding(record: Any) -> list[str]:
         for entry in record.rejected
     ]
     unread = [f"labels of {entry.day} could not be read" for entry in record.unread]
-    lost = [f"labels of {day} never came and are asked for no more" for day in record.lost_label_days]
+    lost = [f"labels of {day} never came and are no longer expected" for day in record.lost_label_days]
     return [*labels, *unread, *lost]
 
 
@@ -229,7 +224,7 @@ def _scoring(record: Any, _: str) -> str:
 
 def _monitored(record: Any, _: str) -> str:
     state = STATES[record.state]
-    request = "nothing asked for" if record.action == "nothing" else f"a {ASKED[record.action]} is asked for"
+    request = "nothing requested" if record.action == "nothing" else f"a {REQUESTED[record.action]} is requested"
     return f"{state}; {request}: {'; '.join(record.reasons)}".rstrip(": ")
 
 
@@ -253,7 +248,7 @@ def _rollback(record: Any, _: str) -> str:
 
 def _noted(record: Any, _: str) -> str:
     until = f" until {record.until}" if record.until else ""
-    return f"{record.kind[:1].upper()}{record.kind[1:]}{until}, {record.subject}: {record.note}"
+    return f"{NOTED.get(record.kind, record.kind)} {record.subject}{until}: {record.note}"
 
 
 def _excluded(record: Any, _: str) -> str:

@@ -263,7 +263,7 @@ def noted(person: Person, alarmed: date) -> Locator:
     dialog.get_by_label("Note").fill(KNOWN)
     person.shoot("note-form")
     person.press(dialog, "Write it down")
-    expect(dialog.get_by_role("status")).to_contain_text("Done. Acknowledgement, Drift since", timeout=240_000)
+    expect(dialog.get_by_role("status")).to_contain_text("Done. Acknowledged: Drift since", timeout=240_000)
     dialog.get_by_role("button", name="Close").last.click()
     return person.frame.locator(".card", has=person.frame.get_by_role("heading", name="Monitoring"))
 

@@ -14,7 +14,7 @@ from ml import records
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DAY = date(2013, 4, 1)
-GAIN = {"gain": -0.002, "low": -0.004, "high": 0.001, "resolution": 0.002}
+GAIN = {"gain": -0.002, "low": -0.004, "high": 0.001, "resolution": 0.002, "days": 14}
 LOST = {"rule": "mine", "kind": "champion", "passed": False, "evidence": {}, "comparison": GAIN, "reason": "too little"}
 KEPT = {
     "evaluation/evaluation.json": {
@@ -22,7 +22,8 @@ KEPT = {
     },
     "verdict.json": {"decision": "hold", "reasons": ["too little"], "rulings": [LOST]},
 }  # fmt: skip
-HELD = "Held: challenger 0.497 vs champion 0.495 (95 % interval of the gain −0.004 to 0.001); not passed: mine"
+COMPARED = "Gain over the champion in log loss: −0.0020 (95 % interval −0.0040 to +0.0010) on the same 14 days"
+HELD = f"Held: {COMPARED}; not passed: mine"
 
 
 def said(record: records.Record, kept: dict[str, Any] | None = None) -> str | None:
@@ -45,9 +46,20 @@ def test_a_hold_is_told_in_numbers() -> None:
 
 def test_a_promotion_says_instead_of_whom() -> None:
     won = KEPT | {"verdict.json": {"rulings": [LOST | {"passed": True}]}}
-    assert said(promotion(promoted=True), won) == (
-        "Promoted version 3 instead of version 2: "
-        "challenger 0.497 vs champion 0.495 (95 % interval of the gain −0.004 to 0.001)"
+    assert said(promotion(promoted=True), won) == (f"Promoted version 3 instead of version 2: {COMPARED}")
+
+
+def test_a_promotion_that_did_not_gain_says_why_it_serves_all_the_same_and_names_one_interval() -> None:
+    of_refresh = LOST | {
+        "passed": True,
+        "evidence": {"posterior_gain": 0.0007, "tips_at": -0.011, "probability_worse": 0.45},
+    }
+    anchor = {**LOST, "rule": "anchor", "kind": "anchor", "passed": True}
+    message = said(promotion(promoted=True), KEPT | {"verdict.json": {"rulings": [of_refresh, anchor]}})
+    assert message is not None and message.count("interval") == 1
+    assert "margin −0.0110" in message
+    assert (
+        "With what refreshes gained before, +0.0007 is expected (the probability that it is worse is 45 %)" in message
     )
 
 
@@ -76,11 +88,11 @@ def test_the_first_challenger_is_held_against_the_base_rate() -> None:
         (records.Champion(day=DAY, version=3, reason="it serves"), None),
         (
             records.Decision(day=DAY, action="nothing", reasons=("no drift",), alarm=False, state="calm"),
-            "Calm; nothing asked for: no drift",
+            "Calm; nothing requested: no drift",
         ),
         (
             records.Decision(day=DAY, action="retrain", reasons=("carrier moved",), alarm=True, state="alarm"),
-            "Alarm; a challenger is asked for: carrier moved",
+            "Alarm; a challenger is requested: carrier moved",
         ),
         (
             records.Rollback(moved=True, version=1, from_version=2, decision_id="d", reason="asked by anna"),
