@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from evergreen import approval
-from evergreen.alerts import outbox
+from evergreen.alerts import outbox, rendering
 from evergreen.alerts.channels.email import message_id, recipients_key
 from evergreen.alerts.first_lines import NAME
 from evergreen.alerts.kinds import approval as approval_kind
@@ -214,7 +214,15 @@ def both(mail: Any) -> tuple[str, str]:
 
 def visible(html: str) -> str:
     """Strip the tags, as a reader's eyes do."""
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"</?span[^>]*>", "", html)).split())
+
+
+def test_a_percentage_keeps_its_sign_in_its_line() -> None:
+    words = "LAX was on 5 % of rows before. " * 12
+    wrapped, escaped = rendering._wrapped(words, 40), str(rendering._whole_days("5 % → 0 %"))
+    assert not [line for line in wrapped.splitlines() if line.startswith("%")]
+    assert " ".join(wrapped.split()) == words.strip()
+    assert escaped.count("nowrap") == 2 and visible(escaped) == "5 % → 0 %"
 
 
 # --- what a mail says -------------------------------------------------------------------------------

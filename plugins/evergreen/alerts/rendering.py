@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from ml.records import Alert
 
-DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+WHOLE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\b\d[\d.,]* %")
+PERCENT, PERCENT_JOINED = re.compile(r"(\d) %"), re.compile(r"(\d)\N{NO-BREAK SPACE}%")
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_BRIEF = 2500
 """Characters; Slack takes 3000 in a block."""
@@ -76,14 +77,14 @@ def _render(name: str, facts: Mapping[str, Any]) -> str:
 
 
 def _wrapped(text: object, width: int = 90) -> str:
-    """Break a text into lines for plain text; an address stays whole."""
-    return "\n".join(
-        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in str(text).splitlines()
-    )
+    """Break a text into lines for plain text; an address stays whole, and a percentage with its sign."""
+    joined = PERCENT.sub("\\1\N{NO-BREAK SPACE}%", str(text))
+    lines = [textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in joined.splitlines()]
+    return PERCENT_JOINED.sub(r"\1 %", "\n".join(lines))
 
 
 def _whole_days(text: object) -> Markup:
-    """Escape a text for HTML, and keep each date in it on one line."""
+    """Escape a text for HTML, and keep each date and each percentage in it on one line."""
     from markupsafe import Markup, escape
 
-    return Markup(DAY.sub(r'<span style="white-space:nowrap;">\g<0></span>', str(escape(text))))  # noqa: S704  escaped here
+    return Markup(WHOLE.sub(r'<span style="white-space:nowrap;">\g<0></span>', str(escape(text))))  # noqa: S704  escaped here
