@@ -8,7 +8,7 @@ import { openRows } from "./quarantine.js";
 import { spans, summary } from "./scrubber.js";
 
 const WORDS = ["no result", "met", "not evaluated", "broken: its rows are quarantined", "broken: the day is rejected"];
-const MOST_ROWS = 60, DAYS = 90;
+const MOST_ROWS = 60, DAYS = 90, MOST_TIMES = 4;
 const DATES = { type: "date", tickformat: "%-d %b\n%Y" };
 
 /** Fill a place with the charts of an asset, and again whenever the reader asks for another asset or span. */
@@ -109,6 +109,9 @@ function reasons(facts) {
 
 function rowCounts(facts) {
   const out = facts.days.map((_, at) => (facts.rejected[at] ? facts.rows[at] : null)), ranged = facts.lowest_rows.some((low) => low !== null);
+  // The contract of the first days accepts any number: such a range is drawn up to the edge, and the axis follows the rows.
+  const most = Math.max(...facts.rows.map((count) => count ?? 0), 1), fitting = facts.highest_rows.filter((high) => high !== null && high <= MOST_TIMES * most);
+  const top = 1.05 * Math.max(most, ...fitting);
   const line = (theme, name, y, style) => ({ type: "scatter", mode: "lines", name, x: facts.days, y, ...style });
   return chart({
     title: `Rows of ${facts.asset} by day`, about: ranged ? "Rows that came and rows that went on, and the row counts that the contract accepted on that day." : "Rows that came and rows that went on. No range of accepted row counts is kept for these days.",
@@ -120,7 +123,7 @@ function rowCounts(facts) {
         line(theme, "rows that went on", facts.accepted, { line: { color: theme.good, width: 1.5, dash: "dash" } }),
         out.some((count) => count !== null) && line(theme, "day rejected", out, { mode: "markers", marker: { color: theme.bad, symbol: "x", size: 9 } }),
       ].filter(Boolean),
-      layout: { xaxis: DATES, yaxis: { title: "rows", rangemode: "tozero" } },
+      layout: { xaxis: DATES, yaxis: { title: "rows", range: [0, top] } },
     }),
     heads: ["day", "rows that came", "went on", "quarantined", "accepted from", "accepted to", "rejected because"],
     rows: () => facts.days.map((day, at) => [day, facts.rows[at], facts.accepted[at], facts.quarantined[at], facts.lowest_rows[at], facts.highest_rows[at], facts.rejected[at] ?? ""]),
