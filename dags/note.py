@@ -1,4 +1,4 @@
-"""Write a person's note beside an alarm or a decision: acknowledge it, snooze its mails, or comment.
+"""Write a person's note on an alarm or a decision: acknowledge it, snooze its mails, or comment.
 
 ``note``
 

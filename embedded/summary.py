@@ -161,7 +161,7 @@ def drift_sentence(decision: Decision) -> str:
     """Return what monitoring found, and what it asked for, in one line."""
     state = "drift" if decision.alarm else "no drift"
     if decision.action == "retrain":
-        return f"{state}; retraining is asked for: {'; '.join(decision.reasons)}"
+        return f"{state}; a challenger is requested: {'; '.join(decision.reasons)}"
     return f"{state}; {'; '.join(decision.reasons)}" if decision.reasons and decision.alarm else state
 
 

@@ -37,7 +37,7 @@ def page_facts(facts: Mapping[str, Any], shown: Outcomes, request: BacktestReque
 def _story(days: pd.DataFrame) -> list[tuple[str, str]]:
     events = []
     for day, rejected, event, reason in days[["day", "rejected", "event", "reason"]].itertuples(index=False):
-        sentences = [rejected and f"refused: {rejected}", event and f"{event} (asked for: {reason})"]
+        sentences = [rejected and f"refused: {rejected}", event and f"{event} (requested: {reason})"]
         events += [(str(day), text) for text in sentences if text]
     return events
 

@@ -59,7 +59,7 @@ class Settings(Section):
     performance: Performance = Performance()
     """When live performance counts as decayed."""
     retrain: Retrain = Retrain()
-    """When a challenger is asked for."""
+    """When a challenger is requested."""
     rollback: Rollback = Rollback()
     """When the version that served before comes back."""
     tune: Tune = Tune()

@@ -240,14 +240,14 @@ class ShadowRefit(Section):
 
 
 class Retrain(Section):
-    """When a challenger is asked for."""
+    """When a challenger is requested."""
 
     on_drift: bool = True
     """Whether drift asks for a challenger."""
     on_decay: bool = True
     """Whether decay of live performance asks for a challenger."""
     on_gain: bool = False
-    """Whether a challenger is asked for once a refit in shadow does better than the champion, beyond noise."""
+    """Whether a challenger is requested once a refit in shadow does better than the champion, beyond noise."""
     shadow_refit: ShadowRefit = ShadowRefit()
     """Whether a refit would help is measured before drift, decay or age have one trained."""
     cost: float | None = Field(default=None, gt=0)
@@ -263,9 +263,9 @@ class Retrain(Section):
     min_new_days: int | None = Field(default=None, ge=1)
     """So many newly labelled days ask for a challenger by themselves; null for never."""
     cooldown_days: int = Field(default=7, ge=0)
-    """After a challenger was judged, no other is asked for during so many days."""
+    """After a challenger was judged, no other is requested during so many days."""
     max_retrains_per_week: int = Field(default=2, ge=1)
-    """How many challengers may be asked for in seven days."""
+    """How many challengers may be requested in seven days."""
     refit: Literal["never", "after_gate"] = "never"
     """Whether a challenger that passed the gate is fitted again on all days, the holdout included, before it serves."""
     refit_max_difference: float = Field(default=0.05, gt=0)

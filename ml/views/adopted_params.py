@@ -16,7 +16,7 @@ TITLES = {
     "source": "where the data come from",
     "land": "how much history is landed",
     "types": "of columns",
-    "screen": "what a day may look like beside its recent past",
+    "screen": "what a day may look like, by its recent past",
     "pull": "which labelled days are trained and judged on",
     "split": "the newest days: judged on, never fitted on",
     "features": "what the model sees",
@@ -24,7 +24,7 @@ TITLES = {
     "gate": "what a challenger must show before it serves",
     "drift": "when inputs count as moved",
     "performance": "when live performance counts as decayed",
-    "retrain": "when a challenger is asked for",
+    "retrain": "when a challenger is requested",
 }
 
 

@@ -19,7 +19,7 @@ VARIABLES = (
     Variable("EVERGREEN_HOME", "`var/` of the project", "The folder of everything that Evergreen writes."),
     Variable("EVERGREEN_PARAMS", "`params.yaml` of the project", "The settings of the model at the top."),
     Variable("EVERGREEN_EXPECTATIONS", "`expectations/` of the project", "The suites of the model at the top."),
-    Variable("EVERGREEN_MODELS", "`models/` beside the settings", "The folder with a folder for each further model."),
+    Variable("EVERGREEN_MODELS", "`models/` next to the settings", "The folder with a folder for each further model."),
     Variable(
         "EVERGREEN_MODEL",
         "the one at the top, or the only one",
@@ -90,7 +90,7 @@ VARIABLES = (
     Variable(
         "EVERGREEN_SERVING_TOKEN",
         "none; the stacks draw one",
-        "A token that opens predictions of every model, beside those of `evergreen tokens`.",
+        "A token that opens predictions of every model, as those of `evergreen tokens` do.",
     ),
     Variable(
         "EVERGREEN_STREAM_URL",

@@ -78,7 +78,7 @@ NOTE = {
 EXCLUDE = {
     "first_day": Param(
         type="string", format="date", title="First day",
-        description="Of what happened and should teach nothing, such as a broken feed or a strike.",
+        description="The first day that nothing should be learned from, for example of a broken feed or a strike.",
     ),
     "last_day": Param(
         None, type=["null", "string"], format="date", title="Last day", description="Empty: the first day alone.",

@@ -82,7 +82,7 @@ class Produced(BaseOperatorLink):
 
 
 def with_links(dag: DAG) -> DAG:
-    """Return each task of a Dag the links of `NAMES`, beside those that it has; return the same Dag."""
+    """Return each task of a Dag the links of `NAMES`, besides those that it has; return the same Dag."""
     for task in dag.tasks:
         if own := NAMES.get(task.task_id):
             task.operator_extra_links = [*task.operator_extra_links, *map(Produced, own)]

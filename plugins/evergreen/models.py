@@ -19,7 +19,7 @@ DAGS = ("ingest", "retrain", "score", "monitor", "rollback")
 """The last part of a Dag's id; the first is the name of its model."""
 
 BY_HAND = ("note", "exclude")
-"""Dags beside those of `DAGS` that only a person triggers."""
+"""Dags besides those of `DAGS` that only a person triggers."""
 
 TAG = "evergreen"
 

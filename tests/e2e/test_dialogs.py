@@ -67,7 +67,7 @@ def test_a_challenger_is_asked_for_once_however_often_one_presses(page: Page) ->
     expected = {"reason": "the season has changed", "days": 30, "last_day": None, "force": True}
     assert started() == [(f"{MODEL}.retrain", expected)]
     STUB.begin()
-    expect(dialog.get_by_role("status")).to_contain_text("It runs: Fit (1 of 2 tasks over)")
+    expect(dialog.get_by_role("status")).to_contain_text("It runs: Fit (1 of 2 tasks done)")
     ((_, run),) = STUB.runs
     assert (
         dialog.get_by_role("link", name=f"run of {MODEL}.retrain in Airflow")

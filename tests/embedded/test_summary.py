@@ -99,7 +99,7 @@ def test_predictions_that_are_not_there_are_missing(whole: Evidence) -> None:
 
 def test_a_retrain_request_is_told_with_its_reasons() -> None:
     decision = Decision(day=DAY, action="retrain", reasons=("dep_delay moved", "age"), alarm=True)
-    assert drift_sentence(decision) == "drift; retraining is asked for: dep_delay moved; age"
+    assert drift_sentence(decision) == "drift; a challenger is requested: dep_delay moved; age"
 
 
 def test_mails_are_counted_read_or_not(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_decay_is_told_with_the_promise_and_the_intervals(story: Story, postbox:
     assert mail["Subject"] == "flight-delay: Decay since 2013-04-02: decay"
     for said in both(mail):
         assert "the gap is 0.19" in said
-        assert "A challenger has been asked for" in said
+        assert "A challenger has been requested" in said
         assert "0.150 to 0.230" in said
         assert said.index("0.002") < said.index("0.190")
         assert "gain over the base rate" in said

@@ -12,7 +12,8 @@ from ml.settings import PROJECT_ROOT
 
 RETIRED = re.compile(
     r"\b(mend(s|ed|ing)?|promised|asked for by|set aside|sets [\w ]+ aside|barred|wander\w*|rival\w*|daybook|dossier"
-    r"|data refused|hold it against|against (its|their) contracts?)\b",
+    r"|data refused|hold it against|against (its|their) contracts?|beside|amiss|heed(s|ed)?|is no (number|port)"
+    r"|(challengers?|retraining|promotion|nothing) (is|was|were|has been) asked for|asked for no more)\b",
     re.IGNORECASE,
 )
 """The words that were retired, as far as people ever saw them."""

@@ -202,7 +202,7 @@ class TestWaiting:
             found = decided(eager, drift(day, "calm"))
             assert found.action == action, found.reasons
         until = DAY + timedelta(days=7)
-        assert found.reasons[-1].startswith(f"waiting until {until}: challengers were asked for on {DAY}")
+        assert found.reasons[-1].startswith(f"waiting until {until}: challengers were requested on {DAY}")
         bring(eager, until)
         assert decided(eager, drift(until, "calm")).action == "retrain"
 

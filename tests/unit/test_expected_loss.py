@@ -82,7 +82,7 @@ class TestDecision:
 
     def test_it_says_prior_evidence_posterior_and_what_would_have_tipped_it(self) -> None:
         (ruling,) = verdict(evidence(compared(0.001))).rulings[:1]
-        parts = ("in its past 5 refreshes gained +0.0042", "gained +0.0010 over the champion", "should add +0.0042")
+        parts = ("5 refreshes in the past gained +0.0042", "gained +0.0010 over the champion", "should add +0.0042")
         for part in (*parts, "Together: expected gain over the champion", "or worse on these days would have held it"):
             assert part in ruling.reason
         assert ruling.evidence["posterior_gain"] == pytest.approx(0.0042, abs=0.0005)

@@ -224,7 +224,7 @@ class TestReasons:
         ("blocked", "said"),
         [
             (COOLING, "waiting until 2013-06-02: a challenger was judged on 2013-05-26, cooldown is 7 days"),
-            (SPENT, "waiting until 2013-06-05: challengers were asked for on 2013-05-29, 2013-05-31, retrain.max_"),
+            (SPENT, "waiting until 2013-06-05: challengers were requested on 2013-05-29, 2013-05-31, retrain.max_"),
             (
                 {"tried": "judged"},
                 "waiting until 2013-06-02: nothing new to train on, this very training was judged before",
@@ -391,7 +391,7 @@ class TestWaiting:
         """Three were asked for where two are allowed: the second of them has to grow old, too."""
         requests = {"requests": (ago(5), ago(3), ago(1))}
         assert ask(DRIFT, requests).reasons[-1] == (
-            f"waiting until {ago(-4)}: challengers were asked for on {ago(5)}, {ago(3)}, {ago(1)}, "
+            f"waiting until {ago(-4)}: challengers were requested on {ago(5)}, {ago(3)}, {ago(1)}, "
             "retrain.max_retrains_per_week is 2"
         )
 
@@ -448,7 +448,7 @@ class TestRollback:
 
 def test_a_day_that_is_not_the_newest_says_so() -> None:
     assert ask(PAST, DRIFT).reasons == (
-        "2013-06-01 is not the newest day (2013-06-02), so nothing is asked for on its behalf: 7 columns",
+        "2013-06-01 is not the newest day (2013-06-02), so nothing is requested for it: 7 columns",
     )
 
 

@@ -99,7 +99,7 @@ class TestCompare:
         frame.loc[3, "previous"] = np.nan
         found = compare(DAY, WATCH, frame, gate=MAE, rollback=Rollback(), seed=1)
         assert (found.gain, found.days, found.rows) == (None, days, 80 * days)
-        assert found.reason.startswith(f"some prediction on the {days} labelled days is no number")
+        assert found.reason.startswith(f"some prediction on the {days} labelled days is not a number")
 
     def test_equal_models_are_equal(self) -> None:
         frame = rows(0.0)

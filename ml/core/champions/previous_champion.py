@@ -164,7 +164,7 @@ def compare(
             f"both versions scored {counted(days, 'labelled day')} of the {rollback.min_days} that a rollback needs"
         )
     else:
-        reason = f"some prediction on the {days} labelled days is no number: there is nothing to compare"
+        reason = f"some prediction on the {days} labelled days is not a number: there is nothing to compare"
     return PreviousChampionComparison(
         day=day,
         champion_version=watch.champion,

@@ -194,16 +194,17 @@ def in_words(
     if posterior.tips_at is not None:
         verb = "promoted" if holds else "held"
         tip = f"{posterior.tips_at:+.4f} or {'better' if holds else 'worse'} on these days would have {verb} it"
+    judged = f"on {compared.days} days the challenger, with {_days(past.judged_days)},"
     message = (
-        f"in its past {count} refreshes gained {usual.mean:+.4f} {mean_loss(metric)} after {past.apart_days} days of "
-        f"newer data; on {compared.days} days the challenger, with {_days(past.judged_days)}, gained "
+        f"{count} refreshes in the past gained {usual.mean:+.4f} {mean_loss(metric)} on average after "
+        f"{past.apart_days} days of newer data; {judged} gained "
         f"{compared.gain:+.4f} over {who} (standard error {compared.standard_error:.4f})"
     )
     if past.unjudged_days:
         message += f"; its refit, with {_days(past.unjudged_days)} on top, should add {posterior.unjudged.mean:+.4f}"
     message += (
         f". Together: expected gain over the champion {posterior.gain:+.4f}, worse with a probability of "
-        f"{posterior.worse:.0%}"
+        f"{posterior.worse:.0%}".replace("%", " %")
     )
     if posterior.unusual > 0.5:
         message += ", for these days say that it is unlike the refreshes before"

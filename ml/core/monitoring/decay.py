@@ -27,7 +27,7 @@ def judge(
         reason = f"version {version} has {counted(days, 'labelled day')} of the {least} that a live figure needs"
         return "unknown", reason, ()
     if "gap" not in live:
-        return "unknown", f"some prediction of {chosen.who} is no number: nothing can be measured", ()
+        return "unknown", f"some prediction of {chosen.who} is not a number: nothing can be measured", ()
     where = f"on {counted(days, 'labelled day')} and {len(chosen.rows)} rows up to {chosen.rows['day'].max()}"
     findings = tuple(
         finding
@@ -40,11 +40,19 @@ def judge(
     if findings:
         return "decay", "; ".join(finding.message for finding in findings), findings
     gap, expected = live["gap"], chosen.expected.skill
-    reason = f"{chosen.who}: gap{_of_class(live)} {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+    reason = f"{chosen.who}: {_bias_in_words(live, settings)} {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
     if "skill" not in live or expected is None:
         return "unknown", f"{reason} {where}; what the gate saw of it is not kept, so its skill cannot be judged", ()
     reason += f", {mean_loss(settings.gate.metric)} {live['skill'].value:+.4f} below the base rate's (the gate saw "
     return "fine", f"{reason}{expected.value:+.4f}) {where}", ()
+
+
+def _bias_in_words(live: Mapping[str, DailyMean], settings: Settings) -> str:
+    """Return what the figure called gap is, by the kind of target."""
+    if settings.task.quantile is not None:
+        return "share of outcomes at or below the prediction minus the quantile"
+    of_class = _of_class(live)
+    return f"mean probability{of_class} minus how often it came" if of_class else "mean prediction minus mean outcome"
 
 
 def _of_class(live: Mapping[str, DailyMean]) -> str:

@@ -80,7 +80,7 @@ def estimate(
 
 
 def _finite(rows: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows whose prediction is no number: nothing can be learnt from them."""
+    """Leave out rows whose prediction is not a number: nothing can be learnt from them."""
     if rows.empty:
         return rows
     predicted = array(rows["prediction"]).reshape(len(rows), -1)
@@ -101,11 +101,11 @@ def _reason(past: PastError | None, metric: str, method: str) -> str:
     reason = (
         f"on the days that the champion served it was worse by {-past.served_gain:.4g}"
         if past.low > 0 and past.served_gain is not None
-        else f"no gain beyond noise, {past.gain:.4g} [{past.low:.4g}, {past.high:.4g}]"
+        else f"gain {past.gain:+.2g}, from {past.low:+.2g} to {past.high:+.2g}, which is no more than noise"
     )
     return (
-        f'no estimate without labels is shown: {on} its {label(metric)} was no surer than "the same as before" '
-        f"(wrong by {past.error:.4g} on average, against {past.constant_error:.4g}; {reason})"
+        f"no estimate without labels is shown: {on} estimates of {label(metric)} were not nearer to what came than "
+        f'"the same as before" (wrong by {past.error:.3g} on average, against {past.constant_error:.3g}; {reason})'
     )
 
 

@@ -125,7 +125,7 @@ def decide(facts: Facts, *, settings: Settings) -> Decision:
     )
     state = _state(facts, conditions, settings)
     if day < facts.newest_day:
-        reason = f"{day} is not the newest day ({facts.newest_day}), so nothing is asked for on its behalf"
+        reason = f"{day} is not the newest day ({facts.newest_day}), so nothing is requested for it"
         return _decision(facts, "watching" if state == "alarm" else state, (f"{reason}: {facts.drift.reason}",))
     if champion is None:
         return _without_champion(facts, state)

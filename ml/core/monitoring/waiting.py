@@ -61,7 +61,7 @@ def reasons(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settin
     )
     if len(request_days) >= policy.max_retrains_per_week:
         reason = (
-            f"challengers were asked for on {listed(request_days)}, retrain.max_retrains_per_week is "
+            f"challengers were requested on {listed(request_days)}, retrain.max_retrains_per_week is "
             f"{policy.max_retrains_per_week}"
         )
         wait_reasons.append((request_days[-policy.max_retrains_per_week], BUDGET_DAYS, reason))

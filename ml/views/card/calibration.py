@@ -21,7 +21,7 @@ def section(
     seen = "observed mean" if settings.task.kind == "regression" else "observed rate"
     level = f"{settings.gate.confidence:.0%} interval"
     explanation = (
-        f"Equally filled bins of the prediction: in each, the mean prediction beside the {seen} and its interval "
+        f"Equally filled bins of the prediction: in each, the mean prediction next to the {seen} and its interval "
         "(whole days resampled)."
     )
     caption = f"On the dashed line the {seen} equals the mean prediction. The bars are {level}s."

@@ -54,7 +54,11 @@ def decisions(
         )
         for entry in page.entries
     ]
-    none = hint(services, f"No decision was made yet: {retrain()}.") if kind is None else "There is no decision of this kind."
+    none = (
+        hint(services, f"No decision was made yet: {retrain()}.")
+        if kind is None
+        else "There is no decision of this kind."
+    )
     facts: dict[str, Any] = plain(
         {"decisions": rows, "next": page.next, "kinds": sorted(KINDS), "hint": None if rows else none}
     )

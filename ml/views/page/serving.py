@@ -109,6 +109,6 @@ def shadow(sources: StatusSources) -> Facts | None:
     if watch is None or watch.last_day < day:
         return None
     present = tenures.promoted_on(None, sources.changes)
-    if present is not None and int(present.payload["version"]) == watch.previous:
-        return None  # it came back: from tomorrow on it serves, and nobody is watched
+    if present is not None and present.payload["version"] != tenure.payload["version"]:
+        return None  # from tomorrow on another version serves, which is compared with another one, or with none
     return {"version": watch.previous, "last_day": watch.last_day, "reason": reason}

@@ -84,7 +84,10 @@ def drift_map(services: Services, *, days: int | None = None) -> dict[str, Any]:
     drift = charts.drift_map(monitored.read_decided(services, held(services).newest_days(days)))
     nothing = "No drift was measured yet: Monitor measures it once a champion serves."
     past = {day.isoformat() for day in replayed(services).days}
-    return drift | {"replayed": [day for day in drift["days"] if day in past], "hint": None if drift["columns"] else hint(services, nothing)}
+    return drift | {
+        "replayed": [day for day in drift["days"] if day in past],
+        "hint": None if drift["columns"] else hint(services, nothing),
+    }
 
 
 def about_metric(services: Services) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def sentence_of_action(decision: Decision) -> str:
         back = decision.rollback.to_version
         return f"Version {back or 'that served before'} comes back: {decision.rollback.reason}"
     if decision.action == "retrain":
-        return "A challenger has been asked for; it will serve only if it passes every rule of the gate."
+        return "A challenger has been requested; it will serve only if it passes every rule of the gate."
     reason = [reason for reason in decision.reasons if reason.startswith("waiting") or reason.endswith("is off)")]
     return "No challenger was requested: " + ("; ".join(reason) or "this alone is no reason for one") + "."
 

@@ -69,15 +69,16 @@ function consequence({ message, champion, versions }, to) {
 }
 
 async function note(given) {
+  const alarms = given.kind || given.decision ? [] : await ask(inModel("now")).then((facts) => facts.episodes ?? []).catch(() => [null]);
   const decisions = given.kind || given.decision ? [] : await ask(inModel("decisions")).then((facts) => facts.decisions.slice(0, 20)).catch(() => []);
   const named = ({ kind, decided_at: at, version }) => `${instant(at)} ${kindInWords(kind)}${version ? `, version ${version}` : ""}`;
   const changes = {
     kind: { labels: ["say that you know of the alarm", "keep the alarm's mails back", "comment on a decision"] },
-    alarm: { labels: ["the one that stands", "drift", "decay"] }, until: { required: true },
+    alarm: { labels: ["the one that stands", "drift", "decay"], description: "" }, until: { required: true },
     decision: decisions.length ? { kind: "choice", required: true, options: decisions.map((one) => one.decision_id), labels: decisions.map(named), description: "" } : { required: true },
   };
   const fields = formOf("note").map((field) => ({ ...field, ...changes[field.name], section: "" }));
-  const inputs = inputsOf(fields, { until: dayIn(DAYS_SNOOZED), decision: decisions[0]?.decision_id, ...given }), kind = inputs.input("kind");
+  const inputs = inputsOf(fields, { ...(!alarms.length && decisions.length && { kind: "comment" }), until: dayIn(DAYS_SNOOZED), decision: decisions[0]?.decision_id, ...given }), kind = inputs.input("kind");
   const settle = () => {
     for (const [name, kinds] of Object.entries(APPLIES)) inputs.row(name).hidden = !kinds.includes(kind.value);
     for (const name of ["kind", "alarm", "decision"]) inputs.row(name).hidden ||= name in given;

@@ -56,7 +56,7 @@ function intervalPicture({ gain, low, high, margin }) {
   const ends = typeof low === "number" && typeof high === "number";
   const mark = (value, kind, text, y) => [svg("line", { class: kind, x1: at(value), x2: at(value), y1: 4, y2: 23 }),
     svg("text", { class: "tick", x: Math.min(Math.max(at(value), 30), WIDE - 30), y, "text-anchor": "middle" }, text)];
-  return el("div", { class: "chart interval" }, svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": "The gain with its interval, beside no gain and the margin" },
+  return el("div", { class: "chart interval" }, svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": "The gain with its interval, and where no gain and the margin are" },
     typeof margin === "number" && margin !== 0 && mark(margin, "expected", "margin", 47),
     mark(0, "guide", "no gain", typeof margin === "number" && Math.abs(at(margin) - at(0)) < 60 ? 34 : 47),
     ends && svg("line", { class: "live", x1: at(low), x2: at(high), y1: 14, y2: 14 }),

@@ -3,7 +3,7 @@
 import { actionButton } from "./actions.js";
 import { inModel, part } from "./address.js";
 import { mlflowRun } from "./airflow.js";
-import { anything, ask, badge, decisionLink, el, empty, facts, file, instant, kindInWords, link, problems, sentences, table, versionLink } from "./dom.js";
+import { anything, ask, badge, decisionLink, el, empty, facts, file, fold, instant, kindInWords, link, problems, sentences, table, versionLink } from "./dom.js";
 import { links } from "./now.js";
 import { versionCharts } from "./version_charts.js";
 
@@ -53,7 +53,7 @@ export function moreButton(text, give, show) {
 export function decisionTable(decisions) {
   return table("Decisions, newest first", ["decided", "what", "version", "against", "reason", "requested by", "rules"], decisions.map((decision) => [
     [decisionLink(decision.decision_id, instant(decision.decided_at)), decision.replayed && el("div", { class: "quiet" }, `for ${decision.day}`)], [badge(decision.kind), decision.replayed && [" ", badge("replayed")]],
-    versionLink(decision.version, decision.version), versionLink(decision.against, decision.against),
+    versionLink(decision.version, decision.version), decision.against === null && decision.kind !== "promotion" ? "" : versionLink(decision.against, decision.against),
     el("div", { class: "reason" }, sentences(decision.reasons)), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : "", decision.because && el("div", { class: "quiet" }, sentences([decision.because]))],
     rules(decision.rules)]), { class: "wide" });
 }
@@ -95,7 +95,7 @@ export function drawDecision(decision) {
       actionButton("note", "Comment…", { kind: "comment", decision: decision.decision_id })),
     decision.rulings?.length > 0 && decision.version && [el("h3", null, "Charts"), versionCharts(decision.version, "Gain by day")],
     decision.rulings?.length > 0 && [el("h3", null, "Rule by rule"), rulingTable(decision.rulings)],
-    known > 0 && [el("h3", null, "Facts"), anything(others)],
     more > 0 && [el("h3", null, "Evidence"), anything(decision.evidence)],
+    known > 0 && fold("The decision's facts, as they are kept", anything(others)),
   ];
 }

@@ -1,6 +1,6 @@
 // How far each column was on each day: a heat map in multiples of what is usual for the column.
 
-import { badge, el, empty, file, fold, number, plural, problems, sentences, table } from "./dom.js";
+import { badge, el, empty, file, fold, methodInWords, number, plural, problems, sentences, table } from "./dom.js";
 import { heatLegend, heatMap } from "./heatmap.js";
 import { spans, summary } from "./scrubber.js";
 
@@ -111,7 +111,7 @@ function tell(facts, column, step, open) {
     text: `${column.column}, ${day}: ${measured}`,
     more: [
       el("p", null, el("strong", null, `${column.column}, ${day}`), facts.replayed?.includes(day) && [" ", badge("replayed")], ` ${measured}`),
-      el("p", { class: "quiet" }, [column.role, known.method, known.limit && `limit ${number(known.limit)}`,
+      el("p", { class: "quiet" }, [column.role, known.method && methodInWords(known.method), known.limit && `limit ${number(known.limit)}`,
         known.baseline_range !== null && known.baseline_range !== undefined && `baseline range up to ${number(known.baseline_range)}`, matters].filter(Boolean).join(" · ")),
       el("div", { class: "links" }, button, file(facts.reports[step], `Evidently report of ${day}`), el("div", null, facts.status[step] && ["the day: ", badge(facts.status[step]), " "], sentences([facts.reasons[step] ?? ""], 2))),
     ],

@@ -2,7 +2,7 @@
 
 import { inModel } from "./address.js";
 import { asText, chart, faint } from "./charts.js";
-import { ask, el, facts as listed, file, number, plural } from "./dom.js";
+import { ask, el, facts as listed, file, methodInWords, number, plural } from "./dom.js";
 import { distanceInWords, importanceOf } from "./drift.js";
 
 const SIDES = ["reference", "current"];
@@ -26,7 +26,7 @@ export function openColumn(place, facts, column, step, leave) {
 function about(facts, column, step) {
   const known = column.versions[String(facts.versions[step])] ?? {};
   return listed([
-    ["role", column.role], ["distance", `${distanceInWords(facts, column, step)}${known.method ? ` (${known.method})` : ""}`],
+    ["role", column.role], ["distance", `${distanceInWords(facts, column, step)}${known.method ? ` (${methodInWords(known.method)})` : ""}`],
     ["limit", known.limit && number(known.limit)],
     ["baseline range", typeof known.baseline_range === "number" ? `up to ${number(known.baseline_range)}` : null],
     ["champion depends on it", dependence(facts, column, known)],
@@ -82,7 +82,7 @@ function categories(counted, names, words, { column }) {
 /** Name the categories that came, and those that went. */
 function moved({ came, came_count: more, went, went_count: less }) {
   const line = (list, count) => (count ? `${list.map(([name, part]) => `${name} (${share(part)})`).join(", ")}${count > list.length ? ` and ${number(count - list.length)} more` : ""}` : "none");
-  return listed([["came", line(came, more)], ["went", line(went, less)]]);
+  return listed([["new categories", line(came, more)], ["categories that are gone", line(went, less)]]);
 }
 
 function distances(facts, column, step) {

@@ -99,7 +99,7 @@ function draw() {
       step(seen ? "next" : broken() ? "waits" : undone ? "done" : "", "Watch the alarm.",
         seen ? [`Monitor found it: ${monitored.state === "alarm" ? "an alarm" : "a finding"} that names `, el("code", null, fault.column), ", and the team has a mail (`make up` keeps it in var/mail). "]
           : broken() ? "Ingest, Score and Monitor work on the day again; this takes about a minute."
-          : undone ? `Monitor ${monitored?.names_column ? "still shows it" : "shows it no more"}.`
+          : undone ? `Monitor ${monitored?.names_column ? "still shows it" : "no longer shows it"}.`
           : "Score and Monitor follow by themselves, and people get one mail.",
         broken() && link(part(seen ? `drift/${fault.day}/${encodeURIComponent(fault.column)}` : "drift"), seen ? `see how ${fault.column} was distributed` : "see the map of drift")),
       step(broken() ? (seen ? "next" : "") : undone ? (over ? "done" : "waits") : "", "Undo it.",

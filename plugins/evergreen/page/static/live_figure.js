@@ -27,7 +27,7 @@ function drawn(facts, figure, scope) {
   const pick = (list) => steps.map((at) => list[at]), days = pick(live.days), has = (name) => steps.some((at) => figure[name][at] !== null);
   const loss = has("base_rate");
   return chart({
-    title: loss ? `${figure.label}, beside that of the base rate` : figure.label, height: 380, zoomed: scope.zoomed,
+    title: loss ? `${figure.label}, compared with that of the base rate` : figure.label, height: 380, zoomed: scope.zoomed,
     about: loss ? `${TOGETHER} A loss follows how hard the days are: it is good as far as it is below the base rate's.` : TOGETHER,
     draw: (theme, width) => ({
       data: [

@@ -2,7 +2,7 @@
 
 import { actionButton } from "./actions.js";
 import { mlflowRun, runLink } from "./airflow.js";
-import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, kindInWords, number, plural, problems, message, sentences, versionLink } from "./dom.js";
+import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, kindInWords, number, orDash, plural, problems, message, sentences, versionLink } from "./dom.js";
 
 const FIRST_FIGURES = 3, FIRST_FINDINGS = 4;
 const STATES = { calm: ["Calm", "✓"], watching: ["Watching", "◐"], alarm: ["Alarm", "!"], unknown: ["Unknown", "?"] };
@@ -13,7 +13,7 @@ export function drawNow(now) {
   return [
     el("div", { class: `state ${now.state in STATES ? now.state : "unknown"}` },
       el("span", { class: "sign", "aria-hidden": "true" }, sign),
-      el("div", null, el("strong", null, word), " ", sentences([sentence], 2))),
+      el("div", null, el("strong", null, word), " ", sentences([sentence], 2), warned(now))),
     now.starting && now.champion && empty(now.data?.sentence),
     now.first_look && el("div", { id: "first-look" }),
     problems(now.problems),
@@ -21,6 +21,12 @@ export function drawNow(now) {
     !now.sentence?.includes(now.hint?.message) && empty(now.hint),
     el("div", { class: "cards" }, champion(now), performance(now), monitoring(now), challenger(now), data(now), runs(now)),
   ];
+}
+
+/** What a calm banner does not speak of: warnings, which are no alarm and request nothing. */
+function warned({ state, findings }) {
+  const warnings = (findings ?? []).filter(({ severity: of }) => of === "warning");
+  return state === "calm" && warnings.length > 0 && `; ${plural(warnings.length, "warning")} below, under Monitoring`;
 }
 
 const card = (title, ...content) => el("article", { class: "card" }, el("h3", null, title), content);
@@ -79,8 +85,6 @@ function estimateLine({ estimated, estimate_reason: reason }) {
 }
 
 const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
-const orDash = (value) => (value === null || value === undefined ? "–" : number(value));
 
 function figureTable(name, figures) {
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", { class: "small" },

@@ -141,7 +141,7 @@ function viewOf([name, one, other]) {
   if (name === "data") return ["Data", null, "data", drawData];
   if (name === "serving") return ["Serving", null, "served", drawServed];
   if (other) {
-    return [`Version ${one} beside version ${other}`, ["versions", "All versions"],
+    return [`Version ${one} compared with version ${other}`, ["versions", "All versions"],
       `compare?a=${encodeURIComponent(one)}&b=${encodeURIComponent(other)}`, drawComparison];
   }
   if (one) return [`Version ${one}`, ["versions", "All versions"], `versions/${encodeURIComponent(one)}`, drawVersion];

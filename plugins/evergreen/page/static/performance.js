@@ -87,7 +87,7 @@ function labels({ live, labels: came }, scope) {
   const pick = (list, at) => at.map((step) => list[step]), days = pick(live.days, known), share = pick(live.coverage, known);
   const coverage = !share.some((one) => one !== null) ? nothing("label coverage") : chart({
     title: "Share of predicted rows with an outcome", zoomed: scope.zoomed, height: 260,
-    about: "Over the trailing window up to each labelled day, beside the least share that the settings accept.",
+    about: "Over the trailing window up to each labelled day, and the least share that the settings accept.",
     draw: (theme) => ({
       data: [line("accepted from", days, days.map(() => came.min_coverage), { line: { color: theme.bad, width: 1.5, dash: "dash" } }),
         line("share with an outcome", days, share, { mode: "lines+markers", line: { color: theme.own, width: 2 }, marker: { size: 4 } })],

@@ -121,5 +121,5 @@ async function running(dag, run, facts) {
   const now = tasks.filter(({ state }) => ["running", "deferred", "awaiting_input", "up_for_retry"].includes(state));
   if (now.some(({ state }) => state === "awaiting_input" || state === "deferred")) return [`It waits for a person's answer, since ${instant(now[0].start_date)} UTC.`, "waiting"];
   const again = now.some(({ state }) => state === "up_for_retry") ? " A task failed and is tried again soon." : "";
-  return [`It runs${now.length ? `: ${now.map((one) => one.task_display_name ?? one.task_id).join(", ")}` : ""} (${over} of ${plural(tasks.length, "task")} over).${again}`, "running"];
+  return [`It runs${now.length ? `: ${now.map((one) => one.task_display_name ?? one.task_id).join(", ")}` : ""} (${over} of ${plural(tasks.length, "task")} done).${again}`, "running"];
 }
