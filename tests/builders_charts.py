@@ -62,6 +62,18 @@ def verdict() -> Verdict:
 
 
 @cache
+def dependence_of(kind: str) -> list[dict[str, Any]]:
+    """Return how a prediction depends on a number and on a category, of several classes with a line for each."""
+    names = CLASSES if kind == "multiclass" else ("",)
+    hours, carriers = [5.0, 9.0, 17.0, 22.0], ["UA", "<b>WN</b>", "AA"]
+    return [
+        {"feature": feature, "numeric": values is hours, "values": values, "rows": 500,
+         "lines": [{"name": name, "mean": [0.1 * (1 + at) + 0.01 * step for step in range(len(values))]}
+                   for at, name in enumerate(names)]}
+        for feature, values in (("hour", hours), ("carrier", carriers))
+    ]  # fmt: skip
+
+
 def facts_of(version: int) -> dict[str, Any]:
     """Return what the page is answered of a version's charts."""
     if version == OLD:
@@ -78,7 +90,8 @@ def facts_of(version: int) -> dict[str, Any]:
     facts: dict[str, Any] = plain(
         {
             "version": version, "judged_version": version, "champion": OLD, "message": None,
-            "charts": charts(scored, rows, settings_of(kind, **task), verdict(), compared="twin"),
+            "charts": charts(scored, rows, settings_of(kind, **task), verdict(), compared="twin")
+            | {"dependence": dependence_of(kind)},
             "importance": {"challenger": importance, "champion": importance},
         }
     )  # fmt: skip

@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),  # Airflow's, on import
 ]
 OF_CLASSES = ["Gain by day", "Loss by day", "Calibration", "ROC", "Precision and recall", "Threshold", "Slices",
-              "Differences", "Importance"]  # fmt: skip
+              "Differences", "Importance", "Dependence"]  # fmt: skip
 
 
 # --- a version, and the champion of then ------------------------------------------------------------------
@@ -132,6 +132,22 @@ def test_of_several_classes_one_is_chosen(browser: Browser, url: str) -> None:
     settle(page)
     side = answered(page, f"versions/{MULTICLASS}/charts")["charts"]["sides"][2]
     assert traces(page)[1]["y"] == side["models"]["challenger"]["roc"]["true_positive_rate"]
+    page.context.close()
+
+
+@pytest.mark.parametrize("version", [JUDGED, REGRESSION, MULTICLASS])
+def test_the_dependence_on_the_strongest_features_is_drawn_as_it_was_answered(
+    browser: Browser, url: str, version: int
+) -> None:
+    page = opened(browser, url, f"versions/{version}")
+    choose(page, "Dependence")
+    hour, carrier = answered(page, f"versions/{version}/charts")["charts"]["dependence"]
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    assert [one["y"] for one in traces(page)] == [line["mean"] for line in hour["lines"]]
+    assert traces(page)[0]["x"] == hour["values"]
+    assert [one["y"] for one in traces(page, 1)] == [line["mean"] for line in carrier["lines"]]
+    expect(page.locator(".js-plotly-plot .xtick", has_text="<b>WN</b>")).to_have_count(1)
+    assert [row[0] for row in table(page, 1)] == carrier["values"]
     page.context.close()
 
 

@@ -15,7 +15,9 @@ import pandas as pd
 from ml.adapters import models
 from ml.adapters.workspace import Workspace
 from ml.core.gate import day_resampling, holdout_charts, holdout_tables, model_limits
+from ml.core.gate.dependence import dependence
 from ml.core.monitoring.day_summary import plain
+from ml.core.training.estimators import predict
 from ml.core.training.features import matrix
 from ml.core.training.importance import Importance, measure_importance
 from ml.core.training.intervals import calibrated_by_day
@@ -179,18 +181,32 @@ def _page(facts: _Facts, run_id: str) -> tuple[Page, Importance | None]:
 def _charts(facts: _Facts) -> dict[str, Any] | None:
     """Build what the page draws; None where it cannot be computed, which the log names."""
     try:
-        return holdout_charts.charts(
+        charts = holdout_charts.charts(
             facts.scored,
             facts.holdout,
             facts.settings,
             facts.judgement.verdict,
             compared=facts.evaluation.compared,
         )
+        return charts | {"dependence": _or_none(lambda: _dependence(facts)) or []}
     except Unavailable:
         raise
     except NOT_COMPUTED as err:
         logger.warning("describe: no charts: %s", err)
         return None
+
+
+def _dependence(facts: _Facts) -> list[dict[str, Any]]:
+    """Show how the prediction depends on the features that matter most; a feature that nothing is worth is left out."""
+    task, importance = facts.settings.task, facts.importance
+    worth = zip(importance.features, importance.increase, strict=True)
+    return dependence(
+        lambda rows: predict(facts.pipeline, rows, task.kind, len(task.classes)),
+        matrix(facts.holdout, facts.settings.features),
+        [feature for feature, increase in worth if increase > 0],
+        classes=[str(name) for name in task.classes] if task.kind == "multiclass" else (),
+        seed=facts.settings.fit.seed,
+    )
 
 
 def _part(title: str, compute: Callable[[], Section]) -> Section:
