@@ -65,6 +65,14 @@ def test_the_card_is_kept_with_the_run_and_is_the_same_when_written_twice(contes
     outline.feed(web)
     assert outline.open == [] and outline.loads
     assert all(load.startswith("data:image/png;base64,") for load in outline.loads)
+    assert 'class="words"></th>' not in web and '<th scope="col"></th>' not in web, "no header without a word"
+    assert web.count('class="wide"') == web.count('class="wide" tabindex="0" role="region"') > 3, (
+        "tables scroll by keys"
+    )
+    depends = json.loads(first["charts.json"])["dependence"]
+    strongest = [one["feature"] for one in json.loads(first["importance.json"])["features"] if one["increase"] > 0]
+    assert [one["feature"] for one in depends] == strongest[: len(depends)] and len(depends) == min(3, len(strongest))
+    assert all(0 < mean < 1 for one in depends for line in one["lines"] for mean in line["mean"])
     for text in (web, markdown):
         assert "flight-delay, version 2" in text and "Gate: promote" in text and "champion v1" in text
         assert contest.window.fingerprint in text and contest.window.data_version in text

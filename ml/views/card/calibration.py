@@ -19,7 +19,7 @@ def section(
 ) -> Section:
     """Compare what was predicted with what came, bin by bin, and class by class where there are several."""
     seen = "observed mean" if settings.task.kind == "regression" else "observed rate"
-    level = f"{settings.gate.confidence:.0%} interval"
+    level = f"{100 * settings.gate.confidence:g} % interval"
     explanation = (
         f"Equally filled bins of the prediction: in each, the mean prediction next to the {seen} and its interval "
         "(whole days resampled)."
@@ -55,7 +55,7 @@ def quantile_section(table: pd.DataFrame, quantile: float, confidence: float) ->
         "Equally filled bins of the prediction: in each, the share of outcomes that were at or below the prediction "
         f"and its interval (whole days resampled). The share should be {quantile:g}."
     )
-    headers = ("bin", "rows", "mean prediction", "share at or below", f"{confidence:.0%} interval")
+    headers = ("bin", "rows", "mean prediction", "share at or below", f"{100 * confidence:g} % interval")
     return Section("Calibration", (Prose(explanation), Table(headers, _bins(table), words=())))
 
 
