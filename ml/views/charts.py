@@ -124,6 +124,10 @@ def _point(day: Day, metric: str) -> Facts:
         return {"day": day.day.isoformat(), "unreadable": day.problem}
     live = facts["performance"] or {}
     window = live.get("window") or {}
+
+    def value_in(name: str) -> float | None:
+        return (window.get(name) or {}).get("value")
+
     return {
         "day": facts["day"],
         "version": facts["version"],
@@ -138,7 +142,7 @@ def _point(day: Day, metric: str) -> Facts:
         "gap": _interval(window["gap"]) if "gap" in window else None,
         "skill": _interval(window["skill"]) if "skill" in window else None,
         "expected": (live.get("expected") or {}).get(metric),
-        "base_rate": base_rate_of(*((window.get(name) or {}).get("value") for name in (metric, "skill")), metric),
+        "base_rate": base_rate_of(value_in(metric), value_in("skill"), metric),
         "estimated": live.get("estimated"),
         "estimated_day": live.get("estimated_day"),
         "report": report_of(facts),

@@ -242,6 +242,12 @@ def test_what_airflow_refuses_is_put_into_words_and_may_be_tried_again(page: Pag
     assert first == second, "Airflow takes a run of this id only once"
 
 
+def test_where_no_alarm_stands_a_note_is_a_comment(page: Page, url: str) -> None:
+    expect(opened(page, "Note").get_by_label("What", exact=True)).to_have_value("acknowledgement")
+    go(page, url, "now", "churn")
+    expect(opened(page, "Note").get_by_label("What", exact=True)).to_have_value("comment")
+
+
 def test_a_paused_dag_is_named_before_and_after(page: Page) -> None:
     STUB.paused.add(f"{MODEL}.retrain")
     dialog = opened(page, "Retrain")

@@ -214,7 +214,7 @@ def test_what_was_served_on_request_is_shown_by_day_with_its_versions_and_times(
     ("old", "now", "heading"),
     [("#now", "#flight-delay/now", "Now"), ("#decisions", "#flight-delay/decisions", "Decisions"),
      ("#models/3", "#flight-delay/versions/3", "Version 3"),
-     ("#models/3/2", "#flight-delay/versions/3/2", "Version 3 beside version 2"),
+     ("#models/3/2", "#flight-delay/versions/3/2", "Version 3 compared with version 2"),
      ("#churn", "#churn/now", "Now"), ("#models", "#models", "Models")],
 )  # fmt: skip
 def test_an_address_without_a_model_or_a_part_is_completed(

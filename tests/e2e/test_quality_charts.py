@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.builders_quality import FORMULA, QUARANTINED, REJECTED
 from tests.e2e.chart_reading import (
@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),  # Airflow's, on import
 ]
+ANY_NUMBER = 1_000_000_000
 QUALITY = "data/quality?asset=inputs&days=90"
 
 
@@ -59,6 +60,25 @@ def test_row_counts_are_drawn_in_their_accepted_range(browser: Browser, url: str
     assert (came, went) == (facts["rows"], facts["accepted"])
     assert [day for day, rows in zip(facts["days"], rejected, strict=True) if rows is not None] == [REJECTED]
     page.context.close()
+
+
+def test_a_contract_that_accepts_any_number_does_not_flatten_the_rows(browser: Browser, url: str) -> None:
+    page = opened(browser, url, "now")
+    page.route(f"**/{QUALITY.partition('?')[0]}?*", accept_any_number)
+    page.evaluate("location.hash = location.hash.replace('/now', '/data')")
+    settle(page)
+    choose(page, "Row counts")
+    facts = answered(page, QUALITY)
+    most = max(rows for rows in facts["rows"] if rows is not None)
+    low, high = page.locator(".js-plotly-plot").first.evaluate("plot => plot.layout.yaxis.range")
+    assert (low, traces(page)[1]["y"][0]) == (0, ANY_NUMBER)
+    assert most < high < 5 * most
+    page.context.close()
+
+
+def accept_any_number(route: Route) -> None:
+    facts = route.fetch().json()
+    route.fulfill(json=facts | {"highest_rows": [ANY_NUMBER, ANY_NUMBER, *facts["highest_rows"][2:]]})
 
 
 def test_nulls_of_a_chosen_column_are_drawn_with_the_highest_share_that_is_accepted(browser: Browser, url: str) -> None:

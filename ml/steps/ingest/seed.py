@@ -65,7 +65,7 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
                 if inputs is None:
                     inputs = services.registry.open("inputs", first_day=day, last_day=day)[day]
                 batch.land("labels", day, inputs)
-            if number % REPORT_EVERY_DAYS == 0:
+            if number % REPORT_EVERY_DAYS == 0 and any(wanted.values()):
                 sys.stderr.write(f"history: {number} days checked, {batch.rows:,} rows\n")
         batch.judge_labels()
         rest_days = batch.rest_days(held_days["inputs"])

@@ -85,7 +85,7 @@ export function drawDecision(decision) {
     facts([
       ["decided", instant(decision.decided_at)], ["for the day", decision.day], ["in force from", decision.in_force_from],
       ["requested by", decision.requested_by], ["because", sentences([because ?? []].flat())], ["approval", decision.approval],
-      ["version", versionLink(decision.version)], ["against", decision.against ? versionLink(decision.against) : null],
+      ["version", decision.version ? versionLink(decision.version) : null], ["against", decision.against ? versionLink(decision.against) : null],
     ]),
     decision.comments?.length > 0 && [el("h3", null, "Comments"), el("ul", { class: "plain" }, decision.comments.map((one) =>
       el("li", null, el("strong", null, one.requested_by), ` on ${instant(one.decided_at)}: ${one.note}`)))],
