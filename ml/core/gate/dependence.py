@@ -53,7 +53,7 @@ def dependence(
         chosen = np.sort(np.random.default_rng(seed).choice(len(matrix), MOST_ROWS, replace=False))
         rows = matrix.iloc[chosen]
     rows = rows.reset_index(drop=True)
-    found: list[Facts] = []
+    curves: list[Facts] = []
     for feature in strongest:
         numeric = is_numeric_dtype(matrix[feature]) and not is_bool_dtype(matrix[feature])
         values = _values(matrix[feature], numeric=numeric)
@@ -62,7 +62,7 @@ def dependence(
         repeated = pd.concat([rows] * len(values), ignore_index=True)
         repeated[feature] = values.repeat(len(rows)).reset_index(drop=True)
         predicted = np.asarray(predict(repeated), dtype=float).reshape(len(values), len(rows), -1).mean(axis=1)
-        found.append(
+        curves.append(
             {
                 "feature": feature,
                 "numeric": numeric,
@@ -74,9 +74,9 @@ def dependence(
                 "rows": len(rows),
             }
         )
-        if len(found) == MOST_FEATURES:
+        if len(curves) == MOST_FEATURES:
             break
-    return found
+    return curves
 
 
 def _values(column: pd.Series, *, numeric: bool) -> pd.Series:

@@ -52,10 +52,10 @@ def read(services: Services, days: Sequence[date]) -> list[Day]:
 
 def read_decided(services: Services, days: Sequence[date]) -> list[Day]:
     """Read some days as `read` does; while `make up` is at work, without the one that it is at work on."""
-    found = read(services, days)
+    monitored = read(services, days)
     if not starting(services):
-        return found
-    return [day for day in found if day.facts is None or is_decided(day)]
+        return monitored
+    return [day for day in monitored if day.facts is None or is_decided(day)]
 
 
 def is_decided(day: Day) -> bool:
