@@ -193,7 +193,7 @@ def test_after_a_promotion_what_the_version_before_served_speaks_of_the_days_wit
     served.put({("inputs", day): DEMO.inputs(day) for day in after} | {("labels", TODAY): DEMO.labels(TODAY)})
     found = measured(served, after[0])
     assert (found.champion_version, found.status, found.versions, found.window_days) == (2, "fine", (1,), 10)
-    assert "version 1 (10 days): gap" in found.reason
+    assert "version 1 (10 days): mean prediction minus mean outcome" in found.reason
     days = pd.read_csv(kept(served, after[0]) / "performance_by_day.csv")
     assert list(days["day"]) == [day.isoformat() for day in [*SERVED, TODAY]]
 

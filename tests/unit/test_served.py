@@ -70,14 +70,14 @@ class TestWhoeverServes:
     def test_days_of_the_version_before_say_that_all_is_well(self) -> None:
         found = assessed(served(0, 9, 1), served(10, 12, 2), version=2, day=13)
         assert (found.status, found.versions, found.findings) == ("fine", (1, 2), ())
-        assert "versions 1 (10 days) and 2 (3 days) together: gap" in found.reason
+        assert "versions 1 (10 days) and 2 (3 days) together: mean prediction minus mean outcome" in found.reason
         assert (found.window_days, found.window_first_day) == (13, FIRST)
         assert found.window["skill"].value == pytest.approx(found.expected["skill"], abs=0.02)
 
     def test_enough_days_of_its_own_speak_for_a_champion_alone(self) -> None:
         found = assessed(served(0, 5, 1, turned=True), served(6, 12, 2), version=2, day=13)
         assert (found.status, found.versions, found.window_days) == ("fine", (2,), 7)
-        assert found.reason.startswith("version 2: gap")
+        assert found.reason.startswith("version 2: mean prediction minus mean outcome")
 
     def test_decay_on_days_that_the_champion_has_not_seen_is_decay(self) -> None:
         """Labels take longer than a champion serves: the days are those of versions 1 and 2, and version 3 serves."""

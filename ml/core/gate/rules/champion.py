@@ -148,7 +148,7 @@ def _in_words(compared: GainEvidence, gate: Gate, who: str) -> str:
 
     return (
         f"gain over {who} {compared.gain:+.4f} {mean_loss(gate.metric)} "
-        f"({gate.confidence:.0%} interval {compared.low:+.4f} to {compared.high:+.4f}); "
+        f"({100 * gate.confidence:g} % interval {compared.low:+.4f} to {compared.high:+.4f}); "
         f"with {compared.days} days this gate can see a gain of about {compared.resolution:.4f}"
     )
 
