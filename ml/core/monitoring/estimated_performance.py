@@ -101,7 +101,7 @@ def _reason(past: PastError | None, metric: str, method: str) -> str:
     reason = (
         f"on the days that the champion served it was worse by {-past.served_gain:.4g}"
         if past.low > 0 and past.served_gain is not None
-        else f"gain {past.gain:+.2g}, from {past.low:+.2g} to {past.high:+.2g}, which is no more than noise"
+        else f"no gain beyond noise: {past.gain:+.2g}, from {past.low:+.2g} to {past.high:+.2g}"
     )
     return (
         f"no estimate without labels is shown: {on} estimates of {label(metric)} were not nearer to what came than "
