@@ -437,7 +437,7 @@ def test_the_second_champion_took_the_place_of_the_first(person: Person, first: 
     expect(table.locator("tbody tr").first).to_contain_text("promotion")
     former, present = (entry.payload["version"] for entry in promotions)
     frame = person.open_page(f"#{MODEL}/versions/{present}/{former}")
-    expect(frame.locator("#view h2")).to_have_text(f"Version {present} beside version {former}")
+    expect(frame.locator("#view h2")).to_have_text(f"Version {present} compared with version {former}")
     person.shoot("compare")
 
 
