@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from ml.adapters.engine import LOCAL
@@ -20,7 +19,7 @@ from ml.serving import metrics
 from ml.serving.problems import Refused, UnfitValue, unfit
 from ml.serving.served_version import ServedVersion
 from ml.settings import Settings
-from ml.steps.score.row_scoring import ROWS_AT_ONCE, Scorer
+from ml.steps.score.row_scoring import Scorer
 from ml.steps.score.scorer import adaptation_of, aggregates_of
 from ml.wiring import Services
 
@@ -50,16 +49,11 @@ class ScorableDay:
     is_provisional: bool
     data_version: str | None
 
-    def predict(self, table: pa.Table) -> tuple[np.ndarray, pd.DataFrame]:
-        """Return the predictions of rows of the day, and the rows as the pipeline sees them."""
-        count = table.num_rows
-        if lacking := -count % ROWS_AT_ONCE:  # see `Scorer.predict`: Arrow repeats a row sooner than pandas does
-            table = table.take(np.minimum(np.arange(count + lacking), count - 1))
-        seen = self.scorer.matrix(table)
-        raw = self.scorer.predict(seen)[:count]
+    def predict(self, table: pa.Table) -> np.ndarray:
+        """Return the predictions of rows of the day."""
+        raw = self.scorer.raw(table)
         kind = self.scorer.own.task.kind
-        moved = raw if self.adaptation is None else adapt.shifted(raw, self.adaptation.shift, kind=kind)
-        return moved, seen.iloc[:count]
+        return raw if self.adaptation is None else adapt.shifted(raw, self.adaptation.shift, kind=kind)
 
 
 class DayLookup:

@@ -157,7 +157,7 @@ def days_of(table: pa.Table) -> list[str]:
 
 def _column(name: str, values: list[Any], kind: str, problems: list[UnfitValue]) -> pa.Array | None:
     """Build a column; what is wrong with it is added to ``problems``."""
-    wrong = [number for number, value in enumerate(values) if not _fits(value, kind)]
+    wrong = [] if _fit(values, kind) else [at for at, value in enumerate(values) if not _fits(value, kind)]
     if not wrong:
         try:
             return _array(values, kind)
@@ -187,6 +187,14 @@ def _fails(value: Any, kind: str) -> bool:
     return False
 
 
+def _fit(values: list[Any], kind: str) -> bool:
+    """Return whether a look at the types of all values shows that they fit; if not, each has to be looked at."""
+    family, types = kind_of(kind), set(map(type, values)) - {type(None)}
+    if family == "number" and not kind.startswith(("int", "uint")) and types <= {int, float}:
+        return all(value is None or -LARGEST <= value <= LARGEST for value in values)
+    return types <= _FIT.get(family, set())
+
+
 def _fits(value: Any, kind: str) -> bool:
     if value is None:
         return True
@@ -201,6 +209,7 @@ def _is_number(value: Any, kind: str) -> bool:
     return value.is_integer() if kind.startswith(("int", "uint")) else abs(value) <= LARGEST
 
 
+_FIT: Mapping[str, set[type]] = {"text": {str}, "number": {int}, "bool": {bool}, "time": {str}}
 _FITTING: Mapping[str, Callable[[Any, str], bool]] = {
     "text": lambda value, _: type(value) is str,
     "number": _is_number,

@@ -185,8 +185,10 @@ class ServedModel:
     def _predict(self, day: ScorableDay, table: pa.Table, explained: bool) -> tuple[np.ndarray, pd.DataFrame | None]:
         controller = self.controller or ThreadpoolController()
         with controller.limit(limits=day.scorer.own.fit.threads, user_api="blas"):
-            predictions, seen = day.predict(table)
-            return predictions, day.served.explanations.of(seen, predictions) if explained else None
+            predictions = day.predict(table)
+            if not explained:
+                return predictions, None
+            return predictions, day.served.explanations.of(day.scorer.matrix(table), predictions)
 
     def state(self) -> dict[str, Any]:
         """Return what ``/ready`` says of this model."""

@@ -72,6 +72,7 @@ DOORS = {
     "psycopg2": ("deploy/health.py",),
     "pyarrow": (
         "ml/adapters/aggregates.py",
+        "ml/adapters/coded_batches.py",
         "ml/adapters/column_types.py",
         "ml/adapters/window_rows.py",
         "ml/adapters/contracts/day_files.py",
@@ -114,6 +115,7 @@ DOORS = {
         "ml/serving/request_rows.py",
         "ml/serving/served_model.py",
         "ml/serving/traffic.py",
+        "ml/steps/score/row_layout.py",
         "ml/steps/score/row_scoring.py",
         "ml/steps/score/scorer.py",
     ),
@@ -139,6 +141,7 @@ DOORS = {
         "ml/adapters/tracking/runs.py",
         "ml/steps/retrain/fit.py",
         "ml/steps/retrain/pipelines.py",
+        "ml/steps/score/row_layout.py",
         "ml/steps/score/row_scoring.py",
         "ml/champions/recorded_models.py",
         "ml/serving/explanations.py",

@@ -30,6 +30,7 @@ SHARED = {
     "past_refreshes",
     "compared_models",
     "pipelines",
+    "row_layout",
     "row_scoring",
     "scorer",
     "search_result",

@@ -20,11 +20,11 @@ class BlockwisePipeline:
 
     def __init__(self, pipeline: Pipeline, rows: pd.DataFrame) -> None:
         self._pipeline, self._estimator = pipeline, pipeline.steps[-1][1]
-        self._parts = _parts_of(pipeline)
+        self._parts = parts_of(pipeline)
         self._inputs: dict[str, pd.DataFrame] = {}
         self._outputs: dict[str, np.ndarray] = {}
         self._matrix = np.zeros((0, 0))
-        if self._parts and not _same(self._transform(rows), pipeline[:-1].transform(rows)):
+        if self._parts and not same(self._transform(rows), pipeline[:-1].transform(rows)):
             self._parts = {}
 
     @property
@@ -62,7 +62,7 @@ class BlockwisePipeline:
         return self._matrix
 
 
-def _parts_of(pipeline: Pipeline) -> dict[str, tuple[Any, list[str]]]:
+def parts_of(pipeline: Pipeline) -> dict[str, tuple[Any, list[str]]]:
     """Return transformer and columns of each part; nothing where the pipeline has another shape."""
     features = pipeline.steps[0][1]
     if len(pipeline.steps) != 2 or not isinstance(features, ColumnTransformer):
@@ -73,7 +73,7 @@ def _parts_of(pipeline: Pipeline) -> dict[str, tuple[Any, list[str]]]:
     return fitted
 
 
-def _same(ours: np.ndarray, theirs: object) -> bool:
+def same(ours: np.ndarray, theirs: object) -> bool:
     """Return whether two matrices are equal to the last bit, and lie in memory alike: sums depend on that."""
     return (
         isinstance(theirs, np.ndarray)

@@ -172,11 +172,18 @@ def of_sample(sample: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     return sample.drop(columns=PREDICTED), predictions.array(sample[PREDICTED])
 
 
-def predict(pipeline: Pipeline | BlockwisePipeline, matrix: pd.DataFrame, kind: str, classes: int = 0) -> np.ndarray:
+def predict(
+    pipeline: Pipeline | BlockwisePipeline | BaseEstimator,
+    matrix: pd.DataFrame | np.ndarray,
+    kind: str,
+    classes: int = 0,
+) -> np.ndarray:
     """Predict the probability of 1, the value, or the probability of each class.
 
     Parameters
     ----------
+    pipeline
+        A fitted pipeline; or its estimator, if ``matrix`` is what that one sees.
     classes
         How many ``task.classes`` there are; a class that the pipeline was not fitted on has the probability 0.
 
@@ -190,18 +197,19 @@ def predict(pipeline: Pipeline | BlockwisePipeline, matrix: pd.DataFrame, kind: 
     ValueError
         If several classes are to be predicted and it is not said how many.
     """
+    model: Any = pipeline
     if kind == "multiclass":
         if not classes:
             raise ValueError("how many classes there are is not given")
         predicted = np.zeros((len(matrix), classes))
         if len(matrix):
-            predicted[:, pipeline.classes_.astype(int)] = pipeline.predict_proba(matrix)
+            predicted[:, model.classes_.astype(int)] = model.predict_proba(matrix)
         return predicted
-    if matrix.empty:
+    if not len(matrix):
         return np.zeros(0)
     if kind == "classification":
-        return np.asarray(pipeline.predict_proba(matrix)[:, 1], dtype=float)
-    return np.asarray(pipeline.predict(matrix), dtype=float)
+        return np.asarray(model.predict_proba(matrix)[:, 1], dtype=float)
+    return np.asarray(model.predict(matrix), dtype=float)
 
 
 def trained_kinds(pipeline: Pipeline, features: Features) -> dict[str, Kind]:

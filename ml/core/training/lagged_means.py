@@ -7,27 +7,16 @@ labels of days up to D minus the label delay, and of these only what had arrived
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from ml.core.data.schema import CHANGE_TYPE, kind_of_values
-from ml.core.training.target_sums import (
-    COUNT,
-    DAY,
-    SEEN_FROM,
-    SEEN_UNTIL,
-    Grouping,
-    aggregate,
-    class_numbers,
-    group_codes,
-    groupings,
-    ordinals_of,
-    totals,
-)
-from ml.errors import DataRejected
+from ml.core.training.coded_columns import Columns
+from ml.core.training.group_aggregates import GroupAggregates
+from ml.core.training.target_sums import COUNT, Grouping, aggregate, class_numbers, groupings, ordinals_of, totals
 from ml.names import history_name
 from ml.settings import HistoryFeature, Label
 
@@ -104,7 +93,7 @@ class TargetAggregates:
         self.features = features
         self.delay = max(label_delay_days, 1)
         self._means: (
-            tuple[tuple[int, int], dict[Grouping, _GroupAggregates], dict[str, tuple[Grouping, np.ndarray]]] | None
+            tuple[tuple[int, int], dict[Grouping, GroupAggregates], dict[str, tuple[Grouping, np.ndarray]]] | None
         ) = None
 
     def add_to(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -118,9 +107,23 @@ class TargetAggregates:
         number = ordinals - oldest
         return rows.assign(**{name: table[number, codes[by]] for name, (by, table) in means.items()})
 
+    def of_day(self, day: date, columns: Columns, rows: int) -> dict[str, np.ndarray]:
+        """Return the history features of rows of one day by their names, as `add_to` adds them.
+
+        Parameters
+        ----------
+        columns
+            Those named in ``by``, coded.
+        """
+        if not self.features or not rows:
+            return dict.fromkeys(history_names(self.features), np.full(rows, np.nan))
+        aggregates, means = self._means_of(day.toordinal(), day.toordinal())
+        codes = {by: of.codes_of(columns, rows) for by, of in aggregates.items()}
+        return {name: table[0, codes[by]] for name, (by, table) in means.items()}
+
     def _means_of(
         self, oldest: int, newest: int
-    ) -> tuple[dict[Grouping, _GroupAggregates], dict[str, tuple[Grouping, np.ndarray]]]:
+    ) -> tuple[dict[Grouping, GroupAggregates], dict[str, tuple[Grouping, np.ndarray]]]:
         """Return what each group's features are on each day; the batches of a day ask for the same again."""
         if self._means is None or self._means[0] != (oldest, newest):
             longest = max(days for feature in self.features for days in feature.days)
@@ -128,7 +131,7 @@ class TargetAggregates:
             calendar = newest - self.delay - first + 1
             summed = [*totals(self.classes), COUNT]
             aggregates = {
-                by: _GroupAggregates.of(tallied, by, first, calendar, summed) for by, tallied in self.tallies.items()
+                by: GroupAggregates.of(tallied, by, first, calendar, summed) for by, tallied in self.tallies.items()
             }
             lengths = {days for feature in self.features for days in feature.days}
             over = {by: of.over(lengths, scored=newest - oldest + 1, delay=self.delay) for by, of in aggregates.items()}
@@ -140,91 +143,6 @@ class TargetAggregates:
             }
             self._means = (oldest, newest), aggregates, tables
         return self._means[1:]
-
-
-class _GroupAggregates:
-    """Sums and count of the target by day and group; one group more stands for values never seen.
-
-    ``late`` are days that not every scored day saw as they are: number of the day, the scored days that did, sums
-    and count by group.
-    """
-
-    def __init__(self, index: pd.MultiIndex | None, groups: int, first: int, both: np.ndarray) -> None:
-        self.index, self.groups, self.first, self.both = index, groups, first, both
-        self.late: list[tuple[int, int, int, np.ndarray]] = []
-
-    @classmethod
-    def of(
-        cls, tallied: pd.DataFrame, by: Sequence[str], first: int, calendar: int, summed: Sequence[str]
-    ) -> _GroupAggregates:
-        when = tallied[DAY].to_numpy(dtype=np.int64) - first
-        inside = (when >= 0) & (when < calendar)
-        part, when = tallied.loc[inside], when[inside]
-        distinct, codes = group_codes(part, by)
-        index = pd.MultiIndex.from_frame(distinct) if by else None
-        aggregates = cls(index, len(distinct), first, np.zeros((len(summed), calendar, len(distinct) + 1)))
-        values = part[list(summed)].to_numpy(dtype=float).T
-        seen = part.reindex(columns=[SEEN_FROM, SEEN_UNTIL]).fillna(0).astype("int64").reset_index(drop=True)
-        late = seen.assign(number=when).loc[seen[SEEN_FROM] > 0]
-        plain = np.flatnonzero(seen[SEEN_FROM] == 0)
-        for side, value in zip(aggregates.both, values, strict=True):
-            np.add.at(side, (when[plain], codes[plain]), value[plain])
-        for _, rows in late.groupby(["number", SEEN_FROM, SEEN_UNTIL], sort=True):
-            content, at = np.zeros((len(summed), aggregates.groups + 1)), rows.index.to_numpy()
-            for side, value in zip(content, values, strict=True):
-                np.add.at(side, codes[at], value[at])
-            number, start, end = (int(rows[name].iloc[0]) for name in ("number", SEEN_FROM, SEEN_UNTIL))
-            aggregates.late.append((number, start, end, content))
-        return aggregates
-
-    def codes(self, rows: pd.DataFrame) -> np.ndarray:
-        """Return the group of each row."""
-        if self.index is None:
-            return np.zeros(len(rows), dtype=np.intp)
-        columns = [str(name) for name in self.index.names]
-        for number, column in enumerate(columns):
-            _refuse_other_kind(column, rows[column], pd.Series(self.index.levels[number]))
-        if len(columns) > 1:
-            codes = self.index.get_indexer(pd.MultiIndex.from_frame(rows[columns]))
-        else:
-            numbers, values = pd.factorize(rows[columns[0]], use_na_sentinel=False)
-            codes = self.index.get_indexer(pd.MultiIndex.from_arrays([values], names=columns))[numbers]
-        return np.where(codes < 0, self.groups, codes)
-
-    def over(self, lengths: Collection[int], *, scored: int, delay: int) -> dict[int, np.ndarray]:
-        """Return sums and count of each group over the days that each of the last ``scored`` days looks back on.
-
-        Days are added newest first, whatever else is there: a day's sums are the same to the last bit, in training
-        among many days and in scoring alone.
-
-        Returns
-        -------
-        dict
-            By length, an array of shape (n_totals + 1, n_scored, n_groups + 1), the count last.
-        """
-        longest = self.both.shape[1] - scored + 1
-        oldest = self.first + longest - 1 + delay
-        total, by_length = np.zeros((len(self.both), scored, self.groups + 1)), {}
-        for back in range(max(lengths)):
-            start = longest - 1 - back
-            total += self.both[:, start : start + scored]
-            for number, first, until, content in self.late:
-                at = number - start
-                if 0 <= at < scored and first <= oldest + at < until:
-                    total[:, at] += content
-            if back + 1 in lengths:
-                by_length[back + 1] = total.copy()
-        return by_length
-
-
-def _refuse_other_kind(column: str, values: pd.Series, labelled: pd.Series) -> None:
-    """Raise if no value of a group could be among those of earlier days, only because they are of another type."""
-    kinds = [kind_of_values(side) for side in (values, labelled)]
-    if "null" not in kinds and kinds[0] != kinds[1]:
-        raise DataRejected(
-            f"column '{column}', by which lagged target means are grouped, is {kinds[0]} in the rows that are asked "
-            f"for and {kinds[1]} in the labelled days before them; bring all days to one type: {CHANGE_TYPE}"
-        )
 
 
 def _means(

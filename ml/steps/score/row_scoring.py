@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -26,9 +26,14 @@ from ml.errors import DataRejected
 from ml.names import LOWER, UPPER
 from ml.settings import Settings, Task
 from ml.steps.own_features import OwnFeatures
+from ml.steps.score.row_layout import RowLayout
 
 ROWS_AT_ONCE = 8
 """Rows are predicted in multiples of so many, so that a row's prediction is the same in whatever company."""
+
+
+LaidOut = pd.DataFrame | np.ndarray
+"""Rows as a pipeline sees them, or as its estimator does."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class Scorer:
     aggregates: TargetAggregates
     added: OwnFeatures | None = None
     half_width: float | None = None
+    layout: RowLayout = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        layout = RowLayout(self.pipeline, self.own.features, self.aggregates, self.matrix)
+        object.__setattr__(self, "layout", layout)
 
     @property
     def columns(self) -> list[str]:
@@ -59,20 +69,25 @@ class Scorer:
 
     def raw(self, batch: pa.Table) -> np.ndarray:
         """Return what the model itself says of some rows."""
-        return self.predict(self.matrix(batch))
+        return self.predict(self.laid_out(batch), batch.num_rows)
 
-    def predict(self, seen: pd.DataFrame) -> np.ndarray:
-        """Return what the model itself says of rows as `matrix` lays them out.
+    def laid_out(self, batch: pa.Table) -> LaidOut:
+        """Lay out rows for `predict`: as the estimator sees them where that is quick, else as the pipeline does.
 
         A product of a matrix and a vector takes its rows a few at a time, and the last ones, that are fewer, by other
-        instructions: the last digit of a row could depend on how many rows come with it. So they are filled up.
+        instructions: the last digit of a row could depend on how many rows come with it. So the last row is repeated.
         """
-        lacking = -len(seen) % ROWS_AT_ONCE
-        classes = len(self.own.task.classes)
-        if seen.empty or not lacking:
-            return predict(self.pipeline, seen, self.own.task.kind, classes)
-        filled = seen.take(np.minimum(np.arange(len(seen) + lacking), len(seen) - 1))
-        return predict(self.pipeline, filled, self.own.task.kind, classes)[: len(seen)]
+        count = batch.num_rows
+        places = np.minimum(np.arange(count + -count % ROWS_AT_ONCE), max(count - 1, 0))
+        if (encoded := self.layout.encoded(batch, places)) is not None:
+            return encoded
+        seen = self.matrix(batch)
+        return seen if len(places) == count else seen.take(places)
+
+    def predict(self, laid_out: LaidOut, count: int) -> np.ndarray:
+        """Return what the model itself says of the first ``count`` rows of those that `laid_out` gave."""
+        model = self.pipeline if isinstance(laid_out, pd.DataFrame) else self.pipeline[-1]
+        return predict(model, laid_out, self.own.task.kind, len(self.own.task.classes))[:count]
 
     def matrix(self, batch: pa.Table) -> pd.DataFrame:
         """Lay out what the model sees of some rows, history features among it."""
@@ -113,19 +128,19 @@ def score_rows(scoring: Scoring, part: Part) -> Iterator[tuple[pa.Table, float]]
     """Score some rows batch by batch; yield each batch of predictions, and their sum."""
     scorer = scoring.scorer
     with scorer.steady():
-        for batch, seen in _batches(scoring, part):
-            raw = scorer.predict(seen)
+        for batch, laid_out in _batches(scoring, part):
+            raw = scorer.predict(laid_out, batch.num_rows)
             moved = raw if scoring.shift is None else adapt.shifted(raw, scoring.shift, kind=scorer.own.task.kind)
             table = _table(batch, raw, moved, scoring.threshold, scorer, scoring.schema)
             yield table, float(representative(moved).sum())
 
 
-def _batches(scoring: Scoring, part: Part) -> Iterator[tuple[pa.Table, pd.DataFrame]]:
+def _batches(scoring: Scoring, part: Part) -> Iterator[tuple[pa.Table, LaidOut]]:
     """Read and lay out each batch while the one before it is predicted."""
     (file,) = part.files
     batches = rows.batches(file.path, scoring.batch_rows, columns=file.columns, part=file.rows)
     read = with_columns(batches, part.facts)
-    return rows.ahead((batch, scoring.scorer.matrix(batch)) for batch in read)
+    return rows.ahead((batch, scoring.scorer.laid_out(batch)) for batch in read)
 
 
 def with_columns(batches: Iterable[pa.Table], columns: pa.Table | None) -> Iterator[pa.Table]:
