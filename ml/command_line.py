@@ -97,6 +97,15 @@ class _Redacting(logging.Formatter):
         return redact(super().format(record))
 
 
+def configure_logging() -> None:
+    """Log to standard error, without secrets, and of others' packages warnings only."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for noisy in ("alembic", "mlflow", "great_expectations", "dvc", "httpx", "botocore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
 def execute(work: Callable[[], Any], *, show: Callable[[Any], str] | None = None) -> int:
     """Run a step, print its record, and turn an error into one line and its exit code.
 
@@ -107,11 +116,7 @@ def execute(work: Callable[[], Any], *, show: Callable[[Any], str] | None = None
     show
         Lays the record out for people; None prints it as JSON, save where `printing` asks for a table.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for noisy in ("alembic", "mlflow", "great_expectations", "dvc", "httpx", "botocore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    configure_logging()
     try:
         with disk.naming_full_disk(tempfile.gettempdir()):
             record = work()

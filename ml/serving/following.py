@@ -30,12 +30,19 @@ DISAGREEING_LOOKS = 3
 
 
 class Follower:
-    """A thread that looks every ``serving.poll_seconds`` who the champion is, and at data and tokens."""
+    """A thread that looks every ``serving.poll_seconds`` who the champion is, and at data and tokens.
+
+    Attributes
+    ----------
+    has_looked
+        Set once it has, whatever came of it.
+    """
 
     def __init__(self, model: ServedModel) -> None:
         self.model, self.services = model, model.services
         self.challengers = ChallengerFollower(model)
         self._stop = threading.Event()
+        self.has_looked = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{model.name}", daemon=True)
         self._failed: tuple[int, float] | None = None
         self._disagreed = 0
@@ -52,6 +59,7 @@ class Follower:
     def _run(self) -> None:
         while True:
             self.look()
+            self.has_looked.set()
             if self._stop.wait(self.model.own.poll_seconds):
                 return
 

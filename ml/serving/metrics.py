@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, multiprocess
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from ml.serving.workers import COUNTED_IN
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -23,16 +32,35 @@ SECONDS_TAKEN = Histogram(
 BATCH_ROWS = Histogram(
     "evergreen_serving_batch_rows", "Rows that were predicted together.", ["model"], registry=REGISTRY, buckets=ROWS
 )
-QUEUE_ROWS = Gauge("evergreen_serving_queue_rows", "Rows that wait to be predicted.", ["model"], registry=REGISTRY)
+QUEUE_ROWS = Gauge(
+    "evergreen_serving_queue_rows",
+    "Rows that wait to be predicted.",
+    ["model"],
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
 REJECTED = Counter(
     "evergreen_serving_rejected", "Requests that were refused, by reason.", ["model", "reason"], registry=REGISTRY
 )
-VERSION = Gauge("evergreen_serving_model_version", "The version that serves; 0 for none.", ["model"], registry=REGISTRY)
-READY = Gauge("evergreen_serving_ready", "Whether a model's requests can be answered.", ["model"], registry=REGISTRY)
+VERSION = Gauge(
+    "evergreen_serving_model_version",
+    "The version that serves; 0 for none.",
+    ["model"],
+    multiprocess_mode="livemin",
+    registry=REGISTRY,
+)
+READY = Gauge(
+    "evergreen_serving_ready",
+    "Whether a model's requests can be answered.",
+    ["model"],
+    multiprocess_mode="livemin",
+    registry=REGISTRY,
+)
 FROM_COPY = Gauge(
     "evergreen_serving_from_copy",
     "Whether the version is the last known one, of the service's own copy, since MLflow does not answer.",
     ["model"],
+    multiprocess_mode="livemax",
     registry=REGISTRY,
 )
 LOAD_FAILURES = Counter(
@@ -49,11 +77,11 @@ LOOKUP_SECONDS = Histogram(
 )
 LOG_WAITING = Gauge(
     "evergreen_serving_log_waiting_rows", "Rows that wait to be written to the request log.", ["model"],
-    registry=REGISTRY,
+    multiprocess_mode="livesum", registry=REGISTRY,
 )  # fmt: skip
 LOG_UNSENT = Gauge(
     "evergreen_serving_log_unsent_bytes", "Parts of the request log that the storage has not taken yet.", ["model"],
-    registry=REGISTRY,
+    multiprocess_mode="livemax", registry=REGISTRY,
 )  # fmt: skip
 LOG_DROPPED = Counter(
     "evergreen_serving_log_dropped_rows", "Rows of the request log that there was no room for.", ["model"],
@@ -66,16 +94,26 @@ STREAM_MESSAGES = Counter(
     registry=REGISTRY,
 )
 STREAM_IN_FLIGHT = Gauge(
-    "evergreen_stream_in_flight", "Messages that were taken and are not written yet.", ["model"], registry=REGISTRY
+    "evergreen_stream_in_flight",
+    "Messages that were taken and are not written yet.",
+    ["model"],
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
 )
-STREAM_BROKER_UP = Gauge("evergreen_stream_broker_up", "Whether the broker answers.", ["model"], registry=REGISTRY)
+STREAM_BROKER_UP = Gauge(
+    "evergreen_stream_broker_up",
+    "Whether the broker answers.",
+    ["model"],
+    multiprocess_mode="livemin",
+    registry=REGISTRY,
+)
 STREAM_WRITE_FAILURES = Counter(
     "evergreen_stream_write_failures", "Writes that the broker did not take.", ["model"], registry=REGISTRY
 )
 
 CHALLENGER = Gauge(
     "evergreen_serving_challenger_version", "The challenger that is asked beside the champion; 0 for none.", ["model"],
-    registry=REGISTRY,
+    multiprocess_mode="livemax", registry=REGISTRY,
 )  # fmt: skip
 CHALLENGER_FALLBACKS = Counter(
     "evergreen_serving_challenger_fallbacks", "Requests whose rows of the challenger the champion answered.", ["model"],
@@ -88,5 +126,33 @@ SHADOW_SKIPPED = Counter(
 
 
 def text() -> bytes:
-    """Return all metrics in Prometheus's text format."""
-    return generate_latest(REGISTRY)
+    """Return all metrics in Prometheus's text format; of several workers those of all of them together."""
+    folder = os.environ.get(COUNTED_IN)
+    if folder is None:
+        return generate_latest(REGISTRY)
+    for path in Path(folder).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        if not psutil.pid_exists(pid):
+            multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
+    together = CollectorRegistry()
+    multiprocess.MultiProcessCollector(together, folder)  # type: ignore[no-untyped-call]
+    together.register(_Workers())
+    return generate_latest(together)
+
+
+class _Workers(Collector):
+    """What the operating system says of all workers together, by the names that the Prometheus client uses."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield processor time and memory of the processes that answer requests."""
+        seconds, resident, number = 0.0, 0, 0
+        for worker in psutil.Process(os.getppid()).children():
+            try:
+                times, held, command = worker.cpu_times(), worker.memory_info().rss, worker.cmdline()
+            except psutil.NoSuchProcess:  # it died just now
+                continue
+            if any("spawn_main" in part for part in command):  # and not the helper that waits for what they share
+                seconds, resident, number = seconds + times.user + times.system, resident + held, number + 1
+        yield CounterMetricFamily("process_cpu_seconds", "Seconds of the processor, all workers together.", seconds)
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Memory of all workers together.", resident)
+        yield GaugeMetricFamily("evergreen_serving_workers", "Processes that answer requests.", number)

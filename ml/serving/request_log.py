@@ -13,6 +13,7 @@ import threading
 import uuid
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -198,12 +199,13 @@ class RequestLog:
         """Put a part into the folder, if there is room for it; the oldest ones make room."""
         parts = self._unsent()
         room = self.own.log_megabytes * MEGABYTE - len(content)
-        held = sum(path.stat().st_size for path in parts)
+        held = sum(size for _, size in parts)
         while parts and held > room:
-            oldest = parts.pop(0)
-            held -= oldest.stat().st_size
-            metrics.LOG_DROPPED.labels(self.model).inc(rows.count_rows(oldest))
-            oldest.unlink()
+            oldest, size = parts.pop(0)
+            held -= size
+            with suppress(FileNotFoundError):  # another worker sent it just now
+                metrics.LOG_DROPPED.labels(self.model).inc(rows.count_rows(oldest))
+                oldest.unlink()
         path = self.folder / name.replace("/", "~")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -215,18 +217,23 @@ class RequestLog:
             logger.exception("%s: no room for a part of the request log, it is dropped", self.model)
 
     def _send_unsent(self) -> None:
-        parts = self._unsent()
-        for path in parts:
+        for path, _ in self._unsent():
             try:
                 self.services.storage.put_file(path.name.replace("~", "/"), path)
+            except FileNotFoundError:  # another worker sent it just now
+                continue
             except (EvergreenError, OSError):
                 break
-            path.unlink()
-        metrics.LOG_UNSENT.labels(self.model).set(sum(path.stat().st_size for path in self._unsent()))
+            path.unlink(missing_ok=True)
+        metrics.LOG_UNSENT.labels(self.model).set(sum(size for _, size in self._unsent()))
 
-    def _unsent(self) -> list[Path]:
-        """List the parts in the folder, oldest first."""
-        return sorted(self.folder.glob("*.parquet"), key=lambda path: path.name.partition("part=")[2])
+    def _unsent(self) -> list[tuple[Path, int]]:
+        """List the parts in the folder with their bytes, oldest first."""
+        parts = []
+        for path in sorted(self.folder.glob("*.parquet"), key=lambda path: path.name.partition("part=")[2]):
+            with suppress(FileNotFoundError):
+                parts.append((path, path.stat().st_size))
+        return parts
 
     def _prune(self) -> None:
         """Remove the oldest parts from the storage while there are more than ``log_megabytes``."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from sklearn.pipeline import Pipeline
 
 from ml import own_code
@@ -108,6 +109,13 @@ def from_registry(
             f"version {version} cannot be served on request: features.python computes its columns from all rows of a "
             "day, which a request does not have. Serve a model without it, or score by the batch"
         )
+    with _alone(folder):
+        return _copied(model, own, known_until, services, folder)
+
+
+def _copied(model: JudgedModel, own: Settings, known_until: date, services: Services, folder: Path) -> ServedVersion:
+    """Copy a version to this machine, try the copy, and keep it instead of those before."""
+    version = model.version
     part = folder / f".{layout.serving.served_copy(version)}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -146,6 +154,11 @@ def from_copy(services: Services, folder: Path) -> ServedVersion | None:
     UntrustedModel
         If the storage answers, and does not record a promotion of this very file.
     """
+    with _alone(folder):
+        return _from_copy(services, folder)
+
+
+def _from_copy(services: Services, folder: Path) -> ServedVersion | None:
     copies = sorted(folder.glob(layout.serving.SERVED_COPIES), key=lambda path: path.stat().st_mtime)
     if not copies:
         return None
@@ -160,6 +173,12 @@ def from_copy(services: Services, folder: Path) -> ServedVersion | None:
                 f"the copy of version {facts['version']} in {copies[-1]} is not what a promotion recorded; remove it"
             )
     return _open(copies[-1], services)
+
+
+def _alone(folder: Path) -> FileLock:
+    """Keep other workers of this machine out of the folder of copies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
 
 
 def _open(folder: Path, services: Services) -> ServedVersion:

@@ -87,6 +87,7 @@ VARIABLES = (
     Variable("EVERGREEN_SERVING_PORT", "`8088`", "The port of predictions on request (`evergreen serve`)."),
     Variable("EVERGREEN_SERVING", "`1`", "`0` lets the embedded stack start without predictions on request."),
     Variable("EVERGREEN_SERVING_HOST", "`127.0.0.1`", "The address at which predictions on request are offered."),
+    Variable("EVERGREEN_SERVING_WORKERS", "`1`", "How many processes answer requests behind that port."),
     Variable(
         "EVERGREEN_SERVING_TOKEN",
         "none; the stacks draw one",

@@ -59,7 +59,7 @@ DOORS = {
     "matplotlib": ("ml/views/backtest_report.py", "ml/views/plots.py"),
     "mlflow": ("ml/adapters/tracking/*.py", "ml/adapters/package.py", "deploy/mlflow_login.py"),
     "cachetools": ("ml/views/page/cache.py",),
-    "filelock": ("ml/adapters/tracking/database.py", "ml/backtest/fits.py"),
+    "filelock": ("ml/adapters/tracking/database.py", "ml/backtest/fits.py", "ml/serving/served_version.py"),
     "optuna": ("ml/adapters/hyperparameter_search.py",),
     "orjson": (
         "ml/serving/app.py",
@@ -68,7 +68,7 @@ DOORS = {
         "ml/serving/streams/server.py",
     ),
     "prometheus_client": ("ml/cli/metrics.py", "ml/serving/metrics.py"),
-    "psutil": ("embedded/*.py", "ml/adapters/memory.py"),
+    "psutil": ("embedded/*.py", "ml/adapters/memory.py", "ml/serving/metrics.py"),
     "psycopg2": ("deploy/health.py",),
     "pyarrow": (
         "ml/adapters/aggregates.py",
@@ -171,7 +171,7 @@ DOORS = {
         "ml/serving/served_model.py",
     ),
     "tqdm": ("ml/backtest/backtest.py",),
-    "uvicorn": ("ml/serving/server.py", "ml/serving/streams/server.py"),
+    "uvicorn": ("ml/serving/server.py", "ml/serving/streams/server.py", "ml/serving/workers.py"),
     "urllib3": ("ml/adapters/sources/download.py", "plugins/evergreen/alerts/http_channel.py"),
     "yaml": ("ml/adapters/data_registry/manifest.py",),
 }
