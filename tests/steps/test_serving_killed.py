@@ -23,7 +23,7 @@ from tests.dags.postbox import free_port
 from tests.steps.conftest import LAST_DAY, World
 from tests.steps.test_serving import Asked, a_row
 
-LOG_ROWS, CLIENTS = 20, 4
+LOG_ROWS, CLIENTS = 60, 4
 TOKEN = {"Authorization": "Bearer of-a-test"}
 
 

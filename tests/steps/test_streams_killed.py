@@ -123,7 +123,7 @@ def test_a_killed_consumer_loses_nothing_and_what_is_written_twice_is_the_same(
         trained.home / "storage" / layout.scoring.predictions(LAST_DAY) / layout.scoring.version_table(1)
     )
     world = trained.having(serving=SERVING)
-    streams, rows, poison = Streams(world, server), many(world, 3), b'{"day": 7}'
+    streams, rows, poison = Streams(world, server), many(world, 12), b'{"day": 7}'
     bodies = [json.dumps(row).encode() for row in rows]
     streams.send(*bodies[:100], poison, *bodies[100:])
     for written in (40, 200):
@@ -154,7 +154,7 @@ def test_a_stopped_consumer_leaves_nothing_half_done_and_the_next_one_repeats_no
     trained: World, server: Server, tmp_path: Path
 ) -> None:
     world = trained.having(serving=SERVING)
-    streams, rows = Streams(world, server), many(world, 2)
+    streams, rows = Streams(world, server), many(world, 12)
     streams.send(*(json.dumps(row).encode() for row in rows))
     with consume(world, server, tmp_path / "log") as running:
         running.until(lambda: streams.count() >= 40)
