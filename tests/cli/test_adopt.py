@@ -128,6 +128,7 @@ def test_other_encodings_and_doubled_names_are_read_and_said(tmp_path: Path) -> 
         (b"at,n\r2024-01-01,1\r", "carriage returns"),
         (b"sep=;\r\nat;n\r\n2024-01-01;1\r\n", "names the separator"),
         (b"\xef\xbb\xbfsep=,\nat,n\n2024-01-01,1\n", "names the separator"),
+        ("at,n\n2024-01-01,1\n".encode("utf-16"), "utf-16"),
     ],
 )
 def test_other_line_ends_and_a_line_above_the_header_are_read_and_said(
@@ -143,7 +144,7 @@ def test_other_line_ends_and_a_line_above_the_header_are_read_and_said(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("at,n\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("at,n\n1,2\n".encode("utf-16-le"), "UTF-16"),
         (b"", "no header line"),
         (b"at,note\n2024-05-01,fine\n2024-05-02,bro\0ken\n", "line 3 holds a zero byte"),
     ],
@@ -153,6 +154,19 @@ def test_what_is_no_text_or_nothing_is_named(tmp_path: Path, content: bytes, say
     path.write_bytes(content)
     with pytest.raises(DataRejected, match=says):
         read_sample(str(path), "DATA")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_marks_that_are_not_closed_swallow_no_row_whatever_separates_the_fields(tmp_path: Path, mark: str) -> None:
+    lines = [mark.join(["2024-01-01", str(number), "fine"]) for number in range(40)]
+    for number in (10, 30):
+        lines[number] = lines[number].replace("fine", '"call back')
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([mark.join(["at", "n", "note"]), *lines]) + "\n")
+    with pytest.raises(DataRejected, match="line 12, column 'note'.*swallows rows"):
+        read_sample(str(path), "DATA")
+    path.write_text(path.read_text().replace('"call back', f'"call{mark} ""back"""'))
+    assert len(read_sample(str(path), "DATA").table) == 40
 
 
 def test_a_header_over_two_lines_is_read_and_said(tmp_path: Path) -> None:

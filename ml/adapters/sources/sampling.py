@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import collections
 import csv
 import io
+import itertools
 import re
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ import pyarrow.csv as arrow_csv
 from pyarrow import parquet
 
 from ml.adapters.sources.columns import first_line
+from ml.adapters.sources.csv_quotes import MARK, Form, checked_rows
 from ml.adapters.sources.download import Downloads
 from ml.adapters.sources.table_files import TableFile, find_files
 from ml.adapters.sources.table_texts import opened_text
@@ -29,12 +33,12 @@ from ml.urls import redact
 MAX_ROWS = 1_000_000
 """So many of the newest rows are looked at, as they stand in the files."""
 
-SEPARATORS, ENCODINGS = ",;\t|", ("utf-8-sig", "cp1252")
+SEPARATORS, ENCODINGS, UTF_16 = ",;\t|", ("utf-8-sig", "cp1252"), (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATOR_LINE = re.compile(r"sep=(?P<mark>[,;\t|])\r?\n", re.IGNORECASE)
 """What Excel writes above the header."""
 WHOLE_DIGITS = 18
 FEW_ZEROS = 0.1
-"""Text in UTF-16 has more zeros than that between its letters."""
+"""Text in UTF-16 without a byte order mark has more zeros than that between its letters."""
 DOWNLOAD = Downloads(timeout_seconds=60.0, retries=3, backoff_seconds=1.0, max_bytes=4_000_000_000)
 LATER = "save it as CSV with commas in UTF-8, or as Parquet"
 
@@ -136,7 +140,7 @@ def read_one(file: TableFile, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]
             return as_frame(parquet.read_table(path)), ()
         except (pa.ArrowInvalid, OSError) as err:
             raise DataRejected(f"{file.name} is no whole Parquet file ({first_line(err)}); write it again") from err
-    for encoding in ENCODINGS:
+    for encoding in _encodings(path, file):
         try:
             with opened_text(path, file.packing, file.name, encoding) as text:
                 if file.format == "json":
@@ -157,6 +161,13 @@ def read_one(file: TableFile, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]
     raise DataRejected(f"{file.name} is neither UTF-8 nor cp1252 (UTF-16 has zeros between letters); {LATER}")
 
 
+def _encodings(path: Path, file: TableFile) -> tuple[str, ...]:
+    """Return what the characters of a text may be written in: UTF-16 says so by its first bytes."""
+    with opened_text(path, file.packing, file.name, "latin-1") as text:
+        start = text.read(2).encode("latin-1")
+    return ("utf-16",) if start in UTF_16 else ENCODINGS
+
+
 def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read all fields of a CSV as text; the separator is what cuts the first lines into equal numbers of fields."""
     changed: list[str] = []
@@ -173,6 +184,8 @@ def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
         raise DataRejected(f"{name} is empty: it has no header line; {LATER}")
     if "\r" in content and "\n" not in content:
         changed.append("its lines end in carriage returns alone")
+    if MARK in content:
+        _check_marks(content, separator, header, lines.line_num, name)
     columns = _names(header)
     if columns != header:
         changed.append("names of columns are empty, doubled, or have spaces around them or line ends in them")
@@ -190,6 +203,17 @@ def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
         raise DataRejected(f"{name} is no CSV ({first_line(err)}); {LATER}") from err
     frame = table.to_pandas()
     return frame.astype(object).where(frame.notna(), None), tuple(changed)
+
+
+def _check_marks(content: str, separator: str, header: list[str], header_lines: int, name: str) -> None:
+    """Raise DataRejected if a mark may have swallowed rows: they would be missing in a copy, and nobody would know.
+
+    Names of columns may run over lines here: the rows behind them are looked at.
+    """
+    before = [separator * (len(header) - 1) + "\n", *["\n"] * (header_lines - 1)]
+    rest = itertools.islice(io.StringIO(content, newline=""), header_lines, None)
+    rows = checked_rows(itertools.chain(before, rest), header, origin=name, form=Form.of(separator))
+    collections.deque(rows, maxlen=0)
 
 
 def _separator(content: str) -> str:
