@@ -20,7 +20,7 @@ from ml.core.adoption.facts import Facts, see
 from ml.core.adoption.gate_rules import gate_rows, gate_rules
 from ml.core.adoption.holdouts import choose_holdout, least_days, past_refreshes
 from ml.core.adoption.keys import find_key
-from ml.core.adoption.origins import Location
+from ml.core.adoption.origins import Location, with_iso_time
 from ml.core.adoption.proposal import Proposal, propose_model
 from ml.core.adoption.recipes import Validated
 from ml.core.adoption.samples import Sample, typed_columns
@@ -160,6 +160,23 @@ class TestTime:
         column = read_instants(texts(*values), certain=False)
         assert column is not None and not column.is_iso and column.formats
         assert column.instants.dt.strftime("%Y-%m-%d")[0] == day
+
+    def test_the_order_of_day_and_month_is_told_by_one_value_or_by_the_rows_and_never_guessed(self) -> None:
+        days = pd.Series(pd.date_range("2024-01-01", "2024-03-12"))
+        early = days[days.dt.day <= 12].repeat(3)
+        for form in ("%d/%m/%Y", "%m/%d/%Y", "%m-%d-%Y 08:30"):
+            written = early.dt.strftime(form)
+            column = read_instants(written.astype(object).rename("at"), certain=False)
+            assert column is not None and not column.doubt
+            assert column.instants.dt.strftime("%Y-%m-%d").tolist() == early.dt.strftime("%Y-%m-%d").tolist()
+            mixed = written.sample(frac=1, random_state=1).astype(object).rename("at")
+            with pytest.raises(SettingsError, match="--time at: no value tells whether .* begins with the day"):
+                find_time(mixed.to_frame(), name=None)
+        same = read_instants(texts("03/03/2024", "04/04/2024"), certain=False)
+        assert same is not None and not same.doubt
+
+    def test_dates_of_both_orders_are_no_dates(self) -> None:
+        assert read_instants(texts("31/12/2023", "12/31/2023", "03/04/2024"), certain=False) is None
 
     def test_seconds_since_1970_count_where_the_name_says_so(self) -> None:
         seconds = pd.Series([1_700_000_000, 1_700_003_600], name="ts")
@@ -770,6 +787,64 @@ def test_labels_of_their_own_table_are_put_beside_their_inputs() -> None:
 def test_a_column_called_day_that_is_none_is_renamed_and_said() -> None:
     seen = see(Sample(rentals(40).assign(day="Monday"), True), Answers(target="rented"))
     assert any("day_of_data" in reason for reason in seen.changed) and "day_of_data" in seen.table
+
+
+def test_columns_with_our_marks_get_names_that_nobody_has() -> None:
+    table = rentals(40).assign(__temp="1", temp_2="2", day="Monday", day_of_data="x")
+    seen = see(Sample(table, True), Answers(target="rented"))
+    assert seen.table.columns.is_unique and {"temp", "temp_2", "temp_3", "day_of_data_2"} <= set(seen.table)
+    assert "__temp becomes temp_3: leading underscores are cut" in seen.changed
+    named = see(Sample(rentals(40).rename(columns={"rented": "__rented"}), True), Answers(target="__rented"))
+    assert named.answers.target == "rented" and named.table["rented"].notna().all()
+
+
+def test_columns_of_lists_and_objects_are_left_out_and_named() -> None:
+    plain = rentals(40).assign(rented=lambda rows: rows["rented"].astype(int))
+    table = plain.assign(tags=[["a", "b"]] * 960, made=[{"by": 1}] * 960)
+    seen = see(Sample(table, False), Answers(target="rented"))
+    assert {"tags", "made"} <= set(seen.columns.left_out) and "lists or objects" in seen.columns.left_out["tags"]
+    with pytest.raises(SettingsError, match="tags: it holds lists or objects"):
+        see(Sample(table, False), Answers(target="tags"))
+
+
+def test_year_month_day_and_hour_of_their_own_columns_become_the_time() -> None:
+    at = pd.to_datetime(rentals(40)["at"])
+    parts = {"Year": at.dt.year, "MONTH": at.dt.month, "day": at.dt.day, "hr": at.dt.hour}
+    table = rentals(40).drop(columns="at").assign(**{name: values.astype(str) for name, values in parts.items()})
+    table.loc[7, "MONTH"] = "13"
+    seen = see(Sample(table, True), Answers(target="rented"))
+    assert seen.time.name == "time" and seen.changed[0] == "Year, MONTH, day, hr become one column, time"
+    assert seen.time.instants.dropna().tolist() == at.drop(7).tolist() and seen.rows_without_time == 1
+    assert with_iso_time(seen, seen.table)["time"].iloc[0] == at[0].isoformat()
+    with pytest.raises(SettingsError, match="no columns year, month and day"):
+        see(Sample(table.drop(columns="day"), True), Answers(target="rented"))
+
+
+def test_a_copy_keeps_the_fractions_of_seconds() -> None:
+    table = rentals(40)
+    table["at"] = table["at"].str.slice(0, 16) + ":59.123456"
+    seen = see(Sample(table, True, changed=("separated by ';'",)), Answers(target="rented"))
+    assert with_iso_time(seen, seen.table)["at"].str.endswith(":59.123456").all()
+
+
+def test_one_huge_outcome_makes_no_leak_of_honest_columns() -> None:
+    chance = np.random.default_rng(4)
+    table = on_days().assign(claim=np.where(chance.random(1200) < 0.7, 0, chance.gamma(2, 500, 1200)).round(2))
+    table = table.assign(price=chance.gamma(2, 9, 1200).round(2), part=(table["claim"] / 3).round(6))
+    table.loc[77, ["claim", "part"]] = [9e9, 3e9]
+    table = table.assign(rest=table["claim"] - table["part"])
+    seen = see(Sample(table, False), Answers(target="claim"))
+    assert "price" not in seen.suspects and "number" not in seen.suspects
+    assert {"part", "rest"} <= set(seen.suspects)
+
+
+def test_labels_that_contradict_each_other_are_nobodys_guess() -> None:
+    table = rentals(40)
+    inputs, labels = table.drop(columns=["casual", "member", "rented"]), table[["at", "rented"]]
+    again = labels.iloc[[5, 9]].assign(rented=["0", labels["rented"].iloc[9]])
+    seen = see(Sample(inputs, True, labels=pd.concat([labels, again])), Answers(target="rented"))
+    assert seen.table["rented"].isna().sum() == 1 and len(seen.table) == len(table)
+    assert any("1 row are there more than once" in words or "labels of 1 row" in words for words in seen.set_apart)
 
 
 def on_days(days: int = 120, per_day: int = 10) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ml.core.adoption.targets import Kind
@@ -29,6 +30,17 @@ class Answers:
     known: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     replay: bool | None = None
+
+    def renamed(self, names: Mapping[str, str]) -> Answers:
+        """Return the same answers about columns that have other names."""
+
+        def new(columns: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(names.get(column, column) for column in columns)
+
+        return replace(
+            self, target=names.get(self.target, self.target), time=names.get(self.time or "", self.time),
+            key=new(self.key), known=new(self.known), left_out=new(self.left_out),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
-from ml import names
 from ml.core.adoption import leaks
 from ml.core.adoption.answers import Answers, Question
 from ml.core.adoption.columns import Columns, says_the_same, sort_columns
@@ -16,15 +15,24 @@ from ml.core.adoption.keys import Key, find_key
 from ml.core.adoption.label_tables import with_labels
 from ml.core.adoption.outputs import name_outputs
 from ml.core.adoption.rows_apart import far_days, far_words, infinite_columns, infinite_rows
-from ml.core.adoption.samples import Sample, typed_columns
+from ml.core.adoption.samples import Sample, free_name, names_not_ours, typed_columns, without_nested
 from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
-from ml.core.adoption.times import Grain, TimeColumn, find_time, measure_grain, parts_worth, read_instants
+from ml.core.adoption.times import (
+    ISO_SHOWN,
+    Grain,
+    TimeColumn,
+    find_time,
+    measure_grain,
+    parts_worth,
+    read_instants,
+)
+from ml.core.adoption.times_of_parts import put_together
 from ml.core.data.targets import coded
 from ml.core.data.time_parts import part_name, part_of
 from ml.errors import SettingsError
 from ml.settings import TimePart, TypeName
 
-DAY, RENAMED = "day", "day_of_data"
+DAY, RENAMED, TIME = "day", "day_of_data", "time"
 LEAST_OF_DAY = 0.99
 """In so many rows a time has to be of the day of its file to be the time of the rows."""
 
@@ -43,8 +51,8 @@ class Facts:
         The columns of inputs as they were read.
     suspects, outputs
         The columns that look as if they knew the outcome, and as if they were the output of another model, and why.
-    infinite
-        The columns that are infinite too often, and why they are left out.
+    infinite, nested
+        The columns that are infinite too often, and those of lists or objects, and why they are left out.
     set_apart
         Which rows are not looked at, and why.
     """
@@ -69,6 +77,7 @@ class Facts:
     own_columns: tuple[str, ...] = ()
     labels_without_row: int = 0
     infinite: Mapping[str, str] = field(default_factory=dict)
+    nested: Mapping[str, str] = field(default_factory=dict)
     set_apart: tuple[str, ...] = ()
 
     @property
@@ -104,6 +113,11 @@ def see(sample: Sample, answers: Answers) -> Facts:
         If there is no such target, no time, or no key; the message says what to do.
     """
     table, types, changed = typed_columns(sample)
+    table, nested = without_nested(table, answers)
+    if not sample.dated and (renamed := names_not_ours(table)):
+        table, answers = table.rename(columns=renamed), answers.renamed(renamed)
+        types = {renamed.get(column, column): kind for column, kind in types.items()}
+        changed = [*changed, *(f"{old} becomes {new}: leading underscores are cut" for old, new in renamed.items())]
     own_columns = tuple(map(str, table))
     rows_of_days, set_apart = len(table), []
     target_name = answers.target
@@ -120,7 +134,7 @@ def see(sample: Sample, answers: Answers) -> Facts:
         time = _time_of_files(table, answers, clocks)
         local = time.local(clocks)
     else:
-        time = find_time(table, name=answers.time, leave_out=[target_name])
+        table, time, changed = _time_of_rows(table, answers, changed)
         local = time.local(clocks)
         if (far := far_days(local)).any():
             set_apart.append(far_words(local[far], time.name))
@@ -132,8 +146,8 @@ def see(sample: Sample, answers: Answers) -> Facts:
     newest = str(table[DAY].max())
     missed = 0
     if sample.labels is not None:
-        table, types[target_name], more, missed = with_labels(table, sample, answers, time, clocks)
-        changed = [*changed, *more]
+        table, types[target_name], more, missed, unclear = with_labels(table, sample, answers, time, clocks)
+        changed, set_apart = [*changed, *more], [*set_apart, *unclear]
     plain = [str(column) for column in table if column not in (DAY, time.name, target_name, *answers.left_out)]
     infinite = infinite_columns(table, plain)
     bad, more = infinite_rows(table, [target_name, *(column for column in plain if column not in infinite)])
@@ -159,7 +173,8 @@ def see(sample: Sample, answers: Answers) -> Facts:
     seen = Facts(
         answers, table, types, sample.has_types, tuple(changed), time, zone, parts, grain, target, delay, key,
         Columns(), {}, {}, rows_of_days - len(order),
-        own_columns=own_columns, labels_without_row=missed, infinite=infinite, set_apart=tuple(set_apart),
+        own_columns=own_columns, labels_without_row=missed, infinite=infinite, nested=nested,
+        set_apart=tuple(set_apart),
     )  # fmt: skip
     return _with_columns(seen)
 
@@ -170,18 +185,34 @@ def _with_day(
     """Add the day of each row; a column of that name that says something else is renamed."""
     day = local.dt.strftime("%Y-%m-%d")
     if not time.is_iso:
-        written = " and ".join(time.formats) or "with empty fields"
-        changed = [*changed, f"{time.name}: instants are written as {written}"]
+        written = " and ".join(time.formats)
+        is_iso = written in ("", ISO_SHOWN)
+        problem = "not every value is an instant" if is_iso else f"instants are written as {written}"
+        changed = [*changed, f"{time.name}: {problem}"]
     if DAY in table and time.name != DAY:
         own = table[DAY].astype("str").str.slice(0, 10)
         if not own.equals(day.astype("str")):
-            table = table.rename(columns={DAY: RENAMED})
-            changed = [*changed, f"{DAY} is no ISO day: it becomes {RENAMED}"]
-    ours = [name for name in table if str(name).startswith(names.OURS)]
-    if ours:
-        table = table.rename(columns={name: str(name).lstrip("_") or "column" for name in ours})
-        changed = [*changed, f"{', '.join(map(str, ours))}: leading underscores are cut"]
+            renamed = free_name(RENAMED, table)
+            table = table.rename(columns={DAY: renamed})
+            changed = [*changed, f"{DAY} is no ISO day: it becomes {renamed}"]
     return table.assign(**{DAY: day}), changed
+
+
+def _time_of_rows(
+    table: pd.DataFrame, answers: Answers, changed: list[str]
+) -> tuple[pd.DataFrame, TimeColumn, list[str]]:
+    """Return the column of times, and the table with it: where none is named or there, its parts are put together."""
+    try:
+        return table, find_time(table, name=answers.time, leave_out=[answers.target]), changed
+    except SettingsError:
+        together = None if answers.time is not None else put_together(table, leave_out=[answers.target])
+        if together is None:
+            raise
+    instants, parts = together
+    name = free_name(TIME, table)
+    table = table.assign(**{name: instants})
+    changed = [*changed, f"{', '.join(parts)} become one column, {name}"]
+    return table, TimeColumn(name, table[name], not instants.isna().any()), changed
 
 
 def _time_of_files(table: pd.DataFrame, answers: Answers, clocks: ZoneInfo) -> TimeColumn:
@@ -211,7 +242,7 @@ def _is_there(table: pd.DataFrame, name: str, values: pd.Series) -> bool:
 def _with_columns(seen: Facts) -> Facts:
     answers, table = seen.answers, seen.table
     fixed = {answers.target: "is the target", DAY: "is the day", seen.time.name: "gives its parts"}
-    fixed |= {**seen.infinite, **dict.fromkeys(answers.left_out, "you leave it out")}
+    fixed |= {**seen.infinite, **seen.nested, **dict.fromkeys(answers.left_out, "you leave it out")}
     free = [str(column) for column in table if column not in fixed]
     rows = seen.labelled
     kind, classes = seen.target.kind, len(seen.target.classes)

@@ -147,18 +147,30 @@ def _exact(
         return
     truth = rows[target].to_numpy(dtype=float)
     values = {column: rows[column].to_numpy(dtype=float) for column in numeric}
-    tolerance = 1e-6 * max(float(np.abs(truth).max()), 1.0) + 0.006 * (truth % 1 != 0).any()
+    tolerance = 1e-6 * np.maximum(np.abs(truth), 1.0) + 0.006 * (truth % 1 != 0).any()
+    telling = truth != _usual(truth)  # a sum that is 0 wherever nothing happened says nothing there
+    if telling.sum() < 30:
+        return
     for first, second in combinations(numeric, 2):
         a, b = (rows[column].to_numpy(dtype=float) for column in (first, second))
         with np.errstate(divide="ignore", invalid="ignore"):
             results = {"+": a + b, "-": a - b, "*": a * b, "/": a / b}
         for sign, result in results.items():
             for left, right, guess in ((first, second, result), (second, first, _turned(sign, a, b))):
-                if guess is not None and (np.abs(guess - truth) <= tolerance).mean() >= EXACT_SHARE:
+                if guess is None:
+                    continue
+                is_exact = np.abs(guess - truth) <= tolerance
+                if min(is_exact.mean(), is_exact[telling].mean()) >= EXACT_SHARE:
                     # what is taken from another column, or divides it, need not know the outcome
                     yield (left,) if sign in "-/" else (left, right), f"{left} {sign} {right} is {target}"
                     values.pop(left, None)
     yield from _linear({c: v for c, v in values.items() if c not in alone}, truth, target)
+
+
+def _usual(truth: np.ndarray) -> float:
+    """Return the value that is there most often."""
+    values, counts = np.unique(truth, return_counts=True)
+    return float(values[counts.argmax()])
 
 
 def _turned(sign: str, a: np.ndarray, b: np.ndarray) -> np.ndarray | None:

@@ -148,9 +148,12 @@ def with_iso_time(seen: Facts, table: pd.DataFrame) -> pd.DataFrame:
     time = seen.time
     if time.name == "day" or time.name not in table:
         return table
-    form = "%Y-%m-%dT%H:%M:%S%z" if time.has_offset else "%Y-%m-%dT%H:%M:%S"
-    shown = time.instants.loc[table.index].dt.strftime(form if time.has_clock else "%Y-%m-%d")
-    return table.assign(**{time.name: shown.str.replace(r"([+-]\d{2})(\d{2})$", r"\1:\2", regex=True)})
+    instants = time.instants.loc[table.index]
+    if time.has_clock:
+        shown = instants.map(lambda instant: instant.isoformat(), na_action="ignore")  # with all digits of a second
+    else:
+        shown = instants.dt.strftime("%Y-%m-%d")
+    return table.assign(**{time.name: shown})
 
 
 def types_of(seen: Facts, task: Task, location: Location, columns: Sequence[str]) -> Section | None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from itertools import chain, count
 
+import numpy as np
 import pandas as pd
 
+from ml import names
+from ml.core.adoption.answers import Answers
 from ml.core.adoption.texts import decimal_marks, read_text
+from ml.errors import SettingsError
 from ml.settings import TypeName
+
+NESTED = (list, dict, set, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -64,3 +72,32 @@ def _type_of(values: pd.Series) -> TypeName | None:
     if pd.api.types.is_float_dtype(values.dtype):
         return "float64"
     return "string" if values.dropna().map(lambda value: isinstance(value, str)).all() else None
+
+
+def without_nested(table: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return a table without columns of lists or objects, and why each of these is left out."""
+    nested = [
+        column
+        for column in table
+        if table[column].dtype == object and table[column].map(lambda value: isinstance(value, NESTED)).any()
+    ]
+    needed = [column for column in (answers.target, answers.time, *answers.key) if column in nested]
+    if needed:
+        raise SettingsError(f"{needed[0]}: it holds lists or objects; make columns of plain values of it")
+    reason = "holds lists or objects: make columns of plain values of it, if a model should learn from it"
+    return table.drop(columns=nested), {str(column): reason for column in nested}
+
+
+def names_not_ours(table: pd.DataFrame) -> dict[str, str]:
+    """Return what columns are called instead that begin like Evergreen's own."""
+    renamed: dict[str, str] = {}
+    for column in map(str, table):
+        if column.startswith(names.OURS):
+            renamed[column] = free_name(column.lstrip("_") or "column", [*table, *renamed.values()])
+    return renamed
+
+
+def free_name(name: str, taken: Iterable[Hashable]) -> str:
+    """Return a name, with a number behind it if a column has it."""
+    used = {str(column) for column in taken}
+    return next(free for free in chain([name], (f"{name}_{number}" for number in count(2))) if free not in used)

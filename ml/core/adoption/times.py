@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from ml.errors import SettingsError
 from ml.settings import TimePart
 
 ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
+ISO_SHOWN = "2024-05-31"
 OFFSET = r".*\d(Z|[+-]\d{2}(:?\d{2})?)"
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 DATES = (
@@ -26,6 +27,12 @@ HINTS = re.compile(r"time|date|day|stamp|_at$|\bat$|^ts$|when|datum|zeit", re.IG
 LEAST_READ = 0.99
 YEAR_DAYS = 365
 """With fewer days a model cannot know a month from what else was new in it."""
+SWAPPED = {
+    early: late
+    for day_first, month_first in (("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y"), ("%d/%m/%y", "%m/%d/%y"))
+    for early, late in ((day_first, month_first), (month_first, day_first))
+}
+"""What the same digits may mean too."""
 EPOCHS: dict[Literal["s", "ms", "us", "ns"], tuple[float, float]] = {
     "s": (9e8, 2.2e9), "ms": (9e11, 2.2e12), "us": (9e14, 2.2e15), "ns": (9e17, 2.2e18),
 }  # fmt: skip
@@ -45,6 +52,8 @@ class TimeColumn:
         How other instants are written.
     others
         Columns that could tell the time too.
+    doubt
+        Why nobody can say what its values mean; empty if they are clear.
     """
 
     name: str
@@ -52,6 +61,7 @@ class TimeColumn:
     is_iso: bool
     formats: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def has_offset(self) -> bool:
@@ -77,7 +87,7 @@ def find_time(table: pd.DataFrame, *, name: str | None, leave_out: Sequence[str]
     Raises
     ------
     SettingsError
-        If there is none, or if the one that is named holds no instants.
+        If there is none, if the one that is named holds no instants, or if they can be read in two ways.
     """
     if name is not None:
         if name not in table:
@@ -88,7 +98,7 @@ def find_time(table: pd.DataFrame, *, name: str | None, leave_out: Sequence[str]
                 f"--time {name}: its values, such as {table[name].dropna().iloc[:1].tolist()}, are neither instants "
                 "nor dates; name another column"
             )
-        return chosen
+        return _without_doubt(chosen)
     readable = [
         column
         for label in table
@@ -96,24 +106,44 @@ def find_time(table: pd.DataFrame, *, name: str | None, leave_out: Sequence[str]
     ]
     if not readable:
         raise SettingsError(
-            "no column tells when a row happened: none holds instants or dates such as 2024-05-01T13:00:00; add one "
-            "to the data, or name it with --time"
+            "no column tells when a row happened: none holds instants or dates such as 2024-05-01T13:00:00, and there "
+            "are no columns year, month and day of numbers; add one to the data, or name it with --time; there are: "
+            f"{', '.join(map(str, table))}"
         )
     ordered = sorted(readable, key=_likelihood, reverse=True)
     best = ordered[0]
     others = tuple(column.name for column in ordered[1:])
-    return TimeColumn(best.name, best.instants, best.is_iso, best.formats, others)
+    return replace(_without_doubt(best), others=others)
+
+
+def _without_doubt(column: TimeColumn) -> TimeColumn:
+    if column.doubt:
+        raise SettingsError(
+            f"--time {column.name}: {column.doubt}; write ISO 8601 (2024-05-31), or name another column"
+        )
+    return column
 
 
 def _likelihood(column: TimeColumn) -> tuple[float, float, float, int]:
     known = column.instants.dropna()
-    rising = float((np.diff(known.astype("int64")) >= 0).mean()) if len(known) > 1 else 0.0
     return (
         round(float(column.instants.notna().mean()), 2),
-        float(rising > LEAST_READ),
+        float(_rises(known)),
         float(bool(HINTS.search(column.name))),
         known.nunique(),
     )
+
+
+def _rises(known: pd.Series) -> bool:
+    """Return whether instants hardly ever fall from row to row."""
+    return len(known) > 1 and float((np.diff(known.astype("int64")) >= 0).mean()) > LEAST_READ
+
+
+def _days_rise(instants: pd.Series) -> bool:
+    """Return whether the days hardly ever fall from one to the next, however many rows a day has."""
+    steps = np.diff(instants.dropna().dt.normalize().astype("int64"))
+    steps = steps[steps != 0]
+    return len(steps) > 0 and float((steps > 0).mean()) > LEAST_READ
 
 
 def read_instants(column: pd.Series, *, certain: bool) -> TimeColumn | None:
@@ -151,7 +181,38 @@ def _from_texts(column: pd.Series, name: str) -> TimeColumn | None:
     read, formats = _by_formats(unique.str.strip())
     if read.notna().mean() < LEAST_READ:
         return None
-    return TimeColumn(name, _spread(column, unique, read), False, formats)
+    instants = _spread(column, unique, read)
+    other, other_formats = _by_other_order(unique.str.strip(), read, formats)
+    if other is None:
+        return TimeColumn(name, instants, False, formats)
+    swapped = _spread(column, unique, other)
+    rises, other_rises = _days_rise(instants), _days_rise(swapped)
+    if rises != other_rises:  # rows stand in order of time by one of the two only
+        chosen = (instants, formats) if rises else (swapped, other_formats)
+        return TimeColumn(name, chosen[0], False, chosen[1])
+    shown = unique[read != other].iloc[0]
+    doubt = f"no value tells whether {shown} begins with the day or with the month"
+    return TimeColumn(name, instants, False, formats, doubt=doubt)
+
+
+def _by_other_order(
+    unique: pd.Series, read: pd.Series, formats: tuple[str, ...]
+) -> tuple[pd.Series | None, tuple[str, ...]]:
+    """Return what texts mean if day and month change places, and by which formats; None if a value forbids it."""
+    found: pd.Series | None = None
+    others = []
+    for form in formats:
+        date, blank, clock = form.partition(" ")
+        others.append(form)
+        if date not in SWAPPED:
+            continue
+        mine = pd.to_datetime(unique, format=form, errors="coerce") == read
+        other = f"{SWAPPED[date]}{blank}{clock}"
+        swapped = pd.to_datetime(unique[mine], format=other, errors="coerce")
+        if swapped.notna().all() and (swapped != read[mine]).any():
+            found = (read if found is None else found).where(~mine, swapped)
+            others[-1] = other
+    return found, tuple(others)
 
 
 def _spread(column: pd.Series, unique: pd.Series, read: pd.Series) -> pd.Series:
@@ -163,7 +224,7 @@ def _spread(column: pd.Series, unique: pd.Series, read: pd.Series) -> pd.Series:
 def _by_formats(unique: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     """Read texts by as few formats as read most of them; between day and month first, the one that reads more."""
     read = pd.to_datetime(unique.where(unique.str.fullmatch(ISO)), format="ISO8601", errors="coerce")
-    formats = ["2024-05-31"] if read.notna().any() else []
+    formats = [ISO_SHOWN] if read.notna().any() else []
     sample = unique[read.isna()]
     if len(sample) > 5_000:
         sample = sample.iloc[np.linspace(0, len(sample) - 1, 5_000).astype(int)]
@@ -175,6 +236,9 @@ def _by_formats(unique: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     for form in sorted((form for form, count in tried.items() if count), key=lambda form: -tried[form]):
         if read.notna().all():
             break
+        date, blank, clock = form.partition(" ")
+        if f"{SWAPPED.get(date)}{blank}{clock}" in formats:
+            continue  # what is read by day and month is not read by month and day beside it: 03/04/2024 would be both
         more = pd.to_datetime(unique.where(read.isna()), format=form, errors="coerce")
         if more.notna().any():
             read, formats = read.fillna(more), [*formats, form]
