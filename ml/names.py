@@ -65,3 +65,16 @@ def taken(names: Iterable[str], history: Iterable[str]) -> list[str]:
     """Return which columns of a table have a name of ours, whatever they are used for."""
     reserved = set(history)
     return sorted({name for name in names if name.startswith(OURS) or name in reserved})
+
+
+def alike(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs of columns that differ in capitals only: Great Expectations takes one for the other.
+
+    Examples
+    --------
+    >>> alike(["day", "Price", "price", "x"])
+    [('Price', 'price')]
+    """
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(name.casefold(), name), name) for name in names]
+    return [(one, other) for one, other in pairs if one != other]

@@ -111,7 +111,8 @@ class Task(Section):
             ("key", self.key, names.BESIDE_KEY | published),
             ("target", (self.target,), names.BESIDE_TARGET | published),
         ):
-            conflicts = sorted({*mine} & ours) + names.taken(mine, ())
+            folded = {name.casefold() for name in ours}
+            conflicts = sorted({name for name in mine if name.casefold() in folded}) + names.taken(mine, ())
             if conflicts:
                 raise ValueError(
                     f"{what} names {', '.join(conflicts)}: Evergreen's own columns are called so; rename the column in "

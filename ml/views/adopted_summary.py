@@ -10,6 +10,7 @@ import pandas as pd
 from ml.core import metrics
 from ml.core.adoption.amounts import amount
 from ml.core.adoption.answers import Question
+from ml.core.adoption.day_gaps import measure_gaps
 from ml.core.adoption.proposal import Proposal
 from ml.core.adoption.recipes import Validated
 
@@ -58,14 +59,25 @@ def summary(proposal: Proposal, questions: Sequence[Question], *, notes: Sequenc
             f"  replay    the data end on {grain.last_day}: {period.first_day} to {period.last_day} is served as if it "
             "were now (source.replay)"
         )
-    if proposal.sparse:
-        lines.append("  sparse    few days have rows: read 'Days without data' in docs/sources.md")
+    lines += [f"  gaps      {words}" for words in _gaps(proposal)]
     lines += [f"  note      {note}" for note in (*notes, *_without_outcome(proposal), *seen.target.notes)]
     lines += ["", *_quality(proposal)]
     if questions:
         lines += ["", "to decide (assumed so far, and the option that says otherwise):"]
         lines += [f"  {question.text} {question.assumed} ({question.option})" for question in questions]
     return "\n".join(lines)
+
+
+def _gaps(proposal: Proposal) -> list[str]:
+    """Say on which expected days there are no rows, and what the settings make of such a day."""
+    gaps = measure_gaps(proposal.facts.table["day"])
+    if not gaps.reason:
+        return []
+    if gaps.every_days > 1:
+        return [f"{gaps.reason} (land.every_days)"]
+    allowed = f"{amount(gaps.empty_days, 'such day')} in a row are" if gaps.empty_days > 1 else "one such day is"
+    meant = f"{allowed} no error, more are (land.empty_days)" if gaps.empty_days else "such a day is an error"
+    return [f"{gaps.reason}: {meant}; read 'Days without data' in docs/sources.md"]
 
 
 def _without_outcome(proposal: Proposal) -> list[str]:

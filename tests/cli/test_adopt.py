@@ -156,6 +156,18 @@ def test_what_is_no_text_or_nothing_is_named(tmp_path: Path, content: bytes, say
         read_sample(str(path), "DATA")
 
 
+def test_weekly_data_become_settings_that_count_weeks(tmp_path: Path) -> None:
+    chance = np.random.default_rng(1)
+    weeks = pd.date_range("2023-01-02", periods=90, freq="7D").repeat(20)
+    x = chance.normal(size=len(weeks)).round(3)
+    table = pd.DataFrame({"week": weeks.strftime("%Y-%m-%d"), "shop": np.tile(np.arange(20), 90), "x": x})
+    table.assign(Sold=(20 + 5 * x).round(2)).to_csv(tmp_path / "weekly.csv", index=False)
+    facts = adopted(tmp_path / "weekly.csv")
+    settings = parse(read(tmp_path / "models" / "weekly" / "params.yaml"))
+    assert settings.land.every_days == 7 and settings.screen.recent_days == 56
+    assert "rows come every 7 days (land.every_days)" in str(facts["summary"])
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 def test_marks_that_are_not_closed_swallow_no_row_whatever_separates_the_fields(tmp_path: Path, mark: str) -> None:
     lines = [mark.join(["2024-01-01", str(number), "fine"]) for number in range(40)]

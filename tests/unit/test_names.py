@@ -69,6 +69,20 @@ def test_a_column_that_nobody_uses_is_refused_at_screening_if_it_is_called_like_
     assert check_table("inputs", frame.drop(columns=name), used_columns(given), np.arange(1)) == []
 
 
+@pytest.mark.parametrize("name", ["Number", "LATE", "Day"])
+def test_columns_that_differ_in_capitals_only_are_refused_at_screening(name: str) -> None:
+    given = settings(features={"numeric": ["number"], "history": HISTORY})
+    frame = pd.DataFrame({"day": ["d"], "id": [1], "number": [1.0], name: [0.5]})
+    (failure,) = check_table("inputs", frame, used_columns(given), np.arange(1))
+    assert failure.level == "table" and f"'{name}' differ in capitals only" in failure.message
+    assert "source.inputs_columns" in failure.message
+
+
+@pytest.mark.parametrize("task", [{"key": ["day", "Prediction"]}, {"target": "DECISION"}])
+def test_other_capitals_are_no_other_name(task: dict[str, Any]) -> None:
+    assert "Evergreen's own columns are called so" in said(task=task)
+
+
 def test_inputs_with_a_column_of_the_target_s_name_are_never_joined() -> None:
     key = pd.DataFrame({"id": [1]})
     with pytest.raises(DataRejected, match="inputs have a column 'late', which is the target"):

@@ -15,7 +15,7 @@ from ml.core.adoption.keys import Key, find_key
 from ml.core.adoption.label_tables import with_labels
 from ml.core.adoption.outputs import name_outputs
 from ml.core.adoption.rows_apart import far_days, far_words, infinite_columns, infinite_rows
-from ml.core.adoption.samples import Sample, free_name, names_not_ours, typed_columns, without_nested
+from ml.core.adoption.samples import Sample, free_name, names_apart, typed_columns, without_nested
 from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
 from ml.core.adoption.times import (
     ISO_SHOWN,
@@ -33,6 +33,7 @@ from ml.errors import SettingsError
 from ml.settings import TimePart, TypeName
 
 DAY, RENAMED, TIME = "day", "day_of_data", "time"
+NOT_APART = "two underscores begin names of our own, and names in other capitals are no other names"
 LEAST_OF_DAY = 0.99
 """In so many rows a time has to be of the day of its file to be the time of the rows."""
 
@@ -114,10 +115,6 @@ def see(sample: Sample, answers: Answers) -> Facts:
     """
     table, types, changed = typed_columns(sample)
     table, nested = without_nested(table, answers)
-    if not sample.dated and (renamed := names_not_ours(table)):
-        table, answers = table.rename(columns=renamed), answers.renamed(renamed)
-        types = {renamed.get(column, column): kind for column, kind in types.items()}
-        changed = [*changed, *(f"{old} becomes {new}: leading underscores are cut" for old, new in renamed.items())]
     own_columns = tuple(map(str, table))
     rows_of_days, set_apart = len(table), []
     target_name = answers.target
@@ -132,10 +129,15 @@ def see(sample: Sample, answers: Answers) -> Facts:
         raise SettingsError(f"--timezone {zone}: no IANA time zone such as Europe/Berlin") from err
     if sample.dated:
         time = _time_of_files(table, answers, clocks)
-        local = time.local(clocks)
     else:
         table, time, changed = _time_of_rows(table, answers, changed)
-        local = time.local(clocks)
+    local = time.local(clocks)
+    if renamed := names_apart(table.drop(columns=list(answers.left_out), errors="ignore"), [DAY, target_name]):
+        table, answers = table.rename(columns=renamed), answers.renamed(renamed)
+        types = {renamed.get(column, column): kind for column, kind in types.items()}
+        time, target_name = replace(time, name=renamed.get(time.name, time.name)), answers.target
+        changed = [*changed, *(f"{old} becomes {new}: {NOT_APART}" for old, new in renamed.items())]
+    if not sample.dated:
         if (far := far_days(local)).any():
             set_apart.append(far_words(local[far], time.name))
             table, local = table.loc[~far], local.loc[~far]
@@ -234,7 +236,7 @@ def _time_of_files(table: pd.DataFrame, answers: Answers, clocks: ZoneInfo) -> T
 
 def _is_there(table: pd.DataFrame, name: str, values: pd.Series) -> bool:
     """Return whether a column of that name is there, or one that says the same of each row in other words."""
-    if name in table:
+    if name.casefold() in {str(column).casefold() for column in table}:
         return True
     return any(column != DAY and says_the_same(table[column], values.loc[table.index]) for column in table)
 

@@ -42,7 +42,6 @@ class Proposal:
     results: tuple[Validated, ...]
     inputs: pd.DataFrame
     labels: pd.DataFrame
-    sparse: bool
 
     def params(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -113,9 +112,7 @@ def propose_model(
         inputs, labels = with_iso_time(seen, inputs), with_iso_time(seen, labels)
     if not seen.has_types and seen.types.get(task.target) == "int64":
         labels = labels.astype({task.target: "float64"})  # as it is declared, so that a null loses nothing
-    return Proposal(
-        task, sections, seen, period, holdout, best, tuple(results), inputs, labels, seen.grain.share_of_days < 0.3
-    )
+    return Proposal(task, sections, seen, period, holdout, best, tuple(results), inputs, labels)
 
 
 def _period(seen: Facts, today: date) -> replays.Period | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 
@@ -88,16 +88,26 @@ def without_nested(table: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame,
     return table.drop(columns=nested), {str(column): reason for column in nested}
 
 
-def names_not_ours(table: pd.DataFrame) -> dict[str, str]:
-    """Return what columns are called instead that begin like Evergreen's own."""
+def names_apart(columns: Iterable[Hashable], named: Sequence[str]) -> dict[str, str]:
+    """Return what columns are called instead that begin like Evergreen's own, or differ from another in capitals only.
+
+    Parameters
+    ----------
+    named
+        The columns that keep their name where it is like another's: ``day``, which is added, and the target.
+    """
     renamed: dict[str, str] = {}
-    for column in map(str, table):
-        if column.startswith(names.OURS):
-            renamed[column] = free_name(column.lstrip("_") or "column", [*table, *renamed.values()])
+    used = {name.casefold(): name for name in named}
+    for column in sorted(map(str, columns), key=lambda name: name not in named):
+        is_ours = column.startswith(names.OURS)
+        if is_ours or used.setdefault(column.casefold(), column) != column:
+            plain = column.lstrip("_") or "column" if is_ours else column
+            renamed[column] = free_name(plain, [*columns, *named, *renamed.values()])
     return renamed
 
 
 def free_name(name: str, taken: Iterable[Hashable]) -> str:
-    """Return a name, with a number behind it if a column has it."""
-    used = {str(column) for column in taken}
-    return next(free for free in chain([name], (f"{name}_{number}" for number in count(2))) if free not in used)
+    """Return a name that no column has, in whatever capitals: with a number behind it if one does."""
+    used = {str(column).casefold() for column in taken}
+    tried = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(free for free in tried if free.casefold() not in used)

@@ -9,6 +9,7 @@ import pandas as pd
 from ml.core.adoption import leaks, limits, replays
 from ml.core.adoption.amounts import amount
 from ml.core.adoption.columns import says_the_same
+from ml.core.adoption.day_gaps import measure_gaps
 from ml.core.adoption.facts import Facts
 from ml.core.adoption.gate_rules import gate_rows, gate_rules, slice_columns
 from ml.core.adoption.holdouts import Holdout, least_days, past_refreshes
@@ -22,6 +23,8 @@ from ml.core.training.lagged_means import add_history, history_names
 from ml.settings import Drift, Task
 
 MOST_HISTORY_DAYS = 365
+COMPARED_DAYS = 8
+"""A day is compared with so many before it where data come every so many days."""
 
 
 def input_columns(seen: Facts) -> list[str]:
@@ -63,10 +66,15 @@ def sections_of(
             ),
         )
     sections["source"] = source
+    gaps = measure_gaps(seen.table["day"])
     sections["land"] = {
         "history_days": (days, "landed at the start" + ("" if days == available else f"; {available} days are there")),
         "calendar": ("learned", f"{grain.days} of {grain.calendar_days} days have rows"),
     }
+    if gaps.every_days > 1:
+        sections["land"]["every_days"] = (gaps.every_days, gaps.reason)
+    elif gaps.empty_days:
+        sections["land"]["empty_days"] = (gaps.empty_days, f"in a row are no error: {gaps.reason}")
     if (types := types_of(seen, task, location, columns)) is not None:
         sections["types"] = types
     ratio, reason = limits.row_count_ratio(seen.table["day"])
@@ -77,6 +85,9 @@ def sections_of(
         "max_quarantined_share": (share, f"a day has about {amount(rows_per_day, 'row')}"),
         "row_count_ratio": (list(ratio), reason),
     }
+    if gaps.every_days > 1:
+        recent = COMPARED_DAYS * gaps.every_days
+        sections["screen"]["recent_days"] = (recent, f"hold {COMPARED_DAYS} days with rows")
     labelled_days = days - task.label_delay_days
     least = min(least_days(holdout.days), max(labelled_days, holdout.days + 1))
     sections["pull"] = {"min_days": (least, "the holdout, and at least three weeks to learn from")}

@@ -16,7 +16,7 @@ import pandas as pd
 from ml.core.data.contracts import FINITE, KEYED, Failure, counted
 from ml.core.data.targets import odd_labels
 from ml.errors import DataRejected
-from ml.names import history_name, taken
+from ml.names import alike, history_name, taken
 from ml.settings import Label, Settings, Task
 
 NAMED, LABELLED = "expect_columns_to_be_named_otherwise", "expect_labels_to_be_of_the_task"
@@ -87,7 +87,7 @@ def check_rows(frame: pd.DataFrame, used: UsedColumns, numbers: np.ndarray) -> l
 
 
 def check_table(asset: str, frame: pd.DataFrame, used: UsedColumns, numbers: np.ndarray) -> list[Failure]:
-    """Return why a whole table cannot be used: inputs with columns named like ours, labels of no class of the task.
+    """Return why a whole table cannot be used: columns named like ours or like another, labels of no class of the task.
 
     Parameters
     ----------
@@ -96,10 +96,18 @@ def check_table(asset: str, frame: pd.DataFrame, used: UsedColumns, numbers: np.
     numbers : array of shape (n_rows,)
         The number of each row in its table.
     """
-    failures = []
+    target = () if used.task is None else (used.task.target,)  # a window has it beside the columns of inputs
+    failures = [
+        Failure(
+            NAMED, other, "table",
+            f"columns '{one}' and '{other}' differ in capitals only, and Great Expectations takes one for the other: "
+            f"rename one, or leave it out by source.{asset}_columns",
+        )
+        for one, other in alike(dict.fromkeys([*target, *map(str, frame.columns)]))
+    ]  # fmt: skip
     if asset == "inputs":
         columns = set(taken(map(str, frame.columns), used.history))
-        columns |= {used.task.target} & set(frame.columns) if used.task is not None else set()
+        columns |= {*target} & set(frame.columns)
         failures += [
             Failure(NAMED, column, "table", f"a column is called '{column}', as one of Evergreen's own: rename it")
             for column in sorted(columns)
