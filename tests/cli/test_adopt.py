@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ml.adapters.sources.sampling import read_sample
@@ -179,6 +181,19 @@ def test_marks_that_are_not_closed_swallow_no_row_whatever_separates_the_fields(
         read_sample(str(path), "DATA")
     path.write_text(path.read_text().replace('"call back', f'"call{mark} ""back"""'))
     assert len(read_sample(str(path), "DATA").table) == 40
+
+
+def test_decimals_of_whole_numbers_keep_each_digit_and_rows_that_are_not_read_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = 9_007_199_254_740_993
+    numbers = [Decimal(large), Decimal(large + 1), Decimal(large + 2)]
+    frame = pd.DataFrame({"id": pd.array(numbers, dtype=pd.ArrowDtype(pa.decimal128(38, 0))), "n": [1, 2, 3]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert read_sample(str(tmp_path / "t.parquet"), "DATA").table["id"].tolist() == [large, large + 1, large + 2]
+    monkeypatch.setattr("ml.adapters.sources.sampling.MAX_ROWS", 2)
+    cut = read_sample(str(tmp_path / "t.parquet"), "DATA")
+    assert len(cut.table) == 2 and "a copy" in cut.notes[0]
 
 
 def test_a_header_over_two_lines_is_read_and_said(tmp_path: Path) -> None:

@@ -852,6 +852,16 @@ def test_year_month_day_and_hour_of_their_own_columns_become_the_time() -> None:
         see(Sample(table.drop(columns="day"), True), Answers(target="rented"))
 
 
+def test_days_begin_in_the_time_zone_that_the_column_itself_is_in() -> None:
+    table = rentals(40).assign(rented=lambda rows: rows["rented"].astype(int))
+    table["at"] = pd.to_datetime(table["at"]).dt.tz_localize("America/New_York", ambiguous=False)
+    seen = see(Sample(table, False, has_types=True), Answers(target="rented"))
+    assert seen.zone == "America/New_York" and seen.grain.days == 40
+    assert see(Sample(table, False, has_types=True), Answers(target="rented", timezone="UTC")).grain.days == 41
+    table["at"] = table["at"].dt.tz_convert("+02:00")
+    assert see(Sample(table, False, has_types=True), Answers(target="rented")).zone == "UTC"
+
+
 def test_a_copy_keeps_the_fractions_of_seconds() -> None:
     table = rentals(40)
     table["at"] = table["at"].str.slice(0, 16) + ":59.123456"

@@ -36,7 +36,6 @@ MAX_ROWS = 1_000_000
 SEPARATORS, ENCODINGS, UTF_16 = ",;\t|", ("utf-8-sig", "cp1252"), (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATOR_LINE = re.compile(r"sep=(?P<mark>[,;\t|])\r?\n", re.IGNORECASE)
 """What Excel writes above the header."""
-WHOLE_DIGITS = 18
 FEW_ZEROS = 0.1
 """Text in UTF-16 without a byte order mark has more zeros than that between its letters."""
 DOWNLOAD = Downloads(timeout_seconds=60.0, retries=3, backoff_seconds=1.0, max_bytes=4_000_000_000)
@@ -115,10 +114,14 @@ def _read_all(files: list[TableFile], option: str) -> Read:
             changed = tuple(dict.fromkeys((*changed, *more)))
             if sum(map(len, parts)) >= MAX_ROWS:
                 break
-    table = pd.concat(parts, ignore_index=True).tail(MAX_ROWS).reset_index(drop=True)
+    all_rows = pd.concat(parts, ignore_index=True)
+    table = all_rows.tail(MAX_ROWS).reset_index(drop=True)
+    is_cut = len(all_rows) > MAX_ROWS or len(parts) < len(files)
+    notes = (f"of more rows the last {len(table):,} were looked at; if a copy is made, it holds no others",)
     if table.empty:
         raise SettingsError(f"{option}: {files[0].name} holds no row; give a table with some weeks of data")
-    return Read(table, files[0].format == "csv", files[0].format == "parquet", changed, None)
+    kind = files[0].format
+    return Read(table, kind == "csv", kind == "parquet", changed, None, notes=notes if is_cut else ())
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
@@ -126,11 +129,22 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
     for number, field in enumerate(table.schema):
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if pa.types.is_decimal(kind):
-            kind = pa.int64() if kind.scale <= 0 and kind.precision <= WHOLE_DIGITS else pa.float64()
-        if kind != field.type:
+            table = table.set_column(number, field.name, _of_decimals(table.column(number), kind))
+        elif kind != field.type:
             table = table.set_column(number, field.name, table.column(number).cast(kind))
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def _of_decimals(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return decimals as whole numbers if they are declared so and none is too large, else as floats."""
+    plain = column.cast(kind)  # of a dictionary its values
+    if kind.scale <= 0:
+        try:
+            return plain.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+    return plain.cast(pa.float64())
 
 
 def read_one(file: TableFile, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:

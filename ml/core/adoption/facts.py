@@ -32,7 +32,7 @@ from ml.core.data.time_parts import part_name, part_of
 from ml.errors import SettingsError
 from ml.settings import TimePart, TypeName
 
-DAY, RENAMED, TIME = "day", "day_of_data", "time"
+DAY, RENAMED, TIME, UTC = "day", "day_of_data", "time", "UTC"
 NOT_APART = "two underscores begin names of our own, and names in other capitals are no other names"
 LEAST_OF_DAY = 0.99
 """In so many rows a time has to be of the day of its file to be the time of the rows."""
@@ -122,15 +122,12 @@ def see(sample: Sample, answers: Answers) -> Facts:
         raise SettingsError(
             f"--target {target_name}: there is no such column; there are: {', '.join(map(str, table.columns))}"
         )
-    zone = answers.timezone or "UTC"
-    try:
-        clocks = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as err:
-        raise SettingsError(f"--timezone {zone}: no IANA time zone such as Europe/Berlin") from err
     if sample.dated:
-        time = _time_of_files(table, answers, clocks)
+        time = _time_of_files(table, answers, _clocks(answers.timezone or UTC))
     else:
         table, time, changed = _time_of_rows(table, answers, changed)
+    zone = answers.timezone or (not sample.dated and time.zone) or UTC
+    clocks = _clocks(zone)
     local = time.local(clocks)
     if renamed := names_apart(table.drop(columns=list(answers.left_out), errors="ignore"), [DAY, target_name]):
         table, answers = table.rename(columns=renamed), answers.renamed(renamed)
@@ -179,6 +176,13 @@ def see(sample: Sample, answers: Answers) -> Facts:
         set_apart=tuple(set_apart),
     )  # fmt: skip
     return _with_columns(seen)
+
+
+def _clocks(zone: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+        raise SettingsError(f"--timezone {zone}: no IANA time zone such as Europe/Berlin") from err
 
 
 def _with_day(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ DATES = (
     "%B %d, %Y",
 )  # fmt: skip
 HINTS = re.compile(r"time|date|day|stamp|_at$|\bat$|^ts$|when|datum|zeit", re.IGNORECASE)
-LEAST_READ = 0.99
+LEAST_READ, LEAST_DIGITS, HALF = 0.99, 3, 0.5
 YEAR_DAYS = 365
 """With fewer days a model cannot know a month from what else was new in it."""
 SWAPPED = {
@@ -52,6 +52,8 @@ class TimeColumn:
         How other instants are written.
     others
         Columns that could tell the time too.
+    zone
+        The IANA time zone that the column itself is in, if it says one.
     doubt
         Why nobody can say what its values mean; empty if they are clear.
     """
@@ -62,6 +64,7 @@ class TimeColumn:
     formats: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     doubt: str = ""
+    zone: str = ""
 
     @property
     def has_offset(self) -> bool:
@@ -156,7 +159,8 @@ def read_instants(column: pd.Series, *, certain: bool) -> TimeColumn | None:
     """
     name = str(column.name)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return TimeColumn(name, column.dt.tz_convert("UTC"), True)
+        own = str(column.dt.tz)
+        return TimeColumn(name, column.dt.tz_convert("UTC"), True, zone=own if own in available_timezones() else "")
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return TimeColumn(name, column, True)
     if pd.api.types.is_bool_dtype(column.dtype) or column.isna().all():
@@ -226,6 +230,8 @@ def _by_formats(unique: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     read = pd.to_datetime(unique.where(unique.str.fullmatch(ISO)), format="ISO8601", errors="coerce")
     formats = [ISO_SHOWN] if read.notna().any() else []
     sample = unique[read.isna()]
+    if sample.str.count(r"\d").ge(LEAST_DIGITS).mean() < HALF:
+        return read, tuple(formats)  # words: no form of a date has so few digits
     if len(sample) > 5_000:
         sample = sample.iloc[np.linspace(0, len(sample) - 1, 5_000).astype(int)]
     tried = {
