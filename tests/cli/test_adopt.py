@@ -170,6 +170,23 @@ def test_weekly_data_become_settings_that_count_weeks(tmp_path: Path) -> None:
     assert "rows come every 7 days (land.every_days)" in str(facts["summary"])
 
 
+def test_columns_called_like_ours_become_settings_that_count(tmp_path: Path) -> None:
+    ours = ["label", "decision", "model_version", "request", "weight", "key_known", "select", "__x", "X"]
+    table = pd.read_csv(sales(tmp_path / "sales.csv"), sep=";", decimal=",")
+    table["x"] = np.random.default_rng(2).normal(size=len(table)).round(3)
+    for number, name in enumerate(ours):
+        table[name] = np.random.default_rng(number).normal(size=len(table)).round(3)
+    table["Sold at"] = pd.to_datetime(table["Sold at"], format="%d.%m.%Y %H:%M").astype(str)
+    table.to_csv(tmp_path / "ours.csv", index=False)
+    summary = str(adopted(tmp_path / "ours.csv")["summary"])
+    assert "X becomes X_2" in summary or "x becomes x_2" in summary
+    params = tmp_path / "models" / "ours" / "params.yaml"
+    settings = parse(read(params))
+    assert {"label", "decision", "model_version", "weight"} <= {*settings.features.numeric, *settings.features.spline}
+    assert "label" not in (*settings.drift.structural, *settings.drift.environment)
+    assert "label cannot be watched under that name" in " ".join(params.read_text().replace("#", " ").split())
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 def test_marks_that_are_not_closed_swallow_no_row_whatever_separates_the_fields(tmp_path: Path, mark: str) -> None:
     lines = [mark.join(["2024-01-01", str(number), "fine"]) for number in range(40)]

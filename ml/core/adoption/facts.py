@@ -15,7 +15,7 @@ from ml.core.adoption.keys import Key, find_key
 from ml.core.adoption.label_tables import with_labels
 from ml.core.adoption.outputs import name_outputs
 from ml.core.adoption.rows_apart import far_days, far_words, infinite_columns, infinite_rows
-from ml.core.adoption.samples import Sample, free_name, names_apart, typed_columns, without_nested
+from ml.core.adoption.samples import Sample, free_name, names_apart, typed_columns, why_renamed, without_nested
 from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
 from ml.core.adoption.times import (
     ISO_SHOWN,
@@ -33,7 +33,6 @@ from ml.errors import SettingsError
 from ml.settings import TimePart, TypeName
 
 DAY, RENAMED, TIME, UTC = "day", "day_of_data", "time", "UTC"
-NOT_APART = "two underscores begin names of our own, and names in other capitals are no other names"
 LEAST_OF_DAY = 0.99
 """In so many rows a time has to be of the day of its file to be the time of the rows."""
 
@@ -129,11 +128,11 @@ def see(sample: Sample, answers: Answers) -> Facts:
     zone = answers.timezone or (not sample.dated and time.zone) or UTC
     clocks = _clocks(zone)
     local = time.local(clocks)
-    if renamed := names_apart(table.drop(columns=list(answers.left_out), errors="ignore"), [DAY, target_name]):
+    if renamed := names_apart([*map(str, table)], [DAY, target_name], answers.left_out):
         table, answers = table.rename(columns=renamed), answers.renamed(renamed)
         types = {renamed.get(column, column): kind for column, kind in types.items()}
         time, target_name = replace(time, name=renamed.get(time.name, time.name)), answers.target
-        changed = [*changed, *(f"{old} becomes {new}: {NOT_APART}" for old, new in renamed.items())]
+        changed = [*changed, *(f"{old} becomes {new}: {why_renamed(old)}" for old, new in renamed.items())]
     if not sample.dated:
         if (far := far_days(local)).any():
             set_apart.append(far_words(local[far], time.name))

@@ -88,22 +88,32 @@ def without_nested(table: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame,
     return table.drop(columns=nested), {str(column): reason for column in nested}
 
 
-def names_apart(columns: Iterable[Hashable], named: Sequence[str]) -> dict[str, str]:
+def names_apart(columns: Sequence[str], named: Sequence[str], left_out: Sequence[str] = ()) -> dict[str, str]:
     """Return what columns are called instead that begin like Evergreen's own, or differ from another in capitals only.
 
     Parameters
     ----------
     named
         The columns that keep their name where it is like another's: ``day``, which is added, and the target.
+    left_out
+        Columns that are not landed: they are like no other.
     """
     renamed: dict[str, str] = {}
     used = {name.casefold(): name for name in named}
-    for column in sorted(map(str, columns), key=lambda name: name not in named):
+    landed = [column for column in columns if column not in left_out]
+    for column in sorted(landed, key=lambda name: name not in named):
         is_ours = column.startswith(names.OURS)
         if is_ours or used.setdefault(column.casefold(), column) != column:
             plain = column.lstrip("_") or "column" if is_ours else column
             renamed[column] = free_name(plain, [*columns, *named, *renamed.values()])
     return renamed
+
+
+def why_renamed(column: str) -> str:
+    """Say why a column of `names_apart` has another name."""
+    if column.startswith(names.OURS):
+        return "what begins with two underscores is Evergreen's own"
+    return "another column is called so in other capitals, and contracts take one for the other"
 
 
 def free_name(name: str, taken: Iterable[Hashable]) -> str:

@@ -20,6 +20,7 @@ from ml.core.data.time_parts import part_name
 from ml.core.gate.expected_loss import LEAST_REFRESHES
 from ml.core.monitoring.roles import propose
 from ml.core.training.lagged_means import add_history, history_names
+from ml.names import MONITORED
 from ml.settings import Drift, Task
 
 MOST_HISTORY_DAYS = 365
@@ -181,6 +182,9 @@ def _features(best: Validated) -> Section:
 def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
     used = {*seen.columns.categories, *seen.columns.numeric}
     watched = [column for column in seen.table if column in used and not _is_of_the_calendar(seen.table, column)]
+    ours = [column for column in watched if column in MONITORED]
+    watched = [column for column in watched if column not in ours]
+    unwatched = f"; {' and '.join(ours)} cannot be watched under that name, which is monitoring's own" if ours else ""
     proposals = propose(seen.table[["day", *watched]], Drift())
     roles: dict[str, list[str]] = {"structural": [], "environment": []}
     for column in watched:
@@ -192,7 +196,7 @@ def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
         "window_days": limits.drift_window(rows * seen.grain.share_of_days),
         "min_category_share": (max(0.02, round(min(0.5, 3 / rows), 2)), f"three of the {amount(rows, 'row')} of a day"),
         "min_null_jump": (max(0.2, round(min(0.9, 3 / rows), 2)), ""),
-        "structural": (roles["structural"], "blocks of a week lie close together: a move is news"),
+        "structural": (roles["structural"], f"blocks of a week lie close together: a move is news{unwatched}"),
         "environment": (roles["environment"], "wander by themselves, as weather and season do: a move only warns"),
     }
 
