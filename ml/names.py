@@ -15,6 +15,9 @@ OURS = "__"
 LOWER, UPPER = "prediction_lower", "prediction_upper"
 """The ends of a prediction interval, in the files of models that have any."""
 
+OF_LABELS = ("key_known", "input_coverage")
+"""Columns that suites of labels may name: whether a row's key is among the inputs, and which share of those has one."""
+
 PUBLISHED = frozenset({"prediction", "raw_prediction", LOWER, UPPER, "decision", "model_version"})
 BESIDE_KEY = PUBLISHED | {"champion", "challenger", "label", "raw", "reasons", "previous", "row", "target", "version"}
 """Columns that stand beside the key, in files that people read or while predictions and labels are compared."""
@@ -63,7 +66,7 @@ def pinball_name(quantile: float) -> str:
 
 def taken(names: Iterable[str], history: Iterable[str]) -> list[str]:
     """Return which columns of a table have a name of ours, whatever they are used for."""
-    reserved = set(history)
+    reserved = {*history, *OF_LABELS}
     return sorted({name for name in names if name.startswith(OURS) or name in reserved})
 
 

@@ -179,6 +179,7 @@ def test_columns_called_like_ours_become_settings_that_count(tmp_path: Path) -> 
     table["Sold at"] = pd.to_datetime(table["Sold at"], format="%d.%m.%Y %H:%M").astype(str)
     table.to_csv(tmp_path / "ours.csv", index=False)
     summary = str(adopted(tmp_path / "ours.csv")["summary"])
+    assert "key_known becomes key_known_2: such names are Evergreen's own" in summary
     assert "X becomes X_2" in summary or "x becomes x_2" in summary
     params = tmp_path / "models" / "ours" / "params.yaml"
     settings = parse(read(params))

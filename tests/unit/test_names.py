@@ -58,7 +58,7 @@ def test_a_feature_may_have_any_other_name(name: str) -> None:
     assert name in settings(features={"numeric": [name], "history": HISTORY}).features.numeric
 
 
-@pytest.mark.parametrize("name", ["history_carrier_7d", "__position__", "late"])
+@pytest.mark.parametrize("name", ["history_carrier_7d", "__position__", "late", "key_known", "input_coverage"])
 def test_a_column_that_nobody_uses_is_refused_at_screening_if_it_is_called_like_ours(name: str) -> None:
     given = settings(features={"numeric": ["number"], "history": HISTORY})
     assert "history_carrier_7d" in history_names(given.features.history)

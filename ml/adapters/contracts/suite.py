@@ -16,12 +16,13 @@ logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of
 from great_expectations.expectations import expectation as gx_expectation
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
+from ml import names
 from ml.adapters.contracts import own_expectations  # noqa: F401 - Great Expectations knows them once they are imported
 from ml.adapters.contracts.report import as_one_line, rule
 from ml.core.data.contracts import Failure, Level
 from ml.errors import SettingsError
 
-DERIVED = ("key_known", "input_coverage")
+DERIVED = names.OF_LABELS
 """Columns that exist only while labels are validated; see `ml.adapters.contracts.Contracts.screen`."""
 
 ROW_EXPECTATIONS = (

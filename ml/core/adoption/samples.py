@@ -102,7 +102,7 @@ def names_apart(columns: Sequence[str], named: Sequence[str], left_out: Sequence
     used = {name.casefold(): name for name in named}
     landed = [column for column in columns if column not in left_out]
     for column in sorted(landed, key=lambda name: name not in named):
-        is_ours = column.startswith(names.OURS)
+        is_ours = bool(names.taken([column], ()))
         if is_ours or used.setdefault(column.casefold(), column) != column:
             plain = column.lstrip("_") or "column" if is_ours else column
             renamed[column] = free_name(plain, [*columns, *named, *renamed.values()])
@@ -111,8 +111,8 @@ def names_apart(columns: Sequence[str], named: Sequence[str], left_out: Sequence
 
 def why_renamed(column: str) -> str:
     """Say why a column of `names_apart` has another name."""
-    if column.startswith(names.OURS):
-        return "what begins with two underscores is Evergreen's own"
+    if names.taken([column], ()):
+        return "such names are Evergreen's own"
     return "another column is called so in other capitals, and contracts take one for the other"
 
 
