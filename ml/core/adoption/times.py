@@ -99,7 +99,8 @@ def find_time(table: pd.DataFrame, *, name: str | None, leave_out: Sequence[str]
         if chosen is None:
             raise SettingsError(
                 f"--time {name}: its values, such as {table[name].dropna().iloc[:1].tolist()}, are neither instants "
-                "nor dates; name another column"
+                "nor dates; write ISO 8601 there (2024-05-31T13:00:00, with an offset such as +02:00 if clocks change), "
+                "or name another column"
             )
         return _without_doubt(chosen)
     readable = [
@@ -203,7 +204,7 @@ def _by_other_order(
     unique: pd.Series, read: pd.Series, formats: tuple[str, ...]
 ) -> tuple[pd.Series | None, tuple[str, ...]]:
     """Return what texts mean if day and month change places, and by which formats; None if a value forbids it."""
-    found: pd.Series | None = None
+    swapped_all: pd.Series | None = None
     others = []
     for form in formats:
         date, blank, clock = form.partition(" ")
@@ -214,9 +215,9 @@ def _by_other_order(
         other = f"{SWAPPED[date]}{blank}{clock}"
         swapped = pd.to_datetime(unique[mine], format=other, errors="coerce")
         if swapped.notna().all() and (swapped != read[mine]).any():
-            found = (read if found is None else found).where(~mine, swapped)
+            swapped_all = (read if swapped_all is None else swapped_all).where(~mine, swapped)
             others[-1] = other
-    return found, tuple(others)
+    return swapped_all, tuple(others)
 
 
 def _spread(column: pd.Series, unique: pd.Series, read: pd.Series) -> pd.Series:
