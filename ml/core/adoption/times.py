@@ -99,8 +99,8 @@ def find_time(table: pd.DataFrame, *, name: str | None, leave_out: Sequence[str]
         if chosen is None:
             raise SettingsError(
                 f"--time {name}: its values, such as {table[name].dropna().iloc[:1].tolist()}, are neither instants "
-                "nor dates; write ISO 8601 there (2024-05-31T13:00:00, with an offset such as +02:00 if clocks change), "
-                "or name another column"
+                "nor dates; write ISO 8601 there (2024-05-31T13:00:00, with an offset such as +02:00 if clocks change)"
+                ", or name another column"
             )
         return _without_doubt(chosen)
     readable = [
