@@ -15,7 +15,14 @@ from ml import settings as settings_module
 from ml.errors import SettingsError
 from ml.settings import Section, Settings, Task
 
-NO_ASKING = {"on_drift": False, "on_decay": False, "on_gain": False, "max_age_days": None, "min_new_days": None}
+NO_ASKING = {
+    "on_drift": False,
+    "on_decay": False,
+    "on_gain": False,
+    "on_past_gain": False,
+    "max_age_days": None,
+    "min_new_days": None,
+}
 BY_THE_CALENDAR = {**NO_ASKING, "cooldown_days": 0, "max_retrains_per_week": 7}
 BUILT_IN: dict[str, dict[str, Any]] = {
     "never": {"retrain": NO_ASKING, "score": {"adapt": "none"}, "rollback": {"automatic": False}},

@@ -248,6 +248,10 @@ class Retrain(Section):
     """Whether decay of live performance asks for a challenger."""
     on_gain: bool = False
     """Whether a challenger is requested once a refit in shadow does better than the champion, beyond noise."""
+    on_past_gain: bool = False
+    """Whether a challenger is requested as soon as newer data are expected to gain what counts, by what refreshes of the
+    recipe gained in its own past. Without a past of three refreshes nothing is expected.
+    """
     shadow_refit: ShadowRefit = ShadowRefit()
     """Whether a refit would help is measured before drift, decay or age have one trained."""
     cost: float | None = Field(default=None, gt=0)

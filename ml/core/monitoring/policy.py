@@ -186,6 +186,8 @@ def _retrain_reasons(
     asked: dict[str, str] = {}
     if gain := waiting.gain(facts, settings):
         asked["gain"] = gain
+    elif gain := waiting.past_gain(facts, settings):
+        asked["past gain"] = gain
     asked |= {
         condition.name: condition.message for condition in conditions if condition.alarm and wanted.get(condition.name)
     }

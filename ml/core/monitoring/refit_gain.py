@@ -165,6 +165,11 @@ def usual_gain(decisions: Sequence[Logged]) -> UsualGain | None:
     return None
 
 
+def expected_gain(usual: UsualGain, new_days: int) -> float:
+    """Return what a refresh is believed to gain with so many newer days: in proportion, as far as the past shows."""
+    return usual.belief.mean * min(new_days / usual.apart_days, LONGEST)
+
+
 def saved(comparison: RefitComparison, usual: UsualGain | None, window_last_day: date) -> float:
     """Return what refits are believed to have saved on the compared days: a sum of losses over their rows.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from ml.core.metrics import mean_loss
 from ml.core.monitoring import refit_gain
 from ml.core.monitoring.alarm_conditions import AlarmCondition, listed
 from ml.settings import Settings
@@ -98,6 +99,25 @@ def gain(facts: Facts, settings: Settings) -> str | None:
     if not refit_gain.gains(refit, settings):
         return None
     return f"gain: refits in shadow do better than version {champion.version}: {refit_gain.in_words(refit, settings)}"
+
+
+def past_gain(facts: Facts, settings: Settings) -> str | None:
+    """Return why a challenger is wanted for what refreshes of the recipe gained in its past; None if it is not.
+
+    Where a training has a cost, or a refit in shadow shows that nothing would be gained, what is shown decides.
+    """
+    policy, usual, champion = settings.retrain, facts.usual_gain, facts.champion
+    if not policy.on_past_gain or policy.cost is not None or usual is None or champion is None:
+        return None
+    expected = refit_gain.expected_gain(usual, facts.new_days)
+    if expected <= 0 or expected < refit_gain.worthwhile(settings):
+        return None
+    if facts.refit is not None and refit_gain.gains_nothing(facts.refit, settings):
+        return None
+    return (
+        f"past gain: {facts.new_days} days were labelled since version {champion.version} was trained, and by its "
+        f"recipe's past newer data by so many days gain {expected:+.4g} {mean_loss(settings.gate.metric)}"
+    )
 
 
 def put_off(facts: Facts, asked: Collection[str], onset: date | None, settings: Settings) -> PutOff:

@@ -62,7 +62,11 @@ class LeakageRule(GateRule):
         }
         strengths = {} if measured is None else measured.strengths
         if measured is None or not strengths or not all(math.isfinite(value) for value in strengths.values()):
-            return self.ruling(name, None, "what each feature alone explains could not be measured", threshold)
+            reason = (
+                "what each feature alone explains could not be measured: the holdout has a single outcome, or too few "
+                "rows of each class. More days in it (split.holdout_days) would have more"
+            )
+            return self.ruling(name, None, reason, threshold)
         strongest = max(strengths, key=lambda feature: strengths[feature])
         value = strengths[strongest]
         problems = []
