@@ -148,7 +148,7 @@ def small_settings(
         "pull": pull or {},
         "gate": {"min_rows": 100, **gate},
         "drift": {**delivered["drift"], "structural": structural, "environment": []},
-        "retrain": delivered["retrain"],
+        "retrain": delivered["retrain"] | {"on_past_gain": True},  # as evergreen adopt proposes
         "rollback": delivered["rollback"],
     }
 

@@ -249,8 +249,8 @@ class Retrain(Section):
     on_gain: bool = False
     """Whether a challenger is requested once a refit in shadow does better than the champion, beyond noise."""
     on_past_gain: bool = False
-    """Whether a challenger is requested as soon as newer data are expected to gain what counts, by what refreshes of the
-    recipe gained in its own past. Without a past of three refreshes nothing is expected.
+    """Whether a challenger is requested as soon as newer data are expected to gain what counts, by what refreshes of
+    the recipe gained in its own past. Without a past of three refreshes nothing is expected.
     """
     shadow_refit: ShadowRefit = ShadowRefit()
     """Whether a refit would help is measured before drift, decay or age have one trained."""

@@ -233,11 +233,12 @@ def test_as_delivered_a_gain_is_said_and_decides_nothing() -> None:
     assert test_policy.ask(DRIFT, STANDING, USELESS, gate=RULES).action == "retrain"
 
 
+USUAL: dict[str, Any] = {"usual_gain": UsualGain(Normal(0.006, 0.01), apart_days=14)}
+"""As much as counts (0.002) after 4.7 days."""
+
+
 class TestPastGain:
     """Newer data are expected to gain what they gained in the recipe's past, in proportion to their days."""
-
-    USUAL: dict[str, Any] = {"usual_gain": UsualGain(Normal(0.006, 0.01), apart_days=14)}
-    """As much as counts (0.002) after 4.7 days."""
 
     def ask(self, *facts: dict[str, Any], **retrain: Any) -> Decision:
         return test_policy.ask(*facts, gate=RULES, retrain={"on_past_gain": True, **retrain})
@@ -262,21 +263,21 @@ class TestPastGain:
         assert self.ask(usual, {"new_days": new_days}).action == action
 
     def test_it_says_what_is_expected_and_by_what(self) -> None:
-        assert self.ask(self.USUAL, {"new_days": 7}).reasons[0] == (
-            "past gain: 7 days were labelled since version 3 was trained, and by its recipe's past newer data by so many "
-            "days gain +0.003 log loss"
+        assert self.ask(USUAL, {"new_days": 7}).reasons[0] == (
+            "past gain: 7 days were labelled since version 3 was trained, and by its recipe's past newer data by so "
+            "many days gain +0.003 log loss"
         )
 
     def test_it_waits_for_the_cooldown_and_is_not_asked_where_it_is_off_or_a_training_has_a_cost(self) -> None:
-        assert self.ask(self.USUAL, {"new_days": 7}, COOLING).action == "nothing"
-        assert self.ask(self.USUAL, {"new_days": 7}, on_past_gain=False).action == "nothing"
+        assert self.ask(USUAL, {"new_days": 7}, COOLING).action == "nothing"
+        assert self.ask(USUAL, {"new_days": 7}, on_past_gain=False).action == "nothing"
         costly = {"cost": 1.0, "loss_value": 1.0, "on_gain": True}
-        assert self.ask(self.USUAL, {"new_days": 7}, **costly).action == "nothing"
+        assert self.ask(USUAL, {"new_days": 7}, **costly).action == "nothing"
 
     def test_refits_in_shadow_that_gained_nothing_say_more_than_the_past(self) -> None:
-        assert self.ask(self.USUAL, {"new_days": 7}, USELESS).action == "nothing"
-        assert self.ask(self.USUAL, {"new_days": 7}, FEW).action == "retrain"
-        assert self.ask(self.USUAL, {"new_days": 7}, BETTER).action == "retrain"
+        assert self.ask(USUAL, {"new_days": 7}, USELESS).action == "nothing"
+        assert self.ask(USUAL, {"new_days": 7}, FEW).action == "retrain"
+        assert self.ask(USUAL, {"new_days": 7}, BETTER).action == "retrain"
 
     def test_without_a_past_nothing_is_expected(self) -> None:
         assert self.ask({"new_days": 100}).action == "nothing"

@@ -117,6 +117,7 @@ def sections_of(
     sections["drift"] = _drift(seen, features_columns=[*features.categorical, *features.numeric, *features.spline])
     sections["performance"] = dict(limits.performance_limits(best, spread, holdout))
     sections["retrain"] = {
+        "on_past_gain": (True, "a challenger is tried sooner where newer data are expected to gain, by its own past"),
         "max_age_days": (14, "a challenger on newer data is tried at least every fortnight"),
         "refit": ("after_gate", "the winner learns from the holdout too before it serves"),
     }
