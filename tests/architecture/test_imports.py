@@ -40,6 +40,7 @@ DOORS = {
         "ml/serving/app.py",
         "ml/serving/server.py",
         "ml/serving/streams/server.py",
+        "ml/serving/workers.py",
     ),
     "faststream": ("ml/serving/streams/brokers.py",),
     "great_expectations": (
