@@ -160,6 +160,7 @@ def test_an_alarm_is_snoozed_beside_it_and_a_decision_commented_on(page: Page, u
     dialog.get_by_role("button", name="Write it down").click()
     expect(dialog.get_by_role("status")).to_be_visible()
     go(page, url, "decisions/x")
+    expect(page.locator(".next-challenger")).to_contain_text("with the data of 2013-06-29 at the latest")
     page.get_by_role("button", name="Comment…").click()
     dialog.get_by_label("Note").fill("we know why")
     dialog.get_by_role("button", name="Write it down").click()

@@ -8,7 +8,7 @@ from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 from evergreen.alerts import first_lines, outbox, rendering, send_test
@@ -25,6 +25,7 @@ from ml.records import Alert, Judgement, QueuedAlert, Screening, Verdict
 from ml.serving import problem_records
 from ml.settings import PROJECT_ROOT, MailKind
 from ml.wiring import Services
+from tests import builders
 from tests.plugins import test_digest as weeks
 from tests.plugins import test_notifications as mails
 from tests.plugins import test_watch as watched
@@ -206,6 +207,17 @@ def test_a_hold_by_one_rule_says_what_to_do_at_once_and_by_several_in_a_list() -
     promotion = mails.Promotion(promoted=False, version=5, previous_version=4, decision_id="h", reason="x")
     facts = verdict.verdict_facts(mails.WINDOW, judgement, promotion, mails.SERVICES, (mails.DECISIONS[0], held))
     assert facts[NAME].todo.startswith("nothing: as far as these days can tell")
+
+
+def test_a_hold_says_when_the_next_challenger_is_requested() -> None:
+    services = SimpleNamespace(**{**vars(mails.SERVICES), "settings": builders.settings(retrain={"max_age_days": 14})})
+    held = mails.logged("hold", "h", version=5, verdict=mails.JUDGEMENT.verdict.model_dump(mode="json"))
+    held = held.model_copy(update={"payload": {**held.payload, "judged_on": "2013-03-24"}})
+    promotion = mails.Promotion(promoted=False, version=5, previous_version=4, decision_id="h", reason="x")
+    facts = verdict.verdict_facts(
+        mails.WINDOW, mails.JUDGEMENT, promotion, cast("Services", services), (mails.DECISIONS[0], held)
+    )
+    assert facts["more"][0].startswith("The next challenger is requested with the data of 2013-04-04 at the latest")
 
 
 def test_a_question_says_who_serves_while_it_waits() -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from ml.adapters import layout
 from ml.adapters.tracking.decision_log import KINDS
+from ml.core.champions import tenures
 from ml.core.monitoring.day_summary import plain
 from ml.errors import MissingArtifact, Unavailable
 from ml.next_moves import retrain
 from ml.records import Logged
-from ml.views import charts, decision_view
+from ml.views import charts, decision_view, next_challenger
 from ml.views.page import days as monitored
 from ml.views.page.sources import decided, hint, registered, replayed
 from ml.wiring import Services
@@ -72,8 +73,9 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
     -------
     dict
         `ml.views.decision_view.opened`, and ``run_id`` and ``card`` of its version, ``report``: the Evidently report
-        of the day that it was made for, each None where there is none; and ``comments`` (``note``, ``requested_by``,
-        ``decided_at``), oldest first.
+        of the day that it was made for, each None where there is none; ``next_challenger``, when one is requested after
+        this one (`ml.views.next_challenger.after`; None unless it is the newest that was judged, and did not win); and
+        ``comments`` (``note``, ``requested_by``, ``decided_at``), oldest first.
 
     Raises
     ------
@@ -97,6 +99,7 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
             "run_id": of_it.run_id if of_it else None,
             "card": card_of(of_it.version) if of_it and entry.kind != "adoption" else None,
             "report": _report(entry, services),
+            "next_challenger": _next_challenger(entry, services),
             "comments": [
                 {name: comment.payload.get(name) for name in ("note", "requested_by")}
                 | {"decided_at": comment.decided_at}
@@ -111,6 +114,14 @@ def decision(services: Services, decision_id: str) -> dict[str, Any]:
 def card_of(version: int) -> str:
     """Return the name of a version's card, as `ml.views.page.file` reads it; it may not be there."""
     return layout.training.artifact(version, "card/model_card.html")
+
+
+def _next_challenger(entry: Logged, services: Services) -> str | None:
+    log = decided(services)
+    newest = next((later for later in log.newest_first() if later.kind in tenures.JUDGED), None)
+    if newest is None or newest.decision_id != entry.decision_id:
+        return None
+    return next_challenger.after(entry, log.changes, services.settings)
 
 
 def _requesters(services: Services) -> dict[Any, str | None]:

@@ -85,6 +85,7 @@ def verdict_facts(
     """
     from ml.core.champions import tenures
     from ml.records import Verdict
+    from ml.views import next_challenger
 
     recorded = next((entry for entry in decisions if entry.decision_id == promotion.decision_id), None)
     recorded_verdict = recorded.payload.get("verdict") if recorded is not None else None
@@ -96,6 +97,7 @@ def verdict_facts(
     headline = _promoted(promotion) if promoted else _held(version, verdict, recorded)
     reasons = _reasons(verdict, recorded, promotion, settings.gate)
     todo = [] if promoted else advice(verdict, rejected=_kind(recorded) == "rejection")
+    coming = next_challenger.after(recorded, decisions, settings) if recorded is not None else None
     happened = " ".join(f"{sentence.rstrip('.')}." for sentence in [headline, *reasons[:2]])
     if promoted:
         lines = FirstLines(
@@ -118,7 +120,7 @@ def verdict_facts(
         "version": version,
         "headline": headline,
         NAME: lines,
-        "more": reasons[2:],
+        "more": [*([f"{coming}."] if coming else []), *reasons[2:]],
         "requested": _requested(recorded),
         "trained": (
             f"Trained on {window.first_day} to {window.last_day} ({window.days} days, {window.rows:,} rows), "

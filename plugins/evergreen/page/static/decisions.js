@@ -82,6 +82,7 @@ export function drawDecision(decision) {
   return [
     el("p", null, badge(decision.kind), decision.replayed && [" ", badge("replayed"), " a replay decided it, on a day that was past"], decision.verdict && [" the gate said ", badge(decision.verdict)]),
     own.length > 0 && el("ul", null, own.map((reason) => el("li", null, reason))),
+    decision.next_challenger && el("p", { class: "next-challenger" }, `${decision.next_challenger}.`),
     facts([
       ["decided", instant(decision.decided_at)], ["for the day", decision.day], ["in force from", decision.in_force_from],
       ["requested by", decision.requested_by], ["because", sentences([because ?? []].flat())], ["approval", decision.approval],
