@@ -48,7 +48,7 @@ CALM: dict[str, Any] = {
 TROUBLED: dict[str, Any] = CALM | {
     "name": "late-shipments",
     "state": "alarm",
-    "sentence": "Alarm since 2026-11-18: drift of carrier; a challenger was asked for and held",
+    "sentence": "Alarm since 2026-11-18: drift of carrier; a challenger was requested and held",
     "performance": {"value": 0.61, "low": 0.58, "high": 0.64, "expected": 0.52, "base_rate": None, "status": "decay"},
     "happened": [
         {"day": "2026-11-18", "sentence": "Alarm: Drift since 2026-11-18: carrier"},

@@ -140,6 +140,7 @@ def story(services: Services) -> Story:
 def both(mail: EmailMessage) -> tuple[str, str]:
     """Give what a reader sees of both forms."""
     html, text = (mail.get_body((kind,)).get_content() for kind in ("html", "plain"))  # type: ignore[union-attr]
+    html = re.sub(r'<span style="white-space:nowrap;">([^<]*)</span>', r"\1", html)
     return " ".join(re.sub(r"<[^>]+>", " ", html).split()), " ".join(text.split())
 
 
