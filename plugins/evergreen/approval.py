@@ -124,6 +124,7 @@ def version_link(role: str, version: int | None, services: Services) -> list[tup
 
 def markdown(facts: Mapping[str, Any]) -> str:
     """Write the body of the question as Airflow shows it; values cannot break out of their cell."""
+    stays = "the champion then stays" if facts["champion_version"] else "then nobody serves"
     rows = [f"| {_cell(row['rule'])} | {row['passed']} | {_cell(row['reason'])} |" for row in facts["rulings"]]
     links = [f"- [{name}]({target})" for name, target in facts["links"]]
     parts = [
@@ -132,7 +133,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
         facts["trained"],
         "\n".join(["| rule | passed | what was found |", "| --- | --- | --- |", *rows]),
         "\n".join(links),
-        f"No answer within {facts['hours']:g} hours means no: the champion then stays, and the run ends green.",
+        f"No answer within {facts['hours']:g} hours means no: {stays}, and the run ends green.",
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -50,8 +50,10 @@ def test_the_claim_says_whose_place_and_what_was_judged() -> None:
 def test_no_value_breaks_out_of_its_cell() -> None:
     evil = Ruling(rule="a|b", kind="bound", passed=None, evidence={}, reason="x | y\n| z <b>\\|")
     facts = {
-        "claim": "c", "trained": "t", "hours": 24.0, "links": [], "rulings": [approval.ruling_row(evil)],
+        "claim": "c", "trained": "t", "hours": 24.0, "champion_version": None, "links": [],
+        "rulings": [approval.ruling_row(evil)],
     }  # fmt: skip
+    assert approval.markdown(facts).endswith("means no: then nobody serves, and the run ends green.")
     row = next(line for line in approval.markdown(facts).splitlines() if line.startswith("| a"))
     assert row == "| a\\|b | unknown | x \\| y \\| z &lt;b>\\\\\\| |"
 

@@ -45,7 +45,7 @@ function evidence(asked, question) {
     el("p", null, asked.claim), el("p", { class: "quiet" }, asked.trained, " ", asked.version && link(part(`versions/${asked.version}`), `version ${asked.version} with its charts`)),
     el("details", null, el("summary", null, `The ${asked.rulings.length} rules of the gate`),
       table("The gate, rule by rule", ["rule", "passed", "what was found"], asked.rulings.map(({ rule, passed, reason }) => [rule.replaceAll("_", " "), passed, reason]), { class: "small" })),
-    el("p", { class: "quiet" }, `No answer within ${asked.hours} hours means no: the champion then stays.`),
+    el("p", { class: "quiet" }, `No answer within ${asked.hours} hours means no: ${asked.champion_version ? "the champion then stays" : "then nobody serves"}.`),
   ];
 }
 
