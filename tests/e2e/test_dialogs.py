@@ -321,3 +321,12 @@ def test_the_dialogs_stand_in_nobodys_way(page: Page, url: str) -> None:
         expect(dialog).to_have_count(0)
         expect(page.get_by_role("button", name=name)).to_be_focused()
     assert found == {name: [] for name in found}
+
+
+@pytest.mark.parametrize("page", [({"width": 1212, "height": 800}, "light")], indirect=True)
+def test_no_section_is_cut_off_while_a_question_waits(page: Page, url: str) -> None:
+    STUB.question(MODEL)
+    go(page, url, "now")
+    expect(page.locator("#answer")).to_have_text("Approve (1)")
+    assert page.locator("#sections").evaluate("nav => nav.scrollWidth <= nav.clientWidth")
+    assert page.locator("h1").evaluate("head => head.scrollWidth <= head.clientWidth")
