@@ -54,8 +54,14 @@ export function decisionTable(decisions) {
   return table("Decisions, newest first", ["decided", "what", "version", "against", "reason", "requested by", "rules"], decisions.map((decision) => [
     [decisionLink(decision.decision_id, instant(decision.decided_at)), decision.replayed && el("div", { class: "quiet" }, `for ${decision.day}`)], [badge(decision.kind), decision.replayed && [" ", badge("replayed")]],
     versionLink(decision.version, decision.version), decision.against === null && decision.kind !== "promotion" ? "" : versionLink(decision.against, decision.against),
-    el("div", { class: "reason" }, sentences(decision.reasons)), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : "", decision.because && el("div", { class: "quiet" }, sentences([decision.because]))],
+    el("div", { class: "reason" }, sentences(measured(decision))), [decision.requested_by ?? "", decision.approval ? `; ${decision.approval}` : "", decision.because && el("div", { class: "quiet" }, sentences([decision.because]))],
     rules(decision.rules)]), { class: "wide" });
+}
+
+/** What speaks for a decision besides a person's answer, which has its own cell; that answer where there is no more. */
+function measured({ reasons, approval }) {
+  const others = (reasons ?? []).filter((reason) => reason !== approval);
+  return others.length ? others : reasons;
 }
 
 function rules(counts) {
