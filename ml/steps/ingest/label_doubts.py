@@ -101,6 +101,7 @@ def keep_doubtful(
 
 def message(day: date, verdict: LabelVerdict, settings: Settings) -> str:
     """Return why labels wait, until when, and the next move."""
+    doubts = "; ".join(verdict.reasons)
     if verdict.lasting:
         wait = "They wait for corrected labels, or for a person"
     else:
@@ -109,8 +110,8 @@ def message(day: date, verdict: LabelVerdict, settings: Settings) -> str:
             f"{settings.labels.confirm_days} later days agree with them"
         )
     return (
-        f"labels of {day} in doubt: {'; '.join(verdict.reasons)}. {wait}; no features, training or performance use "
-        f"them. Next: compare them with their source; deliver them corrected, or let them in: "
+        f"labels of {day} in doubt: {doubts}{'' if doubts.endswith('?') else '.'} {wait}; no features, training or "
+        "performance use them. Next: compare them with their source; deliver them corrected, or let them in: "
         f'evergreen labels accept {day} --reason "..."'
     )
 
