@@ -202,8 +202,8 @@ def _summary(champion: Champion, report: DriftReport, settings: Settings) -> tup
     window = f"{first} to {champion.day}" if first and first != champion.day else str(champion.day)
     compared = (
         f"Compared: {report.current_rows:,} rows of {window} with the reference of version {champion.version}. A "
-        "column has drifted when its distance is above its limit, which follows from how far blocks of days inside the "
-        "reference are apart."
+        "column moved when its distance is above its limit, which follows from how far blocks of days inside the "
+        "reference are apart. If environment columns or predictions moved, that alone is a warning, no alarm."
     )
     lines = [f"{report.status.capitalize()}: {report.reason}.", compared]
     return f"Drift of {settings.task.name} on {champion.day}", lines
