@@ -117,7 +117,7 @@ def test_metrics_start_on_request_and_read_what_the_loop_reads() -> None:
     on_request = {name for name, service in SERVICES.items() if "profiles" in service}
     assert on_request == {*compose.METRICS, *compose.STREAMING, *compose.CLUSTER, "flower"}
     exporter, serving = SERVICES["metrics"]["environment"], SERVICES["serving"]["environment"]
-    own = {"EVERGREEN_METRICS_TOKEN", "EVERGREEN_SERVING_TOKEN"}
+    own = {"EVERGREEN_METRICS_TOKEN", "EVERGREEN_SERVING_TOKEN", "EVERGREEN_SERVING_WORKERS"}
     assert {name: value for name, value in exporter.items() if name not in own} == {
         name: value for name, value in serving.items() if name not in own
     }
