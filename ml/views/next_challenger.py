@@ -74,6 +74,7 @@ def _asking(settings: Settings) -> list[str]:
         "drift": policy.on_drift,
         "decay": policy.on_decay,
         "a gain in shadow": policy.on_gain,
+        "the past gain of newer data": policy.on_past_gain,
         "new data": policy.min_new_days is not None,
     }
     return [name for name, wanted in reasons.items() if wanted]

@@ -51,6 +51,8 @@ def test_without_a_limit_of_age_only_reasons_ask_and_without_those_nobody() -> N
         f"The next challenger is requested from {builders.day(62)} on if drift or decay or new data asks for it; "
         f"retrain.max_age_days names no latest day{ALONE}"
     )
+    past = after(held(), on_past_gain=True)
+    assert past is not None and "if drift or decay or the past gain of newer data asks for it" in past
     silent = after(held(), max_age_days=None, on_drift=False, on_decay=False)
     assert silent == f"The next challenger is not requested by itself: no setting under retrain asks for one{ALONE}"
 

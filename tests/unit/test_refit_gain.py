@@ -281,3 +281,8 @@ class TestPastGain:
 
     def test_without_a_past_nothing_is_expected(self) -> None:
         assert self.ask({"new_days": 100}).action == "nothing"
+
+    def test_refits_are_made_in_shadow_where_the_past_alone_asks(self) -> None:
+        silent = {"on_drift": False, "on_decay": False, "max_age_days": None}
+        assert not refit_gain.matters(settings(retrain=silent))
+        assert refit_gain.matters(settings(retrain={**silent, "on_past_gain": True}))

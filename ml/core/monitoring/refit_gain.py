@@ -45,7 +45,8 @@ class UsualGain:
 def matters(settings: Settings) -> bool:
     """Return whether refits are made in shadow: they are, and something asks for challengers."""
     policy = settings.retrain
-    asks = policy.on_drift or policy.on_decay or policy.on_gain or policy.max_age_days is not None
+    by_finding = policy.on_drift or policy.on_decay or policy.on_gain
+    asks = by_finding or policy.on_past_gain or policy.max_age_days is not None
     return policy.shadow_refit.every_days is not None and asks
 
 

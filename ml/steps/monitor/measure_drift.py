@@ -203,7 +203,8 @@ def _summary(champion: Champion, report: DriftReport, settings: Settings) -> tup
     compared = (
         f"Compared: {report.current_rows:,} rows of {window} with the reference of version {champion.version}. A "
         "column moved when its distance is above its limit, which follows from how far blocks of days inside the "
-        "reference are apart. If environment columns or predictions moved, that alone is a warning, no alarm."
+        "reference are apart. Predictions that moved are a warning, and so is an environment column, unless it moved "
+        f"{drift.GROSS_MOVE:g} times beyond its limit and the champion depends on it."
     )
     lines = [f"{report.status.capitalize()}: {report.reason}.", compared]
     return f"Drift of {settings.task.name} on {champion.day}", lines
