@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -157,7 +156,7 @@ def days_of(table: pa.Table) -> list[str]:
 
 def _column(name: str, values: list[Any], kind: str, problems: list[UnfitValue]) -> pa.Array | None:
     """Build a column; what is wrong with it is added to ``problems``."""
-    wrong = [] if _fit(values, kind) else [at for at, value in enumerate(values) if not _fits(value, kind)]
+    wrong = [] if _fit(values, kind) else [at for at, value in enumerate(values) if not _fit([value], kind)]
     if not wrong:
         try:
             return _array(values, kind)
@@ -188,33 +187,13 @@ def _fails(value: Any, kind: str) -> bool:
 
 
 def _fit(values: list[Any], kind: str) -> bool:
-    """Return whether a look at the types of all values shows that they fit; if not, each has to be looked at."""
+    """Return whether all values fit a column: by a look at their types, and at those numbers that are floats."""
     family, types = kind_of(kind), set(map(type, values)) - {type(None)}
-    if family == "number" and not kind.startswith(("int", "uint")) and types <= {int, float}:
-        return all(value is None or -LARGEST <= value <= LARGEST for value in values)
-    return types <= _FIT.get(family, set())
+    if family == "number" and types <= {int, float}:
+        is_whole = kind.startswith(("int", "uint"))
+        floats = (value for value in values if type(value) is float)
+        return all(value.is_integer() if is_whole else abs(value) <= LARGEST for value in floats)
+    return family == "other" or types <= _TYPES.get(family, set())
 
 
-def _fits(value: Any, kind: str) -> bool:
-    if value is None:
-        return True
-    return _FITTING[kind_of(kind)](value, kind)
-
-
-def _is_number(value: Any, kind: str) -> bool:
-    if type(value) is int:
-        return True
-    if type(value) is not float or not math.isfinite(value):
-        return False
-    return value.is_integer() if kind.startswith(("int", "uint")) else abs(value) <= LARGEST
-
-
-_FIT: Mapping[str, set[type]] = {"text": {str}, "number": {int}, "bool": {bool}, "time": {str}}
-_FITTING: Mapping[str, Callable[[Any, str], bool]] = {
-    "text": lambda value, _: type(value) is str,
-    "number": _is_number,
-    "bool": lambda value, _: type(value) is bool,
-    "time": lambda value, _: type(value) is str,
-    "null": lambda value, _: False,
-    "other": lambda value, _: True,
-}
+_TYPES: Mapping[str, set[type]] = {"text": {str}, "bool": {bool}, "time": {str}}

@@ -47,7 +47,7 @@ def measure_gaps(days: Iterable[str]) -> DayGaps:
     >>> measure_gaps(["2024-01-01", "2024-01-08", "2024-01-15", "2024-01-22"]).every_days
     7
     """
-    numbers = np.array(sorted({date.fromisoformat(day).toordinal() for day in days}))
+    numbers = np.array(sorted(date.fromisoformat(day).toordinal() for day in set(days)))
     steps = np.diff(numbers)
     if not (steps > 1).any():
         return DayGaps()

@@ -204,7 +204,7 @@ def in_words(
         message += f"; its refit, with {_days(past.unjudged_days)} on top, should add {posterior.unjudged.mean:+.4f}"
     message += (
         f". Together: expected gain over the champion {posterior.gain:+.4f}, worse with a probability of "
-        f"{posterior.worse:.0%}".replace("%", " %")
+        f"{100 * posterior.worse:.0f} %"
     )
     if posterior.unusual > 0.5:
         message += ", for these days say that it is unlike the refreshes before"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,11 @@ class Scorer:
     aggregates: TargetAggregates
     added: OwnFeatures | None = None
     half_width: float | None = None
-    layout: RowLayout = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        layout = RowLayout(self.pipeline, self.own.features, self.aggregates, self.matrix)
-        object.__setattr__(self, "layout", layout)
+    @cached_property
+    def layout(self) -> RowLayout:
+        """Return what lays out rows for the estimator; it remembers what categories become."""
+        return RowLayout(self.pipeline, self.own.features, self.aggregates, self.matrix)
 
     @property
     def columns(self) -> list[str]:
