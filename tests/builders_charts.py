@@ -63,13 +63,26 @@ def verdict() -> Verdict:
 
 @cache
 def dependence_of(kind: str) -> list[dict[str, Any]]:
-    """Return how a prediction depends on a number and on a category, of several classes with a line for each."""
+    """Return how predictions depend on a number and on a category, of several classes with a line for each.
+
+    The champion of the regression knows one of both; of several classes the record is one from before champions had
+    curves in it.
+    """
     names = CLASSES if kind == "multiclass" else ("",)
     hours, carriers = [5.0, 9.0, 17.0, 22.0], ["UA", "<b>WN</b>", "AA"]
+
+    def lines(values: list[Any], start: float) -> list[dict[str, Any]]:
+        return [{"name": name, "mean": [start * (1 + at) + 0.01 * step for step in range(len(values))]}
+                for at, name in enumerate(names)]  # fmt: skip
+
+    def champion(values: list[Any]) -> dict[str, Any]:
+        if kind == "multiclass":
+            return {}
+        return {"champion_lines": [] if kind == "regression" and values is carriers else lines(values, 0.12)}
+
     return [
-        {"feature": feature, "numeric": values is hours, "values": values, "rows": 500,
-         "lines": [{"name": name, "mean": [0.1 * (1 + at) + 0.01 * step for step in range(len(values))]}
-                   for at, name in enumerate(names)]}
+        {"feature": feature, "numeric": values is hours, "values": values, "rows": 500, "lines": lines(values, 0.1)}
+        | champion(values)
         for feature, values in (("hour", hours), ("carrier", carriers))
     ]  # fmt: skip
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -67,9 +68,8 @@ def calibration_png(table: pd.DataFrame, *, kind: str, dark: bool) -> bytes:
     bytes
         The same for the same table.
     """
-    ink, faint, line = ("#e6e8eb", "#7d858f", "#6fb1ff") if dark else ("#1b1f24", "#8a929c", "#1f5fbf")
-    style = {"text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.edgecolor": faint}
-    with mpl.rc_context({**style, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+    _, faint, line, _ = _colors(dark)
+    with mpl.rc_context(_style(dark)):
         figure, axes = plt.subplots(figsize=(5.4, 4.2), layout="constrained")
         edges = table[["predicted", "observed"]].to_numpy()
         bottom, top = float(edges.min()), float(edges.max())
@@ -78,9 +78,70 @@ def calibration_png(table: pd.DataFrame, *, kind: str, dark: bool) -> bytes:
         axes.plot(table["predicted"], table["observed"], marker="o", markersize=5, linewidth=1.5, color=line)
         observed = "observed mean" if kind == "regression" else "observed rate"
         axes.set(xlabel="mean prediction", ylabel=observed)
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=160, transparent=True, metadata={"Software": None})
-        plt.close(figure)
+        return _card_png(figure)
+
+
+def dependence_png(curve: Mapping[str, Any], *, champion: int | None, dark: bool) -> bytes:
+    """Draw how predictions depend on one feature, lines over numbers and points over categories, as `calibration_png`.
+
+    Parameters
+    ----------
+    curve
+        One of `ml.core.gate.dependence.dependence`. Of several classes each has a colour.
+    champion
+        The version whose lines are dashed.
+
+    Returns
+    -------
+    bytes
+        The same for the same curve.
+    """
+    numeric, several = curve["numeric"], len(curve["lines"]) > 1
+    places = curve["values"] if numeric else list(range(len(curve["values"])))
+    _, _, own, other = _colors(dark)
+    sides = (("this model", "lines", own, "-", "o"), (f"champion v{champion}", "champion_lines", other, "--", "D"))
+    with mpl.rc_context(_style(dark)):
+        figure, axes = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+        for name, lines, color, dash, marker in sides:
+            for at, line in enumerate(curve[lines]):
+                axes.plot(
+                    places,
+                    line["mean"],
+                    color=f"C{at % 10}" if several else color,
+                    linestyle=dash if numeric else "",
+                    marker=marker,
+                    markersize=4 if numeric else 6,
+                    label=_plain(f"{name}, {line['name']}" if line["name"] else name),
+                )
+        axes.set(xlabel=_plain(curve["feature"]), ylabel="mean probability" if several else "mean prediction")
+        if not numeric:
+            names = [_plain(value if len(value) <= 16 else f"{value[:15]}…") for value in curve["values"]]
+            axes.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0)
+        if curve["champion_lines"] or several:
+            figure.legend(loc="outside upper left", ncols=2, frameon=False)
+        return _card_png(figure)
+
+
+def _plain(text: str) -> str:
+    """Keep matplotlib from reading a text of the data as a formula."""
+    return text.replace("$", r"\$")
+
+
+def _colors(dark: bool) -> tuple[str, str, str, str]:
+    """Return the colours of text, of what is faint, of a model and of the champion beside it."""
+    return ("#e6e8eb", "#7d858f", "#6fb1ff", "#f0a35e") if dark else ("#1b1f24", "#8a929c", "#1f5fbf", "#b8500c")
+
+
+def _style(dark: bool) -> dict[str, Any]:
+    ink, faint, _, _ = _colors(dark)
+    named = {"text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.edgecolor": faint}
+    return {**named, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def _card_png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=160, transparent=True, metadata={"Software": None})
+    plt.close(figure)
     return picture.getvalue()
 
 

@@ -23,6 +23,7 @@ SHARED = {
     "label_doubts",
     "expected_types",
     "interval_width",
+    "judged_run",
     "judgements",
     "labelled_rows",
     "out_of_fold",

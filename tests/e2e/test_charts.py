@@ -141,13 +141,20 @@ def test_the_dependence_on_the_strongest_features_is_drawn_as_it_was_answered(
 ) -> None:
     page = opened(browser, url, f"versions/{version}")
     choose(page, "Dependence")
-    hour, carrier = answered(page, f"versions/{version}/charts")["charts"]["dependence"]
+    features = answered(page, f"versions/{version}/charts")["charts"]["dependence"]
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
-    assert [one["y"] for one in traces(page)] == [line["mean"] for line in hour["lines"]]
-    assert traces(page)[0]["x"] == hour["values"]
-    assert [one["y"] for one in traces(page, 1)] == [line["mean"] for line in carrier["lines"]]
+    for at, feature in enumerate(features):
+        lines = feature["lines"] + feature.get("champion_lines", [])
+        assert [one["y"] for one in traces(page, at)] == [line["mean"] for line in lines]
+        rows = [[str(value), *(line["mean"][step] for line in lines)] for step, value in enumerate(feature["values"])]
+        written_rows = [[name, *map(written, means)] for name, *means in rows]
+        cells = table(page, at)
+        assert [row[1:] for row in cells] == [row[1:] for row in written_rows]
+        assert at == 0 or [row[0] for row in cells] == feature["values"]
+    assert traces(page)[0]["x"] == features[0]["values"]
     expect(page.locator(".js-plotly-plot .xtick", has_text="<b>WN</b>")).to_have_count(1)
-    assert [row[0] for row in table(page, 1)] == carrier["values"]
+    known = {JUDGED: 0, REGRESSION: 1, MULTICLASS: 2}[version]
+    expect(page.get_by_text("Of the champion then no curve was kept")).to_have_count(known)
     page.context.close()
 
 

@@ -50,6 +50,10 @@ def kept(world: World, version: int) -> dict[str, bytes]:
     return {name: read(version, f"card/{name}", Path.read_bytes) for name in NAMES}
 
 
+def markdown_of(files: dict[str, bytes]) -> str:
+    return files["model_card.md"].decode()
+
+
 def test_the_card_is_kept_with_the_run_and_is_the_same_when_written_twice(contest: Contest) -> None:
     world = contest.world
     card = world.run(describe, contest.window, contest.judgement)
@@ -72,7 +76,11 @@ def test_the_card_is_kept_with_the_run_and_is_the_same_when_written_twice(contes
     depends = json.loads(first["charts.json"])["dependence"]
     strongest = [one["feature"] for one in json.loads(first["importance.json"])["features"] if one["increase"] > 0]
     assert [one["feature"] for one in depends] == strongest[: len(depends)] and len(depends) == min(3, len(strongest))
-    assert all(0 < mean < 1 for one in depends for line in one["lines"] for mean in line["mean"])
+    for one in depends:
+        assert all(0 < mean < 1 for line in one["lines"] + one["champion_lines"] for mean in line["mean"])
+        (own,), (champion,) = one["lines"], one["champion_lines"]
+        assert len(own["mean"]) == len(champion["mean"]) == len(one["values"]) and own != champion
+        assert f"{champion['mean'][0]:.4f}" in markdown_of(first).split("## Dependence on the strongest features")[1]
     for text in (web, markdown):
         assert "flight-delay, version 2" in text and "Gate: promote" in text and "champion v1" in text
         assert contest.window.fingerprint in text and contest.window.data_version in text
@@ -125,3 +133,16 @@ def test_a_first_model_has_a_card_without_a_champion(trained: World) -> None:
     page = kept(trained, int(judgement.version or 0))
     assert b"<b>why" not in page["model_card.html"] and b"<b>why" not in page["model_card.md"]
     assert b"champion v" not in page["model_card.md"].split(b"## Metrics")[1]
+    assert all(one["champion_lines"] == [] for one in json.loads(page["charts.json"])["dependence"])
+
+
+def test_a_champion_whose_files_are_gone_leaves_the_challengers_own_dependence(contest: Contest) -> None:
+    world, window = contest.world, contest.window
+    run_id = world.services.tracking.version_tags(1)["run_id"]
+    (lineage,) = world.home.rglob(f"{run_id}/artifacts/lineage/lineage.json")
+    lineage.unlink()
+    mlflow_memory._artifact_repos_cache.clear()
+    world.run(describe, window, contest.judgement)
+    depends = json.loads(kept(world, 2)["charts.json"])["dependence"]
+    assert "Champion v1 could not be asked" in kept(world, 2)["model_card.md"].decode()
+    assert depends and all(one["lines"] and one["champion_lines"] == [] for one in depends)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.core.gate.dependence import MOST_ROWS, MOST_VALUES, dependence
+from ml.core.gate.dependence import MOST_ROWS, MOST_VALUES, OtherModel, dependence, sample
 
 RNG = np.random.default_rng(7)
 ROWS = pd.DataFrame(
@@ -62,3 +62,22 @@ def test_several_classes_have_a_line_each() -> None:
     assert [line["name"] for line in hour["lines"]] == ["early", "late"]
     assert np.add(*(line["mean"] for line in hour["lines"])) == pytest.approx(np.ones(len(hour["values"])))
     assert dependence(both, ROWS.head(0), ["hour"], classes=("early", "late"), seed=1) == []
+
+
+def test_the_champion_is_shown_at_the_same_values_and_rows_where_it_knows_the_feature() -> None:
+    seen: list[pd.DataFrame] = []
+
+    def other(rows: pd.DataFrame) -> np.ndarray:
+        seen.append(rows)
+        return linear(rows) + 1.0
+
+    known = sample(ROWS, seed=1).drop(columns=["wind"]).assign(own_column=3)
+    hour, carrier, wind = dependence(
+        linear, ROWS, ["hour", "carrier", "wind"], champion=OtherModel(other, known), seed=1
+    )
+    for curve in (hour, carrier):
+        (own,), (champion,) = curve["lines"], curve["champion_lines"]
+        assert np.array(champion["mean"]) - np.array(own["mean"]) == pytest.approx(np.ones(len(curve["values"])))
+    assert wind["champion_lines"] == []
+    assert all("own_column" in rows for rows in seen) and len(seen) == 2
+    assert [curve["champion_lines"] for curve in dependence(linear, ROWS, ["hour"], seed=1)] == [[]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,35 @@ LEAST_SHARE = 0.02
 
 DIGITS = 6
 Facts = dict[str, Any]
+Predict = Callable[[pd.DataFrame], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class OtherModel:
+    """A model to show beside, and the rows of `sample` as that one sees them, in the same order."""
+
+    predict: Predict
+    rows: pd.DataFrame
+
+
+def sample(rows: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Return the rows that predictions are averaged over: all, or as many as are quickly predicted.
+
+    Frames of the same length have the same rows chosen by the same seed.
+    """
+    if len(rows) <= MOST_ROWS:
+        return rows.reset_index(drop=True)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False))
+    return rows.iloc[chosen].reset_index(drop=True)
 
 
 def dependence(
-    predict: Callable[[pd.DataFrame], np.ndarray],
+    predict: Predict,
     matrix: pd.DataFrame,
     strongest: Sequence[str],
     *,
     classes: Sequence[str] = (),
+    champion: OtherModel | None = None,
     seed: int,
 ) -> list[Facts]:
     """Return the partial dependence of the strongest features (Friedman 2001, doi:10.1214/aos/1013203451).
@@ -40,43 +62,49 @@ def dependence(
         Names of features, the strongest first; the first three are taken that have two values at least.
     classes
         The names of several classes, in the order of the prediction's columns.
+    champion
+        The model to show beside this one, at the same values and over the same rows. None if there is none.
 
     Returns
     -------
     list of dict
         ``feature``; ``numeric``; ``values`` in order, at most twelve: of numbers from the second to the 98th
         percentile, of categories the most frequent; ``lines``, of each class (one without a name otherwise) its
-        ``name`` and ``mean`` prediction by value; ``rows``, how many were averaged.
+        ``name`` and ``mean`` prediction by value; ``champion_lines``, the same of the champion (empty without one,
+        and of a feature that it does not know); ``rows``, how many were averaged.
     """
-    rows = matrix
-    if len(matrix) > MOST_ROWS:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(matrix), MOST_ROWS, replace=False))
-        rows = matrix.iloc[chosen]
-    rows = rows.reset_index(drop=True)
+    own = OtherModel(predict, sample(matrix, seed=seed))
     curves: list[Facts] = []
     for feature in strongest:
         numeric = is_numeric_dtype(matrix[feature]) and not is_bool_dtype(matrix[feature])
         values = _values(matrix[feature], numeric=numeric)
-        if len(values) < 2 or rows.empty:
+        if len(values) < 2 or own.rows.empty:
             continue
-        repeated = pd.concat([rows] * len(values), ignore_index=True)
-        repeated[feature] = values.repeat(len(rows)).reset_index(drop=True)
-        predicted = np.asarray(predict(repeated), dtype=float).reshape(len(values), len(rows), -1).mean(axis=1)
+        beside = champion if champion is not None and feature in champion.rows else None
         curves.append(
             {
                 "feature": feature,
                 "numeric": numeric,
                 "values": [round(float(value), DIGITS) if numeric else str(value) for value in values],
-                "lines": [
-                    {"name": name, "mean": np.round(mean, DIGITS).tolist()}
-                    for name, mean in zip(classes or ("",), predicted.T, strict=True)
-                ],
-                "rows": len(rows),
+                "lines": _lines(own, feature, values, classes),
+                "champion_lines": [] if beside is None else _lines(beside, feature, values, classes),
+                "rows": len(own.rows),
             }
         )
         if len(curves) == MOST_FEATURES:
             break
     return curves
+
+
+def _lines(model: OtherModel, feature: str, values: pd.Series, classes: Sequence[str]) -> list[Facts]:
+    """Average what a model predicts if all rows had one value of a feature, value by value."""
+    repeated = pd.concat([model.rows] * len(values), ignore_index=True)
+    repeated[feature] = values.repeat(len(model.rows)).reset_index(drop=True)
+    means = np.asarray(model.predict(repeated), dtype=float).reshape(len(values), len(model.rows), -1).mean(axis=1)
+    return [
+        {"name": name, "mean": np.round(mean, DIGITS).tolist()}
+        for name, mean in zip(classes or ("",), means.T, strict=True)
+    ]
 
 
 def _values(column: pd.Series, *, numeric: bool) -> pd.Series:

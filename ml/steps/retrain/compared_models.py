@@ -162,10 +162,33 @@ class Contest:
 
     def _scores(self, version: int, own: Settings, holdout: pd.DataFrame) -> np.ndarray:
         """Score the same rows as a version would, with its own features and its own history."""
+        predicts, seen = self._as_seen_by(version, own, holdout)
+        return predicts(seen)
+
+    def seen_by(self, version: int, rows: pd.DataFrame) -> tuple[Callable[[pd.DataFrame], np.ndarray], pd.DataFrame]:
+        """Return how a version predicts, and rows of the candidate's with the version's own features and history.
+
+        Raises
+        ------
+        SettingsError
+            If it predicts something else than the candidate, or its settings are none that this code knows.
+        MissingArtifact
+            If its files are not kept.
+        """
+        own = settings_of(version, self.services)
+        _refuse_other_question(own, self.settings)
+        return self._as_seen_by(version, own, rows)
+
+    def _as_seen_by(
+        self, version: int, own: Settings, rows: pd.DataFrame
+    ) -> tuple[Callable[[pd.DataFrame], np.ndarray], pd.DataFrame]:
         pipeline = recorded_models.load(version, self.services)
-        rows = self._with_features_of(version, own, holdout)
-        seen = as_trained(matrix(rows, own.features), trained_kinds(pipeline, own.features))
-        return predict(pipeline, seen, own.task.kind, len(own.task.classes))
+        kinds = trained_kinds(pipeline, own.features)
+
+        def predicts(seen: pd.DataFrame) -> np.ndarray:
+            return predict(pipeline, as_trained(seen, kinds), own.task.kind, len(own.task.classes))
+
+        return predicts, matrix(self._with_features_of(version, own, rows), own.features)
 
     def _recipe_scores(self, version: int, own: Settings, holdout: pd.DataFrame) -> np.ndarray:
         """Score the rows by the champion's recipe, fitted on the candidate's days; kept with the run, once a recipe."""

@@ -6,25 +6,20 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from ml.adapters import models
-from ml.adapters.workspace import Workspace
 from ml.core.gate import day_resampling, holdout_charts, holdout_tables, model_limits
-from ml.core.gate.dependence import dependence
 from ml.core.monitoring.day_summary import plain
-from ml.core.training.estimators import predict
-from ml.core.training.features import matrix
-from ml.core.training.importance import Importance, measure_importance
+from ml.core.training.importance import Importance
 from ml.core.training.intervals import calibrated_by_day
 from ml.errors import EvergreenError, Unavailable
-from ml.records import Card, Evaluation, Judgement, Parts, Window
+from ml.records import Card, Judgement, Window
 from ml.settings import Settings
-from ml.views.card import calibration, intervals, sections
+from ml.steps.retrain.judged_run import JudgedRun
+from ml.views.card import calibration, dependence, intervals, sections
 from ml.views.card.render import Cell, Page, Section, render
 from ml.wiring import Services
 
@@ -32,6 +27,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 HTML, MARKDOWN, IMPORTANCE = "model_card.html", "model_card.md", "importance.json"
 CHARTS = "charts.json"
+MOST_DRAWN = 6
+"""Of so many classes the card draws how predictions depend on features; of more it has the tables only."""
+
 NOT_COMPUTED = (EvergreenError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a part may fail with and leave the rest of the card as it is; storage that does not answer is no such thing."""
 
@@ -48,7 +46,7 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
         If MLflow or the storage did not answer: run it again.
     """
     run_dir = services.workspace(window.workspace)
-    facts = _Facts(window, judgement, run_dir, settings, services)
+    facts = JudgedRun(window, judgement, run_dir, settings, services)
     logger.info("describe: version %s", judgement.version)
     run_id = facts.run_id
     page, importance = _page(facts, run_id)
@@ -67,81 +65,7 @@ def run(window: Window, judgement: Judgement, *, settings: Settings, services: S
     return Card(version=judgement.version, run_id=run_id, html_uri=f"{uri}/{HTML}", markdown_uri=f"{uri}/{MARKDOWN}")
 
 
-class _Facts:
-    """What the run's workspace holds, each read once and when it is asked for."""
-
-    def __init__(
-        self, window: Window, judgement: Judgement, run_dir: Workspace, settings: Settings, services: Services
-    ) -> None:
-        self.window, self.judgement, self.place = window, judgement, run_dir
-        self.settings, self.services = settings, services
-
-    @property
-    def run_id(self) -> str:
-        """Return the run of the version, or of the evaluation where nothing was registered."""
-        if self.judgement.version is None:
-            return self.evaluation.run_id
-        return self.services.tracking.version_tags(self.judgement.version)["run_id"]
-
-    @cached_property
-    def evaluation(self) -> Evaluation:
-        return Evaluation.model_validate(self.place.read_json("evaluation/evaluation.json"))
-
-    @cached_property
-    def scored(self) -> pd.DataFrame:
-        return self.place.read_table("evaluation/holdout.parquet")
-
-    @cached_property
-    def holdout(self) -> pd.DataFrame:
-        return self.place.read_table("parts/holdout.parquet")
-
-    @cached_property
-    def train(self) -> pd.DataFrame:
-        return self.place.read_table("parts/train.parquet")
-
-    @cached_property
-    def pipeline(self) -> Any:
-        with self.place.local("model/pipeline.skops") as path:
-            return models.load(path, trusted=self.settings.fit.trusted_types)
-
-    @cached_property
-    def parts(self) -> Parts:
-        facts = self.place.read_json("parts/parts.json")
-        return Parts.model_validate({"fingerprint": self.window.fingerprint, **facts})
-
-    @cached_property
-    def files(self) -> dict[str, Any]:
-        """Return the days of the window, and the MD5 of each file that was read for it."""
-        window: dict[str, Any] = self.place.read_json("data/window.json")
-        return window
-
-    @cached_property
-    def lineage(self) -> dict[str, Any]:
-        lineage: dict[str, Any] = self.place.read_json("model/lineage.json")
-        return lineage
-
-    @cached_property
-    def intervals(self) -> dict[str, day_resampling.Interval]:
-        task, gate = self.settings.task, self.settings.gate
-        return day_resampling.day_intervals(
-            self.scored, task.kind, confidence=gate.confidence, seed=self.settings.fit.seed, quantile=task.quantile
-        )
-
-    @cached_property
-    def importance(self) -> Importance:
-        settings = self.settings
-        return measure_importance(
-            self.pipeline,
-            matrix(self.holdout, settings.features),
-            self.holdout[settings.task.target],
-            kind=settings.task.kind,
-            classes=len(settings.task.classes),
-            metric=settings.gate.metric,
-            seed=settings.fit.seed,
-        )
-
-
-def _page(facts: _Facts, run_id: str) -> tuple[Page, Importance | None]:
+def _page(facts: JudgedRun, run_id: str) -> tuple[Page, Importance | None]:
     settings, judgement = facts.settings, facts.judgement
     parts: dict[str, Callable[[], Section]] = {
         "Purpose": lambda: sections.purpose(settings),
@@ -158,6 +82,7 @@ def _page(facts: _Facts, run_id: str) -> tuple[Page, Importance | None]:
             champion_version=judgement.champion_version,
         ),
         "Features by importance": lambda: sections.importance(facts.importance),
+        "Dependence": lambda: _dependence(facts),
         "Features": lambda: sections.features(facts.train, settings),
         "Estimator": lambda: _estimator(facts),
         "Known limits": lambda: sections.limits(
@@ -178,7 +103,7 @@ def _page(facts: _Facts, run_id: str) -> tuple[Page, Importance | None]:
     return page, _or_none(lambda: facts.importance)
 
 
-def _charts(facts: _Facts) -> dict[str, Any] | None:
+def _charts(facts: JudgedRun) -> dict[str, Any] | None:
     """Build what the page draws; None where it cannot be computed, which the log names."""
     try:
         charts = holdout_charts.charts(
@@ -188,25 +113,12 @@ def _charts(facts: _Facts) -> dict[str, Any] | None:
             facts.judgement.verdict,
             compared=facts.evaluation.compared,
         )
-        return charts | {"dependence": _or_none(lambda: _dependence(facts)) or []}
+        return charts | {"dependence": _or_none(lambda: facts.dependence) or []}
     except Unavailable:
         raise
     except NOT_COMPUTED as err:
         logger.warning("describe: no charts: %s", err)
         return None
-
-
-def _dependence(facts: _Facts) -> list[dict[str, Any]]:
-    """Show how the prediction depends on the features that matter most; a feature that nothing is worth is left out."""
-    task, importance = facts.settings.task, facts.importance
-    worth = zip(importance.features, importance.increase, strict=True)
-    return dependence(
-        lambda rows: predict(facts.pipeline, rows, task.kind, len(task.classes)),
-        matrix(facts.holdout, facts.settings.features),
-        [feature for feature, increase in worth if increase > 0],
-        classes=[str(name) for name in task.classes] if task.kind == "multiclass" else (),
-        seed=facts.settings.fit.seed,
-    )
 
 
 def _part(title: str, compute: Callable[[], Section]) -> Section:
@@ -229,7 +141,7 @@ def _or_none(compute: Callable[[], T]) -> T | None:
         return None
 
 
-def _window_words(facts: _Facts) -> str:
+def _window_words(facts: JudgedRun) -> str:
     window = facts.window
     return f"{window.first_day} to {window.last_day}, {window.rows:,} labelled rows of {window.days} days."
 
@@ -244,7 +156,7 @@ def _notice(judgement: Judgement) -> str:
     )
 
 
-def _calibration(facts: _Facts) -> Section:
+def _calibration(facts: JudgedRun) -> Section:
     from ml.views import plots
 
     settings = facts.settings
@@ -256,25 +168,40 @@ def _calibration(facts: _Facts) -> Section:
     return calibration.section(table, settings, (light, dark), classes)
 
 
-def _intervals(facts: _Facts) -> Section:
+def _dependence(facts: JudgedRun) -> Section:
+    from ml.views import plots
+
+    curves, champion = facts.dependence, facts.evaluation.champion_version
+    drawn = [curve for curve in curves if len(curve["lines"]) <= MOST_DRAWN]
+    pictures = [
+        (
+            plots.dependence_png(curve, champion=champion, dark=False),
+            plots.dependence_png(curve, champion=champion, dark=True),
+        )
+        for curve in drawn
+    ]
+    return dependence.section(curves, facts.settings.task.kind, champion, pictures)
+
+
+def _intervals(facts: JudgedRun) -> Section:
     assert facts.settings.fit.intervals is not None
     return intervals.section(calibrated_by_day(facts.scored, facts.settings.fit.intervals))
 
 
-def _quantile(facts: _Facts, quantile: float) -> Section:
+def _quantile(facts: JudgedRun, quantile: float) -> Section:
     gate, seed = facts.settings.gate, facts.settings.fit.seed
     below = facts.scored.assign(target=(facts.scored["target"] <= facts.scored["challenger"]).astype(float))
     table = holdout_tables.calibration_table(below, confidence=gate.confidence, seed=seed)
     return calibration.quantile_section(table, quantile, gate.confidence)
 
 
-def _estimator(facts: _Facts) -> Section:
+def _estimator(facts: JudgedRun) -> Section:
     fitted = facts.pipeline.named_steps["estimator"]
     defaults = _or_none(lambda: type(fitted)().get_params(deep=False)) or {}
     return sections.estimator(facts.settings, fitted.get_params(deep=False), defaults)
 
 
-def _unlabelled(facts: _Facts) -> str:
+def _unlabelled(facts: JudgedRun) -> str:
     """Return how many rows of the window have no outcome; only the registry holds them."""
     window, settings = facts.window, facts.settings
     try:

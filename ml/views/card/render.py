@@ -82,6 +82,11 @@ class Picture:
     kind: ClassVar[str] = "picture"
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Return width and height in pixels, as the head of a PNG has them: the page keeps their place free."""
+        return int.from_bytes(self.light[16:20], "big"), int.from_bytes(self.light[20:24], "big")
+
+    @property
     def uris(self) -> dict[str, str]:
         """Return both as data URIs: the page loads nothing from elsewhere."""
         pictures = {"light": self.light, "dark": self.dark}

@@ -38,7 +38,7 @@ function drawn(facts, first) {
     if (charts.differences) options.push(["Differences", () => differences(charts, names)]);
   }
   if (importance?.challenger?.features?.length) options.push(["Importance", () => importanceChart(importance, names)]);
-  if (charts?.dependence?.length) options.push(["Dependence", () => charts.dependence.map((one, place) => dependenceChart(charts, one, place))]);
+  if (charts?.dependence?.length) options.push(["Dependence", () => charts.dependence.map((one, place) => dependenceChart(charts, one, place, names, facts.champion !== null))]);
   const about = charts && [`Measured on the holdout: ${plural(charts.rows, "row")} of ${plural(charts.days, "day")}.`, STANDS_FOR[charts.compared],
     facts.judged_version && facts.judged_version !== facts.version && `Version ${facts.version} is version ${facts.judged_version} fitted again on the whole window.`].filter(Boolean).join(" ");
   const at = Math.max(0, options.findIndex(([name]) => name === first));
@@ -212,22 +212,31 @@ function differences({ differences: { edges, rows } }, names) {
   });
 }
 
+const DASHES = { challenger: ["solid", "dot"], champion: ["dash", "dashdot"] };
+
 /** The mean prediction if all rows had one value of a feature: a line over numbers, points over categories. */
-function dependenceChart({ kind }, { feature, numeric, values, lines, rows }, place) {
+function dependenceChart({ kind }, { feature, numeric, values, lines, champion_lines: champions = [], rows }, place, names, compared) {
   const what = { classification: "mean predicted probability", multiclass: "mean predicted probability of each class" }[kind] ?? "mean prediction";
+  const several = lines.length > 1, places = numeric ? values : values.map((_value, step) => step), labels = values.map((value) => asText(String(value)));
+  const shown = [...lines.map((one, at) => ({ ...one, at, model: "challenger" })), ...champions.map((one, at) => ({ ...one, at, model: "champion" }))];
+  const called = ({ name, model }) => (champions.length ? [name, names[model]].filter(Boolean).join(", ") : name);
+  const without = compared && !champions.length ? " Of the champion then no curve was kept, or it does not know this feature." : "";
   return chart({
-    title: `Dependence on ${feature}`, height: 300,
-    about: `The ${what} if all of ${plural(rows, "row")} of the holdout had this value, and kept their others.${place ? "" : " Of features that move together it shows values that do not occur together."}`,
+    title: `Dependence on ${feature}`, height: several && champions.length ? 360 : 300,
+    about: `The ${what} if all of ${plural(rows, "row")} of the holdout had this value, and kept their others.${place ? "" : " Of features that move together it shows values that do not occur together."}${without}`,
     draw: (theme) => {
       const hues = [theme.own, theme.other, theme.good, theme.warn, theme.bad, theme.quiet];
       return {
-        data: lines.map(({ name, mean }, at) => ({ type: "scatter", mode: numeric ? "lines+markers" : "markers", name: asText(name || "all rows"), x: numeric ? values : values.map((_value, step) => step), y: mean,
-          line: { color: hues[at % hues.length], width: 2, dash: ["solid", "dash", "dot"][Math.floor(at / hues.length) % 3] }, marker: { color: hues[at % hues.length], size: numeric ? 5 : 9 },
-          text: values.map((value) => asText(String(value))), hovertemplate: "%{text}: %{y:.4f}<extra></extra>" })),
-        layout: { showlegend: lines.length > 1, yaxis: { title: lines.length > 1 ? "probability" : what }, xaxis: numeric ? { title: asText(feature) } : { title: asText(feature), tickvals: values.map((_value, step) => step), ticktext: values.map((value) => asText(String(value))) } },
+        data: shown.map((one) => {
+          const { at, mean, model } = one, color = several ? hues[at % hues.length] : hue(theme, model);
+          return { type: "scatter", mode: numeric ? "lines+markers" : "markers", name: asText(called(one) || "all rows"), x: places, y: mean,
+            line: { color, width: 2, dash: DASHES[model][at >= hues.length ? 1 : 0] }, marker: { color, symbol: shape(model), size: numeric ? 6 : 9 },
+            text: labels, hovertemplate: "%{text}: %{y:.4f}<extra></extra>" };
+        }),
+        layout: { showlegend: shown.length > 1, yaxis: { title: several ? "probability" : what }, xaxis: numeric ? { title: asText(feature) } : { title: asText(feature), tickvals: places, ticktext: labels } },
       };
     },
-    heads: [feature, ...lines.map(({ name }) => name || what)], rows: () => values.map((value, at) => [value, ...lines.map(({ mean }) => mean[at])]),
+    heads: [feature, ...shown.map((one) => called(one) || what)], rows: () => values.map((value, step) => [value, ...shown.map(({ mean }) => mean[step])]),
   });
 }
 
