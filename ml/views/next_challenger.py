@@ -10,23 +10,29 @@ from typing import Any
 from ml.core.champions import tenures
 from ml.core.champions.tenures import Tenure
 from ml.core.counting import counted
+from ml.core.monitoring.alarm_conditions import listed
+from ml.core.monitoring.policy_facts import requests
+from ml.core.monitoring.waiting import BUDGET_DAYS, counting_requests
 from ml.next_moves import retrain
 from ml.records import Logged
 from ml.settings import Settings
 
+HELD = ("hold", "rejection")
 
-def after(entry: Logged, changes: Sequence[Logged], settings: Settings) -> str | None:
+
+def after(entry: Logged, decisions: Sequence[Logged], settings: Settings) -> str | None:
     """Return when a challenger is requested next, and how many labelled days are missing to compare it.
 
-    The day is that of the age of the champion, not before the cooldown is over. Drift, decay, a gain or new data may
-    ask sooner, and broken data make it later: neither is known in advance, so that the sentence names them.
+    The day is that of the age of the champion, not before the cooldown is over and the week's budget has room. Drift,
+    decay, a gain or new data may ask sooner, and broken data make it later: neither is known in advance, so that the
+    sentence names them.
 
     Parameters
     ----------
     entry
         The decision about the challenger, the newest by which one was judged.
-    changes
-        What changed the champion; oldest first.
+    decisions
+        What changed the champion, and what was decided on the days of `budget_days`; oldest first. Others do no harm.
 
     Returns
     -------
@@ -40,20 +46,59 @@ def after(entry: Logged, changes: Sequence[Logged], settings: Settings) -> str |
     not wait: run Retrain*
     """
     judged_on = _day(entry.payload.get("judged_on"))
-    if entry.kind not in ("hold", "rejection") or judged_on is None:
+    if entry.kind not in HELD or judged_on is None:
         return None
-    serving = tenures.champion_tenures(changes) if tenures.promoted_on(None, changes) else []
+    serving = tenures.champion_tenures(decisions) if tenures.promoted_on(None, decisions) else []
     if not serving:
         sentences = ["Nobody serves, so the next challenger is requested with the next day that comes in"]
     else:
-        sentences = [_requested(judged_on, serving[-1], settings), *_missing(entry, serving[-1], settings)]
+        spent = _spent(judged_on, decisions, settings)
+        sentences = [
+            _requested(judged_on, serving[-1], spent, settings),
+            *_missing(entry, serving[-1], settings),
+            *_budget(judged_on, spent, settings),
+        ]
     return ". ".join([*sentences, f"You need not wait: {retrain()}"])
 
 
-def _requested(judged_on: date, champion: Tenure, settings: Settings) -> str:
+def budget_days(entry: Logged) -> tuple[date, date] | None:
+    """Return the first and the last day whose requests may make the challenger after a decision wait; None if none."""
+    judged_on = _day(entry.payload.get("judged_on"))
+    if entry.kind not in HELD or judged_on is None:
+        return None
+    return judged_on - timedelta(days=BUDGET_DAYS - 1), judged_on + timedelta(days=BUDGET_DAYS)
+
+
+def _after_cooldown(judged_on: date, settings: Settings) -> date:
+    return judged_on + timedelta(days=max(settings.retrain.cooldown_days, 1))
+
+
+def _spent(judged_on: date, decisions: Sequence[Logged], settings: Settings) -> list[date]:
+    """Return the days of requests that take up the budget of the first day after the cooldown; none if it has room."""
+    days = [entry.effective_day for entry in requests(decisions) if entry.effective_day is not None]
+    counting = counting_requests(days, _after_cooldown(judged_on, settings))
+    per_week = settings.retrain.max_retrains_per_week
+    return counting[-per_week:] if len(counting) >= per_week else []
+
+
+def _soonest(judged_on: date, spent: Sequence[date], settings: Settings) -> date:
+    """Return the first day on which neither cooldown nor budget makes a challenger wait."""
+    return spent[0] + timedelta(days=BUDGET_DAYS) if spent else _after_cooldown(judged_on, settings)
+
+
+def _budget(judged_on: date, spent: Sequence[date], settings: Settings) -> Iterator[str]:
+    if spent:
+        yield (
+            f"Challengers were requested on {listed(spent)}, which is all that a week may have "
+            f"(retrain.max_retrains_per_week: {settings.retrain.max_retrains_per_week}): the next one waits until "
+            f"{_soonest(judged_on, spent, settings)}"
+        )
+
+
+def _requested(judged_on: date, champion: Tenure, spent: Sequence[date], settings: Settings) -> str:
     """Return on which day at the latest, and from which on, a challenger is requested by itself."""
     policy = settings.retrain
-    soonest = judged_on + timedelta(days=max(policy.cooldown_days, 1))
+    soonest = _soonest(judged_on, spent, settings)
     asking = _asking(settings)
     sooner = f"from {soonest} on if {' or '.join(asking)} asks for it" if asking else ""
     if policy.max_age_days is None:

@@ -45,6 +45,33 @@ def test_it_does_not_come_before_the_cooldown_is_over_and_waits_for_a_refit_that
     assert put_off is not None and f"with the data of {builders.day(75)} at the latest" in put_off
 
 
+def requested(*days: int) -> list[Logged]:
+    return [builders.decided("retrain_request", None, effective=day, trained_until=None) for day in days]
+
+
+def test_a_cooldown_under_a_week_waits_for_the_budget_of_the_week_too() -> None:
+    retrain = {"cooldown_days": 2, "max_age_days": 3, "max_retrains_per_week": 2}
+    full = after(held(), [*CHAMPION, *requested(47, 52, 55)], **retrain)
+    assert full is not None and f"with the data of {builders.day(59)} at the latest" in full
+    assert (
+        f"Challengers were requested on {builders.day(52)}, {builders.day(55)}, which is all that a week may have "
+        f"(retrain.max_retrains_per_week: 2): the next one waits until {builders.day(59)}"
+    ) in full
+    sooner = after(held(), [*CHAMPION, *requested(52, 55)], **retrain | {"max_age_days": 14})
+    assert sooner is not None and f"from {builders.day(59)} on if drift" in sooner
+    for days in [(55,), (49, 50, 55), ()]:
+        room = after(held(), [*CHAMPION, *requested(*days)], **retrain)
+        assert room is not None and f"with the data of {builders.day(57)} at the latest" in room, days
+        assert "a week may have" not in room
+
+
+def test_the_days_whose_requests_count_are_those_around_the_judgement() -> None:
+    first, last = next_challenger.budget_days(held()) or (None, None)
+    assert (str(first), str(last)) == (builders.day(49), builders.day(62))
+    assert next_challenger.budget_days(held(kind="promotion")) is None
+    assert next_challenger.budget_days(held(judged_on=None)) is None
+
+
 def test_without_a_limit_of_age_only_reasons_ask_and_without_those_nobody() -> None:
     found = after(held(), max_age_days=None, min_new_days=5)
     assert found == (

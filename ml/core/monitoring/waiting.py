@@ -57,9 +57,7 @@ def reasons(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settin
         what = "the champion was rolled back" if rolled_back else "a challenger was judged"
         reason = f"{what} on {facts.last_judged}, cooldown is {policy.cooldown_days} days"
         wait_reasons.append((facts.last_judged, policy.cooldown_days, reason))
-    request_days = sorted(
-        request_day for request_day in set(facts.requests) if 0 < (day - request_day).days < BUDGET_DAYS
-    )
+    request_days = counting_requests(facts.requests, day)
     if len(request_days) >= policy.max_retrains_per_week:
         reason = (
             f"challengers were requested on {listed(request_days)}, retrain.max_retrains_per_week is "
@@ -67,6 +65,11 @@ def reasons(facts: Facts, conditions: Sequence[AlarmCondition], settings: Settin
         )
         wait_reasons.append((request_days[-policy.max_retrains_per_week], BUDGET_DAYS, reason))
     return tuple(f"waiting until {since + timedelta(days=days)}: {reason}" for since, days, reason in wait_reasons)
+
+
+def counting_requests(request_days: Collection[date], day: date) -> list[date]:
+    """Return the days on behalf of which challengers were requested that count in a day's budget, in order."""
+    return sorted(request_day for request_day in set(request_days) if 0 < (day - request_day).days < BUDGET_DAYS)
 
 
 def asking_since(facts: Facts, asking: Sequence[AlarmCondition]) -> date | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml.adapters import layout
-from ml.adapters.tracking.decision_log import KINDS
+from ml.adapters.tracking.decision_log import KINDS, merged
 from ml.core.champions import tenures
 from ml.core.monitoring.day_summary import plain
 from ml.errors import MissingArtifact, Unavailable
@@ -121,7 +121,9 @@ def _next_challenger(entry: Logged, services: Services) -> str | None:
     newest = next((later for later in log.newest_first() if later.kind in tenures.JUDGED), None)
     if newest is None or newest.decision_id != entry.decision_id:
         return None
-    return next_challenger.after(entry, log.changes, services.settings)
+    days = next_challenger.budget_days(entry)
+    decisions = merged(log.changes, log.on_days(*days)) if days else log.changes
+    return next_challenger.after(entry, decisions, services.settings)
 
 
 def _requesters(services: Services) -> dict[Any, str | None]:

@@ -40,8 +40,9 @@ def alert_outcome(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> No
     from evergreen.alerts import outbox
     from evergreen.alerts.links import run_link
     from evergreen.models import current_model
-    from ml.adapters.tracking.decision_log import DecisionLog
+    from ml.adapters.tracking.decision_log import DecisionLog, merged
     from ml.records import Judgement, Promotion, Window
+    from ml.views import next_challenger
     from ml.wiring import open_services
 
     context = get_current_context()
@@ -53,7 +54,10 @@ def alert_outcome(window: Mapping[str, Any], judgement: Mapping[str, Any]) -> No
     record = Window.model_validate(window)
     decision_log = DecisionLog(services.tracking)
     recorded = decision_log.find(promotion.decision_id) if promotion.decision_id else None
-    decisions = [*decision_log.changes, *([recorded] if recorded else [])]
+    days = next_challenger.budget_days(recorded) if recorded else None
+    decisions = merged(
+        decision_log.changes, decision_log.on_days(*days) if days else (), [recorded] if recorded else ()
+    )
     facts = verdict_facts(record, Judgement.model_validate(judgement), promotion, services, decisions)
     kind: MailKind = "promoted" if promotion.promoted else "held"
     links = [*facts["links"], ("This Airflow run", run_link(context))]
@@ -81,7 +85,8 @@ def verdict_facts(
     promotion
         What came of it in the end: a verdict to promote may have been rejected, or overtaken.
     decisions
-        What changed the champion, and the decision of this promotion: it holds the verdict that counted.
+        What changed the champion, the decision of this promotion, which holds the verdict that counted, and those of
+        the days on which requests may make the next challenger wait.
     """
     from ml.core.champions import tenures
     from ml.records import Verdict
