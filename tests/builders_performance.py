@@ -60,6 +60,7 @@ def facts_of(days: int) -> dict[str, Any]:
     facts: dict[str, Any] = plain(
         {
             "metric": {"metric": "log_loss", "metric_label": "log loss", "greater_is_better": False},
+            "confidence": 0.95,
             "live": series.live_figures([day for day in read if day.day in shown], TENURES, metric="log_loss"),
             "champion_tenures": TENURES,
             "labels": {

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml.core import metrics
 from ml.core.champions import tenures
+from ml.core.gate.comparison import interval_name
 from ml.core.metrics import mean_loss
 from ml.core.monitoring.day_summary import Facts
 from ml.records import Logged
@@ -52,7 +53,7 @@ def _margin(evidence: Mapping[str, Any]) -> float | None:
 
 def _sentence(facts: Facts, gate: Gate, worse: float | None) -> str:
     ends = [facts[end] for end in ("low", "high")]
-    interval = "" if None in ends else f"{_percent(gate.confidence)} interval {signed(ends[0])} to {signed(ends[1])}"
+    interval = "" if None in ends else f"{interval_name(gate.confidence)} {signed(ends[0])} to {signed(ends[1])}"
     margin = "" if facts["margin"] is None else f"margin {signed(facts['margin'])}"
     words = (
         f"Gain over the champion in {metrics.label(mean_loss(gate.metric))}: {signed(facts['gain'])} "

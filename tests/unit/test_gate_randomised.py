@@ -61,7 +61,7 @@ def test_a_gain_beyond_noise_passes_and_says_what_it_was_seen_on() -> None:
     )  # fmt: skip
     assert "on 20 days from 2026-01-01 to 2026-01-20" in judged.reason
     assert "72,000 rows of version 1 and 8,000 of version 2" in judged.reason
-    assert "97.5% interval, valid at every look" in judged.reason
+    assert "97.5 % interval, valid at every look" in judged.reason
 
 
 def test_a_gain_within_noise_holds_and_says_when_such_days_would_be_enough() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ml.core.gate.comparison import POWER
+from ml.core.gate.comparison import POWER, interval_name
 from ml.core.gate.rules.champion import ChampionRule
 from ml.core.metrics import mean_loss
 from ml.core.monitoring.confidence_sequence import mean_of_days, reach
@@ -211,7 +211,7 @@ def _in_words(measured: _Measured, gate: Gate) -> str:
     interval = (
         "too few days for an interval"
         if measured.low is None
-        else f"{confidence(gate):.1%} interval, valid at every look, {measured.low:+.4f} to {measured.high:+.4f}"
+        else f"{interval_name(confidence(gate))}, valid at every look, {measured.low:+.4f} to {measured.high:+.4f}"
     )
     span = f"on {first.day}" if days == 1 else f"on {days} days from {first.day} to {last.day}"
     return (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ml.core.gate.comparison import interval_name
 from ml.core.gate.day_resampling import Interval
 from ml.core.gate.holdout_tables import ClassRow
 from ml.settings import Settings
@@ -19,7 +20,7 @@ def section(
 ) -> Section:
     """Compare what was predicted with what came, bin by bin, and class by class where there are several."""
     seen = "observed mean" if settings.task.kind == "regression" else "observed rate"
-    level = f"{100 * settings.gate.confidence:g} % interval"
+    level = interval_name(settings.gate.confidence)
     explanation = (
         f"Equally filled bins of the prediction: in each, the mean prediction next to the {seen} and its interval "
         "(whole days resampled)."
@@ -55,7 +56,7 @@ def quantile_section(table: pd.DataFrame, quantile: float, confidence: float) ->
         "Equally filled bins of the prediction: in each, the share of outcomes that were at or below the prediction "
         f"and its interval (whole days resampled). The share should be {quantile:g}."
     )
-    headers = ("bin", "rows", "mean prediction", "share at or below", f"{100 * confidence:g} % interval")
+    headers = ("bin", "rows", "mean prediction", "share at or below", interval_name(confidence))
     return Section("Calibration", (Prose(explanation), Table(headers, _bins(table), words=())))
 
 

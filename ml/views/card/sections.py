@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ml.core.data.days import spans_in_words
+from ml.core.gate.comparison import interval_name
 from ml.core.gate.day_resampling import Interval
 from ml.core.gate.holdout_tables import SliceTable
 from ml.core.metrics import direction, label
@@ -62,7 +63,7 @@ def figures(
     """Return what a reader looks for first: the gate's metric of the model, of the base rate and of the champion."""
     metric = settings.gate.metric
     unit = label(metric)
-    level = f"{100 * settings.gate.confidence:g} % interval {span(intervals.get(metric))}"
+    level = f"{interval_name(settings.gate.confidence)} {span(intervals.get(metric))}"
     entries = [
         (f"{unit}, this model", number(evaluation.challenger.get(metric)), level),
         (f"{unit}, base rate", number(evaluation.base_rate.get(metric)), "on the same rows"),
@@ -155,7 +156,7 @@ def verdict(judged: Verdict) -> Section:
 def metrics(evaluation: Evaluation, intervals: Mapping[str, Interval], settings: Settings, n_resamples: int) -> Section:
     """Set the metrics of the model beside those of the base rate and of the champion."""
     met = evaluation.champion_version is not None
-    headers = ("metric", "better", "this model", f"{100 * settings.gate.confidence:g} % interval", "base rate")
+    headers = ("metric", "better", "this model", interval_name(settings.gate.confidence), "base rate")
     rows = []
     for name, value in sorted(evaluation.challenger.items(), key=lambda item: item[0] != settings.gate.metric):
         row = [label(name), direction(name), number(value), span(intervals.get(name))]

@@ -34,7 +34,8 @@ def performance_charts(services: Services, *, days: int = 90) -> Facts:
     Returns
     -------
     dict
-        ``metric`` of the gate; ``live``: `ml.views.performance_series.live_figures`; ``champion_tenures``; ``labels``:
+        ``metric`` of the gate; ``confidence`` of the intervals;
+        ``live``: `ml.views.performance_series.live_figures`; ``champion_tenures``; ``labels``:
         `ml.views.performance_series.label_delays`, with ``label_delay_days`` and ``min_coverage`` of the settings;
         ``slices``: ``days``, ``window_days`` and ``slices`` (`ml.core.monitoring.slice_figures.slice_history`) of the
         newest labelled days that *monitor* keeps, with ``reason`` why there are none; ``trainings``:
@@ -53,6 +54,7 @@ def performance_charts(services: Services, *, days: int = 90) -> Facts:
     facts: Facts = plain(
         {
             "metric": about_metric(services),
+            "confidence": settings.performance.confidence,
             "live": series.live_figures(read, tenures, metric=settings.gate.metric),
             "champion_tenures": tenures,
             "labels": {

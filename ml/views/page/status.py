@@ -41,9 +41,9 @@ def now(services: Services, *, today: date | datetime) -> dict[str, Any]:
         ``unknown``) with a ``sentence``; ``champion`` (``version``, ``since``, ``days``, ``kind`` of the decision
         that made it, ``replayed``, ``requested_by``, ``approved_by``, ``reasons``, ``decision_id``, ``window``,
         ``previous_version``, ``run_id``, ``card``, ``warning`` if its alias was moved by hand); ``performance``
-        (``status``, ``reason``, ``figures`` beside what the gate saw, ``window``, ``estimated``,
-        ``estimate_reason``, ``label_coverage``, ``slice_reason``,
-        ``shift_reason``); ``before_live``, what is known while no live figure is (``holdout``:
+        (``status``, ``reason``, ``figures`` beside what the gate saw, ``confidence`` of their intervals, ``window``,
+        ``estimated``, ``estimate_reason``, ``label_coverage``, ``slice_reason``, ``shift_reason``);
+        ``before_live``, what is known while no live figure is (``holdout``:
         `ml.views.page.version_charts.holdout`; ``first_day``, when the first one comes, after ``labelled_days``, None
         where Monitor says it; None where a live figure is known); ``rejected``, the deliveries of late whose newest
         answer is a rejection (``what``, ``message`` with the next move, ``report``); ``withdrawn`` days of late;
@@ -142,6 +142,7 @@ def _performance(sources: StatusSources, newest: Facts | None) -> Facts | None:
             "rows": live["window_rows"],
         },
         "figures": charts.figures(live, metric=sources.services.settings.gate.metric),
+        "confidence": sources.services.settings.performance.confidence,
         "estimated": estimated if live["estimated"] is not None else None,
         "estimate_reason": live.get("estimate_reason") or None,
         "label_coverage": live["label_coverage"],

@@ -34,7 +34,8 @@ def timeline(services: Services, *, days: int | None = None) -> dict[str, Any]:
         ``last_day`` (None if nothing was monitored); ``days``: `ml.views.charts.timeline`, where a day that cannot
         be read has ``day`` and ``unreadable`` only, and ``replayed`` says that a replay has lived through it;
         ``marks``: `ml.views.charts.marks`, those of the span and after;
-        ``champion_tenures``; ``max_gap``, the bound of the gap; ``hint``, what to do if there is nothing.
+        ``champion_tenures``; ``confidence`` of the intervals; ``max_gap``, the bound of the gap;
+        ``hint``, what to do if there is nothing.
     """
     metric = services.settings.gate.metric
     log = decided(services)
@@ -48,6 +49,7 @@ def timeline(services: Services, *, days: int | None = None) -> dict[str, Any]:
         "metric": about_metric(services),
         "first_day": first,
         "last_day": entries[-1]["day"] if entries else None,
+        "confidence": services.settings.performance.confidence,
         "max_gap": services.settings.performance.max_gap,
         "days": entries,
         "marks": [mark for mark in marks if days is None or first is None or mark["day"] >= first],

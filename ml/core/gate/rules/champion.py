@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ml.core.gate.comparison import interval_name
 from ml.core.gate.rule import Compared, Evidence, GateRule
 from ml.next_moves import retrain
 from ml.records import GainEvidence, Ruling
@@ -148,7 +149,7 @@ def _in_words(compared: GainEvidence, gate: Gate, who: str) -> str:
 
     return (
         f"gain over {who} {compared.gain:+.4f} {mean_loss(gate.metric)} "
-        f"({100 * gate.confidence:g} % interval {compared.low:+.4f} to {compared.high:+.4f}); "
+        f"({interval_name(gate.confidence)} {compared.low:+.4f} to {compared.high:+.4f}); "
         f"with {compared.days} days this gate can see a gain of about {compared.resolution:.4f}"
     )
 

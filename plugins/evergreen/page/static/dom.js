@@ -68,6 +68,9 @@ export function interval(figure) {
   return `${number(figure.low)} to ${number(figure.high)}`;
 }
 
+/** Name an interval by its level of confidence. */
+export const intervalName = (confidence) => `${Number((100 * confidence).toPrecision(6))} % interval`;
+
 export const instant = (at) => (at ? String(at).slice(0, 16).replace("T", " ") : "unknown");
 export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 export const kindInWords = (kind) => String(kind).replaceAll("_", " ");

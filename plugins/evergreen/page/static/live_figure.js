@@ -1,7 +1,7 @@
 // One live figure over time: the trailing window with its interval, each day alone, what was expected, and who served.
 
 import { chart } from "./charts.js";
-import { el, plural } from "./dom.js";
+import { el, intervalName, plural } from "./dom.js";
 import { DATES, line, nothing } from "./performance.js";
 
 const MOST_NAMES = 14, NARROW = 480;
@@ -32,7 +32,7 @@ function drawn(facts, figure, scope) {
     draw: (theme, width) => ({
       data: [
         has("low") && line("lower end", days, pick(figure.low), { connectgaps: true, line: { width: 0 }, showlegend: false, hoverinfo: "skip" }),
-        has("low") && line("95 % interval", days, pick(figure.high), { connectgaps: true, line: { width: 0 }, fill: "tonexty", fillcolor: theme.band, hoverinfo: "skip" }),
+        has("low") && line(intervalName(facts.confidence), days, pick(figure.high), { connectgaps: true, line: { width: 0 }, fill: "tonexty", fillcolor: theme.band, hoverinfo: "skip" }),
         has("expected") && line("expected from the holdout", days, pick(figure.expected), { line: { color: theme.base, width: 1.5, dash: "dash" } }),
         loss && line("base rate's", days, pick(figure.base_rate), { line: { color: theme.warn, width: 1.5, dash: "dot" } }),
         has("daily") && line("one day", days, pick(figure.daily), { mode: "markers", marker: { size: 5, color: pick(live.served_by).map((version) => shade(theme, version, facts)) }, opacity: 0.6 }),

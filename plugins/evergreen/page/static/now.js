@@ -2,7 +2,7 @@
 
 import { actionButton } from "./actions.js";
 import { mlflowRun, runLink } from "./airflow.js";
-import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, kindInWords, number, orDash, plural, problems, message, sentences, versionLink } from "./dom.js";
+import { badge, decisionLink, el, empty, facts, file, fold, instant, interval, intervalName, kindInWords, number, orDash, plural, problems, message, sentences, versionLink } from "./dom.js";
 
 const FIRST_FIGURES = 3, FIRST_FINDINGS = 4;
 const STATES = { calm: ["Calm", "✓"], watching: ["Watching", "◐"], alarm: ["Alarm", "!"], unknown: ["Unknown", "?"] };
@@ -57,8 +57,8 @@ function performance({ performance: known, before_live: before, task, champion: 
     typeof main?.value === "number" && el("p", { class: "figure" }, number(main.value), " ", el("small", null, main.label)),
     el("p", null, badge(known.status, words[known.status]), another(known.version, serving) && `: version ${known.version}, which served on ${known.day}`),
     known.status === "unknown" && (holdoutLines(before) ?? (known.figures.length > 0 && el("p", { class: "quiet" }, "Until labels arrive, the holdout's figures are all that is known: they are under “expected”."))),
-    figureTable("Live figures", known.figures.slice(0, FIRST_FIGURES)),
-    others.length > 0 && fold(`other figures (${others.length})`, figureTable("More live figures", others)),
+    figureTable("Live figures", known, known.figures.slice(0, FIRST_FIGURES)),
+    others.length > 0 && fold(`other figures (${others.length})`, figureTable("More live figures", known, others)),
     el("p", { class: "quiet" }, known.window?.days ? `${plural(known.window.days, "labelled day")} from ${known.window.first_day}, ${plural(known.window.rows, "row")}` : known.reason),
     estimateLine(known),
     known.shift_reason && el("p", { class: "quiet" }, `As a whole: ${known.shift_reason}`),
@@ -70,7 +70,7 @@ function holdoutLines(before) {
   if (!before?.holdout && !before?.first_day) return null;
   const seen = before.holdout;
   return [
-    seen && el("p", null, el("strong", null, `${number(seen.value)} ${seen.label} on its holdout`), ` (${Math.round(100 * seen.confidence)} % interval ${interval(seen)}`,
+    seen && el("p", null, el("strong", null, `${number(seen.value)} ${seen.label} on its holdout`), ` (${intervalName(seen.confidence)} ${interval(seen)}`,
       typeof seen.base_rate === "number" && `; the base rate's ${number(seen.base_rate)}`, `; ${plural(seen.days, "day")}, ${plural(seen.rows, "row")})`),
     before.first_day && el("p", { class: "quiet" }, `The first live figure comes on ${before.first_day}, after ${plural(before.labelled_days, "labelled day")}.`),
   ];
@@ -86,10 +86,10 @@ function estimateLine({ estimated, estimate_reason: reason }) {
 
 const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function figureTable(name, figures) {
+function figureTable(name, { confidence }, figures) {
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", { class: "small" },
     el("caption", { class: "unseen" }, `${name} against what the gate saw on the holdout`),
-    el("thead", null, el("tr", null, ["", "live", "95 % interval", "expected"].map((head) => head ? el("th", { scope: "col" }, head) : el("td")))),
+    el("thead", null, el("tr", null, ["", "live", intervalName(confidence), "expected"].map((head) => head ? el("th", { scope: "col" }, head) : el("td")))),
     el("tbody", null, figures.map((figure) => el("tr", null,
       el("th", { scope: "row" }, figure.label), el("td", null, orDash(figure.value)),
       el("td", null, interval(figure)), el("td", null, orDash(figure.expected)))))));

@@ -1,7 +1,7 @@
 // The live metric by day with its interval, who served, and what happened.
 
 import { part } from "./address.js";
-import { badge, decisionLink, el, empty, file, fold, interval, kindInWords, link, number, orDash, sentences, svg, table } from "./dom.js";
+import { badge, decisionLink, el, empty, file, fold, interval, intervalName, kindInWords, link, number, orDash, sentences, svg, table } from "./dom.js";
 import { keepDrawn, scrubber, spans, summary } from "./scrubber.js";
 
 const HEIGHT = 260, LEFT = 48, RIGHT = 10, TOP = 12, PLOT = 170, LANE = TOP + PLOT + 24, STRIP = LANE + 20, DAY = 86400000;
@@ -33,7 +33,7 @@ export function drawTimeline(facts, days, choose) {
     else slider.move(stepAt(event));
   });
   slider.move(facts.days.length - 1);
-  return [buttons, legend(label, marks, facts.days), place, slider.node, empty(facts.hint), asTable(facts, marks, label),
+  return [buttons, legend(label, facts.confidence, marks, facts.days), place, slider.node, empty(facts.hint), asTable(facts, marks, label),
     el("p", { class: "links" }, link(part("performance"), "Performance over time: any figure, slices, labels, volume and trainings, with zoom"))];
 }
 
@@ -65,10 +65,10 @@ function tell(day, marks, label, tenures) {
 
 const alonePart = (day, version) => `; ${day.labelled_day} alone ${number(day.value)}${version ? `, served by version ${version}` : ""}`;
 
-function legend(label, marks, days) {
+function legend(label, confidence, marks, days) {
   const kinds = [...new Set([...marks.values()].flat().map((mark) => mark.kind))];
   return el("p", { class: "legend" },
-    el("span", { class: "key line" }), `${label}, trailing window with 95 % interval `,
+    el("span", { class: "key line" }), `${label}, trailing window with ${intervalName(confidence)} `,
     el("span", { class: "key dot" }), "one labelled day ", el("span", { class: "key dashed" }), "expected from the holdout ",
     days.some((day) => typeof day.base_rate === "number") && [el("span", { class: "key dotted" }), "the base rate's "],
     days.some((day) => day.replayed) && [el("span", { class: "key past" }), "replayed days "],
@@ -190,7 +190,7 @@ function asTable(facts, marks, label) {
   const details = fold("The timeline as a table");
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
-    details.append(table("The timeline, newest day first", ["day", "state", "version", label, "95 % interval", "base rate's", "expected", "happened", "report"],
+    details.append(table("The timeline, newest day first", ["day", "state", "version", label, intervalName(facts.confidence), "base rate's", "expected", "happened", "report"],
       facts.days.toReversed().map((day) => [day.day, [badge(day.state), day.replayed && " replayed"], day.version ?? "none", number(day.window?.value ?? day.value),
         interval(day.window), orDash(day.base_rate), number(day.expected), sentences((marks.get(day.day) ?? []).map((mark) => mark.label)), file(day.report, "report")])));
   });

@@ -2,7 +2,7 @@
 
 import { inModel } from "./address.js";
 import { asText, chart, choices, faint } from "./charts.js";
-import { ask, el, number, plural } from "./dom.js";
+import { ask, el, intervalName, number, plural } from "./dom.js";
 import { thresholdChart } from "./threshold_chart.js";
 
 const STANDS_FOR = {
@@ -70,7 +70,7 @@ function wantedBy({ setting, gain: least }, gain) {
 }
 
 function gainByDay({ by_day: days, paired, loss_label: label, confidence }, names) {
-  const { gain, low, high, margin } = paired, level = `${Math.round(confidence * 100)} % interval`;
+  const { gain, low, high, margin } = paired, level = intervalName(confidence);
   const shown = days.day.map((day, at) => ({ day, gain: days.difference[at], rows: days.rows[at] })).filter((one) => one.gain !== null);
   const wanted = margin && ` ${wantedBy(margin, gain)}`;
   return chart({
@@ -112,7 +112,7 @@ function calibration({ confidence }, { models }, names) {
   const shown = present(models), scores = models.challenger.scores, middle = scores.edges.slice(1).map((edge, at) => (edge + scores.edges[at]) / 2);
   return chart({
     title: "Calibration", height: 420,
-    about: `Ten equally filled bins of the prediction: the mean prediction and how often it came true, with the ${Math.round(confidence * 100)} % interval (whole days resampled). Below: how many rows ${names.challenger} scored so.`,
+    about: `Ten equally filled bins of the prediction: the mean prediction and how often it came true, with the ${intervalName(confidence)} (whole days resampled). Below: how many rows ${names.challenger} scored so.`,
     draw: (theme) => ({
       data: [
         diagonal(theme, [0, 1], [0, 1]),
@@ -190,7 +190,7 @@ function slices({ slices: all, loss_label: label, metric_label: metric, confiden
   const values = shown.map((one) => (gains ? one.gain : one.value));
   return chart({
     title: gains ? "Gain by slice" : "Metric by slice", height: Math.max(220, 70 + 22 * shown.length),
-    about: gains ? `By how much the ${label} is lower than the champion's in each slice, worst first, with the ${Math.round(confidence * 100)} % interval (days are the unit). Above 0 is better.` : `The ${metric} of each slice, worst first; no champion was compared.`,
+    about: gains ? `By how much the ${label} is lower than the champion's in each slice, worst first, with the ${intervalName(confidence)} (days are the unit). Above 0 is better.` : `The ${metric} of each slice, worst first; no champion was compared.`,
     draw: (theme, width) => ({
       data: [{ type: "scatter", mode: "markers", x: values, y: shown.map((_, at) => at), marker: { color: theme.own, size: 8 }, showlegend: false,
         text: shown.map(({ name, rows }) => `${asText(name)}, ${number(rows)} rows`), hovertemplate: "%{text}: %{x:.4f}<extra></extra>",
