@@ -12,7 +12,10 @@ from ml.core.monitoring.distributions import distribution
 
 NUMERIC, NOT_KEPT = "distance", "2013-06-01"
 """A column of numbers, and a day of which no distribution was kept."""
-CAME = "<b>XX</b>"
+CAME = {"carrier": "NK"}
+"""The category that comes to a column; to any other than these one that reads like markup."""
+
+MARKUP = "<b>XX</b>"
 
 
 def sides_of(column: str) -> tuple[pd.Series, pd.Series]:
@@ -23,7 +26,7 @@ def sides_of(column: str) -> tuple[pd.Series, pd.Series]:
             lambda side: side > 200
         )
     before = chance.choice(["AA", "B6", "DL", "UA", "WN"], 4000, p=[0.3, 0.25, 0.2, 0.15, 0.1])
-    now = chance.choice(["AA", "B6", "DL", "UA", CAME], 900, p=[0.2, 0.25, 0.2, 0.2, 0.15])
+    now = chance.choice(["AA", "B6", "DL", "UA", CAME.get(column, MARKUP)], 900, p=[0.2, 0.25, 0.2, 0.2, 0.15])
     return pd.Series(before), pd.Series(now)
 
 

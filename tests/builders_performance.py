@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,9 @@ SECOND = LAST - timedelta(days=40)
 
 UNMEASURED = LAST - timedelta(days=60)
 """No labels came of this day."""
-ODD = "<b>carrier</b> = UA"
+ODD = "carrier = UA" if os.environ.get("EVERGREEN_TOUR_DAYS") else "<b>carrier</b> = UA"
+"""A slice whose name reads like markup, except where the pictures of the tour are taken."""
+
 TENURES = [
     {"version": 2, "first_day": str(LAST - timedelta(days=DAYS)), "last_day": str(SECOND - timedelta(days=1))},
     {"version": 3, "first_day": str(SECOND), "last_day": None},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.builders_drift import CAME, NOT_KEPT, NUMERIC
+from tests.builders_drift import CAME, MARKUP, NOT_KEPT, NUMERIC
 from tests.e2e.chart_reading import APPEARANCES, answered, check, opened, settle, shoot, table, traces, written
 
 pytestmark = [
@@ -73,9 +73,21 @@ def test_a_click_opens_a_column_of_categories_and_names_what_came_and_went(brows
     before, now = traces(page)
     assert (before["x"], now["x"]) == (counted["categories"]["reference"], counted["categories"]["current"])
     panel = page.locator("#drift .panel")
-    expect(panel).to_contain_text(f"{CAME} ({100 * counted['came'][0][1]:.1f} %)")
+    expect(panel).to_contain_text(f"{CAME['carrier']} ({100 * counted['came'][0][1]:.1f} %)")
     expect(panel).to_contain_text(f"WN ({100 * counted['went'][0][1]:.1f} %)")
     assert [row[0] for row in table(page)] == counted["categories"]["names"]
+    page.context.close()
+
+
+def test_a_category_that_reads_like_markup_stays_text(browser: Browser, url: str) -> None:
+    page = opened(browser, url, "drift")
+    open_column(page, "dest")
+    counted = answered(page, "drift/column?day=2013-06-25&column=dest")["distribution"]
+    assert MARKUP in counted["categories"]["names"]
+    panel = page.locator("#drift .panel")
+    expect(panel).to_contain_text(f"{MARKUP} ({100 * counted['came'][0][1]:.1f} %)")
+    assert [row[0] for row in table(page)] == counted["categories"]["names"]
+    expect(page.locator("#drift .panel b", has_text="XX")).to_have_count(0)
     page.context.close()
 
 
