@@ -52,6 +52,18 @@ def test_mlflow_says_what_became_of_both_runs_and_how_the_refit_was_judged(conte
         f"training up to {last_day}: judged in place of version 3",
         f"retrain up to {last_day}: promoted as version 3",
     ]
+    described = {
+        version: tracking.client.get_model_version(tracking.name, str(version)).description for version in (2, 3)
+    }
+    assert described[2].startswith("Judged in place of version 3, which is this recipe fitted again")
+    assert described[3].startswith(
+        f"Promoted over version 1, with data up to {last_day}. Gain over the champion in log "
+    )
+    assert described[3].endswith("Judged as version 2, fitted again on all days since.")
+    assert (
+        "The alias champion is at the one that serves"
+        in tracking.client.get_registered_model(tracking.name).description
+    )
     assert runs[1].data.metrics["judged_log_loss"] == runs[0].data.metrics["log_loss"]
     assert "version 2 was judged in its place" in runs[1].data.tags["mlflow.note.content"]
     params = runs[1].data.params
@@ -68,6 +80,9 @@ def test_a_refit_that_disagrees_is_held(contest: Contest) -> None:
     run_id = world.services.tracking.version_tags(3)["run_id"]
     named = world.services.tracking.client.get_run(run_id).info.run_name
     assert named == f"retrain up to {contest.window.last_day}: held as version 3"
+    tracking = world.services.tracking
+    described = tracking.client.get_model_version(tracking.name, "3").description
+    assert described.startswith("Held: version 1 went on serving, with data up to ") and "differ by" in described
     assert world.services.tracking.alias("champion") == 1
     assert [entry.kind for entry in world.services.tracking.decisions()] == ["promotion", "hold"]
 

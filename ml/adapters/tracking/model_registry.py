@@ -43,6 +43,14 @@ class Version:
     metrics: dict[str, float]
 
 
+ABOUT = (
+    "Evergreen trains, judges and promotes these versions. The alias champion is at the one that serves, "
+    "previous_champion at the one before. Each decision is a run of the experiment {name}-decisions; the model card of "
+    "a version is with its run (Artifacts, card)."
+)
+"""What MLflow shows above the versions."""
+
+
 @dataclass(frozen=True)
 class ModelRegistry(Connection):
     """The versions of one task's model."""
@@ -54,7 +62,7 @@ class ModelRegistry(Connection):
         """
         with self.connected(f"register the model of run {run_id}") as client:
             with suppress(MlflowException):
-                client.create_registered_model(self.name)
+                client.create_registered_model(self.name, description=ABOUT.format(name=self.name))
             client.log_artifacts(run_id, str(files), "monitoring")
             versions = [v for v in self._versions(client) if v.tags.get(PREFIX + "fingerprint") == fingerprint]
             versions = [v for v in versions if v.run_id == run_id]
@@ -112,6 +120,11 @@ class ModelRegistry(Connection):
                 ),
                 lambda: self.version_tags(version).get(tag) == text,
             )
+
+    def describe_version(self, version: int, text: str) -> None:
+        """Let a version be listed with a description, instead of any that it has."""
+        with self.connected(f"describe version {version}") as client:
+            client.update_model_version(self.name, str(version), description=text)
 
     def alias(self, alias: str) -> int | None:
         """Resolve an alias to a version number; None if it points nowhere."""

@@ -37,6 +37,31 @@ def decided_name(last_day: date, version: int | None, *, outcome: str) -> str:
     return f"retrain up to {last_day}: {outcome}{whose}"
 
 
+def version_note(last_day: date, *, promoted: bool, previous: int | None, judged: int | None, reason: str) -> str:
+    """Describe a version by what was decided of it.
+
+    Parameters
+    ----------
+    previous
+        Who served before, or goes on serving; None for nobody.
+    judged
+        The version that was judged in its place; None if it was judged itself.
+    reason
+        One sentence or more, with or without a full stop.
+
+    Examples
+    --------
+    >>> version_note(date(2026, 11, 27), promoted=True, previous=2, judged=3, reason="better")
+    'Promoted over version 2, with data up to 2026-11-27. better. Judged as version 3, fitted again on all days since.'
+    >>> version_note(date(2026, 11, 27), promoted=False, previous=2, judged=None, reason="worse.")
+    'Held: version 2 went on serving, with data up to 2026-11-27. worse.'
+    """
+    whose = "nobody" if previous is None else f"version {previous}"
+    decided = f"Promoted over {whose}" if promoted else f"Held: {whose} went on serving"
+    twin = "" if judged is None else f" Judged as version {judged}, fitted again on all days since."
+    return f"{decided}, with data up to {last_day}. {reason.rstrip('.')}.{twin}"
+
+
 def readable(sections: Mapping[str, Any], *, before: str = "") -> dict[str, str]:
     """Write settings down as one short text for each, so that runs can be compared column by column.
 

@@ -12,12 +12,13 @@ import logging
 from ml.adapters.champion_changes import ChampionChange
 from ml.champions import promotion_protocol, promotion_record, serving_state, withdrawal
 from ml.core.champions import tenures
-from ml.core.training.run_words import decided_name, training_name
+from ml.core.training.run_words import decided_name, training_name, version_note
 from ml.errors import EvergreenError, Unavailable
 from ml.next_moves import rerun
 from ml.records import Approval, Challenger, Judgement, Logged, Promotion, Verdict, Window
 from ml.settings import Settings
 from ml.steps.retrain import evaluate, gate, judgements
+from ml.views import gain
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -99,18 +100,37 @@ def _promote(
 
 
 def _name_runs(window: Window, judgement: Judgement, promotion: Promotion, services: Services) -> None:
-    """Let MLflow's lists say what became of the training; whoever serves does not depend on it."""
+    """Let MLflow's lists and pages say what became of the training; whoever serves does not depend on it."""
+    version, twin, last_day = judgement.version, judgement.judged_version, window.last_day
     outcome = "promoted" if promotion.promoted else "held"
     named = {
-        judgement.version: decided_name(window.last_day, judgement.version, outcome=outcome),
-        judgement.judged_version: f"{training_name(window.last_day)}: judged in place of version {judgement.version}",
+        version: (decided_name(last_day, version, outcome=outcome), _note(window, judgement, promotion, services)),
+        twin: (
+            f"{training_name(last_day)}: judged in place of version {version}",
+            f"Judged in place of version {version}, which is this recipe fitted again on all days up to {last_day}.",
+        ),
     }
     try:
-        for version, name in named.items():
-            if version is not None:
-                services.tracking.describe_run(services.tracking.version_tags(version)["run_id"], name)
+        for number, (name, note) in named.items():
+            if number is not None:
+                services.tracking.describe_run(services.tracking.version_tags(number)["run_id"], name)
+                services.tracking.describe_version(number, note)
     except EvergreenError as err:
         logger.warning("promote: the runs in MLflow keep their names: %s", err)
+
+
+def _note(window: Window, judgement: Judgement, promotion: Promotion, services: Services) -> str:
+    """Describe the version: by the gain over the one that it replaced, or else by the reasons of the decision."""
+    rulings = [ruling.model_dump(mode="json") for ruling in judgement.verdict.rulings]
+    replaced = promotion.promoted and promotion.previous_version == judgement.champion_version
+    weighed = gain.of(rulings, services.settings.gate) if replaced else None
+    return version_note(
+        window.last_day,
+        promoted=promotion.promoted,
+        previous=promotion.previous_version,
+        judged=judgement.judged_version,
+        reason=weighed["sentence"] if weighed else promotion.reason,
+    )
 
 
 def _settled(services: Services, won: str | None) -> serving_state.ServingState:
