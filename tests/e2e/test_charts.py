@@ -186,6 +186,24 @@ def test_what_is_drawn_is_handed_out_as_a_file(browser: Browser, url: str) -> No
     page.context.close()
 
 
+def test_the_figures_of_a_ruling_are_open_only_where_it_did_not_pass(browser: Browser, url: str) -> None:
+    page = opened(browser, url, "decisions/x")
+    rulings = answered(page, "decisions/x")["rulings"]
+    rows = page.get_by_role("region", name="The gate, rule by rule").locator("tbody tr")
+    expect(rows).to_have_count(len(rulings))
+    for row, ruling in zip(rows.all(), rulings, strict=True):
+        figures = row.locator("details")
+        if figures.count():
+            assert (figures.get_attribute("open") is None) == (ruling["outcome"] == "passed")
+    passed = rows.filter(has_text="passed").first.locator("details")
+    expect(passed.locator("dl")).to_be_hidden()
+    passed.locator("summary").click()
+    expect(passed.locator("dl")).to_be_visible()
+    check(page, "a decision", None)
+    shoot(page, "decision-1280-light")
+    page.context.close()
+
+
 # --- for everybody ----------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 import { actionButton } from "./actions.js";
 import { inModel, part } from "./address.js";
 import { mlflowRun } from "./airflow.js";
-import { anything, ask, badge, decisionLink, el, empty, facts, file, fold, instant, kindInWords, link, problems, sentences, table, versionLink } from "./dom.js";
+import { anything, ask, badge, decisionLink, el, empty, facts, file, fold, instant, kindInWords, link, plural, problems, sentences, table, versionLink } from "./dom.js";
 import { links } from "./now.js";
 import { versionCharts } from "./version_charts.js";
 
@@ -74,10 +74,15 @@ function figures({ comparison, slices, evidence }) {
   return { ...comparison, ...slices?.values, ...evidence };
 }
 
+/** The figures of a ruling; behind a line where it passed, since its sentence has what matters. */
+function evidence(ruling) {
+  const all = figures(ruling), count = Object.keys(all).length;
+  return count ? el("details", { open: ruling.outcome !== "passed" }, el("summary", null, plural(count, "figure")), anything(all)) : "none";
+}
+
 export function rulingTable(rulings) {
   return table("The gate, rule by rule", ["rule", "outcome", "what was found", "evidence"], rulings.map((ruling) => [
-    kindInWords(ruling.rule), badge(OUTCOMES[ruling.outcome] ?? "no evidence"), ruling.reason,
-    Object.keys(figures(ruling)).length ? anything(figures(ruling)) : "none"]), { class: "wide" });
+    kindInWords(ruling.rule), badge(OUTCOMES[ruling.outcome] ?? "no evidence"), ruling.reason, evidence(ruling)]), { class: "wide" });
 }
 
 export function drawDecision(decision) {
