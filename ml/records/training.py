@@ -112,13 +112,15 @@ class PastRefresh(Record):
     """What a refresh in the past would have gained over the model that it refreshes, on the days right after ``day``.
 
     Both were fitted on days before ``day``, the older one on so many days fewer as a holdout has. ``difference`` is how
-    far apart their predictions were (`ml.core.gate.refit.difference`), None where it could not be measured.
+    far apart their predictions were on rows that both have seen, ``moved`` on those that are compared, which neither
+    has seen (`ml.core.gate.refit.difference`); None where it could not be measured.
     """
 
     day: date
     gain: float
     standard_error: float
     difference: float | None
+    moved: float | None = None
 
 
 class RefreshHistory(Record):

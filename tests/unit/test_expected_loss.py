@@ -18,12 +18,19 @@ from ml.settings import Gate
 from tests.builders import settings
 
 MARGIN = 0.01
+MOVED = (0.025, 0.03, 0.02, 0.035, 0.03)
 CHAMPION = {"kind": "champion", "min_gain": 0.001, "refresh_max_loss": MARGIN}
 
 
 def past(gains=(0.004, 0.006, 0.005, 0.003, 0.007), error=0.001, **days) -> RefreshHistory:
     refreshes = [
-        PastRefresh(day=date(2013, 1, 7) + timedelta(days=7 * n), gain=gain, standard_error=error, difference=0.03)
+        PastRefresh(
+            day=date(2013, 1, 7) + timedelta(days=7 * n),
+            gain=gain,
+            standard_error=error,
+            difference=0.03,
+            moved=MOVED[n % len(MOVED)],
+        )
         for n, gain in enumerate(gains)
     ]
     return RefreshHistory(refreshes=refreshes, **{"apart_days": 14, "judged_days": 0, "unjudged_days": 14, **days})
@@ -75,6 +82,25 @@ class TestDecision:
         (ruling,) = [ruling for ruling in judged.rulings if ruling.kind == "champion"]
         assert ruling.evidence["probability_unusual"] > 0.9
         assert "unlike the refreshes before" in ruling.reason
+
+    def test_what_moves_predictions_further_than_any_refresh_before_is_decided_by_the_holdout(self) -> None:
+        """Noise about a loss is shrunk towards the past's gain, unless the refresh is probably of another kind."""
+        noisy = compared(-0.02, error=0.015)
+        usual, unlike = (verdict(evidence(noisy, moved=moved)) for moved in (0.03, 0.3))
+        assert (usual.decision, unlike.decision) == ("promote", "hold")
+        (ruling,) = [ruling for ruling in unlike.rulings if ruling.kind == "champion"]
+        assert (
+            "differ from the champion's by 0.3 on average, where refreshes before moved them by 0.035" in ruling.reason
+        )
+        assert ruling.evidence["prior_unusual"] > 0.9
+
+    def test_nothing_is_expected_of_the_further_days_of_a_refresh_of_another_kind(self) -> None:
+        disaster = expected_loss.weigh(past(), compared(-0.05, error=0.002), unusual_sd=0.05, tolerated=0.001)
+        assert disaster.unjudged.mean == pytest.approx(0.0042, abs=0.0005)
+        assert disaster.gain == pytest.approx(-0.05, abs=0.001)
+
+    def test_what_moves_predictions_far_and_gains_is_promoted(self) -> None:
+        assert verdict(evidence(compared(0.03, error=0.015), moved=0.3)).decision == "promote"
 
     def test_what_lost_in_its_past_is_held_without_news_from_the_holdout(self) -> None:
         losing = past((-0.02, -0.03, -0.025, -0.02, -0.03))

@@ -4,7 +4,8 @@ A refresh is the champion's recipe on newer data. What refreshes of this recipe 
 difference on the holdout is the evidence; the posterior mean decides (Bayes' rule for the loss of serving the worse
 model; Berger, Statistical Decision Theory, 1985, chapter 4). A normal prior would shrink a disaster away with the
 noise, so a small share of refreshes is taken to be of another kind, broken or far better (contaminated normal; Tukey
-1960; Berger & Berliner 1986, doi:10.1214/aos/1176349933).
+1960; Berger & Berliner 1986, doi:10.1214/aos/1176349933): a larger one the further it moves predictions, see
+`ml.core.gate.unusual`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ml.core.gate import unusual
 from ml.core.gate.comparison import PairedGain
 from ml.core.gate.rule import Evidence, finite
 from ml.records import PastRefresh, RefreshHistory
@@ -23,8 +25,6 @@ from ml.settings import Gate, Settings
 
 LEAST_REFRESHES = 3
 """With fewer refreshes in its past, nothing is known of what they gain."""
-UNUSUAL_SHARE = 0.05
-"""The share of refreshes that are of another kind than those of the past: one in twenty."""
 LONGEST = 2.0
 """So many times what the past shows a longer gap may be worth: what is older than that does not age on for ever."""
 LEAST_SPREAD = 0.7
@@ -54,12 +54,16 @@ class Posterior:
     prior
         Of the difference that the holdout shows, between the judged models.
     unjudged
-        Of what the holdout cannot show: the days that the refit has seen and the judged model has not.
+        Of what the holdout cannot show: the days that the refit has seen and the judged model has not. Of a refresh of
+        another kind nothing is expected of them.
     gain, worse, unusual
         The expected gain over the champion, the probability that it is worse, and that it is of another kind than
         those of the past.
     tips_at
         The difference on the holdout that would have decided otherwise; None where none would.
+    moved, moved_unusually
+        How far apart the predictions are, None where that is not known; and the probability that it is unusual by that
+        alone.
     """
 
     prior: Normal
@@ -68,6 +72,8 @@ class Posterior:
     worse: float
     unusual: float
     tips_at: float | None
+    moved: float | None
+    moved_unusually: float
 
 
 def learned(past: RefreshHistory | None) -> Normal | None:
@@ -95,7 +101,13 @@ def after(usual: Normal, days: int, apart_days: int) -> Normal:
 
 
 def weigh(
-    past: RefreshHistory, compared: PairedGain, *, unusual_sd: float, tolerated: float, doubt: float = 0.0
+    past: RefreshHistory,
+    compared: PairedGain,
+    *,
+    unusual_sd: float,
+    tolerated: float,
+    doubt: float = 0.0,
+    moved: float | None = None,
 ) -> Posterior | None:
     """Update what the past says of a refresh by its comparison on the holdout.
 
@@ -109,6 +121,8 @@ def weigh(
         See `holds`.
     doubt
         By how much more the models may differ than the past says (standard deviation).
+    moved
+        How far apart their predictions are; None where it is not known.
 
     Returns
     -------
@@ -122,13 +136,17 @@ def weigh(
     prior = Normal(prior.mean, math.hypot(max(prior.sd, LEAST_SPREAD * usual.sd), doubt))
     degrees = compared.days - 1 if compared.degrees_of_freedom is None else compared.degrees_of_freedom
     error = compared.standard_error * wider(degrees)
-    components = ((1 - UNUSUAL_SHARE, prior), (UNUSUAL_SHARE, Normal(0.0, max(unusual_sd, 3 * prior.sd))))
+    share = unusual.share(usual_moves(past), moved, past.judged_days / past.apart_days)
+    components = ((1 - share, prior), (share, Normal(0.0, max(unusual_sd, 3 * prior.sd))))
+
+    further = (unjudged, Normal(0.0, unjudged.sd))  # what usual refreshes gain says nothing of an unusual one
 
     def expected(gain: float) -> float:
-        return sum(weight * belief.mean for weight, belief in _updated(components, gain, error)) + unjudged.mean
+        updated = _updated(components, gain, error)
+        return sum(weight * (belief.mean + more.mean) for (weight, belief), more in zip(updated, further, strict=True))
 
     updated = _updated(components, compared.gain, error)
-    worse = sum(weight * _below_zero(belief, unjudged) for weight, belief in updated)
+    worse = sum(weight * _below_zero(belief, more) for (weight, belief), more in zip(updated, further, strict=True))
     return Posterior(
         prior=prior,
         unjudged=unjudged,
@@ -136,7 +154,14 @@ def weigh(
         worse=worse,
         unusual=updated[1][0],
         tips_at=_tips_at(expected, compared.gain, error, -tolerated),
+        moved=moved,
+        moved_unusually=share,
     )
+
+
+def usual_moves(past: RefreshHistory) -> list[float]:
+    """Return how far the refreshes of the past moved predictions, where that was measured."""
+    return [refresh.moved for refresh in past.refreshes if refresh.moved is not None]
 
 
 def holds(posterior: Posterior, tolerated: float) -> bool:
@@ -206,8 +231,14 @@ def in_words(
         f". Together: expected gain over the champion {posterior.gain:+.4f}, worse with a probability of "
         f"{100 * posterior.worse:.0f} %"
     )
-    if posterior.unusual > 0.5:
-        message += ", for these days say that it is unlike the refreshes before"
+    if posterior.moved is not None and posterior.moved_unusually > 0.5:
+        message += (
+            f", for its predictions differ from the champion's by {posterior.moved:.3g} on average, where refreshes "
+            f"before moved them by {max(usual_moves(past)):.3g} at most: it is probably unlike them, so that their "
+            "gain says little of it"
+        )
+    elif posterior.unusual > 0.5:
+        message += ", for these days say that it is unlike the refreshes before, so that their gain says little of it"
     return f"{message}; {tip}"
 
 

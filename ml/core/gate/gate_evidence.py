@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ml.core import metrics, predictions
-from ml.core.gate import leakage, slices
+from ml.core.gate import leakage, slices, unusual
 from ml.core.gate.comparison import PairedGain, new_to_both, paired_gain
 from ml.core.gate.leakage import Leakage
 from ml.core.gate.rule import Compared, Evidence
@@ -225,6 +225,7 @@ def collect(
         anchor_problem=anchor_problem,
         champion_problem=champion_problem,
         champion_asked=champion_asked,
+        moved=unusual.moved(scored, settings.task.kind),
         slices=_slices(scored, holdout, settings),
         leakage=leakage,
         package=package,

@@ -42,6 +42,8 @@ class Evidence:
         Why the champion could not score the holdout; None where it did, or where nobody serves.
     champion_asked
         Whether it was looked for a champion at all: ``dvc repro``, which registers nothing, compares with none.
+    moved
+        How far the challenger's predictions lie from those it is compared with (`ml.core.gate.unusual.moved`).
     refreshes
         What refreshes gained in the recipe's own past; None where that is not known.
     champion
@@ -72,6 +74,7 @@ class Evidence:
     anchor_problem: str | None = None
     champion_problem: str | None = None
     champion_asked: bool = True
+    moved: float | None = None
     refreshes: RefreshHistory | None = None
     champion: Mapping[str, float] = field(default_factory=dict)
     slices: Mapping[str, tuple[Slice, ...] | None] = field(default_factory=dict)

@@ -115,16 +115,14 @@ def _fit(rows: pd.DataFrame, settings: Settings) -> Any:
 
 def _compared(older: Any, newer: Any, rows: pd.DataFrame, older_day: date, day: date, settings: Settings) -> Facts:
     """Compare two fits on the rows from ``day`` on, and on rows that both have seen."""
-    facts: Facts = {"day": day.isoformat(), "gain": None, "standard_error": 0.0, "difference": None}
+    facts: Facts = {"day": day.isoformat(), "gain": None, "standard_error": 0.0, "difference": None, "moved": None}
     scored = sample_days(rows.loc[rows["day"] >= day.isoformat()], rows=MOST_ROWS, seed=settings.fit.seed)
     if older is None or newer is None or scored["day"].nunique() < 2:
         return facts
     kind, classes = settings.task.kind, len(settings.task.classes)
     target = scored[settings.task.target].to_numpy(dtype=float)
-    losses = [
-        row_loss(target, predict(model, matrix(scored, settings.features), kind, classes), settings.gate.metric)
-        for model in (older, newer)
-    ]
+    predicted = [predict(model, matrix(scored, settings.features), kind, classes) for model in (older, newer)]
+    losses = [row_loss(target, values, settings.gate.metric) for values in predicted]
     gain = losses[0] - losses[1]
     if not np.isfinite(gain).all():
         return facts
@@ -136,8 +134,13 @@ def _compared(older: Any, newer: Any, rows: pd.DataFrame, older_day: date, day: 
         **facts,
         "gain": mean.value,
         "standard_error": mean.standard_error,
-        "difference": apart if math.isfinite(apart) else None,
+        "difference": _finite(apart),
+        "moved": _finite(difference(*predicted, kind)),
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _key(hashed: np.ndarray[Any, Any], day: date, settings: Settings) -> str:

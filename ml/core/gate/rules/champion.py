@@ -109,7 +109,11 @@ class ChampionRule(GateRule):
         assert self.refresh_max_loss is not None
         tolerated = expected_loss.TOLERATED * self.refresh_max_loss
         posterior = expected_loss.weigh(
-            evidence.refreshes, measured, unusual_sd=expected_loss.worth(gate, evidence), tolerated=tolerated
+            evidence.refreshes,
+            measured,
+            unusual_sd=expected_loss.worth(gate, evidence),
+            tolerated=tolerated,
+            moved=evidence.moved,
         )
         usual = expected_loss.learned(evidence.refreshes)
         assert posterior is not None
@@ -127,6 +131,9 @@ class ChampionRule(GateRule):
             "unjudged_gain": posterior.unjudged.mean,
             "posterior_gain": posterior.gain,
             "probability_worse": posterior.worse,
+            "moved": evidence.moved,
+            "usual_moved": max(expected_loss.usual_moves(evidence.refreshes), default=None),
+            "prior_unusual": posterior.moved_unusually,
             "probability_unusual": posterior.unusual,
             "tips_at": posterior.tips_at,
         }
