@@ -1,6 +1,6 @@
 """Train a challenger, judge it, and let it serve if it wins.
 
-``pull → validate → split → tune → fit → evaluate → register → check → gate → refit → (ask, describe)
+``pull → validate → split → tune → fit → (evaluate → register, check) → gate → refit → (ask, describe)
 → approve → approved → promote → alert``
 
 Requested by **monitor** (drift, age, no champion), by a person (Trigger), or from the command line. A
@@ -79,8 +79,8 @@ def draw(model: Model) -> DAG:  # noqa: PLR0915  a drawing
             return _on_window("register", window, evaluation)
 
         @task(task_display_name="Check the package")
-        def check(window: Facts, challenger: Facts) -> Facts:
-            return _on_window("check", window, challenger=challenger)
+        def check(window: Facts) -> Facts:
+            return _on_window("check", window)
 
         @task(task_display_name="Quality gate")
         def gate(window: Facts, challenger: Facts) -> Facts:
@@ -129,7 +129,8 @@ def draw(model: Model) -> DAG:  # noqa: PLR0915  a drawing
         with stage("judge", "Judge"):
             challenger = register(window, evaluation)
             verdict = gate(window, challenger)
-            check(window, challenger) >> verdict
+            # What the run holds is what is registered: *promote* compares the file's hash with the one that was tried.
+            fitted >> check(window) >> verdict
             judgement = refit(window, verdict)
             describe(window, judgement)
         with stage("decide", "Decide who serves"):

@@ -162,11 +162,10 @@ def retrain_steps(request: RetrainRequest | None, call: Callable[..., Any]) -> P
     window = call(pull.run, request)
     if window.seen_before:
         return None
-    for step in (validate, split, tune, fit):
+    for step in (validate, split, tune, fit, check):
         call(step.run, window, workspace=window.workspace)
     evaluation = call(evaluate.run, window, workspace=window.workspace, meet_champion=True)
     challenger = call(register.run, window, evaluation, workspace=window.workspace)
-    call(check.run, window, workspace=window.workspace, challenger=challenger)
     verdict = call(gate.run, window, workspace=window.workspace, challenger=challenger)
     judgement = call(refit.run, window, verdict, workspace=window.workspace)
     call(describe.run, window, judgement, workspace=window.workspace)
