@@ -9,6 +9,7 @@ it day by day, as monitoring does.
 - ``evening late rate doubled``, ``late rate doubled``: the relation changes two weeks after the champion came.
 - ``departures in UTC``: its inputs break two weeks after it came.
 
+``decay`` and ``alarms`` are what people are alarmed of, ``asks`` what asks for a challenger, warnings included.
 ``gain`` is what a champion of the same week would save in the seven days that follow, in log loss.
 
     python -m bench.decay [--max-gap 0.07] [--max-lost-skill 0.01] [--confidence 0.95] [--json]
@@ -40,6 +41,7 @@ from ml.core.training.features import matrix
 from ml.core.training.folds import time_ordered
 from ml.core.training.lagged_means import add_history
 from ml.settings import Settings
+from ml.steps.retrain.out_of_fold import honest
 from ml.steps.retrain.pipelines import fit_pipeline
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -67,6 +69,7 @@ def serve(
     With ``held_too`` what it predicted of its holdout stays among what is scored.
     """
     held = (start - timedelta(days=settings.split.holdout_days)).isoformat()
+    fitted_here = pipeline is None
     pipeline = pipeline or fit_before(rows, date.fromisoformat(held), settings)
     seen = rows.loc[rows["day"] >= held]
     scored = pd.DataFrame(
@@ -79,7 +82,8 @@ def serve(
     )
     holdout = scored.loc[scored["day"] < start.isoformat()].rename(columns={"prediction": "challenger"})
     base_rate = base_rate_of(rows.loc[rows["day"] < held, settings.task.target], settings.task)
-    expected = performance.expected(holdout.assign(base_rate=base_rate), settings)
+    reference = honest(rows.loc[rows["day"] < held], holdout, settings) if fitted_here else None
+    expected = performance.expected(holdout.assign(base_rate=base_rate), settings, reference=reference)
     kept = scored if held_too else scored.loc[scored["day"] >= start.isoformat()]
     return Serving(start, pipeline, kept, expected)
 
@@ -98,8 +102,9 @@ def judged(serving: Serving, ages: Iterator[int] | range, settings: Settings) ->
             "start": serving.start,
             "day": day,
             "decay": found.status == "decay",
-            "gap": any("on average" in each.message for each in found.findings),
-            "skill": any("is lost" in each.message for each in found.findings),
+            "asks": any(each.kind == "decay" for each in found.findings),
+            "gap": any("on average" in each.message for each in found.findings if each.severity == "alarm"),
+            "skill": any("is lost" in each.message for each in found.findings if each.severity == "alarm"),
         }
 
 
@@ -171,17 +176,22 @@ def disturbed(rows: pd.DataFrame, servings: list[Serving], how: str, settings: S
 
 def summary(name: str, found: pd.DataFrame) -> dict[str, object]:
     """Return the shares of days and champions that are called decayed, and what a fresh champion would save."""
-    by_champion = found.groupby("start")["decay"]
-    runs = by_champion.transform(lambda days: days.rolling(N, min_periods=1).sum() >= K) & found["decay"]
+
+    def champions(name: str) -> float:
+        runs = found.groupby("start")[name].transform(lambda days: days.rolling(N, min_periods=1).sum() >= K)
+        return 100 * float((runs & found[name]).groupby(found["start"]).any().mean())
+
     return {
         "champions": name,
         "days": len(found),
         "decay %": 100 * found["decay"].mean(),
         "by gap %": 100 * found["gap"].mean(),
         "by skill %": 100 * found["skill"].mean(),
-        "alarms %": 100 * runs.groupby(found["start"]).any().mean(),
+        "alarms %": champions("decay"),
+        "asks on days %": 100 * found["asks"].mean(),
+        "asks %": champions("asks"),
         "gain": found["gain"].mean(),
-        "gain if decay": found.loc[found["decay"], "gain"].mean(),
+        "gain if it asks": found.loc[found["asks"], "gain"].mean(),
     }
 
 
@@ -232,8 +242,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     bounds = settings.performance
     print(f"confidence {bounds.confidence:g}, max_gap {bounds.max_gap:g}, max_lost_skill {bounds.max_lost_skill:g}")
-    shares = dict.fromkeys(("decay %", "by gap %", "by skill %", "alarms %"), 1)
-    print(pd.DataFrame(table).set_index("champions").round(shares | {"gain": 4, "gain if decay": 4}).to_string())
+    shares = dict.fromkeys(("decay %", "by gap %", "by skill %", "alarms %", "asks on days %", "asks %"), 1)
+    print(pd.DataFrame(table).set_index("champions").round(shares | {"gain": 4, "gain if it asks": 4}).to_string())
     return 0
 
 

@@ -94,7 +94,7 @@ class Monitored:
     @cached_property
     def expected(self) -> ExpectedPerformance:
         """Measure what a holdout says of it."""
-        return performance.expected(self.version.judged, self.settings)
+        return performance.expected(self.version.judged, self.settings, reference=self.reference.predictions)
 
 
 class Window(drift_report.Window):

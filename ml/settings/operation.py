@@ -182,7 +182,9 @@ class Performance(Section):
     min_days: int = Field(default=7, ge=2)
     """With fewer labelled days, decay is not judged."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """The confidence level of the intervals."""
+    """The confidence level of the intervals. For an alarm of decay it is that of a year's daily looks together: what is
+    beyond the interval of its days alone is a warning, and asks for a challenger.
+    """
     max_gap: float = Field(default=0.07, gt=0)
     """How far the mean prediction may be from the observed rate, or from the mean for regression. It is exceeded only
     if the whole interval is beyond it.

@@ -232,3 +232,19 @@ def test_a_day_whose_data_were_corrected_is_closed_by_the_days_after_it() -> Non
 def test_an_episode_survives_a_trip_through_storage() -> None:
     (opened,) = follow(None, a_day(0, NULLS), [], family="drift", alarm_days=KofN)
     assert Episode.model_validate(opened.episode.model_dump(mode="json")) == opened.episode
+
+
+def test_decay_that_is_a_warning_by_now_is_not_over() -> None:
+    warned = Finding(kind="decay", severity="warning", message="the gap is 0.1")
+    days = (
+        a_day(0, DECAY, alarm=False),
+        a_day(1, DECAY),
+        *(a_day(n, warned) for n in range(2, 9)),
+        *map(a_day, (9, 10)),
+    )
+    assert mailed(story(*days, family="decay")) == [[], ["opened"], *[[] for _ in range(8)], ["resolved"]]
+
+
+def test_a_warning_of_decay_opens_nothing() -> None:
+    warned = Finding(kind="decay", severity="warning", message="the gap is 0.1")
+    assert mailed(story(*(a_day(n, warned) for n in range(9)), family="decay")) == [[] for _ in range(9)]

@@ -337,6 +337,36 @@ class TestAlarm:
         assert (decision.findings, decision.champion_version) == ((warned, decayed), 3)
 
 
+WARNED: dict[str, Any] = {
+    "performance": live("fine", found("decay", severity="warning")),
+    "earlier": (live("fine", found("decay", severity="warning"), back=2),),
+}
+
+
+class TestDecayThatIsAWarning:
+    """Beyond the noise of its days, and not beyond that of a year: nobody is alarmed, a challenger is asked for."""
+
+    def test_on_k_of_n_days_it_asks_without_an_alarm(self) -> None:
+        decision = ask(WARNED)
+        assert (decision.action, decision.state, decision.alarm) == ("retrain", "calm", False)
+        assert decision.request is not None
+        assert "decay, too little for an alarm: decay said" in decision.request.reasons
+
+    def test_a_day_of_an_alarm_and_one_of_a_warning_ask_together(self) -> None:
+        both = {**WARNED, "earlier": (live("decay", found("decay"), back=1),)}
+        assert ask(both).action == "retrain"
+
+    @pytest.mark.parametrize("earlier", [(), (live("fine", found("decay", severity="warning"), back=9),)])
+    def test_a_single_day_asks_for_nothing(self, earlier: tuple[LivePerformance, ...]) -> None:
+        assert ask({**WARNED, "earlier": earlier}).action == "nothing"
+
+    def test_it_asks_only_where_decay_may(self) -> None:
+        assert ask(WARNED, retrain={"on_decay": False}).action == "nothing"
+
+    def test_once_it_is_over_it_asks_no_more(self) -> None:
+        assert ask({"earlier": (*WARNED["earlier"], WARNED["performance"])}).action == "nothing"
+
+
 class TestNewChampion:
     @pytest.mark.parametrize(("served", "state"), [(0, "calm"), (6, "calm"), (7, "unknown")])
     def test_one_too_new_to_be_measured_is_not_unknown(self, served: int, state: str) -> None:

@@ -53,15 +53,29 @@ def alarm_conditions_of(
     alarm_days
         k and n: an alarm needs findings on k of the newest n days, the newest among them.
     """
+    same_version = _of_the_champion(today, earlier, alarm_days)
+    conditions = (_condition(name, today[0].day, same_version, alarm_days) for name in KINDS)
+    return tuple(condition for condition in conditions if condition.days)
+
+
+def persistent(
+    today: Sequence[Measured], earlier: Sequence[Measured], kind: FindingKind, *, alarm_days: tuple[int, int]
+) -> tuple[Finding, ...]:
+    """Return today's findings of a kind, warnings too, if there were any on k of the newest n days; else none."""
+    same_version = _of_the_champion(today, earlier, alarm_days)
+    days = {measured.day for measured in same_version if any(finding.kind == kind for finding in measured.findings)}
+    if len(days) < alarm_days[0]:
+        return ()
+    return tuple(finding for measured in today for finding in measured.findings if finding.kind == kind)
+
+
+def _of_the_champion(
+    today: Sequence[Measured], earlier: Sequence[Measured], alarm_days: tuple[int, int]
+) -> list[Measured]:
     day, version = today[0].day, today[0].champion_version
     now = [measured for measured in today if measured.champion_version in (version, None)]
     recent = [measured for measured in earlier if 0 < (day - measured.day).days < alarm_days[1]]
-    same_version = [
-        *now,
-        *(measured for measured in recent if version is not None and measured.champion_version == version),
-    ]
-    conditions = (_condition(name, day, same_version, alarm_days) for name in KINDS)
-    return tuple(condition for condition in conditions if condition.days)
+    return [*now, *(measured for measured in recent if version is not None and measured.champion_version == version)]
 
 
 def _condition(name: str, day: date, days_measured: Sequence[Measured], alarm_days: tuple[int, int]) -> AlarmCondition:

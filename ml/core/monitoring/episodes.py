@@ -129,9 +129,9 @@ def follow(
 
     An episode opens when the policy raises an alarm and this family's findings carry it: on k of the newest n
     days with the newest among them, or at once. It ends after n - k + 1 measured days in a row without one (so
-    that one quiet day inside an alarm is no end), whoever serves: a promotion proves nothing about the data. If the
-    alarm stands under another champion too, people are alerted of that once. The same day, judged twice, gives the same
-    events or none.
+    that one quiet day inside an alarm is no end), whoever serves: a promotion proves nothing about the data. Decay
+    that is a warning by now is no quiet day. If the alarm stands under another champion too, people are alerted of that
+    once. The same day, judged twice, gives the same events or none.
 
     Parameters
     ----------
@@ -201,6 +201,8 @@ def _goes_on(
     if not now:
         if before.family not in today.known or today.champion_version is None:
             return (Event("repeat", before.model_copy(update={"day": today.day})),)
+        if _lingers(before, today):
+            return (Event("repeat", before.model_copy(update={"day": today.day, "clean_days": 0})),)
         clean = before.clean_days + (0 if again and before.clean_days else 1)
         quiet = before.model_copy(update={"day": today.day, "clean_days": clean})
         if clean > alarm_days[1] - alarm_days[0]:
@@ -233,6 +235,12 @@ def _goes_on(
         "serving_version": today.champion_version if since else before.serving_version,
     }
     return (Event("escalated", before.model_copy(update=grown), news, before.repeats, since),)
+
+
+def _lingers(before: Episode, today: Day) -> bool:
+    """Return whether decay that was alarmed of goes on, too little for an alarm by now: nothing is resolved then."""
+    lingering = {signature(finding) for finding in today.findings if finding.kind == "decay"}
+    return bool(lingering & {*before.notified})
 
 
 def _goes_on_under(before: Episode, today: Day) -> str:

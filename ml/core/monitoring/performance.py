@@ -21,6 +21,7 @@ from ml.core.monitoring import interval_coverage, served
 from ml.core.monitoring.decay import judge
 from ml.core.monitoring.estimated_performance import Estimate, estimated_fields
 from ml.core.monitoring.label_coverage import ServedDay, absent, coverage, label_findings
+from ml.core.monitoring.reference_scatter import scatters
 from ml.core.monitoring.served import Evidence, ExpectedPerformance, Serving
 from ml.core.predictions import array, constant, gaps
 from ml.records import Champion, Finding, Interval, IntervalWidth, LivePerformance, Logged
@@ -31,7 +32,11 @@ N_RESAMPLES = 400
 
 
 def expected(
-    holdout: pd.DataFrame, settings: Settings, *, interval: IntervalWidth | None = None
+    holdout: pd.DataFrame,
+    settings: Settings,
+    *,
+    interval: IntervalWidth | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> ExpectedPerformance:
     """Measure what was kept of the gate's holdout, as `assess` measures what is live.
 
@@ -42,6 +47,8 @@ def expected(
         the ``anchor`` predicted: where that did better, it is what is expected, or slow loss would never show.
     interval
         The prediction intervals of the version; None if it has none.
+    reference
+        Honest predictions of its reference, see `ml.core.monitoring.reference_scatter`; None if none are kept.
     """
     covers = interval_coverage.expected(holdout, interval, settings)
     holdout = holdout.assign(challenger=_better(holdout, settings))
@@ -53,11 +60,12 @@ def expected(
     gap = means["gap"] if "gap" in means else max(means.values(), key=abs)
     means["gap"] = gap
     if "base_rate" not in holdout:
-        return ExpectedPerformance(metrics | means, coverage=covers)
+        return ExpectedPerformance(metrics | means, coverage=covers, scatters=scatters(reference, None, settings))
     base_rate = array(holdout["base_rate"].iloc[:1])[0]
     constants = constant(base_rate, len(holdout))
     skill = _skill(holdout.rename(columns={"challenger": "prediction"}), constants, settings)
-    return ExpectedPerformance(metrics | means | ({"skill": skill.value} if skill else {}), skill, base_rate, covers)
+    measured = metrics | means | ({"skill": skill.value} if skill else {})
+    return ExpectedPerformance(measured, skill, base_rate, covers, scatters(reference, base_rate, settings))
 
 
 def _better(holdout: pd.DataFrame, settings: Settings) -> pd.Series:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from ml.core.monitoring import refit_gain, waiting
-from ml.core.monitoring.alarm_conditions import AlarmCondition, Measured, alarm_conditions_of
+from ml.core.monitoring.alarm_conditions import AlarmCondition, Measured, alarm_conditions_of, persistent
 from ml.records import (
     Decision,
     DriftReport,
@@ -191,6 +191,10 @@ def _retrain_reasons(
     asked |= {
         condition.name: condition.message for condition in conditions if condition.alarm and wanted.get(condition.name)
     }
+    if policy.on_decay and "decay" not in asked:
+        worse = persistent(facts.today, facts.earlier, "decay", alarm_days=waiting.alarm_days(settings))
+        if worse:
+            asked["decay"] = f"decay, too little for an alarm: {'; '.join(finding.message for finding in worse)}"
     age = (facts.day - champion.promoted_on).days
     if policy.max_age_days is not None and age > policy.max_age_days:
         asked["age"] = f"age: version {champion.version} has served {age} days, more than {policy.max_age_days}"

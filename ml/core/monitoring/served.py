@@ -7,7 +7,7 @@ today: days of earlier versions are evidence too, each compared with what the ga
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 
@@ -17,6 +17,7 @@ import pandas as pd
 from ml.core.champions import tenures
 from ml.core.gate.comparison import DailyMean
 from ml.core.monitoring.label_coverage import ServedDay
+from ml.core.monitoring.reference_scatter import Scatter, widest
 from ml.next_moves import retrain
 from ml.records import Finding, Logged
 from ml.settings import Settings
@@ -38,13 +39,15 @@ class ExpectedPerformance:
     """What the gate saw of a champion on its holdout, or of the version whose refit it is.
 
     ``base_rate`` is the constant that knows no feature, of several classes the share of each; without it nothing is
-    known of ``skill``. ``coverage`` is None for a version without prediction intervals.
+    known of ``skill``. ``coverage`` is None for a version without prediction intervals. ``scatters`` says how far gap
+    and skill of a window lie from their mean while nothing changes; empty where that is not known.
     """
 
     metrics: dict[str, float]
     skill: DailyMean | None = None
     base_rate: float | np.ndarray | None = None
     coverage: ExpectedCoverage | None = None
+    scatters: Mapping[str, Scatter] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,9 @@ class Evidence:
         }
         skills = [expected.skill for expected, _ in measured]
         return ExpectedPerformance(
-            metrics, _mixed([skill for skill in skills if skill], shares) if all(skills) else None
+            metrics,
+            _mixed([skill for skill in skills if skill], shares) if all(skills) else None,
+            scatters=widest([expected.scatters for expected, _ in measured]),
         )
 
     def base_rates(self) -> np.ndarray | None:

@@ -173,7 +173,12 @@ def _seen_by_the_gate(
     holdout = _kept(judged, "lineage/holdout.parquet", services)
     if holdout is None:
         return ExpectedPerformance({})
-    return performance.expected(holdout, settings, interval=_interval(version, settings, services))
+    return performance.expected(
+        holdout,
+        settings,
+        interval=_interval(version, settings, services),
+        reference=_kept(version, "monitoring/predictions.parquet", services),
+    )
 
 
 def _interval(version: int, settings: Settings, services: Services) -> IntervalWidth | None:
