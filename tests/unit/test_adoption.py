@@ -132,6 +132,39 @@ class TestTexts:
     def test_values_of_several_units_stay_text(self, written: Any) -> None:
         assert read_text(texts(*written)).kind == "string"
 
+    @pytest.mark.parametrize(
+        ("form", "words"),
+        [
+            ("{} mm", "mm is cut off"),
+            ("{}km/h", "km/h is cut off"),
+            ("{},5\u00a0°C", "°C is cut off"),
+            ("-{} units", "units is cut off"),
+            ("EUR {},50", "EUR is cut off"),
+            ("{},50\u00a0€", "€ is cut off"),
+        ],
+    )
+    def test_numbers_with_a_unit_of_measure_are_numbers(self, form: str, words: str) -> None:
+        read = read_text(texts(*(form.format(number) for number in range(1, 20))))
+        assert read.kind == "float64"
+        assert words in read.changed
+        assert abs(read.column.iloc[3]) == pytest.approx(4.5 if "," in form else 4)
+
+    def test_one_and_many_of_a_unit_are_one_unit(self) -> None:
+        days = ["1 day", *(f"{number} days" for number in range(2, 20))]
+        assert read_text(texts(*days)).column.tolist() == list(range(1, 20))
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            ["36 months", "60 months"],  # two categories, for which no copy is needed
+            [f"{number}B" for number in range(20)],
+            [f"{number} km" if number % 2 else f"{number} m" for number in range(20)],
+            [f"0{number} kg" for number in range(20)],
+        ],
+    )
+    def test_names_and_measures_in_several_units_stay_text(self, written: list[str]) -> None:
+        assert read_text(texts(*written)).kind == "string"
+
     def test_words_beside_few_numbers_are_values(self) -> None:
         assert read_text(texts("NA", "NA", "NA", "1")).kind == "string"
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
+from ml.core.adoption.units import without_signs
 from ml.settings import TypeName
 
 DecimalMark = Literal[".", ","]
@@ -25,8 +26,6 @@ DECIMAL_POINT = rf"{THOUSANDS}|{NUMBER}"
 GROUPS = "['\u2019\u00a0\u202f]"
 """What stands between thousands and never before decimals: apostrophes, and spaces that do not break a line."""
 GROUPED = rf"-?[1-9][0-9]{{0,2}}({GROUPS}[0-9]{{3}})+([.,][0-9]+)?"
-CURRENCIES = "€$£¥₹"
-UNIT = rf"(?P<sign>-?)(?P<before>[{CURRENCIES}]?)\s*(?P<number>-?[0-9.].*?)\s*(?P<after>[{CURRENCIES}%]?)"
 NULL_WORDS = {"NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-", "?", "."}
 LEAST_NUMBERS = 0.5
 """If fewer values are numbers beside words for a null, the words are values."""
@@ -163,17 +162,12 @@ def _written_otherwise(column: pd.Series, marks: frozenset[DecimalMark]) -> Read
 
 
 def _bare(values: pd.Series) -> tuple[pd.Series, str]:
-    """Return texts without a currency or percent sign that all of them have, and without apostrophes in thousands.
+    """Return texts without a sign or unit that all of them have, and without apostrophes in thousands.
 
     The second value names what was cut off.
     """
-    parts = values.str.fullmatch(UNIT) if len(values) else pd.Series(dtype=bool)
-    names = []
-    if len(values) and parts.all():
-        cut_parts = values.str.extract(f"^{UNIT}$")
-        signs = (cut_parts["before"] + cut_parts["after"]).unique()
-        if len(signs) == 1 and signs[0]:
-            values, names = cut_parts["sign"] + cut_parts["number"], [str(signs[0])]
+    values, unit = without_signs(values)
+    names = [unit] if unit else []
     if (grouped := values.str.fullmatch(GROUPED)).any():
         values = values.mask(grouped, values.str.replace(GROUPS, "", regex=True))
         names.append("what stands between thousands")
