@@ -149,7 +149,9 @@ def _refuses_bad_input(model: Path, sample: Path) -> bool:
     signature = Model.load(str(model)).signature
     if signature is None or signature.inputs is None:
         raise EvergreenError("the packaged model has no signature; train it again")
-    return _accepts(features, signature) and not any(_accepts(b, signature) for b in _break_signature(features))
+    required = [column.name for column in signature.inputs.inputs if column.required]
+    broken = _break_signature(features, required)
+    return _accepts(features, signature) and not any(_accepts(frame, signature) for frame in broken)
 
 
 def _try(model: Path, sample: Path, kind: str, classes: int, trusted: Sequence[str]) -> dict[str, object]:
@@ -184,10 +186,12 @@ def _processor_seconds(work: Callable[[], object]) -> float:
     return min(seconds)
 
 
-def _break_signature(features: pd.DataFrame) -> list[pd.DataFrame]:
-    """Break the signature in each way that data break it: a column less, and each type by its opposite."""
-    name = features.columns[0]
-    bad = [features.drop(columns=name)]
+def _break_signature(features: pd.DataFrame, required: Sequence[str]) -> list[pd.DataFrame]:
+    """Break the signature in each way that data break it: a column less, and each type by its opposite.
+
+    A column that held a null when the model was fitted is not ``required``: MLflow lets it be missing.
+    """
+    bad = [features.drop(columns=name) for name in required[:1]]
     numbers = features.select_dtypes("number").columns
     texts = [column for column in features if column not in numbers]
     if len(numbers):

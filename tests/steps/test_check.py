@@ -27,6 +27,9 @@ def check(model: Path, sample: Path) -> PackageCheck:
         return package.check(model, sample, TASK, trial=trial)
 
 
+QUOTED_REQUIRED = '"required": true'
+
+
 @pytest.fixture
 def packaged(trained_once: World, tmp_path: Path) -> tuple[Path, Path]:
     """The registered model's folder, and the sample that its training kept."""
@@ -53,6 +56,14 @@ def test_one_prediction_off_by_the_last_bit_is_not_identical(packaged: tuple[Pat
     kept.loc[7, PREDICTED] = np.nextafter(kept.loc[7, PREDICTED], 1.0)
     kept.to_parquet(sample)
     assert not check(model, sample).identical
+
+
+def test_a_column_that_may_be_missing_is_no_way_to_break_a_signature(packaged: tuple[Path, Path]) -> None:
+    model, sample = packaged
+    text = (model / "MLmodel").read_text()
+    first = text.replace(QUOTED_REQUIRED, QUOTED_REQUIRED.replace("true", "false"), 1)
+    (model / "MLmodel").write_text(first)
+    assert first != text and check(model, sample).refuses_bad_input
 
 
 def test_a_model_without_its_signature_is_a_problem(packaged: tuple[Path, Path]) -> None:
