@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -77,7 +78,7 @@ def propose_window(
     """
     columns = [str(c) for c in next(p for p in inputs if p.type == MATCH).kwargs["column_set"]]
     columns += [c for c in next(p for p in labels if p.type == MATCH).kwargs["column_set"] if c not in columns]
-    asked = [p for p in inputs if (p.level == "row" or p.type == OF_TYPE) and p.type != UNIQUE]
+    asked = [p for p in inputs if (p.level == "row" or p.type == OF_TYPE) and p.type not in (UNIQUE, UNIQUE_TOGETHER)]
     asked += _target_of_window(labels, task)
     days = {"column": "day", "value_set": {"$PARAMETER": "days"}}
     count = {"column": "day", "min_value": {"$PARAMETER": "min_days"}}
@@ -143,7 +144,7 @@ def propose_predictions(key_types: Sequence[ProposedExpectation], task: Task) ->
 
 
 MATCH, OF_TYPE = "expect_table_columns_to_match_set", "expect_column_values_to_be_of_type"
-UNIQUE = "expect_compound_columns_to_be_unique"
+UNIQUE, UNIQUE_TOGETHER = "expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"
 IN_SET, NOT_NULL = "expect_column_values_to_be_in_set", "expect_column_values_to_not_be_null"
 BETWEEN = "expect_column_values_to_be_between"
 
@@ -187,8 +188,9 @@ def _row_count() -> ProposedExpectation:
 
 
 def _unique(key: Sequence[str], level: str) -> ProposedExpectation:
-    kwargs = {"column_list": list(key)}
-    return ProposedExpectation(UNIQUE, kwargs, "row" if level == "row" else "table", "The key of the task.")
+    kwargs: dict[str, Any] = {"column_list": list(key)} if len(key) > 1 else {"column": key[0]}
+    kind = UNIQUE_TOGETHER if len(key) > 1 else UNIQUE
+    return ProposedExpectation(kind, kwargs, "row" if level == "row" else "table", "The key of the task.")
 
 
 def _own_day() -> ProposedExpectation:
