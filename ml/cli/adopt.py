@@ -183,6 +183,10 @@ def _options(doc: str | None) -> argparse.ArgumentParser:
     )  # fmt: skip
     arguments.add_argument("--time", metavar="COLUMN", help="the column that tells when a row happened")
     arguments.add_argument("--key", metavar="COLUMN", action="append", help="a column of the key; again for each one")
+    arguments.add_argument(
+        "--number-rows", action="store_true",
+        help="where no column names the rows of a day: number them, in a copy of the data",
+    )  # fmt: skip
     arguments.add_argument("--name", help="what the model is called; without it like the data")
     arguments.add_argument("--kind", choices=("classification", "multiclass", "regression"), help="the kind of task")
     arguments.add_argument("--positive", metavar="LABEL", help="the label that counts as 1")
@@ -210,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
             target=options.target, name=options.name, time=options.time, key=tuple(options.key or ()),
             kind=options.kind, positive=options.positive, label_delay_days=options.label_delay_days,
             timezone=options.timezone, known=tuple(options.known or ()), left_out=tuple(options.leave_out or ()),
-            replay=options.replay,
+            replay=options.replay, number_rows=options.number_rows,
         )  # fmt: skip
         address = Address(options.data, options.labels, options.table, options.query)
         facts = run(address, answers, take=options.yes, ask=ask)

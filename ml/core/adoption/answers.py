@@ -15,6 +15,8 @@ class Answers:
 
     Attributes
     ----------
+    number_rows
+        Whether the rows of each day are numbered in a copy, where no column names them: the number is the key.
     known
         Columns that look as if they knew the outcome and, as a person says, are known before it.
     """
@@ -30,6 +32,7 @@ class Answers:
     known: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     replay: bool | None = None
+    number_rows: bool = False
 
     def renamed(self, names: Mapping[str, str]) -> Answers:
         """Return the same answers about columns that have other names."""

@@ -13,6 +13,7 @@ from ml.core.adoption.answers import Answers, Question
 from ml.core.adoption.columns import Columns, says_the_same, sort_columns
 from ml.core.adoption.keys import Key, find_key
 from ml.core.adoption.label_tables import with_labels
+from ml.core.adoption.numbered_rows import with_numbers
 from ml.core.adoption.outputs import name_outputs
 from ml.core.adoption.rows_apart import far_days, far_words, infinite_columns, infinite_rows
 from ml.core.adoption.samples import Sample, free_name, names_apart, typed_columns, why_renamed, without_nested
@@ -26,7 +27,7 @@ from ml.core.adoption.times import (
     parts_worth,
     read_instants,
 )
-from ml.core.adoption.times_of_parts import put_together
+from ml.core.adoption.times_of_parts import MONTHLY, put_together, with_clock
 from ml.core.data.targets import coded
 from ml.core.data.time_parts import part_name, part_of
 from ml.errors import SettingsError
@@ -139,6 +140,9 @@ def see(sample: Sample, answers: Answers) -> Facts:
             table, local = table.loc[~far], local.loc[~far]
             rows_of_days = len(table)
         table, changed = _with_day(table, time, local, changed)
+    number: str | None = None
+    if answers.number_rows:
+        table, number, changed = with_numbers(sample, table, answers, changed)
     order = local.dropna().sort_values(kind="stable").index
     table, local = table.loc[order], local.loc[order]
     newest = str(table[DAY].max())
@@ -166,7 +170,7 @@ def see(sample: Sample, answers: Answers) -> Facts:
     )
     key = find_key(
         table.drop(columns=[part_name(time.name, part) for part in parts]),
-        time=time.name, target=target_name, named=answers.key,
+        time=time.name, target=target_name, named=answers.key if number is None else (number,),
     )  # fmt: skip
     seen = Facts(
         answers, table, types, sample.has_types, tuple(changed), time, zone, parts, grain, target, delay, key,
@@ -208,7 +212,8 @@ def _time_of_rows(
 ) -> tuple[pd.DataFrame, TimeColumn, list[str]]:
     """Return the column of times, and the table with it: where none is named or there, its parts are put together."""
     try:
-        return table, find_time(table, name=answers.time, leave_out=[answers.target]), changed
+        time = find_time(table, name=answers.time, leave_out=[answers.target])
+        return _with_clock(table, time, answers, changed)
     except SettingsError:
         together = None if answers.time is not None else put_together(table, leave_out=[answers.target])
         if together is None:
@@ -216,8 +221,24 @@ def _time_of_rows(
     instants, parts = together
     name = free_name(TIME, table)
     table = table.assign(**{name: instants})
-    changed = [*changed, f"{', '.join(parts)} become one column, {name}"]
+    first = ", the first day of the month" if len(parts) < MONTHLY else ""
+    changed = [*changed, f"{', '.join(parts)} become one column, {name}{first}"]
     return table, TimeColumn(name, table[name], not instants.isna().any()), changed
+
+
+def _with_clock(
+    table: pd.DataFrame, time: TimeColumn, answers: Answers, changed: list[str]
+) -> tuple[pd.DataFrame, TimeColumn, list[str]]:
+    """Put a time of day in a column of its own behind the dates, where a copy is made for other reasons too."""
+    is_copied = bool(changed) or not time.is_iso or answers.number_rows
+    together = with_clock(table, time) if answers.time is None and is_copied else None
+    if together is None or together[1] == answers.target or together[1] in answers.left_out:
+        return table, time, changed
+    instants, clock = together
+    table = table.drop(columns=[clock])
+    name = free_name(TIME, table)
+    changed = [*changed, f"{time.name} and {clock} become one column, {name}"]
+    return table.assign(**{name: instants}), TimeColumn(name, instants.rename(name), not instants.isna().any()), changed
 
 
 def _time_of_files(table: pd.DataFrame, answers: Answers, clocks: ZoneInfo) -> TimeColumn:
@@ -247,6 +268,7 @@ def _is_there(table: pd.DataFrame, name: str, values: pd.Series) -> bool:
 def _with_columns(seen: Facts) -> Facts:
     answers, table = seen.answers, seen.table
     fixed = {answers.target: "is the target", DAY: "is the day", seen.time.name: "gives its parts"}
+    fixed |= dict.fromkeys(seen.key.columns, "numbers the rows of a day") if answers.number_rows else {}
     fixed |= {**seen.infinite, **seen.nested, **dict.fromkeys(answers.left_out, "you leave it out")}
     free = [str(column) for column in table if column not in fixed]
     rows = seen.labelled

@@ -78,7 +78,7 @@ def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str
             return _key(nearly[0], nearly[1] + doubled, nearly[2])
     raise SettingsError(
         f"no column, and no two or three of them, names each row of a day (tried: {', '.join(ordered)}); "
-        "add a number to the rows, or name the key with --key"
+        "name the key with --key, or let a copy number the rows of each day with --number-rows"
     )
 
 
