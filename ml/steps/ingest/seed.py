@@ -124,9 +124,15 @@ class _Batch:
             self._refuse("labels", day, f"left out: {error} ({result.quarantine_uri})")
 
     def rest_days(self, held_days: set[date]) -> list[date]:
-        """Return the absent days on which no data are expected; the others are refused."""
+        """Return the absent days on which no data are expected; the others are refused.
+
+        A history may begin between two days with data: so many days before the first as may be without any are fine.
+        """
         have = held_days | {day for asset, day in self.files if asset == "inputs"}
-        rest = [day for day in self.absent if rest_reason(day, have, self.settings.land)]
+        land = self.settings.land
+        first = min(have, default=date.max)
+        began = [day for day in self.absent if day < first <= day + timedelta(days=land.empty_in_a_row)]
+        rest = [day for day in self.absent if day in began or rest_reason(day, have, land)]
         for day in (day for day in self.absent if day not in rest):
             self._refuse("inputs", day, f"left out: {self.absent[day]}")
         return rest
