@@ -15,13 +15,18 @@ from ml.core.adoption.times import Grain
 from ml.core.gate.expected_loss import LEAST_REFRESHES
 
 CONFIDENCE, POWER = 0.95, 0.8
-HOLDOUTS = (7, 14, 21, 28)
+HOLDOUTS, LONGER = (7, 14, 21, 28), (42, 56, 70, 91, 126)
+"""Longer ones are taken only where four weeks hold too few rows to measure what the gate asks."""
 VISIBLE_SHARE = 0.1
 """The holdout shall show a model that loses a tenth of the skill over the base rate, and refreshes may lose no more."""
 
 MOST_HOLDOUT_SHARE, ALIKE = 0.2, 1.15
 LEAST_OF_CLASS, LEAST_ROWS = 50, 150
 LEAST_TRAINED_DAYS = 21
+LEAST_MEASURED = 60
+"""So many rows of a regression, of the commonest of several classes or of the rarer of two can be measured."""
+
+MOST_HISTORY_DAYS, SPARSE, FEW_ROWS, YEARS = 365, 0.5, 5, 3
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def choose_holdout(best: Validated, results: Sequence[Validated], grain: Grain, 
     skill = max(best.base_loss - best.loss, 0.0)
     needed = (norm.ppf(CONFIDENCE) + norm.ppf(POWER)) * scatter
     possible = [held for held in HOLDOUTS if held <= max(MOST_HOLDOUT_SHARE * days, HOLDOUTS[0])]
-    enough = [held for held in possible if _enough_rows(best, held)] or possible[-1:]
+    enough = [held for held in possible if _enough_rows(best, held)] or _longer(best, days) or possible[-1:]
     limit = worth_seeing(best)
     seeing = [held for held in enough if needed / np.sqrt(held) <= limit]
     learning = [held for held in enough if past_refreshes(days, held) >= LEAST_REFRESHES]
@@ -87,6 +92,17 @@ def past_refreshes(days: int, holdout_days: int) -> int:
     return max(0, (days - holdout_days - first - stride) // stride + 1)
 
 
+def history_days(available: int, grain: Grain) -> int:
+    """Return how many calendar days of history are landed: a year of them, more where these hold few rows.
+
+    Of data that come once a week or a month, a year holds too few days for a first model; of a row or two a day, three
+    years teach more and land as quickly as a year of many rows.
+    """
+    if grain.share_of_days < SPARSE:
+        return min(available, round(MOST_HISTORY_DAYS / grain.share_of_days))
+    return min(available, MOST_HISTORY_DAYS * (YEARS if grain.rows_per_day < FEW_ROWS else 1))
+
+
 def least_days(holdout_days: int) -> int:
     """Return with how many labelled days a first model is fitted."""
     return max(holdout_days + LEAST_TRAINED_DAYS, 35)
@@ -110,3 +126,12 @@ def _enough_rows(best: Validated, days: int) -> bool:
         return per_day * days >= LEAST_ROWS
     share = float(best.rows["truth"].value_counts(normalize=True).min())
     return per_day * days * share >= LEAST_OF_CLASS or (best.kind == "multiclass" and per_day * days >= LEAST_ROWS)
+
+
+def _longer(best: Validated, days: int) -> list[int]:
+    """Return the shortest of the longer holdouts in which the gate can measure, else the longest that there may be."""
+    possible = [held for held in LONGER if held <= MOST_HOLDOUT_SHARE * days]
+    shares = best.rows["truth"].value_counts(normalize=True)
+    share = 1.0 if best.kind == "regression" else float(shares.max() if best.kind == "multiclass" else shares.min())
+    per_day = len(best.rows) / best.rows["day"].nunique()
+    return [held for held in possible if per_day * held * share >= LEAST_MEASURED][:1] or possible[-1:]

@@ -13,6 +13,7 @@ from ml.core.adoption.spread import Spread
 from ml.core.monitoring.drift import FEWEST_ROWS
 
 DRIFT_ROWS, MOST_DRIFT_WEEKS = 45, 13
+LEAST_RATIO = 0.01
 
 
 def drift_window(rows_per_day: float) -> tuple[int, str]:
@@ -34,7 +35,7 @@ def performance_limits(best: Validated, spread: Spread, holdout: Holdout) -> dic
     skill = max(best.base_score - best.score, 0.0)
     lost = max(min(0.3 * skill, 0.5 * best.score), 0.01 * best.base_score)
     return {
-        "window_days": (max(holdout.days, 14), "as many as the holdout has, at least a fortnight"),
+        "window_days": (min(max(holdout.days, 14), 28), "as many as the holdout has, two to four weeks"),
         "min_days": (min(7, holdout.days), ""),
         "max_gap": (digits(gap, up=True), f"twice the worst mean error of validation ({spread.worst(bias):+.3g})"),
         "max_lost_skill": (
@@ -56,7 +57,7 @@ def row_count_ratio(days: pd.Series, *, recent: int = 28) -> tuple[tuple[float, 
     if len(seen) < 14:
         return (0.5, 2.0), "too few days to tell: the usual bounds"
     low, high = float(seen.quantile(0.005)), float(seen.quantile(0.995))
-    bounds = (max(0.05, min(0.8, round_down(0.75 * low, 2))), max(1.25, round_up(1.33 * high, 2)))
+    bounds = (max(LEAST_RATIO, min(0.8, round_down(0.75 * low, 2))), max(1.25, round_up(1.33 * high, 2)))
     return bounds, f"days had {low:.2f} to {high:.2f} times the median of their weekday"
 
 

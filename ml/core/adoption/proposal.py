@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from ml.core.adoption import history, replays
 from ml.core.adoption.facts import Facts
-from ml.core.adoption.holdouts import Holdout, choose_holdout
+from ml.core.adoption.holdouts import Holdout, choose_holdout, history_days
 from ml.core.adoption.origins import Location, Section, with_iso_time
 from ml.core.adoption.recipes import Validated, choose, newest_rows, recipes
+from ml.core.adoption.refits import refit_bound
 from ml.core.adoption.seasons import without_season
-from ml.core.adoption.sections import MOST_HISTORY_DAYS, input_columns, sections_of
+from ml.core.adoption.sections import input_columns, sections_of
 from ml.errors import SettingsError
 from ml.settings import Task
 
@@ -93,8 +94,8 @@ def propose_model(
     """
     task = task_of(seen, name)
     period = _period(seen, today)
-    history_days = min(period.days_before if period else seen.grain.calendar_days, MOST_HISTORY_DAYS)
-    seen = without_season(seen, history_days)
+    landed_days = history_days(period.days_before if period else seen.grain.calendar_days, seen.grain)
+    seen = without_season(seen, landed_days)
     labelled = newest_rows(seen.labelled)
     target = labelled[task.target]
     counts = bool(task.kind == "regression" and target.min() >= 0 and (target % 1 == 0).all() and target.sum() > 0)
@@ -103,9 +104,13 @@ def propose_model(
     )
     longest = min(LONGEST_BLOCK, max(seen.grain.days // 6, 1))
     best, results = choose(tried, labelled, task, longest=longest, tell=tell)
-    labelled_days = round((history_days - task.label_delay_days) * seen.grain.share_of_days)
+    labelled_days = round((landed_days - task.label_delay_days) * seen.grain.share_of_days)
     holdout = choose_holdout(best, results, seen.grain, days=labelled_days)
     sections = sections_of(seen, task, location, best, holdout, period)
+    refit = refit_bound(best.recipe, labelled, task, days=labelled_days, holdout_days=holdout.days)
+    if refit is not None:
+        reason = "twice what the days of the holdout moved the predictions of a fit in validation"
+        sections["retrain"]["refit_max_difference"] = (refit, reason)
     inputs = seen.table[input_columns(seen)]
     labels = seen.table.loc[seen.table[task.target].notna(), [*task.key, task.target]]
     if seen.changed:

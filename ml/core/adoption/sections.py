@@ -12,7 +12,7 @@ from ml.core.adoption.columns import says_the_same
 from ml.core.adoption.day_gaps import measure_gaps
 from ml.core.adoption.facts import Facts
 from ml.core.adoption.gate_rules import gate_rows, gate_rules, slice_columns
-from ml.core.adoption.holdouts import Holdout, least_days, past_refreshes
+from ml.core.adoption.holdouts import Holdout, history_days, least_days, past_refreshes
 from ml.core.adoption.origins import Location, Section, source_of, types_of
 from ml.core.adoption.recipes import Validated, newest_rows
 from ml.core.adoption.spread import spread_of
@@ -23,7 +23,6 @@ from ml.core.training.lagged_means import add_history, history_names
 from ml.names import MONITORED
 from ml.settings import Drift, Task
 
-MOST_HISTORY_DAYS = 365
 COMPARED_DAYS = 8
 """A day is compared with so many before it where data come every so many days."""
 
@@ -49,7 +48,7 @@ def sections_of(
     parts = [part_name(seen.time.name, part) for part in seen.parts]
     columns = [column for column in input_columns(seen) if column not in parts]
     available = period.days_before if period else grain.calendar_days
-    days = max(min(available, MOST_HISTORY_DAYS), holdout.days + 2)
+    days = max(history_days(available, grain), holdout.days + 2)
     sliced, slice_rows = slice_columns(
         seen.labelled,
         [*seen.columns.texts, *seen.columns.pairs, *seen.columns.few],
@@ -60,7 +59,7 @@ def sections_of(
     source = source_of(seen, task, location, columns, parts)
     if period:
         source["replay"] = (
-            {"from": period.first_day, "to": period.last_day},
+            {"from": period.first_day.isoformat(), "to": period.last_day.isoformat()},  # DVC takes no dates
             (
                 f"the data end on {grain.last_day}: this period is served as if it were now, {period.days_before} days "
                 "of it as history; remove it when data of today come"
@@ -89,7 +88,7 @@ def sections_of(
     if gaps.every_days > 1:
         recent = COMPARED_DAYS * gaps.every_days
         sections["screen"]["recent_days"] = (recent, f"hold {COMPARED_DAYS} days with rows")
-    labelled_days = days - task.label_delay_days
+    labelled_days = round((days - task.label_delay_days) * grain.share_of_days)
     least = min(least_days(holdout.days), max(labelled_days, holdout.days + 1))
     sections["pull"] = {"min_days": (least, "the holdout, and at least three weeks to learn from")}
     sections["split"] = {"holdout_days": (holdout.days, holdout.reason)}
@@ -102,7 +101,7 @@ def sections_of(
         "encoding": (best.recipe.fit.encoding, ""),
     }
     sections["fit"] = fit
-    past = past_refreshes(round(labelled_days * grain.share_of_days), holdout.days)
+    past = past_refreshes(labelled_days, holdout.days)
     rules = gate_rules(
         best, spread, holdout,
         strongest=strongest, slices=sliced, slice_rows=slice_rows, learns=past >= LEAST_REFRESHES,
