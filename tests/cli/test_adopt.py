@@ -254,3 +254,10 @@ def test_a_folder_that_a_person_made_is_not_taken_over(tmp_path: Path) -> None:
     (tmp_path / "models" / "own").mkdir(parents=True)
     with pytest.raises(SettingsError, match="--name"):
         adopt.place_of("own")
+
+
+def test_a_carriage_return_outside_of_quotation_marks_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_bytes(b"at,text,n\n2024-01-01,fine,1\n2024-01-02,half a line\rand a half,2\n")
+    with pytest.raises(DataRejected, match=r"line 3 holds a carriage return.* quote the field"):
+        read_sample(str(path), "DATA")

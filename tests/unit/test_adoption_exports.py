@@ -178,3 +178,26 @@ def test_days_of_one_row_beside_days_of_many_are_within_the_bounds_of_their_own_
     days = pd.Series(np.repeat(pd.date_range("2023-01-01", periods=400).strftime("%Y-%m-%d"), counts))
     (low, _), _ = limits.row_count_ratio(days)
     assert low * 80 < 1
+
+
+class TestNumbersWrittenAsText:
+    """Parquet and databases say that a column is text: nobody makes numbers of it without being asked."""
+
+    TEMPS = tuple(f"{number / 10:.1f}".replace(".", ",") for number in range(4 * DAYS))
+
+    def test_a_target_names_what_to_do_and_not_another_column(self) -> None:
+        table = orders(temp=self.TEMPS)
+        with pytest.raises(SettingsError, match="numbers that are written as text, such as 0,0"):
+            see(Sample(table, False, has_types=True), Answers("temp", number_rows=True))
+        assert see(Sample(table, True), Answers("temp", number_rows=True)).target.kind == "regression"
+
+    def test_a_column_is_left_out_and_named(self) -> None:
+        table = orders(temp=[f"{text} °C" for text in self.TEMPS]).assign(cost=np.arange(4.0 * DAYS) % 7)
+        seen = see(Sample(table, False, has_types=True), Answers("cost", number_rows=True))
+        assert "written as text, such as 0,0 °C" in seen.columns.left_out["temp"]
+
+    def test_codes_of_digits_stay_categories(self) -> None:
+        codes = np.tile([f"{10000 + 7 * number}" for number in range(40)], DAYS // 10)
+        table = orders(code=codes).assign(cost=np.arange(4.0 * DAYS) % 7)
+        seen = see(Sample(table, False, has_types=True), Answers("cost", number_rows=True))
+        assert "code" in seen.columns.categories

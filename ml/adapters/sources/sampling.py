@@ -36,6 +36,7 @@ MAX_ROWS = 1_000_000
 SEPARATORS, ENCODINGS, UTF_16 = ",;\t|", ("utf-8-sig", "cp1252"), (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATOR_LINE = re.compile(r"sep=(?P<mark>[,;\t|])\r?\n", re.IGNORECASE)
 """What Excel writes above the header."""
+LONE_RETURN = re.compile(r"\r(?!\n)")
 FEW_ZEROS = 0.1
 """Text in UTF-16 without a byte order mark has more zeros than that between its letters."""
 DOWNLOAD = Downloads(timeout_seconds=60.0, retries=3, backoff_seconds=1.0, max_bytes=4_000_000_000)
@@ -214,6 +215,13 @@ def _parse(content: str, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
             ),
         )  # fmt: skip
     except pa.ArrowInvalid as err:
+        lone = LONE_RETURN.search(content)
+        if lone is not None and "\n" in content:
+            line = content.count("\n", 0, lone.start()) + 1
+            raise DataRejected(
+                f"{name} is no CSV: line {line:,} holds a carriage return, which ends a row where no quotation marks "
+                "are around the field; remove it or quote the field, or save it as Parquet"
+            ) from err
         raise DataRejected(f"{name} is no CSV ({first_line(err)}); {LATER}") from err
     frame = table.to_pandas()
     return frame.astype(object).where(frame.notna(), None), tuple(changed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ml.core.adoption.texts import is_undecided
+from ml.core.adoption.texts import is_undecided, read_text
 
 FEW_VALUES = 31
 """Whole numbers with up to so many values may be names of things; a linear model sees them as categories."""
@@ -174,6 +174,10 @@ def _no_category(unique: pd.Series) -> str:
     """Return what texts are that only look like categories: numbers in doubt, dates, times of day."""
     if reason := number_problem(unique):
         return reason
+    if len(unique) > FEW_VALUES and read_text(unique).kind == "float64":  # of CSV these are numbers by now
+        return (
+            f"holds numbers that are written as text, such as {unique.iloc[0]}: make numbers of it, and learn from it"
+        )
     if _is_date(unique):
         return "is a date; only the time column gives parts of it"
     if len(unique) > FEW_VALUES and unique.str.fullmatch(CLOCK).all():

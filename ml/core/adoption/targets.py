@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ml.core.adoption.columns import number_problem
+from ml.core.adoption.texts import read_text
 from ml.errors import SettingsError
 from ml.settings import Label
 
@@ -78,6 +79,11 @@ def describe_target(values: pd.Series, *, kind: Kind | None = None, positive: st
         )
         low, middle, high = known.quantile([0.01, 0.5, 0.99])
         return Target("regression", f"a number: {low:g} to {high:g}, median {middle:g}", notes=notes)
+    if len(distinct) > MANY_CLASSES and read_text(known.astype("str")).kind in ("int64", "float64"):
+        raise SettingsError(
+            f"--target {values.name}: it holds numbers that are written as text, such as {distinct[0]}; make numbers "
+            "of it (a point before decimals, no unit), or save the table as CSV, whose texts are read as numbers"
+        )
     if len(distinct) > MANY_CLASSES:
         raise SettingsError(
             f"--target {values.name}: it holds {len(distinct):,} different texts, too many for classes; name another "
