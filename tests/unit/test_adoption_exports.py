@@ -201,3 +201,22 @@ class TestNumbersWrittenAsText:
         table = orders(code=codes).assign(cost=np.arange(4.0 * DAYS) % 7)
         seen = see(Sample(table, False, has_types=True), Answers("cost", number_rows=True))
         assert "code" in seen.columns.categories
+
+
+class TestOutcomesThatEnded:
+    def test_rows_long_after_the_last_outcome_are_not_taken_for_a_label_delay(self) -> None:
+        table = orders(hurt=np.tile(["yes", "no", "no", "yes"], DAYS)).assign(till=np.tile(["a", "b", "c", "d"], DAYS))
+        table = pd.concat([table, table.assign(sold=lambda rows: rows["sold"].str.replace("2024-", "2025-"))])
+        table = table.reset_index(drop=True)
+        table.loc[table["sold"] > "2024-04-05", "hurt"] = None
+        seen = see(Sample(table, True), Answers("hurt"))
+        assert (seen.grain.last_day, seen.delay.days, seen.delay.is_certain) == ("2024-04-05", 1, False)
+        assert "--label-delay-days" in seen.set_apart[0] and "after 2024-04-05 have no hurt" in seen.set_apart[0]
+        said = see(Sample(table, True), Answers("hurt", label_delay_days=400))
+        assert len(said.table) == len(table) and said.delay.days == 400
+
+    def test_outcomes_that_are_still_to_come_are_a_delay(self) -> None:
+        table = orders(hurt=np.tile(["yes", "no", "no", "yes"], DAYS)).assign(till=np.tile(["a", "b", "c", "d"], DAYS))
+        table.loc[table["sold"] > "2024-03-25", "hurt"] = None
+        seen = see(Sample(table, True), Answers("hurt"))
+        assert (seen.delay.days, seen.delay.is_certain, seen.set_apart) == (15, True, ())

@@ -12,12 +12,13 @@ from ml.core.adoption import leaks
 from ml.core.adoption.answers import Answers, Question
 from ml.core.adoption.columns import Columns, says_the_same, sort_columns
 from ml.core.adoption.keys import Key, find_key
+from ml.core.adoption.known_outcomes import until_outcomes_end
 from ml.core.adoption.label_tables import with_labels
 from ml.core.adoption.numbered_rows import with_numbers
 from ml.core.adoption.outputs import name_outputs
 from ml.core.adoption.rows_apart import far_days, far_words, infinite_columns, infinite_rows
 from ml.core.adoption.samples import Sample, free_name, names_apart, typed_columns, why_renamed, without_nested
-from ml.core.adoption.targets import Delay, Target, describe_target, measure_delay
+from ml.core.adoption.targets import Delay, Target, describe_target
 from ml.core.adoption.times import (
     ISO_SHOWN,
     Grain,
@@ -140,9 +141,7 @@ def see(sample: Sample, answers: Answers) -> Facts:
             table, local = table.loc[~far], local.loc[~far]
             rows_of_days = len(table)
         table, changed = _with_day(table, time, local, changed)
-    number: str | None = None
-    if answers.number_rows:
-        table, number, changed = with_numbers(sample, table, answers, changed)
+    table, number, changed = with_numbers(sample, table, answers, changed)
     order = local.dropna().sort_values(kind="stable").index
     table, local = table.loc[order], local.loc[order]
     newest = str(table[DAY].max())
@@ -156,18 +155,14 @@ def see(sample: Sample, answers: Answers) -> Facts:
     if bad.any():
         set_apart += more
         table = table.loc[~bad]
-        local = local.loc[table.index]
+    table, delay, more = until_outcomes_end(table, answers, newest_inputs=newest)
+    set_apart, local = [*set_apart, *more], local.loc[table.index]
     grain = measure_grain(table[DAY], local)
     parts: tuple[TimePart, ...] = tuple(
         part for part in parts_worth(grain) if not _is_there(table, part_name(time.name, part), part_of(local, part))
     )
     table = table.assign(**{part_name(time.name, part): part_of(local.loc[table.index], part) for part in parts})
     target = describe_target(table[target_name], kind=answers.kind, positive=answers.positive)
-    delay = (
-        measure_delay(table[DAY], table[target_name], newest_inputs=newest)
-        if answers.label_delay_days is None
-        else Delay(answers.label_delay_days, "as you say", True)
-    )
     key = find_key(
         table.drop(columns=[part_name(time.name, part) for part in parts]),
         time=time.name, target=target_name, named=answers.key if number is None else (number,),

@@ -13,10 +13,11 @@ NUMBER = "row_of_day"
 
 def with_numbers(
     sample: Sample, table: pd.DataFrame, answers: Answers, changed: list[str]
-) -> tuple[pd.DataFrame, str, list[str]]:
+) -> tuple[pd.DataFrame, str | None, list[str]]:
     """Return a table whose rows are numbered within their day as they stand there, the column, and what was changed.
 
-    A copy of more data gives the rows of a day the same numbers, as long as new ones stand behind them.
+    Where nobody asks for that, the table as it is, and None. A copy of more data gives the rows of a day the same
+    numbers, as long as new ones stand behind them.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ def with_numbers(
         If rows are of a file a day or have labels in a table of their own, neither of which a copy holds, or if
         columns are named as the key too.
     """
+    if not answers.number_rows:
+        return table, None, changed
     if answers.key:
         raise SettingsError("--number-rows: the number alone is the key; leave --key out")
     if sample.labels is not None:
