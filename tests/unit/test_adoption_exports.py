@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from ml.core.adoption import limits
 from ml.core.adoption.answers import Answers
 from ml.core.adoption.facts import see
 from ml.core.adoption.holdouts import choose_holdout, history_days
+from ml.core.adoption.origins import Location
+from ml.core.adoption.proposal import propose_model
 from ml.core.adoption.recipes import Recipe, Validated
 from ml.core.adoption.refits import refit_bound
 from ml.core.adoption.samples import Sample
+from ml.core.adoption.suites import suites
 from ml.core.adoption.times import Grain, read_instants
 from ml.core.data.suite_proposals import propose_predictions, propose_suite, propose_window
 from ml.errors import SettingsError
@@ -220,3 +224,16 @@ class TestOutcomesThatEnded:
         table.loc[table["sold"] > "2024-03-25", "hurt"] = None
         seen = see(Sample(table, True), Answers("hurt"))
         assert (seen.delay.days, seen.delay.is_certain, seen.set_apart) == (15, True, ())
+
+    def test_days_on_which_most_outcomes_are_missing_are_within_the_contract(self) -> None:
+        table = orders(hurt=np.tile(["yes", "no", "no", "yes"], DAYS)).assign(till=np.tile(["a", "b", "c", "d"], DAYS))
+        table.loc[(table.index % 8).isin([1, 2, 3]), "hurt"] = None
+        with threadpool_limits(1):
+            proposal = propose_model(
+                see(Sample(table, True), Answers("hurt")),
+                name="hurt",
+                location=Location("t.csv"),
+                today=date(2024, 4, 12),
+            )
+        asked = next(p for p in suites(proposal)["labels"] if "proportion_of_non_null" in p.type)
+        assert asked.kwargs["min_value"] < 0.25

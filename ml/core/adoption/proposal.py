@@ -112,7 +112,10 @@ def propose_model(
         reason = "twice what the days of the holdout moved the predictions of a fit in validation"
         sections["retrain"]["refit_max_difference"] = (refit, reason)
     inputs = seen.table[input_columns(seen)]
-    labels = seen.table.loc[seen.table[task.target].notna(), [*task.key, task.target]]
+    labelled_on = seen.table.loc[
+        seen.table[task.target].notna(), "day"
+    ].unique()  # beside nulls, as the loop lands them
+    labels = seen.table.loc[seen.table["day"].isin(labelled_on), [*task.key, task.target]]
     if seen.changed:
         inputs, labels = with_iso_time(seen, inputs), with_iso_time(seen, labels)
     if not seen.has_types and seen.types.get(task.target) == "int64":
