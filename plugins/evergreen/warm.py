@@ -4,6 +4,7 @@ On LocalExecutor a task is a fork of a worker, which is a fork of the scheduler;
 a fork of a process of the pool, which is a fork of the Celery worker. What the first of them has imported,
 every task has. Without this each task pays seconds of imports for a tenth of a second of work.
 The Dag processor forks one process a Dag file, twice a minute each: they find imported what reads the settings.
+Our own modules are among it for all three, and are imported anew once a file of theirs has changed (`own_modules`).
 
 Forking a process that has threads is not safe, so this only imports, looks whether a thread has
 appeared (also a native one), and says so loudly. On LocalExecutor it needs no ``gc.freeze``: that freezes
@@ -20,6 +21,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from evergreen import own_modules
 
 log = logging.getLogger(__name__)
 
@@ -70,18 +73,59 @@ DAG_MODULES = (
     "airflow.providers.standard.decorators.python",
     "airflow.providers.standard.operators.hitl",
     "airflow.providers.standard.operators.trigger_dagrun",
+    "evergreen.alerts.kinds.verdict",
+    "evergreen.approval",
+    "evergreen.forms",
+    "evergreen.links",
     "evergreen.models",
+    "evergreen.stepping",
     "ml.adapters.sources",
+    "ml.adapters.sources.kinds.demo",
+    "ml.adapters.sources.kinds.files",
+    "ml.adapters.sources.kinds.http",
+    "ml.adapters.sources.kinds.sql",
+    "ml.adapters.sources.kinds.table",
     "ml.core.built_in_metrics",
     "ml.core.gate.rules",
+    "ml.core.monitoring.drift_methods",
     "ml.records",
     "ml.settings",
 )
 """What a Dag file needs: nobody's own code, which each parsing imports anew."""
 
+STEP_MODULES = (
+    "ml.adapters.contracts",
+    "ml.adapters.drift",
+    "ml.adapters.tracking",
+    "ml.steps.ingest.commit",
+    "ml.steps.ingest.land",
+    "ml.steps.ingest.screen",
+    "ml.steps.monitor.compare_with_previous",
+    "ml.steps.monitor.decide",
+    "ml.steps.monitor.measure_drift",
+    "ml.steps.monitor.measure_performance",
+    "ml.steps.monitor.measure_requests",
+    "ml.steps.monitor.score_refit",
+    "ml.steps.retrain.check",
+    "ml.steps.retrain.describe",
+    "ml.steps.retrain.evaluate",
+    "ml.steps.retrain.fit",
+    "ml.steps.retrain.promote",
+    "ml.steps.retrain.pull",
+    "ml.steps.retrain.refit",
+    "ml.steps.retrain.validate",
+    "ml.steps.score.plan",
+    "ml.steps.score.predict",
+    "ml.steps.score.publish",
+    "ml.steps.score.resolve",
+    "ml.steps.score.shadow",
+    "ml.wiring",
+)
+"""What the tasks of every day, and of a retrain, run."""
+
 PARENTS = {
-    ("scheduler",): HEAVY_MODULES,
-    ("celery", "worker"): HEAVY_MODULES,
+    ("scheduler",): HEAVY_MODULES + DAG_MODULES + STEP_MODULES,
+    ("celery", "worker"): HEAVY_MODULES + DAG_MODULES + STEP_MODULES,
     ("dag-processor",): DAG_MODULES,
 }
 """The commands of Airflow whose processes others are forked from, and what these shall find imported."""
@@ -112,7 +156,9 @@ def warm_if_parent(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | 
     modules = next((of for parent, of in PARENTS.items() if tuple(argv[1 : 1 + len(parent)]) == parent), None)
     if modules is None or all(module in sys.modules for module in modules):
         return None  # The latter is a task, which loads its plugins again.
-    return import_all(modules)
+    warmth = import_all(modules)
+    own_modules.watch()
+    return warmth
 
 
 def import_all(modules: Iterable[str]) -> Warmth:

@@ -27,6 +27,7 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note what would be imported, instead of importing it."""
     names: list[str] = []
     monkeypatch.setattr("importlib.import_module", names.append)
+    monkeypatch.setattr(warm.own_modules, "watch", lambda: names.append("watched"))
     for parent in warm.PARENTS:
         monkeypatch.setitem(warm.PARENTS, parent, (f"no_such_module_of_{parent[-1]}",))
     return names
@@ -35,17 +36,17 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("program", ["/x/bin/airflow", "/x/airflow/__main__.py", "-m"])
 def test_the_scheduler_is_warmed_up_however_it_is_started(program: str, imported: list[str]) -> None:
     assert warm.warm_if_parent([program, "scheduler", "--skip-serve-logs"], ON) is not None
-    assert imported == ["no_such_module_of_scheduler"]
+    assert imported == ["no_such_module_of_scheduler", "watched"]
 
 
 def test_so_is_a_celery_worker(imported: list[str]) -> None:
     assert warm.warm_if_parent(["/x/bin/airflow", "celery", "worker", "--skip-serve-logs"], ON) is not None
-    assert imported == ["no_such_module_of_worker"]
+    assert imported == ["no_such_module_of_worker", "watched"]
 
 
 def test_the_dag_processor_imports_what_dag_files_need_and_nothing_more(imported: list[str]) -> None:
     assert warm.warm_if_parent(["/x/bin/airflow", "dag-processor"], ON) is not None
-    assert imported == ["no_such_module_of_dag-processor"]
+    assert imported == ["no_such_module_of_dag-processor", "watched"]
     assert not {"mlflow", "sklearn", "great_expectations"} & {name.split(".")[0] for name in warm.DAG_MODULES}
 
 
@@ -94,7 +95,10 @@ def test_a_thread_that_appears_is_named_loudly(
     assert "EVERGREEN_WARM_TASKS=0" in caplog.text
 
 
-@pytest.mark.parametrize(("server", "modules"), [("scheduler", "HEAVY_MODULES"), ("dag-processor", "DAG_MODULES")])
+@pytest.mark.parametrize(
+    ("server", "modules"),
+    [("scheduler", "HEAVY_MODULES + warm.DAG_MODULES + warm.STEP_MODULES"), ("dag-processor", "DAG_MODULES")],
+)
 def test_airflow_itself_warms_what_forks_and_starts_no_thread(server: str, modules: str, tmp_path: Path) -> None:
     """Airflow with our plugin, as that server of the embedded stack would load it."""
     stack = Stack.load({"EVERGREEN_HOME": str(tmp_path)})

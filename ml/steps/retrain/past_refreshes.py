@@ -135,7 +135,7 @@ def _compared(older: Any, newer: Any, rows: pd.DataFrame, older_day: date, day: 
         "gain": mean.value,
         "standard_error": mean.standard_error,
         "difference": _finite(apart),
-        "moved": _finite(difference(*predicted, kind)),
+        "moved": _finite(difference(predicted[0], predicted[1], kind)),
     }
 
 
