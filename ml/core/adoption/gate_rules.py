@@ -112,6 +112,8 @@ def _leakage(best: Validated, spread: Spread, strongest: tuple[str, float]) -> t
         rule["max_first_score"] = round_up(_towards_one(score), 4)
     measure = "R²" if best.kind == "regression" else "AUC"
     beside = "three quarters of the way from there to 1" if strength > STRONG else "far below the bound"
+    if strength <= 0:
+        return rule, "what a single feature explains could not be measured in any holdout"
     return rule, f"the strongest feature, {name}, has {measure} {strength:.2f} alone in some holdout: {beside}"
 
 

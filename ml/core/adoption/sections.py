@@ -194,7 +194,7 @@ def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
     rows = max(seen.grain.rows_per_day, 1.0)
     return {
         "window_days": limits.drift_window(rows * seen.grain.share_of_days),
-        "min_category_share": (max(0.02, round(min(0.5, 3 / rows), 2)), f"three of the {amount(rows, 'row')} of a day"),
+        "min_category_share": (max(0.02, round(min(0.5, 3 / rows), 2)), f"three rows, of {amount(rows, 'row')} a day"),
         "min_null_jump": (max(0.2, round(min(0.9, 3 / rows), 2)), ""),
         "structural": (roles["structural"], f"blocks of a week lie close together: a move is news{unwatched}"),
         "environment": (roles["environment"], "wander by themselves, as weather and season do: a move only warns"),
