@@ -1,6 +1,6 @@
 """Train a challenger, judge it, and let it serve if it wins.
 
-``pull → validate → split → tune → fit → (evaluate → register, check) → gate → refit → (ask, describe)
+``pull → validate → split → tune → fit → (evaluate, check) → register → gate → refit → (ask, describe)
 → approve → approved → promote → alert``
 
 Requested by **monitor** (drift, age, no champion), by a person (Trigger), or from the command line. A

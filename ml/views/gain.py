@@ -7,7 +7,7 @@ from typing import Any
 
 from ml.core import metrics
 from ml.core.champions import tenures
-from ml.core.gate.comparison import interval_name
+from ml.core.counting import interval_name
 from ml.core.metrics import mean_loss
 from ml.core.monitoring.day_summary import Facts
 from ml.records import Logged

@@ -14,17 +14,6 @@ from ml.core.metrics import row_loss
 POWER = 0.8
 
 
-def interval_name(confidence: float) -> str:
-    """Name an interval by its level of confidence.
-
-    Examples
-    --------
-    >>> interval_name(0.95), interval_name(0.975)
-    ('95 % interval', '97.5 % interval')
-    """
-    return f"{100 * confidence:g} % interval"
-
-
 @dataclass(frozen=True)
 class PairedGain:
     """How much lower the challenger's mean loss is, over the days on which both can be judged.

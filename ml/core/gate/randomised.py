@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ml.core.gate.comparison import POWER, interval_name
+from ml.core.counting import interval_name
+from ml.core.gate.comparison import POWER
 from ml.core.gate.rules.champion import ChampionRule
 from ml.core.metrics import mean_loss
 from ml.core.monitoring.confidence_sequence import mean_of_days, reach

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ml.core.gate.comparison import interval_name
+from ml.core.counting import interval_name
 from ml.core.gate.day_resampling import Interval
 from ml.core.gate.holdout_tables import ClassRow
 from ml.settings import Settings

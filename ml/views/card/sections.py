@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ml.core.counting import interval_name
 from ml.core.data.days import spans_in_words
-from ml.core.gate.comparison import interval_name
 from ml.core.gate.day_resampling import Interval
 from ml.core.gate.holdout_tables import SliceTable
 from ml.core.metrics import direction, label

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ml.core.gate.comparison import interval_name
+from ml.core.counting import interval_name
 from ml.core.gate.rule import Compared, Evidence, GateRule
 from ml.next_moves import retrain
 from ml.records import GainEvidence, Ruling
