@@ -62,14 +62,20 @@ class Serving:
 
 
 def serve(
-    rows: pd.DataFrame, start: date, settings: Settings, pipeline: Pipeline | None = None, *, held_too: bool = False
+    rows: pd.DataFrame,
+    start: date,
+    settings: Settings,
+    pipeline: Pipeline | None = None,
+    *,
+    held_too: bool = False,
+    with_reference: bool = False,
 ) -> Serving:
     """Fit a champion that serves from ``start`` (or take a fitted one) and score all days from its holdout on.
 
-    With ``held_too`` what it predicted of its holdout stays among what is scored.
+    With ``held_too`` what it predicted of its holdout stays among what is scored; ``with_reference`` fits its folds
+    too, from which the luck that decay has to be beyond is learned.
     """
     held = (start - timedelta(days=settings.split.holdout_days)).isoformat()
-    fitted_here = pipeline is None
     pipeline = pipeline or fit_before(rows, date.fromisoformat(held), settings)
     seen = rows.loc[rows["day"] >= held]
     scored = pd.DataFrame(
@@ -82,7 +88,7 @@ def serve(
     )
     holdout = scored.loc[scored["day"] < start.isoformat()].rename(columns={"prediction": "challenger"})
     base_rate = base_rate_of(rows.loc[rows["day"] < held, settings.task.target], settings.task)
-    reference = honest(rows.loc[rows["day"] < held], holdout, settings) if fitted_here else None
+    reference = honest(rows.loc[rows["day"] < held], holdout, settings) if with_reference else None
     expected = performance.expected(holdout.assign(base_rate=base_rate), settings, reference=reference)
     kept = scored if held_too else scored.loc[scored["day"] >= start.isoformat()]
     return Serving(start, pipeline, kept, expected)
@@ -231,7 +237,7 @@ def main(argv: list[str] | None = None) -> int:
     servings = []
     for number in range(count):
         say(f"fit {number + 1} of {count}")
-        servings.append(serve(rows, FIRST + timedelta(days=WEEK * number), settings))
+        servings.append(serve(rows, FIRST + timedelta(days=WEEK * number), settings, with_reference=True))
     healthy, stale = undisturbed(servings, settings, say)
     table = [summary("healthy", healthy), summary("stale", stale)]
     for how in ("evening late rate doubled", "late rate doubled", "departures in UTC"):

@@ -55,4 +55,9 @@ def forget_if_changed(signatures: Mapping[Path, Signature | None]) -> bool:
 
 def imported() -> list[str]:
     """List our modules that are imported."""
-    return [name for name in list(sys.modules) if name.partition(".")[0] in PACKAGES]
+    return [name for name in list(sys.modules) if is_own(name)]
+
+
+def is_own(name: str) -> bool:
+    """Return whether a module is one of ours."""
+    return name.partition(".")[0] in PACKAGES

@@ -154,8 +154,8 @@ def warm_if_parent(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | 
     if environ.get(SWITCH) != "1" or not argv or Path(argv[0]).name not in AIRFLOW_COMMANDS:
         return None
     modules = next((of for parent, of in PARENTS.items() if tuple(argv[1 : 1 + len(parent)]) == parent), None)
-    if modules is None or all(module in sys.modules for module in modules):
-        return None  # The latter is a task, which loads its plugins again.
+    if modules is None or all(module in sys.modules for module in modules if not own_modules.is_own(module)):
+        return None  # The latter is a task, which loads its plugins again, and of ours imports what it needs.
     warmth = import_all(modules)
     own_modules.watch()
     return warmth

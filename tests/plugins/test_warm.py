@@ -74,6 +74,14 @@ def test_it_is_asked_for_or_left(environ: dict[str, str], imported: list[str]) -
     assert imported == []
 
 
+def test_a_task_whose_own_modules_were_forgotten_imports_none_ahead(
+    imported: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(warm.PARENTS, ("scheduler",), ("json", "ml.no_such_module"))
+    assert warm.warm_if_parent(["airflow", "scheduler"], ON) is None
+    assert imported == []
+
+
 def test_a_missing_module_is_told_and_the_rest_imported(caplog: pytest.LogCaptureFixture) -> None:
     warmth = warm.import_all(("no_such_module_at_all", "json"))
     assert warmth.missing == ("no_such_module_at_all",)

@@ -120,8 +120,12 @@ def _daily_scatter(best: Validated, results: Sequence[Validated]) -> float:
     return max(float(pd.Series(best.losses() - other).groupby(by_day).mean().std(ddof=1)) for other in losses)
 
 
+def _rows_a_day(best: Validated) -> float:
+    return len(best.rows) / float(best.rows["day"].nunique())
+
+
 def _enough_rows(best: Validated, days: int) -> bool:
-    per_day = len(best.rows) / best.rows["day"].nunique()
+    per_day = _rows_a_day(best)
     if best.kind == "regression":
         return per_day * days >= LEAST_ROWS
     share = float(best.rows["truth"].value_counts(normalize=True).min())
@@ -133,5 +137,5 @@ def _longer(best: Validated, days: int) -> list[int]:
     possible = [held for held in LONGER if held <= MOST_HOLDOUT_SHARE * days]
     shares = best.rows["truth"].value_counts(normalize=True)
     share = 1.0 if best.kind == "regression" else float(shares.max() if best.kind == "multiclass" else shares.min())
-    per_day = len(best.rows) / best.rows["day"].nunique()
+    per_day = _rows_a_day(best)
     return [held for held in possible if per_day * held * share >= LEAST_MEASURED][:1] or possible[-1:]

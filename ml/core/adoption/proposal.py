@@ -112,10 +112,8 @@ def propose_model(
         reason = "twice what the days of the holdout moved the predictions of a fit in validation"
         sections["retrain"]["refit_max_difference"] = (refit, reason)
     inputs = seen.table[input_columns(seen)]
-    labelled_on = seen.table.loc[
-        seen.table[task.target].notna(), "day"
-    ].unique()  # beside nulls, as the loop lands them
-    labels = seen.table.loc[seen.table["day"].isin(labelled_on), [*task.key, task.target]]
+    days_with_labels = seen.table.loc[seen.table[task.target].notna(), "day"].unique()  # nulls too, as they are landed
+    labels = seen.table.loc[seen.table["day"].isin(days_with_labels), [*task.key, task.target]]
     if seen.changed:
         inputs, labels = with_iso_time(seen, inputs), with_iso_time(seen, labels)
     if not seen.has_types and seen.types.get(task.target) == "int64":

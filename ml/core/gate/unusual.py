@@ -15,7 +15,9 @@ import pandas as pd
 from scipy import stats
 
 from ml.core import predictions
+from ml.core.gate.comparison import new_to_both
 from ml.core.gate.refit import difference
+from ml.core.gate.rule import finite
 from ml.core.metric import Kind
 
 LEAST = 0.05
@@ -45,11 +47,10 @@ def moved(scored: pd.DataFrame, kind: Kind) -> float | None:
     """
     if "champion" not in scored:
         return None
-    new = scored[~scored["champion_had_seen"].astype(bool)]
+    new = new_to_both(scored)
     if new.empty:
         return None
-    apart = difference(predictions.array(new["champion"]), predictions.array(new["challenger"]), kind)
-    return apart if math.isfinite(apart) else None
+    return finite(difference(predictions.array(new["champion"]), predictions.array(new["challenger"]), kind))
 
 
 def share(differences: Sequence[float], apart: float | None, times: float = 1.0) -> float:

@@ -100,8 +100,7 @@ def _finding(severity: Severity, message: str, value: float, most: float) -> Fin
 def _widened(chosen: Evidence, live: Mapping[str, DailyMean], settings: Settings) -> DailyMean:
     """Return the gap that is judged, its interval at least as wide as the reference asks for."""
     gap = live["gap"]
-    name = next((other for other, mean in live.items() if other != "gap" and mean is gap), "gap")
-    scatter, declared = chosen.expected.scatters.get(name), settings.performance
+    scatter, declared = chosen.expected.scatters.get(f"gap{_of_class(live)}"), settings.performance
     if scatter is None:
         return gap
     reach = scatter.reach(gap.days, confidence=declared.confidence, window_days=declared.window_days)

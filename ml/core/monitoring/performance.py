@@ -14,10 +14,10 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from ml.core.gate.comparison import DailyMean, mean_by_day
+from ml.core.gate.comparison import DailyMean
 from ml.core.gate.day_resampling import day_intervals
 from ml.core.metrics import measure, row_loss
-from ml.core.monitoring import interval_coverage, served
+from ml.core.monitoring import daily_means, interval_coverage, served
 from ml.core.monitoring.decay import judge
 from ml.core.monitoring.estimated_performance import Estimate, estimated_fields
 from ml.core.monitoring.label_coverage import ServedDay, absent, coverage, label_findings
@@ -63,7 +63,7 @@ def expected(
         return ExpectedPerformance(metrics | means, coverage=covers, scatters=scatters(reference, None, settings))
     base_rate = array(holdout["base_rate"].iloc[:1])[0]
     constants = constant(base_rate, len(holdout))
-    skill = _skill(holdout.rename(columns={"challenger": "prediction"}), constants, settings)
+    skill = daily_means.skill(holdout.rename(columns={"challenger": "prediction"}), constants, settings)
     measured = metrics | means | ({"skill": skill.value} if skill else {})
     return ExpectedPerformance(measured, skill, base_rate, covers, scatters(reference, base_rate, settings))
 
@@ -244,30 +244,13 @@ def _live(chosen: Evidence, settings: Settings) -> dict[str, DailyMean]:
     apart = gaps(rows["target"], rows["prediction"], settings.task.classes, quantile=settings.task.quantile)
     confidence = settings.performance.confidence
     confidence = confidence if len(apart) == 1 else 1 - (1 - confidence) / len(apart)
-    gap_means = {name: _mean(rows["day"], values, settings, confidence) for name, values in apart.items()}
+    gap_means = {name: daily_means.mean(rows["day"], values, settings, confidence) for name, values in apart.items()}
     measured = {name: mean for name, mean in gap_means.items() if mean is not None}
     if measured and "gap" not in measured:
         measured["gap"] = max(measured.values(), key=lambda mean: max(mean.low, -mean.high))
     base = chosen.base_rates()
-    skill = None if base is None else _skill(rows, base, settings)
+    skill = None if base is None else daily_means.skill(rows, base, settings)
     return measured | ({} if skill is None else {"skill": skill})
-
-
-def _skill(rows: pd.DataFrame, constants: np.ndarray, settings: Settings) -> DailyMean | None:
-    """Return by how much the mean loss is below that of the constant, on the same rows."""
-    metric = settings.gate.metric
-    gained = row_loss(rows["target"], constants, metric) - row_loss(rows["target"], rows["prediction"], metric)
-    return _mean(rows["day"], gained, settings) if np.isfinite(gained).all() else None
-
-
-def _mean(days: pd.Series, values: np.ndarray, settings: Settings, confidence: float | None = None) -> DailyMean | None:
-    return mean_by_day(
-        days,
-        values,
-        confidence=settings.performance.confidence if confidence is None else confidence,
-        n_resamples=settings.gate.bootstrap_rounds,
-        seed=settings.fit.seed,
-    )
 
 
 def window_metrics(own: pd.DataFrame, settings: Settings) -> dict[str, Interval]:

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ml.core.gate.comparison import DailyMean, mean_by_day
-from ml.core.metrics import row_loss
+from ml.core.monitoring import daily_means
 from ml.core.predictions import array, constant, gaps
 from ml.settings import Settings
 
@@ -63,16 +62,12 @@ def scatters(
     if predictions is None or predictions["day"].nunique() < LEAST_DAYS:
         return {}
     rows = predictions.dropna(subset=["target"])
-    values = array(rows["prediction"])
-    if rows["day"].nunique() < LEAST_DAYS or not np.isfinite(values).all():
+    if rows["day"].nunique() < LEAST_DAYS or not np.isfinite(array(rows["prediction"])).all():
         return {}
-    series = dict(gaps(rows["target"], rows["prediction"], settings.task.classes, quantile=settings.task.quantile))
+    apart = gaps(rows["target"], rows["prediction"], settings.task.classes, quantile=settings.task.quantile)
+    means = {name: daily_means.mean(rows["day"], off_by, settings) for name, off_by in apart.items()}
     if base_rate is not None:
-        metric, constants = settings.gate.metric, constant(base_rate, len(rows))
-        series["skill"] = row_loss(rows["target"], constants, metric) - row_loss(
-            rows["target"], rows["prediction"], metric
-        )
-    means = {name: _mean(rows["day"], np.asarray(values, dtype=float), settings) for name, values in series.items()}
+        means["skill"] = daily_means.skill(rows, constant(base_rate, len(rows)), settings)
     return {
         name: Scatter(mean.standard_error * math.sqrt(mean.days), mean.degrees_of_freedom)
         for name, mean in means.items()
@@ -87,9 +82,3 @@ def widest(parts: Sequence[Mapping[str, Scatter]]) -> dict[str, Scatter]:
         name: Scatter(max(part[name].of_day for part in parts), min(part[name].degrees_of_freedom for part in parts))
         for name in sorted(names)
     }
-
-
-def _mean(days: pd.Series, values: np.ndarray, settings: Settings) -> DailyMean | None:
-    if not np.isfinite(values).all():
-        return None
-    return mean_by_day(days, values, confidence=settings.performance.confidence, n_resamples=2, seed=settings.fit.seed)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -52,7 +53,12 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
     excluded = services.registry.excluded_days(champion.data_version or None).keys()
     rows, served = _labelled(oldest, first, last, versions, champion, settings, services)
     rows = rows.loc[~rows["day"].isin([excluded_day.isoformat() for excluded_day in excluded])]
-    reference = _out_of_fold(champion.version, settings, services)
+
+    @cache
+    def out_of_fold(version: int | None) -> pd.DataFrame | None:
+        return _out_of_fold(version, settings, services)
+
+    reference = out_of_fold(champion.version)
     newest = None if reference is None else _newest(last, day, versions, champion.version, settings, services)
     expected = estimate(reference, rows.loc[rows["version"] == champion.version], newest, settings)
     report = performance.report_on(
@@ -60,7 +66,7 @@ def run(champion: Champion, *, settings: Settings, services: Services) -> LivePe
         rows,
         served,
         decisions,
-        expected_of=lambda version: _seen_by_the_gate(version, decisions, settings, services),
+        expected_of=lambda version: _seen_by_the_gate(version, out_of_fold(version), decisions, settings, services),
         settings=settings,
         estimate=expected,
     )
@@ -165,7 +171,7 @@ def _out_of_fold(version: int | None, settings: Settings, services: Services) ->
 
 
 def _seen_by_the_gate(
-    version: int, decisions: list[Logged], settings: Settings, services: Services
+    version: int, reference: pd.DataFrame | None, decisions: list[Logged], settings: Settings, services: Services
 ) -> ExpectedPerformance:
     if has_other_classes(version, settings, services):
         return ExpectedPerformance({})
@@ -173,12 +179,7 @@ def _seen_by_the_gate(
     holdout = _kept(judged, "lineage/holdout.parquet", services)
     if holdout is None:
         return ExpectedPerformance({})
-    return performance.expected(
-        holdout,
-        settings,
-        interval=_interval(version, settings, services),
-        reference=_kept(version, "monitoring/predictions.parquet", services),
-    )
+    return performance.expected(holdout, settings, interval=_interval(version, settings, services), reference=reference)
 
 
 def _interval(version: int, settings: Settings, services: Services) -> IntervalWidth | None:

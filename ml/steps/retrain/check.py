@@ -24,14 +24,14 @@ def run(
     challenger: Challenger | None = None,
     trial: package.Trial | None = None,
 ) -> PackageCheck:
-    """Load what was registered, and see whether it predicts a kept sample as it did in training.
+    """Load what was packaged, and see whether it predicts a kept sample as it did in training.
 
     Writes ``check/check.json``, which the gate weighs: what is found here is a result, never an error.
 
     Parameters
     ----------
     challenger
-        None under ``dvc repro``, where nothing is registered: the model as its MLflow run holds it.
+        None before anything is registered: the model as its MLflow run holds it, which is the one to be registered.
     trial
         A process that was started before, see `ml.adapters.package.start`; None starts one.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import cache
@@ -20,6 +19,7 @@ import pandas as pd
 
 from ml.core.gate.comparison import mean_by_day
 from ml.core.gate.refit import compared_rows, difference
+from ml.core.gate.rule import finite
 from ml.core.metrics import row_loss
 from ml.core.monitoring.drift import sample_days
 from ml.core.training.estimators import predict
@@ -134,13 +134,9 @@ def _compared(older: Any, newer: Any, rows: pd.DataFrame, older_day: date, day: 
         **facts,
         "gain": mean.value,
         "standard_error": mean.standard_error,
-        "difference": _finite(apart),
-        "moved": _finite(difference(predicted[0], predicted[1], kind)),
+        "difference": finite(apart),
+        "moved": finite(difference(predicted[0], predicted[1], kind)),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _key(hashed: np.ndarray[Any, Any], day: date, settings: Settings) -> str:
