@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ml.adapters.engine import Part
-from ml.adapters.engine.cluster import fingerprint_of_code, packed, work_on
+from ml.adapters.engine import LOCAL, Part
+from ml.adapters.engine.worker import fingerprint_of_code, packed, work_on
 
 
 class TravellingEngine:
@@ -24,3 +24,7 @@ class TravellingEngine:
             name = f"{common[0]}, part {self.parts}"  # nothing is left of what the part before did
             sent = pickle.loads(pickle.dumps(packed(part)))
             yield from pickle.loads(pickle.dumps(work_on((name, common[1]), sent)))
+
+    def together(self, function: Any, parts: Sequence[Part], **options: Any) -> list[Any]:
+        self.parts += len(parts)
+        return LOCAL.together(function, parts, **options)

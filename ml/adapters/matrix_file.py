@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import overload
 
 import numpy as np
 
@@ -80,6 +83,45 @@ class MatrixFile:
         """Return in how many parts of so many rows it is read."""
         return -(-self.rows // rows_at_once)
 
+    def pages(self, rows_at_once: int, first: int = 0, rows: int | None = None) -> MatrixPages:
+        """Return some rows, None means all others, as a sequence of pages, each read when it is asked for."""
+        rows = self.rows - first if rows is None else rows
+        return MatrixPages(self.path, self.features + 2, first, rows, rows_at_once)
+
+    def rows_in(self, size: int) -> int:
+        """Return how many rows so many bytes hold, at least one."""
+        return max(size // (VALUE.itemsize * (self.features + 2)), 1)
+
     def mapped(self) -> np.ndarray:
         """Return all rows, features first, as an array that the system reads from the file when it is asked for."""
         return np.memmap(self.path, dtype=VALUE, mode="r", shape=(self.rows, self.features + 2))
+
+
+@dataclass(frozen=True)
+class MatrixPages(Sequence[np.ndarray]):
+    """Rows of a matrix, ``rows_at_once`` a page: arrays of shape (n_rows, n_features + 2), target and weight last."""
+
+    path: Path
+    width: int
+    first: int
+    rows: int
+    rows_at_once: int
+
+    def __len__(self) -> int:
+        return math.ceil(self.rows / self.rows_at_once)
+
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[np.ndarray]: ...
+
+    def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        begin = number * self.rows_at_once
+        count = min(self.rows_at_once, self.rows - begin)
+        offset = (self.first + begin) * self.width * VALUE.itemsize
+        return np.fromfile(self.path, dtype=VALUE, count=count * self.width, offset=offset).reshape(count, self.width)

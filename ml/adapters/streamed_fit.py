@@ -18,7 +18,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.pipeline import Pipeline
 
-from ml.adapters.matrix_file import VALUE, MatrixFile, Part
+from ml.adapters import xgboost_fit
+from ml.adapters.engine import LOCAL, Engine
+from ml.adapters.matrix_file import VALUE, MatrixFile
 from ml.core.training import sample_weights, streaming
 from ml.core.training.estimators import as_trained, trained_kinds
 from ml.core.training.features import matrix
@@ -26,13 +28,15 @@ from ml.settings import Settings
 
 Source = Callable[[Sequence[str] | None], Iterator[pd.DataFrame]]
 """Gives the rows in parts, each time anew; of the columns that are named, None means all."""
-PAGE_BYTES = 64 << 20
-"""So much of the matrix is one page of XGBoost's cache: small pages take time, large ones memory."""
+BATCH_BYTES = 64 << 20
+"""So much of the matrix LightGBM reads at once."""
 STEP_ROWS = 8192
 """So many rows are one step of an estimator with ``partial_fit``."""
 
 
-def fit(pipeline: Pipeline, sample: pd.DataFrame, source: Source, settings: Settings) -> Pipeline:
+def fit(
+    pipeline: Pipeline, sample: pd.DataFrame, source: Source, settings: Settings, *, engine: Engine = LOCAL
+) -> Pipeline:
     """Fit an unfitted pipeline whose estimator `ml.core.training.streaming.learner_of` knows.
 
     Parameters
@@ -43,6 +47,8 @@ def fit(pipeline: Pipeline, sample: pd.DataFrame, source: Source, settings: Sett
         Training rows that stand for all of them; not modified.
     source
         All training rows, with their history features, ``day`` and the target.
+    engine
+        What works on the shares of a fit that is divided among workers.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def fit(pipeline: Pipeline, sample: pd.DataFrame, source: Source, settings: Sett
     DataRejected
         If a row cannot be used: its features, or its weight.
     Unavailable
-        If the local disk has no room for the matrix.
+        If the local disk has no room for the matrix, or the workers that fit cannot be reached or were lost.
     """
     features, estimator = pipeline.named_steps["features"], pipeline.named_steps["estimator"]
     seen = features.fit_transform(matrix(sample, settings.features))
@@ -62,7 +68,8 @@ def fit(pipeline: Pipeline, sample: pd.DataFrame, source: Source, settings: Sett
         file, targets = _write(Path(folder) / "matrix", pipeline, source, settings, width=seen.shape[1])
         learner = streaming.learner_of(estimator)
         if learner == "xgboost":
-            _xgboost(estimator, file, targets, _reference(sample, seen, settings), folder)
+            reference = _reference(sample, seen, settings)
+            _xgboost(estimator, file, targets, reference, folder, settings, engine)
         elif learner == "lightgbm":
             _lightgbm(estimator, file, targets, settings)
         else:
@@ -115,10 +122,6 @@ def _reference(sample: pd.DataFrame, seen: np.ndarray, settings: Settings) -> tu
     return np.asarray(seen, dtype=VALUE), None if weighting is None else sample_weights.weights(sample, weighting)
 
 
-def _rows_of_page(file: MatrixFile) -> int:
-    return max(PAGE_BYTES // (VALUE.itemsize * (file.features + 2)), 1)
-
-
 def _prepared(estimator: Any, targets: np.ndarray, features: int) -> int:
     """Fit one made-up tree, so that the estimator knows its classes; return how many trees it is to have."""
     trees, values = estimator.n_estimators, targets if len(targets) else np.arange(2.0)
@@ -134,36 +137,18 @@ def _xgboost(
     targets: np.ndarray,
     sample: tuple[np.ndarray, np.ndarray | None],
     folder: str,
+    settings: Settings,
+    engine: Engine,
 ) -> None:
     """Fit by XGBoost's external memory; the bins of its histograms are those of the sample."""
-    xgboost = import_module("xgboost")
-    (values, weights), page_rows = sample, _rows_of_page(file)
-
-    class Pages(xgboost.DataIter):  # type: ignore[name-defined]
-        """Gives the library a page of the matrix each time that it asks."""
-
-        def __init__(self) -> None:
-            self.pages: Iterator[Part] = iter(())
-            super().__init__(cache_prefix=str(Path(folder) / "pages"), release_data=True)
-
-        def next(self, input_data: Callable[..., None]) -> bool:
-            page = next(self.pages, None)
-            if page is not None:
-                features, target, weight = page
-                weighted = {} if weights is None else {"weight": weight}
-                input_data(data=np.ascontiguousarray(features), label=target, **weighted)
-            return page is not None
-
-        def reset(self) -> None:
-            self.pages = file.parts(page_rows)
-
+    assert settings.fit.stream is not None
     trees = _prepared(estimator, targets, file.features)
     params = estimator.get_xgb_params() | ({"num_class": len(targets)} if len(targets) > 2 else {})
     options = {"max_bin": estimator.max_bin or 256, "nthread": estimator.n_jobs}
-    reference = xgboost.QuantileDMatrix(values, weight=weights, **options)
-    pages = xgboost.ExtMemQuantileDMatrix(Pages(), ref=reference, **options)
-    del reference
-    estimator._Booster = xgboost.train(params, pages, num_boost_round=trees)
+    recipe = xgboost_fit.Recipe(params, trees, options, *sample)
+    threads = max(estimator.n_jobs or 0, 0) or settings.fit.threads
+    workers = settings.fit.stream.workers
+    estimator._Booster = xgboost_fit.fit(recipe, file, Path(folder), workers=workers, threads=threads, engine=engine)
 
 
 def _lightgbm(estimator: Any, file: MatrixFile, targets: np.ndarray, settings: Settings) -> None:
@@ -174,7 +159,7 @@ def _lightgbm(estimator: Any, file: MatrixFile, targets: np.ndarray, settings: S
     class Values(lightgbm.Sequence):  # type: ignore[name-defined]
         """Gives the library the rows that it asks for."""
 
-        batch_size = _rows_of_page(file)
+        batch_size = file.rows_in(BATCH_BYTES)
 
         def __getitem__(self, index: Any) -> np.ndarray:
             return np.asarray(mapped[index][..., :-2], dtype=float)

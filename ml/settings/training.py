@@ -182,6 +182,11 @@ class Stream(Section):
     """
     passes: int = Field(default=1, ge=1)
     """How often an estimator that learns step by step (``partial_fit``) sees each row; trees are not concerned."""
+    workers: int = Field(default=1, ge=1, le=1000)
+    """Among so many workers the rows of a fit by XGBoost are divided, each with ``fit.threads`` threads: on the cluster
+    with ``engine.kind: cluster``, in the process of the task without. The number changes the last digits of a model;
+    where the workers are does not.
+    """
 
 
 class Fit(Section):

@@ -20,7 +20,7 @@ import pytest
 from ml.adapters import aggregates, code, day_samples, partitions, rows
 from ml.adapters.contracts import Contracts
 from ml.adapters.contracts.day_files import screen_file
-from ml.adapters.engine import LOCAL, FileRows, Part, cluster, cut
+from ml.adapters.engine import LOCAL, Engine, FileRows, Part, cluster, cut
 from ml.adapters.engine.cluster import ClusterEngine
 from ml.adapters.engine.travel import pack, unpack
 from ml.adapters.sources.demo import DemoSource
@@ -31,8 +31,9 @@ from ml.core.scoring.shards import Rows
 from ml.core.training.target_sums import groupings
 from ml.errors import DataRejected, SettingsError, Unavailable
 from ml.settings import PROJECT_ROOT, Environment, Settings, load
+from ml.steps.retrain.pipelines import fit_pipeline
 from ml.wiring import Services
-from tests.adapters import engine_work
+from tests.adapters import engine_work, streamed_rows
 
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="ray is not installed (make cluster)")
 PARTS = [Part(number) for number in range(1, 8)]
@@ -158,6 +159,59 @@ def test_a_worker_with_other_code_is_refused(engine: ClusterEngine, monkeypatch:
     monkeypatch.setattr(code, "code_sha256", lambda: "other")
     with pytest.raises(SettingsError, match=r"differs from the process that asks it in code; start head, workers"):
         list(engine.map(engine_work.doubled, PARTS, shared=3))
+
+
+# --- work that several do together ---------------------------------------------------------------------
+
+
+def together(engine: Engine, function: Any, members: int = 2) -> list[Any]:
+    shares = [
+        Part(number, arrays=[np.full(3, number, dtype="float32"), np.ones(2, dtype="float32")])
+        for number in range(members)
+    ]
+    return engine.together(function, shares, shared=7, meeting=engine_work.meeting, threads=1)
+
+
+@needs_ray
+def test_several_workers_work_at_the_same_time_on_arrays_that_they_fetch(engine: ClusterEngine) -> None:
+    here, there = (together(where, engine_work.counted_together) for where in (LOCAL, engine))
+    assert [result[1:] for result in here] == [result[1:] for result in there] == [(2, 0, 2.0), (2, 7, 5.0)]
+    assert len({result[0] for result in there} - {os.getpid()}) == 2, "two processes, neither of them this one"
+
+
+@needs_ray
+def test_the_error_that_ended_the_work_of_several_comes_back(engine: ClusterEngine) -> None:
+    for where in (LOCAL, engine):
+        with pytest.raises(DataRejected, match="a share is bad"):
+            together(where, engine_work.rejected_by_one)
+
+
+@needs_ray
+def test_a_lost_one_of_several_workers_ends_the_work_of_all(engine: ClusterEngine) -> None:
+    with pytest.raises(Unavailable, match=r"the cluster of this machine lost a worker \(WorkerCrashedError\);"):
+        together(engine, engine_work.killed_one)
+    assert len(together(engine, engine_work.counted_together)) == 2, "processors are free again"
+
+
+@needs_ray
+def test_more_workers_than_processors_are_refused_before_anything_is_sent(engine: ClusterEngine) -> None:
+    with pytest.raises(Unavailable, match="has 2 processors, and 3 workers of 1 threads each need 3"):
+        together(engine, engine_work.counted_together, members=3)
+
+
+@needs_ray
+def test_xgboost_fitted_by_two_workers_of_a_cluster_is_that_of_two_in_this_process(
+    engine: ClusterEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.adapters.xgboost_fit.PAGE_BYTES", 5 * 4 * 700)  # three pages each
+    frame = streamed_rows.table("classification")
+    chosen = streamed_rows.declared(
+        "classification", "xgboost.XGBClassifier", stream={"workers": 2}, args={"n_estimators": 9}
+    )
+    models = [fit_pipeline(frame, chosen, engine=where).named_steps["estimator"] for where in (LOCAL, engine)]
+    here, there = (bytes(model.get_booster().save_raw("ubj")) for model in models)
+    assert here == there
+    assert models[0].get_booster().num_boosted_rounds() == 9
 
 
 # --- the parts of a day -------------------------------------------------------------------------------

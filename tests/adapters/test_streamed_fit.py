@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +20,8 @@ from ml.core.training.estimators import predict
 from ml.core.training.features import matrix
 from ml.errors import DataRejected, SettingsError, Unavailable
 from ml.steps.retrain.pipelines import fit_pipeline
+from tests.adapters.streamed_rows import DAYS, FEATURES, declared, in_parts, table
 from tests.builders import settings
-
-FEATURES = {"categorical": ["shop"], "numeric": ["size", "age"], "spline": [], "history": []}
-DAYS = [f"2024-03-{number:02d}" for number in range(1, 13)]
-
-
-def table(kind: str, rows: int = 3000) -> pd.DataFrame:
-    random = np.random.default_rng(7)
-    frame = pd.DataFrame(
-        {
-            "day": np.sort(random.choice(DAYS, rows)),
-            "id": np.arange(rows),
-            "shop": random.choice(["north", "south", "east", None], rows),
-            "size": np.where(random.random(rows) < 0.1, np.nan, random.normal(size=rows)),
-            "age": random.integers(0, 90, rows),
-        }
-    )
-    level = frame["size"].fillna(0) + (frame["shop"] == "north") + frame["age"] / 45 - 1 + random.normal(size=rows)
-    outcome = {"classification": level > 0.5, "multiclass": np.digitize(level, [0, 1]), "regression": level}[kind]
-    return frame.assign(y=np.asarray(outcome, dtype=float))
-
-
-def declared(kind: str, estimator: str, *, stream: dict[str, Any] | None, **fit: Any) -> Any:
-    task: dict[str, Any] = {"kind": kind, "target": "y", "key": ["day", "id"]}
-    task |= {"classes": [0, 1, 2]} if kind == "multiclass" else {}
-    metric = "rmse" if kind == "regression" else "log_loss"
-    fit = {"estimator": estimator, "encoding": "ordinal", "stream": stream, **fit}
-    return settings(task=task, features=FEATURES, fit=fit, gate={"metric": metric, "rules": {}})
-
-
-def in_parts(frame: pd.DataFrame, rows: int) -> Any:
-    def source(columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
-        for first in range(0, len(frame), rows):
-            part = frame.iloc[first : first + rows]
-            yield part if columns is None else part[list(columns)]
-
-    return source
-
 
 TREES = [
     ("classification", "xgboost.XGBClassifier"),
@@ -90,11 +54,60 @@ def test_trees_of_parts_are_those_of_all_rows_at_once(
 def test_pages_on_the_disk_change_xgboost_s_trees_by_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, fit = table("classification"), {"args": {"n_estimators": 9}}
     at_once = fit_pipeline(frame, declared("classification", "xgboost.XGBClassifier", stream=None, **fit))
-    monkeypatch.setattr("ml.adapters.streamed_fit.PAGE_BYTES", 5 * 4 * 700)  # five pages
+    monkeypatch.setattr("ml.adapters.xgboost_fit.PAGE_BYTES", 5 * 4 * 700)  # five pages
     chosen = declared("classification", "xgboost.XGBClassifier", stream={}, **fit)
     streamed = fit_pipeline(frame, chosen, source=in_parts(frame, 400))
     rows = matrix(frame, chosen.features)
     assert np.abs(predict(streamed, rows, "classification") - predict(at_once, rows, "classification")).max() < 1e-4
+
+
+@pytest.mark.parametrize("weight", [None, {"column": "age"}], ids=["alike", "weighted"])
+@pytest.mark.parametrize(("kind", "estimator"), TREES[:3])
+def test_rows_divided_among_workers_give_the_trees_of_one_process(kind: str, estimator: str, weight: Any) -> None:
+    frame, fit = table(kind), {"args": {"n_estimators": 9, "max_depth": 4}, "sample_weight": weight}
+    rows = matrix(frame, declared(kind, estimator, stream=None).features)
+    one, two, again, three = (
+        predict(
+            fit_pipeline(
+                frame, declared(kind, estimator, stream={"workers": workers}, **fit), source=in_parts(frame, 271)
+            ),
+            rows,
+            kind,
+            3,
+        )
+        for workers in (1, 2, 2, 3)
+    )
+    assert np.std(one) > 0.05
+    assert np.abs(two - one).max() < 1e-5
+    assert np.array_equal(two, again)
+    # Where two splits gain as much as each other, rounding may choose the other one: the model is as good.
+    assert np.abs(three - one).mean() < 0.05 * np.std(one)
+
+
+def test_a_division_among_more_workers_than_rows_still_learns() -> None:
+    frame = table("regression", rows=5)
+    chosen = declared("regression", "xgboost.XGBRegressor", stream={"workers": 8}, args={"n_estimators": 3})
+    assert np.isfinite(predict(fit_pipeline(frame, chosen), matrix(frame, chosen.features), "regression")).all()
+
+
+@pytest.mark.parametrize("estimator", ["lightgbm.LGBMClassifier", "sklearn.naive_bayes.GaussianNB"])
+def test_workers_are_refused_where_rows_cannot_be_divided_among_them(estimator: str) -> None:
+    chosen = declared("classification", estimator, stream={"workers": 2})
+    with pytest.raises(SettingsError, match=r"fit\.stream\.workers: rows of .* cannot be divided among workers"):
+        fit_pipeline(table("classification"), chosen)
+
+
+def test_what_ends_one_of_several_workers_is_what_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: matrix_file.MatrixPages, number: int) -> np.ndarray:
+        if self.first:
+            raise OSError(5, "the disk is broken")
+        return np.zeros((self.rows, self.width), dtype="float32")
+
+    monkeypatch.setattr(matrix_file.MatrixPages, "__getitem__", broken)
+    with pytest.raises(OSError, match="the disk is broken"):
+        fit_pipeline(
+            table("classification"), declared("classification", "xgboost.XGBClassifier", stream={"workers": 3})
+        )
 
 
 def test_the_model_learns_from_all_rows_and_not_from_the_sample() -> None:

@@ -120,7 +120,7 @@ DOORS = {
         "ml/steps/score/row_scoring.py",
         "ml/steps/score/scorer.py",
     ),
-    "ray": ("ml/adapters/engine/cluster.py",),
+    "ray": ("ml/adapters/engine/cluster.py", "ml/adapters/engine/worker.py"),
     "redis": ("ml/serving/streams/brokers.py",),
     "ruamel": ("ml/yaml_file.py",),
     "requests": (

@@ -6,16 +6,22 @@ results in the order of the parts. So the function decides what comes out, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from ml.core.scoring import shards
 from ml.core.scoring.shards import Rows
+from ml.errors import EvergreenError
 
 S = TypeVar("S")
 R = TypeVar("R")
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,20 @@ class Part:
 
     facts: Any
     files: tuple[FileRows, ...] = ()
+    arrays: Sequence[np.ndarray] = ()
+    """Arrays that are read one at a time, each anew whenever it is asked for: of `Engine.together` alone."""
 
 
 Work = Callable[[S, Part], Iterable[R]]
 """A function of a module, which workers import by its name; it writes nothing that outlives it."""
+
+
+Place = Mapping[str, Any]
+"""What each of several that work together has to know to reach the others; can be pickled."""
+Meeting = Callable[[str, int], AbstractContextManager[Place]]
+"""A function of a module: at an address of the machine that it runs on, lets so many find each other while it lasts."""
+Joint = Callable[[S, Part, Place], R]
+"""A function of a module that works on its part together with those that work on the others."""
 
 
 class Engine(Protocol):
@@ -61,6 +77,20 @@ class Engine(Protocol):
         """
         ...
 
+    def together(
+        self, function: Joint[S, R], parts: Sequence[Part], *, shared: S, meeting: Meeting, threads: int
+    ) -> list[R]:
+        """Work on all parts at the same time, each with so many threads; return what came of each, in their order.
+
+        If one fails, all end, and what it raised is raised here as it is.
+
+        Raises
+        ------
+        Unavailable
+            If there are not as many processors, the workers cannot be reached, or one of them is lost.
+        """
+        ...
+
 
 class LocalEngine:
     """Work on one part after the other, in this process; results come while the function runs."""
@@ -71,6 +101,22 @@ class LocalEngine:
         """Yield what a function yields for each part, in the order of the parts."""
         for part in parts:
             yield from function(shared, part)
+
+    def together(
+        self, function: Joint[S, R], parts: Sequence[Part], *, shared: S, meeting: Meeting, threads: int
+    ) -> list[R]:
+        """Work on all parts at the same time, in threads of this process, which may be more than it has processors."""
+        with meeting(LOOPBACK, len(parts)) as place, ThreadPoolExecutor(len(parts)) as pool:
+            running = [pool.submit(function, shared, part, place) for part in parts]
+            wait(running)
+        if errors := [err for one in running if (err := one.exception()) is not None]:
+            raise first_cause(errors)
+        return [one.result() for one in running]
+
+
+def first_cause(errors: Sequence[BaseException]) -> BaseException:
+    """Return the error that made the others fail: of ours or of Python before one that says that a peer has gone."""
+    return next((err for err in errors if isinstance(err, EvergreenError | OSError | MemoryError)), errors[0])
 
 
 LOCAL: Engine = LocalEngine()

@@ -10,25 +10,20 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import platform
 import secrets
 import signal
 import socket
-import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from ml.adapters import code
-from ml.adapters.engine import LOCAL, FileRows, Part, R, S, Work
-from ml.adapters.engine.travel import pack, unpack
+from ml.adapters.engine import LOCAL, Joint, Meeting, Part, R, S, Work
+from ml.adapters.engine.worker import Fetched, Lost, fingerprint_of_code, packed, work_on, work_together
 from ml.errors import SettingsError, Unavailable
 from ml.next_moves import rerun
 
@@ -52,9 +47,6 @@ QUIET = {
 """What Ray reads from the environment: it reports to nobody, connects only when it is asked to, and gives up some day
 on a part for which no worker has the memory.
 """
-
-_SHARED: dict[str, Any] = {}
-"""In a worker: what the parts of the present work share, by the name of that work."""
 
 
 class ClusterEngine:
@@ -121,6 +113,41 @@ class ClusterEngine:
         finally:
             for reference in queue:
                 _cancel(ray, reference)
+
+    def together(
+        self, function: Joint[S, R], parts: Sequence[Part], *, shared: S, meeting: Meeting, threads: int
+    ) -> list[R]:
+        """Work on all parts at the same time, by as many workers; see `ml.adapters.engine.Engine`.
+
+        Raises
+        ------
+        Unavailable
+            If the cluster cannot be reached, has not so many processors, or a worker was lost: all is to be done again.
+        SettingsError
+            As `map`.
+        """
+        ray = self._connect()
+        there, needed = int(self._asked(ray.cluster_resources).get("CPU", 0)), len(parts) * threads
+        if needed > there:
+            work = f"{len(parts)} workers of {threads} threads each"
+            raise self._unavailable(f"has {there} processors, and {work} need {needed}")
+        content = pickle.dumps((function, shared, fingerprint_of_code(), meeting))
+        common = self._asked(lambda: ray.put((secrets.token_hex(8), content)))
+        sent = [self._sent(ray, part) for part in parts]
+        lead = ray.remote(max_retries=0, num_cpus=0)(work_together)
+        reference = self._asked(lambda: lead.remote(common, sent, threads, PATIENCE_SECONDS))
+        try:
+            return self._result(ray, reference)
+        except Lost as err:
+            raise self._unavailable(str(err)) from err
+        finally:
+            _cancel(ray, reference)
+
+    def _sent(self, ray: Any, part: Part) -> Any:
+        """Put a part, and each of its arrays by itself, into Ray's store."""
+        arrays = [self._asked(lambda array=array: ray.put(array)) for array in part.arrays]
+        content = packed(Part(part.facts, part.files, Fetched(arrays)))
+        return self._asked(lambda: ray.put(content))
 
     def close(self) -> None:
         """Leave the cluster; one of this machine ends."""
@@ -254,45 +281,3 @@ def _cancel(ray: Any, reference: Any) -> None:
         ray.cancel(reference, force=False)
     except (ray.exceptions.RayError, ConnectionError, RuntimeError) as err:
         logger.debug("engine: a part could not be taken back: %s", err)
-
-
-def fingerprint_of_code() -> dict[str, str | None]:
-    """Return what must be equal on both sides for equal results: our code, Python, and the packages that compute."""
-    return {"code": code.code_sha256(), "python": platform.python_version(), **_versions()}
-
-
-@lru_cache(maxsize=1)
-def _versions() -> dict[str, str | None]:
-    return code.versions()
-
-
-def packed(part: Part) -> tuple[Any, list[tuple[FileRows, Any]]]:
-    """Return a part with the bytes that it reads, as `work_on` takes it."""
-    return part.facts, [(file, pack(file)) for file in part.files]
-
-
-def work_on(common: tuple[str, bytes], sent: tuple[Any, list[tuple[FileRows, Any]]]) -> list[Any]:
-    """Do one part, in a worker: what it reads lies in a temporary folder meanwhile."""
-    function, shared, expected = _opened(*common)
-    own = fingerprint_of_code()
-    if own != expected:
-        differing = sorted(name for name in expected.keys() | own.keys() if expected.get(name) != own.get(name))
-        raise SettingsError(
-            f"a worker of the cluster on {socket.gethostname()} differs from the process that asks it in "
-            f"{', '.join(differing)}; start head, workers and Evergreen from the same image"
-        )
-    facts, files = sent
-    with tempfile.TemporaryDirectory() as folder:
-        local = tuple(
-            FileRows(unpack(content, Path(folder) / f"{number}.parquet"), file.rows, file.columns)
-            for number, (file, content) in enumerate(files)
-        )
-        return list(function(shared, Part(facts, local)))
-
-
-def _opened(name: str, content: bytes) -> Any:
-    """Read what parts share, once in a worker for all parts of a work; only the last work is held."""
-    if name not in _SHARED:
-        _SHARED.clear()
-        _SHARED[name] = pickle.loads(content)  # noqa: S301  by the process that this cluster works for
-    return _SHARED[name]

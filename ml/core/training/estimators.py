@@ -37,7 +37,7 @@ def build(task: Task, features: Features, fit: Fit) -> Pipeline:
     if fit.sample_weight:
         sample_weights.refuse_unweighted(estimator, fit.estimator)
     if fit.stream:
-        streaming.refuse_unstreamed(estimator, fit.estimator)
+        streaming.refuse_unstreamed(estimator, fit.estimator, workers=fit.stream.workers)
     return Pipeline([("features", _columns(features, fit)), ("estimator", estimator)])
 
 

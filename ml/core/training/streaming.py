@@ -26,7 +26,7 @@ def learner_of(estimator: BaseEstimator) -> Learner | None:
     return of_library or ("steps" if hasattr(estimator, "partial_fit") else None)
 
 
-def refuse_unstreamed(estimator: BaseEstimator, path: str) -> None:
+def refuse_unstreamed(estimator: BaseEstimator, path: str, *, workers: int = 1) -> None:
     """Raise if ``fit.stream`` is asked of an estimator that cannot learn from parts, or not with these arguments.
 
     Raises
@@ -39,6 +39,11 @@ def refuse_unstreamed(estimator: BaseEstimator, path: str) -> None:
             f"fit.stream: {path} needs all rows at once (it has no partial_fit); choose xgboost.XGBClassifier, "
             "xgboost.XGBRegressor, lightgbm.LGBMClassifier, lightgbm.LGBMRegressor or an estimator with partial_fit, "
             "such as sklearn.linear_model.SGDClassifier, or remove fit.stream"
+        )
+    if workers > 1 and learner_of(estimator) != "xgboost":
+        raise SettingsError(
+            f"fit.stream.workers: rows of {path} cannot be divided among workers; choose xgboost.XGBClassifier or "
+            "xgboost.XGBRegressor, or remove workers"
         )
     params = estimator.get_params(deep=False)
     problem = _problem(package_of(type(estimator).__module__), params)

@@ -222,7 +222,7 @@ class Contest:
                     return frames
                 return (self._with_features_of(version, own, frame, lagged) for frame in frames)
 
-            return fit_pipeline(sample, own, source=source)
+            return fit_pipeline(sample, own, source=source, engine=self.services.engine)
 
     def _with_features_of(
         self, version: int, own: Settings, rows: pd.DataFrame, lagged: TargetAggregates | None = None

@@ -58,7 +58,7 @@ def run(window: Window, *, settings: Settings, services: Services) -> Candidate:
     started = time.perf_counter()
     if settings.fit.stream:
         with streamed_parts.all_rows(run_dir) as every_row:
-            pipeline = fit_pipeline(train, settings, source=every_row.frames)
+            pipeline = fit_pipeline(train, settings, source=every_row.frames, engine=services.engine)
     else:
         pipeline = fit_pipeline(train, settings)
     seconds = round(time.perf_counter() - started, 3)

@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from ml import own_code
 from ml.adapters import models, streamed_fit
+from ml.adapters.engine import LOCAL, Engine
 from ml.adapters.streamed_fit import Source
 from ml.core.training import estimators, sample_weights
 from ml.core.training.features import matrix
@@ -27,18 +28,22 @@ logger = logging.getLogger(__name__)
 MOST_REHEARSED = 256
 
 
-def fit_pipeline(train: pd.DataFrame, settings: Settings, *, source: Source | None = None) -> Pipeline:
+def fit_pipeline(
+    train: pd.DataFrame, settings: Settings, *, source: Source | None = None, engine: Engine = LOCAL
+) -> Pipeline:
     """Fit a new pipeline on rows that carry their history features and the target.
 
     Parameters
     ----------
     source
         With ``fit.stream``, all rows to learn from, of which ``train`` is a sample; None means ``train`` itself.
+    engine
+        With ``fit.stream.workers``, what works on their shares; wherever that is, the model is the same.
     """
     pipeline = estimators.build(settings.task, settings.features, settings.fit)
     if settings.fit.stream:
         with _naming_what_does_not_suit(settings, len(train)), threadpool_limits(settings.fit.threads):
-            return streamed_fit.fit(pipeline, train, source or streamed_fit.of_frame(train), settings)
+            return streamed_fit.fit(pipeline, train, source or streamed_fit.of_frame(train), settings, engine=engine)
     target = train[settings.task.target]
     typed = target.astype("int64") if settings.task.kind != "regression" else target.astype("float64")
     columns = matrix(train, settings.features)
