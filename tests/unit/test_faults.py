@@ -53,6 +53,7 @@ EXAMPLES = {
     "labels all VALUE": "labels all 0",
     "labels inverted [by SHARE]": "labels inverted by 0.2",
     "labels shuffled": "labels shuffled",
+    "labels VALUE and OTHER swapped": "labels 0 and 1 swapped",
     "labels VALUE read as NEW [by SHARE]": "labels 1 read as 0 by 0.5",
 }
 
@@ -283,6 +284,11 @@ def test_shuffled_labels_keep_their_values() -> None:
     values: list[object] = [float(n) for n in range(50)]
     found = sent("labels shuffled", values)
     assert sorted(found) == values and found != values  # type: ignore[type-var]
+
+
+def test_swapped_labels_stand_for_each_other_and_the_others_stay() -> None:
+    assert sent("labels low and high swapped", ["low", "middle", "high", "low"]) == ["high", "middle", "low", "high"]
+    assert sent("labels 0 and 2 swapped", [0.0, 1.0, 2.0]) == [2.0, 1.0, 0.0]
 
 
 def test_some_labels_are_read_as_others_or_lost() -> None:
