@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ml.backtest.dataset import PointInTimeDataset
-from ml.core.data.label_days import label_day
+from ml.core.data.label_days import content_of, label_day
 from ml.core.data.label_doubt import judge, recent
 from ml.records import LabelDay, LabelVerdict
 from ml.settings import Settings
@@ -68,7 +68,9 @@ def judged(
             if day >= first and not asked:
                 predict, asked = predictor(_until(view, first)), True
             predicted = None if predict is None or day < first else predict(_rows(view, day, settings))
-            today = label_day(day, view.outcomes(day), predicted, settings.task)
+            outcomes = view.outcomes(day)
+            keys = view.inputs[day][[name for name in settings.task.key if name != "day"]]
+            today = label_day(day, outcomes, predicted, settings.task, content=content_of(keys, outcomes))
             verdict = judge(today, recent(day, sums, settings.labels), (), labels=settings.labels, task=settings.task)
             result.verdicts[day] = verdict
             if verdict.status == "doubtful":

@@ -121,6 +121,11 @@ class LabelDay(Record):
     says that all labels are the same. ``expected`` is the level of the predictions of the same rows, and
     ``association`` how labels and predictions order rows alike (1: perfectly, -1: the other way round), with its
     standard error if they had nothing in common; all three are None where nothing was predicted or can be ordered.
+    ``pair_orders`` is the same of each two of several classes (the first and the second, the first and the third, ...),
+    in such standard errors, among their own rows; None where a day has no rows of one of them. Empty where
+    `ml.core.data.label_days` does not compare pairs. ``content`` is a hash of the labels in the order of their keys
+    without the day, and ``surprise`` how improbable just these labels were (the negative logarithm of the probability),
+    0 where that is not known: of classes nothing was predicted, or the day has few different numbers.
     """
 
     day: date
@@ -131,6 +136,9 @@ class LabelDay(Record):
     expected: tuple[float, ...] | None = None
     association: float | None = None
     association_error: float | None = None
+    pair_orders: tuple[float | None, ...] = ()
+    content: str = ""
+    surprise: float = 0.0
 
 
 class LabelVerdict(Record):

@@ -7,7 +7,12 @@ and does harm at once; both are seen on the first day. A day is in doubt
   what was predicted of the same rows is far from what that distance was before: a storm that the model foresees is no
   fault of the feed, and neither is growth. Where too little was predicted, its own past decides alone;
 - for its **order**, if the labels order rows the other way round than predictions do, by more than chance and more than
-  on any day before. Predictions that order rows hardly better than chance are not asked.
+  on any day before. Of several classes each two are looked at as well, among their own rows: where two are swapped,
+  all others still follow the predictions. Predictions that order rows hardly better than chance are not asked;
+- for its **unit**, if numbers spread several times more, or less, than on any day before;
+- for its **day**, if its labels are those of an earlier day, row by row, and chance does not repeat so many.
+
+The last three are in `ml.core.data.lasting_doubts`: no later day lets such labels in.
 
 Far is counted in robust standard deviations from day to day (Huber and Ronchetti, *Robust Statistics*, 2009, ch. 1: the
 median, and the larger of the scaled median deviation and the range of the middle 80 %), never less than rows alone let
@@ -23,24 +28,18 @@ from datetime import date, timedelta
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import norm as normal
 from scipy.stats import t as student
 
+from ml.core.data.lasting_doubts import ORDERED_ERRORS, PARTLY, QUARTER_DAYS, lasting_doubts
 from ml.records import LabelDay, LabelVerdict
 from ml.settings import Labels, Task
 
-QUARTER_DAYS = 91
 DEGREES_OF_FREEDOM = 7.0
 """Degrees of freedom of the days' distribution; chosen by ``bench/labels.py`` on the flights, all of the year seen."""
-ORDERED_ERRORS = 2.0
-"""Labels order rows as predictions do if their association is so many standard errors above none."""
 WEEKDAYS_EACH = 4
 """So many of each weekday are needed before weekdays are distinguished."""
 WEEKDAY_GAIN = 0.8
 """Weekdays are distinguished if the days then vary by no more than this share of what they vary otherwise."""
-PARTLY = 0.5
-"""Labels of fewer rows than this share of the usual ones trickle in: the first to come are special, and their level is
-not judged, unless all are the same."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,9 @@ def judge(
         reason = f"{len(past)} earlier days with labels, labels.min_recent_days is {labels.min_recent_days}"
         return LabelVerdict(status="unjudged", reasons=(reason,) if labels.judge and today.rows else ())
     most = limit(labels, len(today.level) + 1)
-    level, order = _level_doubts(today, past, most, task, labels), _order_doubt(today, past, labels)
-    if order:
-        return LabelVerdict(status="doubtful", reasons=(order, *level), lasting=True)
+    level = _level_doubts(today, past, most, task, labels)
+    if lasting := lasting_doubts(today, past, labels=labels, task=task):
+        return LabelVerdict(status="doubtful", reasons=(*lasting, *level), lasting=True)
     if not level:
         return LabelVerdict(status="plausible")
     if today.single:
@@ -203,35 +202,6 @@ def _scale(values: np.ndarray) -> float:
     deviation = 1.4826 * float(np.median(np.abs(values - np.median(values))))
     low, high = np.quantile(values, (0.1, 0.9))
     return max(deviation, float(high - low) / 2.5631)
-
-
-def _order_doubt(today: LabelDay, past: Sequence[LabelDay], labels: Labels) -> str:
-    """Say that labels and predictions order rows the other way round; empty if they do not.
-
-    Below none by more than chance, and below every day before: how strong the usual order is varies with the day (its
-    weather, its mix), so that the distance from the usual strength tells little.
-    """
-    before = [other for other in past if other.association is not None and other.association_error]
-    if today.association is None or not today.association_error or len(before) < labels.min_recent_days:
-        return ""
-    usual, errors = _association_of(before)
-    most = float(normal.isf(labels.doubtful_days_per_quarter / QUARTER_DAYS / (len(today.level) + 1)))
-    deviations = today.association / today.association_error
-    if np.median(usual / errors) <= ORDERED_ERRORS:
-        return ""  # predictions that say little themselves accuse no labels
-    if deviations >= -most or deviations >= (usual / errors).min():
-        return ""
-    return (
-        f"labels contradict the predictions: the association is {today.association:+.2f}, where "
-        f"{np.median(usual):+.2f} is usual ({-deviations:.1f} standard errors below none, limit {most:.1f}); "
-        "are they inverted?"
-    )
-
-
-def _association_of(days: Sequence[LabelDay]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([day.association for day in days], dtype=float), np.array(
-        [day.association_error for day in days], dtype=float
-    )
 
 
 def _confirmed(

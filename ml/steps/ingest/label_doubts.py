@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ml.adapters import layout
 from ml.adapters.rows import sampled, sampling_share
 from ml.core.data.keys import merge_exactly
-from ml.core.data.label_days import label_day
+from ml.core.data.label_days import content_of, label_day
 from ml.core.data.label_doubt import judge, judge_history, recent
 from ml.core.data.targets import coded
 from ml.core.predictions import gathered, names
@@ -31,6 +31,8 @@ from ml.steps.ingest.deliveries import md5_of
 from ml.wiring import Services
 
 logger = logging.getLogger(__name__)
+SUMMED = 2
+"""Which sums of a day these are: those of another kind are computed anew."""
 Sums = dict[date, tuple[str, LabelDay]]
 """By day, of what they are (the md5, the version whose predictions they stand beside, the task), and the sums."""
 
@@ -75,7 +77,9 @@ def sum_up(day: date, labels: Path, version: int | None, services: Services) -> 
         rows = merge_exactly(rows, gathered(table, task), key, how="left")
         predicted = rows["prediction"].to_numpy()
     target = coded(rows[task.target], task.positive, task.classes)
-    return label_day(day, pd.Series(target).to_numpy(dtype=float), predicted, task)
+    numbers = pd.Series(target).to_numpy(dtype=float)
+    content = content_of(rows[[name for name in key if name != "day"]], numbers)
+    return label_day(day, numbers, predicted, task, content=content)
 
 
 def keep_doubtful(
@@ -169,7 +173,7 @@ def _other_days(day: date, held: Mapping[date, DayFile], services: Services) -> 
     first, last = day - timedelta(days=labels.recent_days), day + timedelta(days=labels.recent_days)
     wanted = [other for other in held if first <= other <= last and other != day]
     task = services.settings.task
-    read_as = f"{task.kind} {task.target} {task.positive} {list(task.classes)}"
+    read_as = f"{SUMMED} {task.kind} {task.target} {task.positive} {list(task.classes)}"
     sums: Sums = {}
     for other in wanted:
         version = _version(other, services)
