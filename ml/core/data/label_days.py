@@ -23,7 +23,7 @@ MANY_NUMBERS = 20
 """Fewer different numbers may be those of another day by chance: of a count that is mostly zero, say."""
 WORTH = 0.1
 """Rows of a day resemble each other, so that they are taken to tell as much as so small a share of independent ones:
-on half-hourly demand, which rises and falls by the clock, one true day in nine has the very classes of another one."""
+on half-hourly demand, which rises and falls by the clock, one true day in ten has the very classes of another one."""
 
 
 def label_day(day: date, target: ArrayLike, predicted: ArrayLike | None, task: Task, *, content: str = "") -> LabelDay:
