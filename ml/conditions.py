@@ -96,6 +96,23 @@ def parse_term(text: str) -> str | Condition:
         raise ValueError(f"{text[:MAX_LENGTH]!r} is neither a column nor a condition: {err}; {HOW}") from err
 
 
+def column_term(name: str) -> str | None:
+    """Return the term that names a column, in backticks where it needs them; None if no term does.
+
+    Examples
+    --------
+    >>> column_term("unit price"), column_term("2nd offer?"), column_term("days in stock"), column_term("`a`")
+    ('unit price', '`2nd offer?`', '`days in stock`', None)
+    """
+    for term in (name, f"`{name}`"):
+        try:
+            if parse_term(term) == name:
+                return term
+        except ValueError:
+            continue
+    return None
+
+
 def columns_of(term: str | Condition) -> tuple[str, ...]:
     """Name the columns that a term reads, each once."""
     match term:

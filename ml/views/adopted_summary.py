@@ -75,7 +75,7 @@ def _gaps(proposal: Proposal) -> list[str]:
         return []
     if gaps.every_days > 1:
         return [f"{gaps.reason} (land.every_days)"]
-    allowed = f"{amount(gaps.empty_days, 'such day')} in a row are" if gaps.empty_days > 1 else "one such day is"
+    allowed = f"{gaps.empty_days} days without rows in a row are" if gaps.empty_days > 1 else "one such day is"
     meant = f"{allowed} no error, more are (land.empty_days)" if gaps.empty_days else "such a day is an error"
     return [f"{gaps.reason}: {meant}; read 'Days without data' in docs/sources.md"]
 

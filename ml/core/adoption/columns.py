@@ -15,14 +15,22 @@ FEW_VALUES = 31
 """Whole numbers with up to so many values may be names of things; a linear model sees them as categories."""
 
 MOST_CATEGORIES = 200
-MOST_NULL, ROW_NAMES, RARE_ROWS = 0.98, 0.5, 3
+MOST_NULL, RARE_ROWS = 0.98, 3
 TEXT_WORDS, TEXT_LENGTH, FEW_TEXTS, COUNTER = 4, 40, 20, 0.999
 DENSE, LEAST_COUNTED = 2, 100
 LEAST_STEPS = 3
 CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?"
 YEAR = re.compile(r"(^|[_\s])(year|yr|jahr|ann[eé]e|año)$", re.IGNORECASE)
 FAR_BEYOND = 0.95
-ID = re.compile(r"(^|[_\s])(id|uuid|guid|key)$", re.IGNORECASE)
+NUMBER_OF_A_THING = (
+    r"(?i:(account|client|customer|device|item|order|patient|product|record|session|station|store|trip|user)id$)"
+    r"|(?i:(nummer|numero|número|numéro|n°|nº)($|[_\s.-]))|(?i:[a-z]{3}nr\.?$)"
+)
+"""Names of keys in one word, and in other languages: ``customerid``, ``Kundennummer``, ``Auftragsnr``."""
+ID = re.compile(
+    r"(?i:(^|[_\s.-])(id|uuid|guid|key|nr|no|num|number)\.?([_\s.-](str|string|int))?$)|[a-z](Id|ID|Key)$"
+    rf"|{NUMBER_OF_A_THING}"
+)
 
 
 @dataclass(frozen=True)
@@ -119,10 +127,15 @@ def _useless_number(known: pd.Series, days: pd.Series) -> str:
             return "counts the rows: later days have values that no earlier day had"
     if _only_rises(known, days):
         return "only rises with the days: later days have values that no earlier day had"
-    is_whole = bool((known % 1 == 0).all())
-    if is_whole and ID.search(str(known.name)) and known.nunique() > FEW_VALUES and _names_rows(known, days):
-        return "names rows: nearly each row of a day has a value of its own"
-    return ""
+    return _names_rows(known, days) if _is_number_of_a_thing(known) else ""
+
+
+def _is_number_of_a_thing(values: pd.Series) -> bool:
+    """Return whether a column of numbers says which shop or customer a row is of, and is no amount."""
+    known = values.dropna()
+    if not ID.search(str(values.name)) or known.nunique() <= FEW_VALUES:
+        return False
+    return bool((known % 1 == 0).all())
 
 
 def counts_rows(values: pd.Series) -> bool:
@@ -149,9 +162,14 @@ def _useless_text(known: pd.Series, days: pd.Series) -> str:
         return "is free text"
     if reason := _no_category(unique):
         return reason
-    per_value = len(known) / len(unique)
-    if per_value < RARE_ROWS and len(unique) > FEW_VALUES:
-        return f"names rows: {len(unique):,} values in {len(known):,} rows"
+    return _names_rows(known, days)
+
+
+def _names_rows(known: pd.Series, days: pd.Series) -> str:
+    """Return why categories teach nothing of later rows: too few rows of each, or none that comes again."""
+    values = known.nunique()
+    if len(known) / values < RARE_ROWS and values > FEW_VALUES:
+        return f"names rows: {values:,} values in {len(known):,} rows"
     newest = days >= days.sort_values().iloc[int(len(days) * 0.8)]
     unseen = float((~known[newest].isin(set(known[~newest]))).mean()) if newest.any() and (~newest).any() else 0.0
     if unseen > FAR_BEYOND:
@@ -190,16 +208,11 @@ def _is_date(unique: pd.Series) -> bool:
     return bool(shown.str.fullmatch(r"\d{4}-\d{2}-\d{2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?").all())
 
 
-def _names_rows(values: pd.Series, days: pd.Series) -> bool:
-    by_day = values.groupby(days.to_numpy()).agg(["nunique", "count"])
-    return bool((by_day["nunique"] > ROW_NAMES * by_day["count"]).mean() > ROW_NAMES)
-
-
 def _group(values: pd.Series) -> str:
     distinct = values.nunique()
     if pd.api.types.is_bool_dtype(values.dtype) or _is_truth(values):
         return "pairs"
-    if not pd.api.types.is_numeric_dtype(values.dtype):
+    if not pd.api.types.is_numeric_dtype(values.dtype) or _is_number_of_a_thing(values):
         return "texts" if distinct <= MOST_CATEGORIES else "many"
     if distinct == 2:
         return "pairs"

@@ -10,6 +10,8 @@ import numpy as np
 
 REGULAR = 0.9
 """So many of the steps from one day to the next are alike where data come every so many days."""
+MOST_UNLIKE = 1.5
+"""Steps differ by no more where data come once a month."""
 USUAL_RUNS, MOST_EVERY, MOST_EMPTY = 3, 92, 366
 
 
@@ -64,5 +66,8 @@ def measure_gaps(days: Iterable[str]) -> DayGaps:
         return DayGaps()
     longest = int(np.argmax(steps))
     shown = f"{date.fromordinal(int(numbers[longest]) + 1)} to {date.fromordinal(int(numbers[longest + 1]) - 1)}"
-    reason = f"{sum(runs)} expected days have no rows, the most in a row from {shown}"
+    if steps.max() <= MOST_UNLIKE * steps.min() and steps.min() > 1:
+        reason = f"rows come every {steps.min()} to {steps.max()} days"
+    else:
+        reason = f"{sum(runs)} expected days have no rows, the most in a row from {shown}"
     return DayGaps(empty_days=min(runs[-2], MOST_EMPTY) if len(runs) >= USUAL_RUNS else 0, reason=reason)

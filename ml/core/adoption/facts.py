@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -16,7 +17,7 @@ from ml.core.adoption.known_outcomes import until_outcomes_end
 from ml.core.adoption.label_tables import with_labels
 from ml.core.adoption.numbered_rows import with_numbers
 from ml.core.adoption.outputs import name_outputs
-from ml.core.adoption.rows_apart import far_days, far_words, infinite_columns, infinite_rows
+from ml.core.adoption.rows_apart import infinite_columns, infinite_rows, rows_of_no_day
 from ml.core.adoption.samples import Sample, free_name, names_apart, typed_columns, why_renamed, without_nested
 from ml.core.adoption.targets import Delay, Target, describe_target
 from ml.core.adoption.times import (
@@ -106,8 +107,13 @@ class Facts:
         return asked
 
 
-def see(sample: Sample, answers: Answers) -> Facts:
+def see(sample: Sample, answers: Answers, *, today: date | None = None) -> Facts:
     """Return what a sample holds.
+
+    Parameters
+    ----------
+    today
+        Rows of later days are not looked at; None looks at all.
 
     Raises
     ------
@@ -117,7 +123,8 @@ def see(sample: Sample, answers: Answers) -> Facts:
     table, types, changed = typed_columns(sample)
     table, nested = without_nested(table, answers)
     own_columns = tuple(map(str, table))
-    rows_of_days, set_apart = len(table), []
+    set_apart: list[str] = []
+    rows_of_days = len(table)
     target_name = answers.target
     if target_name not in table and sample.labels is None:
         raise SettingsError(
@@ -136,10 +143,9 @@ def see(sample: Sample, answers: Answers) -> Facts:
         time, target_name = replace(time, name=renamed.get(time.name, time.name)), answers.target
         changed = [*changed, *(f"{old} becomes {new}: {why_renamed(old)}" for old, new in renamed.items())]
     if not sample.dated:
-        if (far := far_days(local)).any():
-            set_apart.append(far_words(local[far], time.name))
-            table, local = table.loc[~far], local.loc[~far]
-            rows_of_days = len(table)
+        apart, set_apart = rows_of_no_day(local, time.name, today)
+        table, local = table.loc[~apart], local.loc[~apart]
+        rows_of_days = len(table)
         table, changed = _with_day(table, time, local, changed)
     table, number, changed = with_numbers(sample, table, answers, changed)
     order = local.dropna().sort_values(kind="stable").index

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ml.conditions import column_term
 from ml.core.adoption.holdouts import Holdout, worth_seeing
 from ml.core.adoption.recipes import Validated
 from ml.core.adoption.rounding import digits, percent, round_down, round_up
 from ml.core.adoption.spread import Spread
 from ml.core.gate.expected_loss import TOLERATED
 
-STRONG, USUAL_BOUND, USUAL_MOST = 0.6, 0.8, 0.99
+STRONG, USUAL_BOUND, USUAL_MOST, BY_CHANCE = 0.6, 0.8, 0.99, 4.0
 SLICE_ROWS, SLICE_DAYS, MOST_SLICES = 60, 5, 12
 
 
@@ -75,7 +76,7 @@ def gate_rules(
             },
             f"twice the worst of validation: error {error:.3f}, gap {gap:.3f}",
         )
-    rules["leakage"] = _leakage(best, spread, strongest)
+    rules["leakage"] = _leakage(best, spread, strongest, by_chance=auc_by_chance(best, holdout.days))
     rules["package"] = ({"kind": "package"}, "works in a fresh process, fast and small enough")
     return rules
 
@@ -97,11 +98,31 @@ def _margin(best: Validated, holdout: Holdout, *, learns: bool) -> tuple[float, 
     )
 
 
-def _leakage(best: Validated, spread: Spread, strongest: tuple[str, float]) -> tuple[dict[str, object], str]:
+def auc_by_chance(best: Validated, days: int) -> float:
+    """Return the AUC that a feature without any worth hardly reaches on the holdout of so many days with fewest rows.
+
+    Four standard errors of the rank sum above 0.5 (Mann and Whitney, 1947), since many features are looked at; 0 of a
+    regression, whose R² on new days is no larger by chance.
+    """
+    if best.kind == "regression":
+        return 0.0
+    rows = best.rows.groupby(["day", "truth"]).size().unstack(fill_value=0)  # noqa: PD010  a table of counts
+    counts = rows.rolling(min(days, len(rows))).sum().dropna().to_numpy()
+    of_class = np.maximum(counts, 1.0)
+    rest = np.maximum(counts.sum(axis=1, keepdims=True) - counts, 1.0)
+    errors = np.sqrt((of_class + rest + 1) / (12 * of_class * rest))
+    return min(float(0.5 + BY_CHANCE * errors.max(axis=1).max()), USUAL_MOST)
+
+
+def _leakage(
+    best: Validated, spread: Spread, strongest: tuple[str, float], *, by_chance: float
+) -> tuple[dict[str, object], str]:
     name, strength = strongest
     rule: dict[str, object] = {"kind": "leakage"}
     places = 4 if strength > USUAL_MOST else 2
     bound = round_up(_towards_one(strength), places) if strength > STRONG else USUAL_BOUND
+    is_chance = by_chance > bound
+    bound = max(bound, round_up(by_chance, 2))
     rule["max_single_feature"] = bound if strength > USUAL_MOST else min(bound, USUAL_MOST)
     score, believed = (spread.most("r2"), 0.995) if best.kind == "regression" else (spread.most("roc_auc"), 0.98)
     pair = max(float(rule["max_single_feature"]), _towards_one(score))  # type: ignore[arg-type]
@@ -112,6 +133,8 @@ def _leakage(best: Validated, spread: Spread, strongest: tuple[str, float]) -> t
         rule["max_first_score"] = round_up(_towards_one(score), 4)
     measure = "R²" if best.kind == "regression" else "AUC"
     beside = "three quarters of the way from there to 1" if strength > STRONG else "far below the bound"
+    if is_chance:
+        return rule, f"on so few rows a feature that says nothing has {measure} up to {by_chance:.2f} in some holdout"
     if strength <= 0:
         return rule, "what a single feature explains could not be measured in any holdout"
     return rule, f"the strongest feature, {name}, has {measure} {strength:.2f} alone in some holdout: {beside}"
@@ -125,7 +148,10 @@ def _towards_one(value: float) -> float:
 def slice_columns(
     table: pd.DataFrame, columns: Sequence[str], *, days: int, rows_per_day: float
 ) -> tuple[list[str], int]:
-    """Return the columns whose values are slices with enough rows in a holdout, and how many rows that is."""
+    """Return the terms of columns whose values are slices with enough rows in a holdout, and how many rows that is.
+
+    A column that no term can name, since backticks are in its name, cuts no slices.
+    """
     least = int(max(SLICE_ROWS, min(300, 0.05 * days * rows_per_day)))
     newest = sorted(table["day"].unique())[-days:]
     rows = table.loc[table["day"].isin(newest)]
@@ -134,6 +160,7 @@ def slice_columns(
         counts = rows[column].value_counts()
         by_day = rows.groupby(column, observed=True)["day"].nunique()
         large = [value for value in counts.index if counts[value] >= 1.5 * least and by_day[value] >= SLICE_DAYS]
-        if 2 <= len(large) <= MOST_SLICES:
-            chosen.append(column)
+        term = column_term(column)
+        if 2 <= len(large) <= MOST_SLICES and term is not None:
+            chosen.append(term)
     return chosen[:4], least

@@ -10,13 +10,13 @@ from itertools import combinations
 import pandas as pd
 
 from ml import names
-from ml.core.adoption.columns import counts_rows
+from ml.core.adoption.columns import NUMBER_OF_A_THING, TEXT_WORDS, counts_rows
 from ml.core.adoption.texts import is_undecided
 from ml.errors import SettingsError
 
 ID = re.compile(
-    r"(?i:(^|[_\s.])(id|key|code|no|nr|number|num|uuid)\.?($|[_\s.]))|^id[A-Z]|[a-z](Id|ID|Key|Code|No|Nr|Number)$"
-    r"|(?i:(account|client|customer|device|item|order|patient|product|record|session|station|store|trip|user)id$)"
+    r"(?i:(^|[_\s.-])(id|key|code|no|nr|number|num|uuid)\.?($|[_\s.-]))|^id[A-Z]|[a-z](Id|ID|Key|Code|No|Nr|Number)$"
+    rf"|{NUMBER_OF_A_THING}"
 )
 """Names of keys; ``humid`` and ``paid`` are none."""
 MOST_COLUMNS, TRIED, PROSE = 3, 12, 40
@@ -39,7 +39,8 @@ def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str
 
     Rows that are the same in all columns count once. Of keys of one size, one that no row breaks goes before others;
     then columns with a name of a key go first, the time itself, text, and whole numbers. The number of a row that is
-    not called like a key is taken only where nothing else is one: another export counts anew.
+    not called like a key is taken only where nothing else names each row, and nothing that is called like a key nearly
+    does: another export may count anew.
 
     Raises
     ------
@@ -65,19 +66,24 @@ def find_key(table: pd.DataFrame, *, time: str, target: str, named: Sequence[str
     ranked = sorted(usable, key=lambda column: _rank(column, values[column], time))
     counters = [column for column in ranked if not ID.search(column) and counts_rows(values[column])]
     ordered = [column for column in ranked if column not in counters][:TRIED]
-    numbered: list[tuple[str, ...]] = [(column,) for column in counters]
-    for sets in [*_sets(ordered), numbered]:
-        nearly: tuple[tuple[str, ...], float, float] | None = None
+    nearly: tuple[tuple[str, ...], float, float] | None = None
+    for sets in _sets(ordered):
         for columns in sets:
             repeated, nulls = _breaches(distinct, columns)
             if not repeated and not nulls:
-                return _key(columns, doubled, 0.0, counts=sets is numbered)
+                return _key(columns, doubled, 0.0)
             if nearly is None and repeated <= MOST_REPEATED and nulls <= MOST_REPEATED:
                 nearly = columns, repeated, nulls
         if nearly is not None:
-            return _key(nearly[0], nearly[1] + doubled, nearly[2])
+            break
+    if nearly is not None and (not counters or any(map(ID.search, nearly[0]))):
+        return _key(nearly[0], nearly[1] + doubled, nearly[2])
+    if counters:
+        return _key((counters[0],), doubled, 0.0, counts=True)
+    ours = [str(column) for column in table if column != target and column in names.BESIDE_KEY]
+    beside = f"; {', '.join(ours)} can be none, since Evergreen has a column of that name: rename it" if ours else ""
     raise SettingsError(
-        f"no column, and no two or three of them, names each row of a day (tried: {', '.join(ordered)}); "
+        f"no column, and no two or three of them, names each row of a day (tried: {', '.join(ordered)}{beside}); "
         "name the key with --key, or let a copy number the rows of each day with --number-rows"
     )
 
@@ -109,7 +115,9 @@ def _can_be_key(values: pd.Series, name: str, target: str) -> bool:
 
 def _is_prose(values: pd.Series) -> bool:
     sample = values.dropna().iloc[:1000]
-    return bool(sample.map(lambda value: isinstance(value, str)).all()) and sample.str.len().mean() > PROSE
+    if not bool(sample.map(lambda value: isinstance(value, str)).all()):
+        return False
+    return bool(sample.str.len().mean() > PROSE or sample.str.count(" ").mean() > TEXT_WORDS)
 
 
 def _rank(name: str, values: pd.Series, time: str) -> tuple[int, int]:

@@ -33,12 +33,16 @@ def with_labels(
     labels, types, changed = typed_columns(Sample(sample.labels, is_text))
     for column in (target,) if sample.dated else (time.name, target):
         if column not in labels:
-            raise SettingsError(f"--labels: there is no column {column}; there are: {', '.join(map(str, labels))}")
+            what = "the time of the row that a label is of" if column == time.name else "the target"
+            raise SettingsError(
+                f"--labels: there is no column {column} ({what}); there are: {', '.join(map(str, labels))}; add it, or "
+                "put both into one table"
+            )
     if not sample.dated:
         labels_time = find_time(labels, name=time.name)
         labels = labels.assign(**{DAY: labels_time.local(clocks).dt.strftime("%Y-%m-%d")})
-    shared = [column for column in labels if column in table and column not in (target, time.name)]
-    if time.has_clock and time.name in labels:
+    shared = [column for column in labels if column in table and (column == DAY or column not in (target, time.name))]
+    if time.has_clock and time.name in labels and time.name != DAY:
         shared.append(time.name)
     for column in map(str, shared):
         if pd.api.types.is_numeric_dtype(labels[column]) != pd.api.types.is_numeric_dtype(table[column]):

@@ -128,6 +128,6 @@ def _period(seen: Facts, today: date) -> replays.Period | None:
         if not seen.delay.is_certain or seen.answers.label_delay_days is not None
         else (last - timedelta(days=seen.delay.days))
     )
-    past = replays.is_past(last, today, label_delay_days=seen.delay.days)
+    past = replays.is_past(last, today, label_delay_days=seen.delay.days, days_apart=seen.grain.days_apart)
     wanted = seen.answers.replay if seen.answers.replay is not None else past
     return replays.choose_period(first, last_known, today) if wanted else None

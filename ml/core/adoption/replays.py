@@ -12,7 +12,9 @@ FUTURE_DAYS, FUTURE_SHARE = 56, 0.25
 """So many days of the period, or such a share of it, shall still lie ahead."""
 
 OLD_DAYS = 14
-"""Data whose newest day is so many days back, beside the label delay, are served as a past period."""
+"""Data whose newest day is so many days back, beside the label delay, are served as a past period; of data that come
+once a month it is twice the time from one day with rows to the next.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,15 @@ class Period:
     days_ahead: int
 
 
-def is_past(last_day: date, today: date, *, label_delay_days: int) -> bool:
-    """Return whether data end too long ago to be served as they are."""
-    return (today - last_day).days > OLD_DAYS + label_delay_days
+def is_past(last_day: date, today: date, *, label_delay_days: int, days_apart: int = 1) -> bool:
+    """Return whether data end too long ago to be served as they are.
+
+    Parameters
+    ----------
+    days_apart
+        How many days lie from one day with rows to the next.
+    """
+    return (today - last_day).days > max(OLD_DAYS, 2 * days_apart) + label_delay_days
 
 
 def choose_period(first_day: date, last_day: date, today: date) -> Period | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from ml.core.data.row_checks import too_large
 
 FAR_DAYS, FEW_ROWS = 180, 0.01
 """So many days without a row lie between the days of the data and few rows whose time was a placeholder or an error."""
+MOST_AHEAD = 0.5
+"""Where more of the rows lie ahead, nothing is known of today: all of them are looked at."""
 MOST_INFINITE = 0.01
 """A column that is infinite more often would have too many rows quarantined: it is left out, and not its rows."""
 INFINITE = "is infinite or beyond 3.4e38"
@@ -50,6 +53,41 @@ def far_words(local: pd.Series, name: str) -> str:
         f"{amount(len(local), 'row')} of {shown} lie more than {FAR_DAYS} days from all others by {name}, and are not "
         "looked at: no day of the loop is theirs; correct them at the source if they are no placeholder"
     )
+
+
+def days_ahead(local: pd.Series, today: date) -> np.ndarray:
+    """Return which rows are of days that have not begun anywhere, unless these are most of the rows.
+
+    Returns
+    -------
+    bool array of shape (n_rows,)
+    """
+    ahead = (local.dt.normalize() > pd.Timestamp(today) + pd.Timedelta(days=1)).to_numpy(dtype=bool)
+    return ahead if ahead.mean() <= MOST_AHEAD else np.zeros(len(local), dtype=bool)
+
+
+def ahead_words(local: pd.Series, name: str) -> str:
+    """Say of the rows of days ahead which these are; ``local`` are their instants."""
+    return (
+        f"{amount(len(local), 'row')} of {local.min():%Y-%m-%d} to {local.max():%Y-%m-%d} lie ahead by {name}, and are "
+        "not looked at: a day is landed when it has come; correct them at the source if their time is an error"
+    )
+
+
+def rows_of_no_day(local: pd.Series, name: str, today: date | None) -> tuple[np.ndarray, list[str]]:
+    """Return which rows are of days that the loop never has, `far_days` and `days_ahead`, and what is said of them.
+
+    Parameters
+    ----------
+    today
+        None for rows of which nobody knows whether they lie ahead.
+    """
+    apart = far_days(local)
+    notes = [far_words(local[apart], name)] if apart.any() else []
+    if today is not None and (ahead := days_ahead(local.where(~apart), today)).any():
+        notes.append(ahead_words(local[ahead], name))
+        apart = apart | ahead
+    return apart, notes
 
 
 def infinite_columns(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:

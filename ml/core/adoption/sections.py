@@ -23,6 +23,7 @@ from ml.core.training.lagged_means import add_history, history_names
 from ml.names import MONITORED
 from ml.settings import Drift, Task
 
+FORTNIGHT, LEAST_NEW_DAYS = 14, 2
 COMPARED_DAYS = 8
 """A day is compared with so many before it where data come every so many days."""
 
@@ -117,10 +118,18 @@ def sections_of(
     sections["performance"] = dict(limits.performance_limits(best, spread, holdout))
     sections["retrain"] = {
         "on_past_gain": (True, "a challenger is tried sooner where newer data are expected to gain, by its own past"),
-        "max_age_days": (14, "a challenger on newer data is tried at least every fortnight"),
+        "max_age_days": _max_age(grain.days_apart),
         "refit": ("after_gate", "the winner learns from the holdout too before it serves"),
     }
     return sections
+
+
+def _max_age(days_apart: int) -> tuple[int, str]:
+    """Return ``retrain.max_age_days``: a fortnight, or so long that two more days with rows have come."""
+    if LEAST_NEW_DAYS * days_apart <= FORTNIGHT:
+        return FORTNIGHT, "a challenger on newer data is tried at least every fortnight"
+    reason = f"rows come every {days_apart} days or so: a challenger is tried once {LEAST_NEW_DAYS} such days are new"
+    return LEAST_NEW_DAYS * days_apart, reason
 
 
 def _strongest(seen: Facts, task: Task, best: Validated, days: int) -> tuple[str, float]:

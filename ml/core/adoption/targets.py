@@ -114,7 +114,7 @@ def _two_classes(known: pd.Series, distinct: list[Label], positive: str | None) 
     if {*plain} == {0, 1} and not any(isinstance(value, bool) for value in plain) and positive is None:
         return Target("classification", f"0 and 1; {known.mean():.1%} are 1")
     if positive is not None:
-        chosen = next((value for value in plain if str(value).lower() == positive.lower()), None)
+        chosen = next((value for value in plain if str(value).strip().lower() == positive.strip().lower()), None)
         if chosen is None:
             raise SettingsError(
                 f"--positive {positive}: {known.name} has no such value; it has {', '.join(map(str, plain[:10]))}"
@@ -139,7 +139,7 @@ def _two_classes(known: pd.Series, distinct: list[Label], positive: str | None) 
 
 
 def _is_positive_word(value: Label) -> bool:
-    return isinstance(value, str) and value.lower() in POSITIVE_WORDS
+    return isinstance(value, str) and value.strip().lower() in POSITIVE_WORDS
 
 
 def _plain(value: object) -> Label:

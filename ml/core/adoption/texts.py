@@ -27,6 +27,8 @@ GROUPS = "['\u2019\u00a0\u202f]"
 """What stands between thousands and never before decimals: apostrophes, and spaces that do not break a line."""
 GROUPED = rf"-?[1-9][0-9]{{0,2}}({GROUPS}[0-9]{{3}})+([.,][0-9]+)?"
 NULL_WORDS = {"NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-", "?", "."}
+MOST_WORDS, MOST_WORD_ROWS, LEAST_VALUES = 3, 0.1, 32
+"""Beside so many numbers, so few words in so few rows stand for a null, whatever they are."""
 LEAST_NUMBERS = 0.5
 """If fewer values are numbers beside words for a null, the words are values."""
 
@@ -69,17 +71,28 @@ def read_text(column: pd.Series, marks: frozenset[DecimalMark] = frozenset()) ->
         return plain
     stripped = column.str.strip()
     stripped = stripped.where(stripped != "", None)
-    nulls = stripped.isin(NULL_WORDS)
+    nulls = stripped.isin({*NULL_WORDS, *_words_between(stripped)})
     emptied = stripped.mask(nulls, None)
     numbers = _as_type(emptied)
     if numbers.kind == "string" or ("," in marks and not _is_certain(_values(emptied))):
         numbers = _written_otherwise(emptied, marks)
     if numbers.kind != "string" and emptied.notna().mean() >= LEAST_NUMBERS:
-        words = f"{', '.join(sorted(set(stripped[nulls])))} is read as a null" if nulls.any() else ""
-        return ReadColumn(numbers.column, numbers.kind, numbers.changed or words or "spaces are cut off")
-    if not stripped.equals(column):
+        named = sorted(set(stripped[nulls]))
+        words = f"{', '.join(named)} {'is read as a null' if len(named) == 1 else 'are read as nulls'}" if named else ""
+        changes = ", ".join(filter(None, (numbers.changed, words))) or "spaces are cut off"
+        return ReadColumn(numbers.column, numbers.kind, changes)
+    if stripped.nunique() < column.nunique() or not stripped.isna().equals(column.isna()):
         return ReadColumn(stripped, "string", "spaces are cut off")
-    return plain
+    return plain  # spaces around values that differ by more than these make no copy
+
+
+def _words_between(column: pd.Series) -> list[str]:
+    """Return the few words that stand in few rows of a column of numbers, such as ``unknown``: they are no values."""
+    values = _values(column)
+    words = values[~values.str.contains(r"\d") & ~values.isin(NULL_WORDS)]
+    if not 0 < len(words) <= MOST_WORDS or len(values) - len(words) < LEAST_VALUES:
+        return []
+    return words.tolist() if column.isin(words).sum() <= MOST_WORD_ROWS * column.notna().sum() else []
 
 
 def decimal_marks(columns: Iterable[pd.Series]) -> frozenset[DecimalMark]:

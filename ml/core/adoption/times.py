@@ -25,6 +25,7 @@ DATES = (
 )  # fmt: skip
 HINTS = re.compile(r"time|date|day|stamp|_at$|\bat$|^ts$|when|datum|zeit", re.IGNORECASE)
 LEAST_READ, LEAST_DIGITS, HALF = 0.99, 3, 0.5
+WEEK, WEEKDAYS = 7, 28
 YEAR_DAYS = 365
 """With fewer days a model cannot know a month from what else was new in it."""
 SWAPPED = {
@@ -118,6 +119,12 @@ def find_time(table: pd.DataFrame, *, name: str | None, leave_out: Sequence[str]
     best = ordered[0]
     others = tuple(column.name for column in ordered[1:])
     return replace(_without_doubt(best), others=others)
+
+
+def tells_time(table: pd.DataFrame, *, leave_out: Sequence[str] = ()) -> bool:
+    """Return whether a column of a table holds instants or dates."""
+    columns = [column for column in table if column not in leave_out]
+    return any(read_instants(table[column], certain=False) is not None for column in columns)
 
 
 def _without_doubt(column: TimeColumn) -> TimeColumn:
@@ -285,6 +292,11 @@ class Grain:
         """Return on which share of the calendar days there are rows."""
         return self.days / self.calendar_days
 
+    @property
+    def days_apart(self) -> int:
+        """Return how many days lie from one day with rows to the next, on average; 1 where there are rows each day."""
+        return max(1, round(self.calendar_days / self.days))
+
 
 def measure_grain(days: pd.Series, local: pd.Series) -> Grain:
     """Measure the days of a sample: ``days`` are ISO texts, ``local`` the instants by the model's clocks."""
@@ -309,7 +321,7 @@ def parts_worth(grain: Grain) -> tuple[TimePart, ...]:
     parts: list[TimePart] = []
     if grain.times_of_day > 1:
         parts.append("hour" if grain.step_minutes % 60 == 0 else "minute_of_day")
-    if grain.days >= 28:
+    if grain.days >= WEEKDAYS and grain.days_apart <= WEEK:
         parts.append("weekday")
     if grain.calendar_days >= YEAR_DAYS:
         parts.append("month")
