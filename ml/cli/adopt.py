@@ -47,17 +47,18 @@ def run(address: Address, answers: Answers, *, take: bool, ask: bool) -> dict[st
     read, labels = read_both(address, answers)
     sample = sample_of(read, labels)
     _say(f"read {len(read.table):,} rows of {len(read.table.columns)} columns; looking at time, key, columns, leaks")
-    seen = see(sample, answers)
+    today = datetime.now(UTC).date()
+    seen = see(sample, answers, today=today)
     if ask and (questions := seen.questions()):
         answers = ask_person(questions, seen.answers)
-        seen = see(sample, answers)
+        seen = see(sample, answers, today=today)
     name = answers.name or default_name(address.called)
     folder, project = place_of(name)
     location = location_of(folder, project, read, labels, seen)
     _say("validating recipes on newer days than those they are fitted on")
     with one_thread():
         proposal = propose_model(
-            seen, name=name, location=location, today=datetime.now(UTC).date(),
+            seen, name=name, location=location, today=today,
             installed=[library for library in ("xgboost", "lightgbm") if _usable(library)], tell=_say,
         )  # fmt: skip
     made = adopt_folder.changes(folder, adopt_folder.texts_of(proposal, folder=folder, project=project))
@@ -86,6 +87,11 @@ def default_name(data: str) -> str:
     plain = re.sub(r"[/_.-]*\{day\}.*", "", data) or "days"
     stem = re.split(r"[/\\]", plain.split("?", maxsplit=1)[0].rstrip("/\\"))[-1].split(".")[0]
     return re.sub(r"[^A-Za-z0-9_]+", "-", stem).strip("-").lower()[:64] or "model"
+
+
+def is_somewhere(data: str) -> bool:
+    """Return whether DATA may be data: an address, a pattern or a path of something that is there."""
+    return "://" in data or "{" in data or Path(data).exists()
 
 
 def place_of(name: str) -> tuple[Path, Path]:
@@ -209,6 +215,12 @@ def main(argv: list[str] | None = None) -> int:
         if options.target is None:
             if options.check and any(model.name == options.data for model in configured_models()):
                 return adopt_check.run(options.data)
+            if options.check and not is_somewhere(options.data):
+                there = ", ".join(model.name for model in configured_models())
+                raise SettingsError(
+                    f"there is neither a model nor data called {options.data}: to check a model, name one of {there}; "
+                    "to adopt data, give their path and --target"
+                )
             raise SettingsError("--target is missing: name the column that is predicted")
         answers = Answers(
             target=options.target, name=options.name, time=options.time, key=tuple(options.key or ()),

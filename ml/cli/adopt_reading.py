@@ -12,12 +12,15 @@ from ml.core.adoption.answers import Answers
 from ml.core.adoption.facts import Facts
 from ml.core.adoption.origins import Location, is_query, with_iso_time
 from ml.core.adoption.proposal import Proposal
-from ml.core.adoption.samples import Sample
+from ml.core.adoption.samples import Sample, typed_columns
+from ml.core.adoption.times import tells_time
+from ml.core.adoption.times_of_parts import put_together
 from ml.core.data.time_parts import part_name
 from ml.errors import SettingsError
 
 COPY = "data/table.parquet"
-DAY = "{day}"
+DAY, DAY_COLUMN = "{day}", "day"
+FROM_NAMES = "the day of a row is in the name of its file only"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,23 @@ def read_both(address: Address, answers: Answers) -> tuple[Read, Read | None]:
     if DAY in address.data:
         return _read_days(address, answers)
     read = read_sample(address.data, "DATA")
-    return read, read_sample(address.labels, "--labels") if address.labels else None
+    labels = read_sample(address.labels, "--labels") if address.labels else None
+    return _with_file_days(read, labels, answers)
+
+
+def _with_file_days(read: Read, labels: Read | None, answers: Answers) -> tuple[Read, Read | None]:
+    """Give rows the day in the names of their files, where no column of theirs tells the time."""
+    both = [table for table in (read, labels) if table is not None]
+    if answers.time is not None or any(table.file_days is None or DAY_COLUMN in table.table for table in both):
+        return read, labels
+    typed, _, _ = typed_columns(Sample(read.table, read.is_text))
+    if tells_time(typed, leave_out=[answers.target]) or put_together(typed, leave_out=[answers.target]) is not None:
+        return read, labels
+    dated = [
+        replace(table, table=table.table.assign(**{DAY_COLUMN: table.file_days}), changed=(*table.changed, FROM_NAMES))
+        for table in both
+    ]
+    return dated[0], dated[1] if labels is not None else None
 
 
 def _read_database(address: Address, answers: Answers) -> tuple[Read, Read | None]:
@@ -79,7 +98,13 @@ def _read_database(address: Address, answers: Answers) -> tuple[Read, Read | Non
 def _read_days(address: Address, answers: Answers) -> tuple[Read, Read | None]:
     from ml.adapters.sources.sampling_days import read_days
 
-    read = read_days(address.data, "DATA")
+    try:
+        read = read_days(address.data, "DATA")
+    except SettingsError as err:
+        whole = address.data.partition("{")[0].rpartition("/")[0] or "."
+        if not Path(whole).is_dir():
+            raise
+        raise SettingsError(f"{err}; or give the folder ({whole}) as one table") from err
     if answers.target in read.table:
         folder = address.data.partition(DAY)[0].rpartition("/")[0] or "."
         raise SettingsError(
@@ -97,7 +122,8 @@ def sample_of(read: Read, labels: Read | None) -> Sample:
     """Return what was read as what is looked at."""
     more = () if labels is None else labels.changed
     return Sample(
-        read.table, read.is_text, has_types=read.has_types, changed=(*read.changed, *more), dated=read.dated,
+        read.table, read.is_text, has_types=read.has_types, changed=tuple(dict.fromkeys((*read.changed, *more))),
+        dated=read.dated,
         labels=None if labels is None else labels.table, labels_are_text=None if labels is None else labels.is_text,
     )  # fmt: skip
 
@@ -139,7 +165,8 @@ def copies(proposal: Proposal) -> dict[str, bytes]:
         return {}
     time = seen.time.name
     parts = {part_name(time, part) for part in seen.parts}
-    columns = [c for c in proposal.inputs if c != "day" and c not in parts] + [proposal.task.target]
+    made = {*parts, *({DAY_COLUMN} - {time})}
+    columns = [column for column in proposal.inputs if column not in made] + [proposal.task.target]
     table = seen.table[columns]
     table = with_iso_time(seen, table)
     if not seen.has_types and seen.types.get(proposal.task.target) == "int64":

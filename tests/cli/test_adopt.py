@@ -74,6 +74,16 @@ def test_a_spreadsheets_export_becomes_a_folder_whose_source_gives_days(tmp_path
     assert list(labels) == ["day", "Sold at", "Sold"]
 
 
+def test_a_copy_of_a_table_whose_time_is_called_day_has_it(tmp_path: Path) -> None:
+    path = sales(tmp_path / "sales.csv")
+    path.write_text(path.read_text(encoding="utf-8").replace("Sold at;", "day;"), encoding="utf-8")
+    adopt.run(Address(str(path)), Answers(target="Sold", number_rows=True), take=False, ask=False)
+    settings = parse(read(tmp_path / "models" / "sales" / "params.yaml"))
+    services = Services(settings, Environment.load(model="sales"))
+    last = settings.source.replay.last_day  # type: ignore[attr-defined]
+    assert len(services.source.inputs(last)) == 30 and services.source.labels(last)["Sold"].notna().all()
+
+
 def test_running_it_again_shows_what_would_change_and_leaves_what_a_person_wrote(tmp_path: Path) -> None:
     path = sales(tmp_path / "sales.csv")
     adopted(path)
@@ -229,6 +239,8 @@ def test_what_is_missing_is_said_before_anything_is_read(tmp_path: Path, capsys:
     assert "there is no" in capsys.readouterr().err
     assert adopt.main([str(tmp_path)]) == SettingsError.exit_code
     assert "--target is missing" in capsys.readouterr().err
+    assert adopt.main(["--check", "rentalz"]) == SettingsError.exit_code
+    assert "there is neither a model nor data called rentalz" in capsys.readouterr().err
 
 
 def test_what_a_person_says_at_the_terminal_counts_and_nothing_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:

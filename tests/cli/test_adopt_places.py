@@ -305,6 +305,40 @@ class TestFilesOfDays:
         assert settings.source.kind == "table" and "decimal commas" in shown
         check_days(services)
 
+    @pytest.mark.parametrize(("name", "ending"), [("%Y/%m/%Y-%m-%d", "csv"), ("%Y%m%d", "jsonl"), ("%Y/%m/%d", "csv")])
+    @pytest.mark.parametrize("together", [True, False])
+    def test_files_whose_names_alone_say_the_day_are_a_table(
+        self, tmp_path: Path, name: str, ending: str, together: bool
+    ) -> None:
+        table = orders().drop(columns="created at").assign(day=orders()["created at"].dt.normalize())
+        parts = (
+            [("in", table)]
+            if together
+            else [("in", table.drop(columns="amount")), ("out", table[["order_id", "day", "amount"]])]
+        )
+        for folder, part in parts:
+            for day, rows in part.groupby("day"):
+                plain = rows.drop(columns="day")
+                text = plain.to_csv(index=False) if ending == "csv" else plain.to_json(orient="records", lines=True)
+                self.put(tmp_path / folder, f"{day:{name}}.{ending}", text.encode())
+        address = Address(f"{tmp_path}/in", None if together else f"{tmp_path}/out")
+        settings, services, shown = adopted(address)
+        assert settings.task.key == ("day", "order_id") and "the day of a row is in the name of its file only" in shown
+        check_days(services)
+
+    def test_a_day_in_a_name_counts_for_nothing_beside_a_time_of_the_rows(self, tmp_path: Path) -> None:
+        for month, rows in orders().groupby(orders()["created at"].dt.to_period("M")):
+            self.put(tmp_path / "in", f"export-{month}-28.csv", rows.to_csv(index=False).encode())
+        settings, services, _ = adopted(Address(f"{tmp_path}/in"))
+        assert settings.source.time == "created at"  # type: ignore[attr-defined]
+        check_days(services)
+
+    def test_a_pattern_that_no_source_reads_is_answered_with_the_folder(self, tmp_path: Path) -> None:
+        self.put(tmp_path / "in", "2026/05/2026-05-01.csv", b"n\n1\n")
+        for pattern in ("{year}/{month}/{day}.csv", "{day}.jsonl"):
+            with pytest.raises(SettingsError, match=f"or give the folder \\({tmp_path}/in\\) as one table"):
+                read_both(Address(f"{tmp_path}/in/{pattern}", f"{tmp_path}/in/{pattern}"), Answers(target="y"))
+
     def test_what_cannot_be_is_said_with_its_option(self, tmp_path: Path) -> None:
         write_days(partial(self.put, tmp_path), packed=True)
         inputs, labels = (f"{tmp_path}/{name}/{{day}}.csv.gz" for name in ("inputs", "labels"))

@@ -10,7 +10,7 @@ import itertools
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -36,6 +36,7 @@ MAX_ROWS = 1_000_000
 SEPARATORS, ENCODINGS, UTF_16 = ",;\t|", ("utf-8-sig", "cp1252"), (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATOR_LINE = re.compile(r"sep=(?P<mark>[,;\t|])\r?\n", re.IGNORECASE)
 """What Excel writes above the header."""
+NAMED_DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})([-_./]?)(\d{2})\2(\d{2})(?!\d)")
 LONE_RETURN = re.compile(r"\r(?!\n)")
 FEW_ZEROS = 0.1
 """Text in UTF-16 without a byte order mark has more zeros than that between its letters."""
@@ -59,6 +60,8 @@ class Read:
         Whether each row has its ``day``, from the name of its file.
     notes
         What else people should know of it.
+    file_days
+        Of a folder: the ISO day in the name of each row's file; None unless each name holds one.
     """
 
     table: pd.DataFrame
@@ -68,6 +71,7 @@ class Read:
     location: Location | None
     dated: bool = False
     notes: tuple[str, ...] = ()
+    file_days: pd.Series | None = None
 
 
 def read_sample(address: str, option: str) -> Read:
@@ -106,12 +110,14 @@ def _downloaded(url: str, option: str) -> Iterator[Path]:
 def _read_all(files: list[TableFile], option: str) -> Read:
     parts: list[pd.DataFrame] = []
     changed: tuple[str, ...] = ()
+    days: list[str | None] = []
     with ExitStack() as stack:
         for file in reversed(files):  # the newest names last
             path = stack.enter_context(file.fetched(option))
             part, more = read_one(file, path)
             part = part.assign(**{name: value for name, value in file.partitions.items() if name not in part})
             parts.insert(0, part)
+            days[:0] = [day_of(file.name)] * len(part)
             changed = tuple(dict.fromkeys((*changed, *more)))
             if sum(map(len, parts)) >= MAX_ROWS:
                 break
@@ -122,7 +128,29 @@ def _read_all(files: list[TableFile], option: str) -> Read:
     if table.empty:
         raise SettingsError(f"{option}: {files[0].name} holds no row; give a table with some weeks of data")
     kind = files[0].format
-    return Read(table, kind == "csv", kind == "parquet", changed, None, notes=notes if is_cut else ())
+    has_days = None not in days and len(set(days)) > 1
+    return Read(
+        table, kind == "csv", kind == "parquet", changed, None, notes=notes if is_cut else (),
+        file_days=pd.Series(days[-len(table) :], dtype="str") if has_days else None,
+    )  # fmt: skip
+
+
+def day_of(name: str) -> str | None:
+    """Return the day that a file's name, or else its folders, hold as digits; None for none, or more than one.
+
+    Examples
+    --------
+    >>> day_of("in/orders-2026-05-01.csv"), day_of("in/20260501.csv"), day_of("2026/05/01.csv"), day_of("in/1.csv")
+    ('2026-05-01', '2026-05-01', '2026-05-01', None)
+    """
+    for text in (name.rpartition("/")[2], name):
+        days = set()
+        for year, _, month, number in NAMED_DAY.findall(text):
+            with suppress(ValueError):
+                days.add(date(int(year), int(month), int(number)).isoformat())
+        if days:
+            return days.pop() if len(days) == 1 else None
+    return None
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
