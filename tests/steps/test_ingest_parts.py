@@ -13,7 +13,7 @@ import pytest
 
 from ml.cli import withdraw
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, NoDataExpected, Unavailable
-from ml.records import Asset, Landing
+from ml.records import Asset, Landing, Rejection
 from ml.steps.ingest import commit, deliveries, land, report_rejected, screen, source_day
 from ml.steps.monitor import measure_performance
 from ml.steps.retrain import pull
@@ -436,3 +436,20 @@ def test_several_rejections_are_a_line_and_a_report_each(delivery: Delivery) -> 
     assert [about for about, _ in caught.value.reports] == [f"inputs of {NEXT_DAY}", f"labels of {LAST_DAY}"]
     assert len(caught.value.reasons) == 2
     assert {failure["about"] for failure in caught.value.failures} == {about for about, _ in caught.value.reports}
+
+
+def test_what_rejects_several_days_is_said_once_with_its_days() -> None:
+    reason = "data/orders/7.csv, line 3: a quotation mark is not closed"
+    rejected = [
+        Rejection(
+            asset="labels", day=LAST_DAY - timedelta(days=back), reason=reason, identity=str(back), partition=NEXT_DAY
+        )
+        for back in range(5)
+    ]
+    inputs = Rejection(asset="inputs", day=NEXT_DAY, reason=reason, identity="i", partition=NEXT_DAY)
+    first, line = str(deliveries.rejected_error([inputs, *rejected])).splitlines()
+    assert first == "6 deliveries rejected:"
+    oldest = LAST_DAY - timedelta(days=4)
+    assert line == f"- inputs of {NEXT_DAY}, labels of {oldest} to {LAST_DAY} (5 days): {reason}"
+    few = str(deliveries.rejected_error(rejected[:2])).splitlines()[1]
+    assert few == f"- labels of {LAST_DAY - timedelta(days=1)}, {LAST_DAY}: {reason}"

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 LOST_DAYS = 28
 """For so many days after labels are asked for no more, it is looked whether that was reported."""
+MOST_NAMED = 3
+"""Of more days of an asset that were rejected for one reason, the first and the last are named."""
 
 
 def stat_of(asset: Asset, day: date, services: Services) -> str | None:
@@ -198,14 +200,22 @@ def new_labels(day: date, outstanding: Outstanding) -> list[Rejection]:
 
 
 def rejected_error(rejected: Sequence[Rejection]) -> DataRejected:
-    """Return one error for all that was rejected: a line each, and the report of each."""
+    """Return one error for all that was rejected: a line for each reason, and the report of each.
+
+    A file of a table that cannot be read rejects each day that is asked for by the same reason: it is said once.
+    """
     identities = "".join(entry.identity for entry in rejected)
     only_labels = all(entry.asset == "labels" for entry in rejected)
-    reasons = [entry.reason + (" (the registry keeps the one before)" if entry.replaces else "") for entry in rejected]
+    alike: dict[str, list[Rejection]] = {}
+    for entry in rejected:
+        alike.setdefault(entry.reason + (" (the registry keeps the one before)" if entry.replaces else ""), []).append(
+            entry
+        )
+    reasons = [reason if len(entries) == 1 else f"{names_of(entries)}: {reason}" for reason, entries in alike.items()]
     several = len(rejected) > 1
     rest = "Inputs did not wait for this: they are committed and scored" if only_labels else ""
     if several:
-        message = "\n".join([f"{len(reasons)} deliveries rejected:", *(f"- {reason}" for reason in reasons), rest])
+        message = "\n".join([f"{len(rejected)} deliveries rejected:", *(f"- {reason}" for reason in reasons), rest])
     else:
         message = ". ".join(filter(None, [*reasons, rest]))
     kind = LabelsInDoubt if all(entry.doubtful for entry in rejected) else DataRejected
@@ -227,6 +237,18 @@ def rejected_error(rejected: Sequence[Rejection]) -> DataRejected:
 def name_of(rejection: Rejection) -> str:
     """Return which data were rejected, as "labels of 2013-04-01"."""
     return f"{rejection.asset} of {rejection.day}"
+
+
+def names_of(rejected: Sequence[Rejection]) -> str:
+    """Return which data were rejected, as "inputs of 2013-04-30, labels of 2013-04-01 to 2013-04-29 (29 days)"."""
+    parts = []
+    for asset in ("inputs", "labels"):
+        days = sorted(entry.day for entry in rejected if entry.asset == asset)
+        if len(days) > MOST_NAMED:
+            parts.append(f"{asset} of {days[0]} to {days[-1]} ({len(days)} days)")
+        elif days:
+            parts.append(f"{asset} of {', '.join(map(str, days))}")
+    return ", ".join(parts)
 
 
 def unread_error(unread: Sequence[Unread], *, kind: type[EvergreenError] | None = None) -> EvergreenError:
