@@ -1,6 +1,8 @@
 """Try a model once without Airflow: land its history, validate, train and judge, and say what to do next.
 
-What is landed stays: ``make up`` goes on from there. Nothing is registered, and nobody serves.
+What is landed stays: ``make up`` goes on from there. Nothing is registered, and nobody serves. The newest week is not
+landed where the history is long enough without it, so that ``evergreen replay`` has days to live through; ``make up``
+lands it.
 """
 
 from __future__ import annotations
@@ -8,18 +10,28 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from ml.adapters.workspace import Workspace
 from ml.command_line import worded
+from ml.core.gate.refit import agreement, conclude, difference
+from ml.core.training.estimators import of_sample, predict
 from ml.errors import EvergreenError
-from ml.records import Judgement, RetrainRequest
-from ml.settings import Environment, load_model
+from ml.records import RetrainRequest, Verdict
+from ml.settings import Environment, Settings, load_model
 from ml.steps.ingest import seed
+from ml.steps.retrain.pipelines import fit_pipeline
+from ml.steps.retrain.search_result import tuned_settings
 from ml.wiring import Services
 
 REJECTED_SHOWN = 5
+WEEK = 7
+SPARE_WEEKS = 2
+"""The newest week is left to a replay if the history has so many weeks more than a first model needs."""
 REQUEST = RetrainRequest(requested_by="evergreen adopt --check", reasons=("to see whether it works",))
 
 
@@ -42,21 +54,31 @@ def run(model: str) -> dict[str, Any]:
     clock = time.monotonic()
     last = settings.newest_due_day(datetime.now(UTC)) - timedelta(days=1)
     first = last - timedelta(days=settings.land.history_days - 1)
-    landed = seed.run(first, last, settings=settings, services=services)
+    until = last - timedelta(days=days_to_replay(settings))
+    landed = seed.run(first, until, settings=settings, services=services)
     seconds = time.monotonic() - clock
     with tempfile.TemporaryDirectory() as folder:
-        judgement, measured = _judge(folder, services)
+        verdict, measured = _judge(folder, services)
     trained = time.monotonic() - clock - seconds
     return {
         "model": model,
         "landed": landed,
-        "decision": judgement.verdict.decision,
+        "decision": verdict.decision,
         **measured,
-        "lines": _lines(model, landed, judgement, measured, settings.gate.metric, seconds, trained),
+        "lines": [
+            *_lines(landed, verdict, measured, settings.gate.metric, seconds, trained),
+            *_next(model, verdict, max(services.registry.days("inputs")), last),
+        ],
     }
 
 
-def _judge(folder: str, services: Services) -> tuple[Judgement, dict[str, Any]]:
+def days_to_replay(settings: Settings) -> int:
+    """Return how many of the newest days are not landed: a week, or none where the history is short."""
+    days = (settings.land.history_days - settings.task.label_delay_days) // settings.land.every_days
+    return WEEK if days >= settings.pull.min_days + SPARE_WEEKS * WEEK else 0
+
+
+def _judge(folder: str, services: Services) -> tuple[Verdict, dict[str, Any]]:
     from ml.steps.retrain import check, evaluate, fit, gate, pull, split, tune, validate
 
     settings = services.settings
@@ -69,21 +91,38 @@ def _judge(folder: str, services: Services) -> tuple[Judgement, dict[str, Any]]:
     verdict = json.loads((Path(folder) / "verdict.json").read_text(encoding="utf-8"))
     if not verdict["rulings"]:
         raise EvergreenError(worded("the gate judged nothing; name rules under gate.rules"))
-    return judgement, {"metrics": evaluation.challenger, "base_rate": evaluation.base_rate}
+    concluded = _with_refit(judgement.verdict, services.workspace(window.workspace), settings)
+    return concluded, {"metrics": evaluation.challenger, "base_rate": evaluation.base_rate}
+
+
+def _with_refit(judged: Verdict, run_dir: Workspace, settings: Settings) -> Verdict:
+    """Fit a winner again on the whole window, as before a promotion, and judge whether that predicts the same.
+
+    A model that learns from a stream of rows is not fitted again here.
+    """
+    if judged.decision != "promote" or settings.retrain.refit == "never" or settings.fit.stream:
+        return judged
+    task = settings.task
+    rows, before = of_sample(run_dir.read_table("model/sample.parquet"))
+    whole = pd.concat([run_dir.read_table(f"parts/{part}.parquet") for part in ("train", "holdout")], ignore_index=True)
+    pipeline = fit_pipeline(whole, tuned_settings(run_dir, settings))
+    apart = difference(before, predict(pipeline, rows, task.kind, len(task.classes)), task.kind)
+    return conclude(judged, [agreement(apart, settings.retrain.refit_max_difference)])
 
 
 def _lines(
-    model: str,
     landed: dict[str, Any],
-    judgement: Judgement,
+    verdict: Verdict,
     measured: dict[str, Any],
     metric: str,
     seconds: float,
     trained: float,
 ) -> list[str]:
     rejected = landed["rejected"]
+    rows = int(landed["rows"])
+    new = f"{rows:,} rows" if rows else "nothing new"
     lines = [
-        f"landed: {landed['days']} days / {int(landed['rows']):,} rows until {landed['last_day']} ({seconds:.0f} s)",
+        f"landed: {landed['days']} days / {new} until {landed['last_day']} ({seconds:.0f} s)",
         *(f"  rejected: {name}" for name in rejected[:REJECTED_SHOWN]),
     ]
     if len(rejected) > REJECTED_SHOWN:
@@ -91,7 +130,16 @@ def _lines(
     own, base = measured["metrics"][metric], measured["base_rate"][metric]
     lines.append(f"holdout: {metric} {own:.4g}, the base rate has {base:.4g} ({trained:.0f} s)")
     marks = {True: "passed", False: "failed", None: "no evidence"}
-    lines += [f"  {ruling.rule}: {marks[ruling.passed]}: {ruling.reason}" for ruling in judgement.verdict.rulings]
-    if judgement.verdict.decision == "promote":
-        return [*lines, "the gate would let it serve; next:", f"  make up MODEL={model}"]
-    return [*lines, "the gate would hold it: correct what failed in params.yaml, or the data, and check again"]
+    lines += [f"  {ruling.rule}: {marks[ruling.passed]}: {ruling.reason}" for ruling in verdict.rulings]
+    return lines
+
+
+def _next(model: str, verdict: Verdict, newest: date, last: date) -> list[str]:
+    """Say whether the model would serve, and what comes next; ``newest`` is the newest day of the data registry."""
+    if verdict.decision != "promote":
+        return ["the gate would hold it: correct what failed in params.yaml, or the data, and check again"]
+    lines = ["the gate would let it serve; next:", f"  make up MODEL={model}"]
+    if (days := (last - newest).days) > 0:
+        until = f"the {days} days after {newest}, which are not landed yet"
+        lines.append(f"  evergreen replay --model {model} --days {days}   # or without Airflow: live through {until}")
+    return lines

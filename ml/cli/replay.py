@@ -114,8 +114,8 @@ def _period(
         return []
     if end > due:
         raise SettingsError(
-            f"{(end - start).days + 1} days from {start} on end on {end}, and the newest past day is {due}: ask for "
-            "fewer days, or begin in an empty home (EVERGREEN_HOME), or with 'evergreen seed' of older days only"
+            f"{(end - start).days + 1} days from {start} on end on {end}, and the newest past day is {due}: "
+            f"{_other_days(start, due, services.settings)}"
         )
     if newest is not None and start <= newest and not (first and log.day(newest)):
         raise SettingsError(
@@ -124,6 +124,16 @@ def _period(
         )
     log.write_period(ReplayPeriod(first_day=start, last_day=end))
     return days_between(start, end)
+
+
+def _other_days(start: date, due: date, settings: Settings) -> str:
+    """Say how to live through days that there are: so many as are left, or in a home where nothing was landed."""
+    left = (due - start).days + 1
+    fewer = f"ask for --days {left}, or " if left > 0 else "all of them are in the data registry; "
+    return (
+        f"{fewer}begin in an empty home, such as EVERGREEN_HOME=var/past evergreen replay --model {settings.task.name} "
+        "(it lands its own history), or with 'evergreen seed' of older days only"
+    )
 
 
 def _held(services: Services) -> list[date]:

@@ -1,0 +1,80 @@
+"""``evergreen adopt --check`` lands, trains and judges once, and leaves a week for a replay without Airflow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.cli import adopt, adopt_check, replay
+from ml.cli.adopt_reading import Address
+from ml.core.adoption import proposal, recipes
+from ml.core.adoption.answers import Answers
+from ml.settings import load_model
+from ml.wiring import Environment
+from tests.package_check import warm_package_check
+
+__all__ = ["warm_package_check"]
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # MLflow's, of whole numbers in a signature
+DAYS, ROWS = 80, 30
+NEWEST = pd.Timestamp.now("UTC").normalize().tz_localize(None) - pd.Timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("EVERGREEN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path / "var"))
+    monkeypatch.setenv("EVERGREEN_DEVELOPMENT", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(proposal, "recipes", lambda *args, **options: recipes.recipes(*args, **options)[:1])
+
+
+def orders(path: Path) -> Path:
+    chance = np.random.default_rng(3)
+    day = pd.date_range(end=NEWEST, periods=DAYS).repeat(ROWS)
+    weight = chance.gamma(2, 3, len(day)).round(2)
+    table = pd.DataFrame({"sold": day.strftime("%Y-%m-%d"), "order_id": np.arange(len(day)), "weight": weight})
+    table["amount"] = (5 * weight + chance.normal(0, 8, len(day))).round(2)
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_what_was_checked_is_replayed_by_the_command_that_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt.run(Address(str(orders(tmp_path / "orders.csv"))), Answers(target="amount"), take=False, ask=False)
+    monkeypatch.setenv("EVERGREEN_MODEL", "orders")
+    checked = adopt_check.run("orders")
+    assert checked["decision"] == "promote", "\n".join(checked["lines"])
+    assert any(line.startswith("  refit agrees: passed: refit and judged model differ") for line in checked["lines"])
+    newest = (NEWEST - pd.Timedelta(days=7)).date()
+    assert checked["landed"]["last_day"] == str(newest)
+    assert (
+        f"evergreen replay --model orders --days 7   # or without Airflow: live through the 7 days after {newest}"
+        in (checked["lines"][-1])
+    )
+    replayed = replay.run(2, show=lambda _: None)
+    assert replayed["first_day"] == str((NEWEST - pd.Timedelta(days=6)).date())
+    assert replayed["problems"] == [] and replayed["champion"] is not None
+
+
+def test_a_refit_that_predicts_otherwise_is_said_before_anything_is_promoted(tmp_path: Path) -> None:
+    adopt.run(Address(str(orders(tmp_path / "orders.csv"))), Answers(target="amount"), take=False, ask=False)
+    params = tmp_path / "models" / "orders" / "params.yaml"
+    strict = "\n  refit_max_difference: 0.0000001\n  refit: after_gate"
+    params.write_text(params.read_text().replace("\n  refit: after_gate", strict))
+    checked = adopt_check.run("orders")
+    assert checked["decision"] == "hold" and any("refit agrees: failed" in line for line in checked["lines"])
+    assert "the gate would hold it" in checked["lines"][-1]
+
+
+def test_a_short_history_is_landed_whole(tmp_path: Path) -> None:
+    adopt.run(Address(str(orders(tmp_path / "orders.csv"))), Answers(target="amount"), take=False, ask=False)
+    settings = load_model(Environment.load(model="orders"))
+    short = settings.model_copy(update={"land": settings.land.model_copy(update={"history_days": 40})})
+    assert (adopt_check.days_to_replay(settings), adopt_check.days_to_replay(short)) == (7, 0)
