@@ -31,7 +31,7 @@ ANSWER_SECONDS = 1800
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all workers of a fit are told.
+    """What all workers of a fit know.
 
     ``sample`` of shape (n_sampled, n_features) gives the bins, with ``sample_weights`` of shape (n_sampled,) where rows
     are weighted.
@@ -87,7 +87,7 @@ def fit_share(recipe: Recipe, part: Part, place: Place) -> Any:
     collective = import_module("xgboost.collective")
     with tempfile.TemporaryDirectory(prefix="evergreen-fit-") as folder:
         own = {"dmlc_task_id": f"{part.facts:06d}", "dmlc_timeout": ANSWER_SECONDS}
-        with _quietly(), collective.CommunicatorContext(**place, **own):
+        with collective.CommunicatorContext(**place, **own):
             booster = recipe.fit(part.arrays, Path(folder))
     return booster if part.facts == 0 else None
 
@@ -96,17 +96,9 @@ def fit_share(recipe: Recipe, part: Part, place: Place) -> Any:
 def meeting(address: str, members: int) -> Iterator[Place]:
     """Let so many workers find each other at an address of this machine, as XGBoost's tracker does."""
     tracker_of = import_module("xgboost.tracker").RabitTracker
-    with _quietly():
-        tracker = tracker_of(n_workers=members, host_ip=address, sortby="task", timeout=FIND_SECONDS)
-        tracker.start()
-        yield tracker.worker_args()
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep the library from printing who has come."""
-    with import_module("xgboost").config_context(verbosity=0):
-        yield
+    tracker = tracker_of(n_workers=members, host_ip=address, sortby="task", timeout=FIND_SECONDS)
+    tracker.start()
+    yield tracker.worker_args()
 
 
 def _pages(arrays: Sequence[np.ndarray], folder: Path, *, weighted: bool) -> Any:

@@ -144,6 +144,12 @@ def test_a_recipe_is_what_is_fitted_and_not_on_what_nor_how_it_is_judged(change:
     assert same_recipe(settings(), settings(**change)) is same
 
 
+def test_among_how_many_workers_a_fit_is_divided_is_another_training_and_the_same_recipe() -> None:
+    one, four, passes = (settings(fit={"stream": stream}) for stream in ({}, {"workers": 4}, {"passes": 2}))
+    assert same_recipe(one, four) and not same_recipe(one, passes) and not same_recipe(one, settings())
+    assert printed(fit={"stream": {"workers": 4}}) != printed(fit={"stream": {}})
+
+
 def test_what_is_written_out_is_what_is_meant_by_default() -> None:
     written = Settings.model_validate(settings().model_dump(mode="json"))
     assert fingerprint(FILES, written, first_day=FIRST_DAY, code_sha256="code", lock_sha256="lock") == SAME

@@ -81,11 +81,12 @@ def fingerprint(
 def same_recipe(first: Settings, second: Settings) -> bool:
     """Return whether two models came of the same task, features and estimator with its arguments.
 
-    How many days were held back for judging is no part of it, nor are prediction intervals or the version of the code.
+    How many days were held back for judging is no part of it, nor are prediction intervals, among how many workers the
+    rows of a fit were divided, or the version of the code.
     """
     sections: dict[str, Any] = dict.fromkeys(RECIPE_SECTIONS, True)
     mine, yours = (
-        settings.model_dump(mode="json", include=sections, exclude={"fit": {"intervals"}})
+        settings.model_dump(mode="json", include=sections, exclude={"fit": {"intervals": True, "stream": {"workers"}}})
         for settings in (first, second)
     )
     return mine == yours
