@@ -28,6 +28,10 @@ from ml.wiring import Services
 
 SAMPLES_A_SECOND = 200
 TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*<')
+SCRIPT = re.compile(
+    r'<script.*?</script>| onload="init\(evt\)"|<text id="(?:search|unzoom|matched)".*?</text>', re.DOTALL
+)
+"""Searches and zooms in a browser, and is not ours; what each frame is shows under the pointer without it."""
 TITLES = {
     "screening": "screening {rows:,} inputs and as many labels",
     "retrain": "a retrain of the demo, from the request to the champion serving",
@@ -96,7 +100,7 @@ def draw(name: str, rows: int, folder: Path) -> float:
         child.stdin.close()
         seconds = float(child.stdout.read().split()[-1])
     sampler.wait(timeout=120)
-    drawn = target.read_text(encoding="utf-8")
+    drawn = SCRIPT.sub("", target.read_text(encoding="utf-8"))
     target.write_text(TITLE.sub(rf"\g<1>{TITLES[name].format(rows=rows)}<", drawn, count=1), encoding="utf-8")
     return seconds
 
