@@ -69,17 +69,24 @@ def _rentals(wheels: Path) -> History:
     return _history("bikes", rows, ["day", "hour"], "rented", settings, date(2011, 3, 12))
 
 
-def _demand(wheels: Path) -> History:
+DEMAND = ("temperature", "demand_before", "demand_a_day_before", "change_before")
+
+
+def _half_hours(wheels: Path) -> pd.DataFrame:
+    """Read the demand's half hours, with the inputs of both histories that are made of them, and whether it goes up."""
     table = adopted_tables.demand(wheels).reset_index(drop=True)
     time = pd.to_datetime(table["settlement_time"])
-    numeric = ["temperature", "demand_before", "demand_a_day_before", "change_before"]
     rows = pd.DataFrame({"day": time.dt.strftime("%Y-%m-%d"), "slot": time.dt.hour * 2 + time.dt.minute // 30})
     rows = rows.assign(clock=rows["slot"].astype(float), workday=table["workday"].astype(str))
-    rows = rows.assign(**{name: table[name].astype(float) for name in numeric})
-    rows = rows.assign(up=(table["direction"] == "UP").astype(float))
+    rows = rows.assign(**{name: table[name].astype(float) for name in DEMAND})
+    return rows.assign(up=(table["direction"] == "UP").astype(float))
+
+
+def _demand(wheels: Path) -> History:
+    rows = _half_hours(wheels)
     settings = small_settings(
         {"name": "demand", "kind": "classification", "target": "up", "key": ["day", "slot"]},
-        {"categorical": ["workday"], "numeric": [*numeric, "clock"]},
+        {"categorical": ["workday"], "numeric": [*DEMAND, "clock"]},
         boosted("Classifier"),
         {"metric": "log_loss", "rules": rules(0.01, ["clock >= 24"])},
     )
@@ -88,18 +95,13 @@ def _demand(wheels: Path) -> History:
 
 def changes(wheels: Path) -> History:
     """Return the demand by how it changes in half an hour: by more than 100 MW down or up, or by less."""
-    table = adopted_tables.demand(wheels).reset_index(drop=True)
-    time = pd.to_datetime(table["settlement_time"])
-    numeric = ["temperature", "demand_before", "demand_a_day_before", "change_before"]
-    rows = pd.DataFrame({"day": time.dt.strftime("%Y-%m-%d"), "slot": time.dt.hour * 2 + time.dt.minute // 30})
-    rows = rows.assign(clock=rows["slot"].astype(float), workday=table["workday"].astype(str))
-    rows = rows.assign(**{name: table[name].astype(float) for name in numeric})
+    rows = _half_hours(wheels).drop(columns="up")
     change = rows["demand_before"].diff().shift(-1)
     rows = rows.assign(moved=np.select([change < -0.1, change <= 0.1, change > 0.1], [0.0, 1.0, 2.0], np.nan))
     settings = small_settings(
         {"name": "changes", "kind": "multiclass", "target": "moved", "classes": ["down", "level", "up"],
          "key": ["day", "slot"]},
-        {"categorical": ["workday"], "numeric": [*numeric, "clock"]},
+        {"categorical": ["workday"], "numeric": [*DEMAND, "clock"]},
         boosted("Classifier"),
         {"metric": "log_loss", "rules": rules(0.01, ["clock >= 24"])},
     )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,24 +15,14 @@ import pytest
 from ml.adapters.sources.sampling import read_sample
 from ml.cli import adopt, adopt_folder
 from ml.cli.adopt_reading import Address
-from ml.core.adoption import proposal, recipes
 from ml.core.adoption.answers import Answers, Question
 from ml.errors import DataRejected, SettingsError
 from ml.settings import parse, read
 from ml.wiring import Environment, Services
+from tests.cli.quick_adoption import quick_adoption
 
+__all__ = ["quick_adoption"]
 PROJECT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one recipe be tried, and the models be in a folder of the test's own, whatever is in the environment."""
-    for name in [name for name in os.environ if name.startswith("EVERGREEN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path / "var"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(proposal, "recipes", lambda *args, **options: recipes.recipes(*args, **options)[:1])
 
 
 def sales(path: Path, days: int = 50) -> Path:

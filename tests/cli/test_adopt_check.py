@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +10,21 @@ import pytest
 
 from ml.cli import adopt, adopt_check, replay
 from ml.cli.adopt_reading import Address
-from ml.core.adoption import proposal, recipes
 from ml.core.adoption.answers import Answers
 from ml.settings import load_model
 from ml.wiring import Environment
+from tests.cli.quick_adoption import quick_adoption
 from tests.package_check import warm_package_check
 
-__all__ = ["warm_package_check"]
+__all__ = ["quick_adoption", "warm_package_check"]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # MLflow's, of whole numbers in a signature
 DAYS, ROWS = 80, 30
 NEWEST = pd.Timestamp.now("UTC").normalize().tz_localize(None) - pd.Timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("EVERGREEN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path / "var"))
+def _development(quick_adoption: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVERGREEN_DEVELOPMENT", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(proposal, "recipes", lambda *args, **options: recipes.recipes(*args, **options)[:1])
 
 
 def orders(path: Path) -> Path:

@@ -26,30 +26,19 @@ from ml.adapters.sources.sampling_days import read_days
 from ml.adapters.sources.sampling_sql import read_database
 from ml.cli import adopt
 from ml.cli.adopt_reading import Address, read_both
-from ml.core.adoption import proposal, recipes
 from ml.core.adoption.answers import Answers
 from ml.errors import AccessDenied, DataRejected, MissingArtifact, SettingsError
 from ml.settings import Settings, parse, read
 from ml.steps.ingest import seed
 from ml.wiring import Environment, Services
 from tests.adapters.conftest import s3_root, s3_server
+from tests.cli.quick_adoption import quick_adoption
 from tests.postgres import PASSWORD, Postgres, postgres
 
-__all__ = ["postgres", "s3_root", "s3_server"]
+__all__ = ["postgres", "quick_adoption", "s3_root", "s3_server"]
 DAYS = 45
 LAST = pd.Timestamp.now("UTC").normalize().tz_localize(None) - pd.Timedelta(days=2)
 """The newest day: data of today, so that no past period is replayed."""
-
-
-@pytest.fixture(autouse=True)
-def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one recipe be tried, and the models be in a folder of the test's own, whatever is in the environment."""
-    for name in [name for name in os.environ if name.startswith("EVERGREEN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("EVERGREEN_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("EVERGREEN_HOME", str(tmp_path / "var"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(proposal, "recipes", lambda *args, **options: recipes.recipes(*args, **options)[:1])
 
 
 def orders() -> pd.DataFrame:

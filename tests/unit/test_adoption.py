@@ -19,6 +19,7 @@ from ml.core.adoption.columns import sort_columns, useless
 from ml.core.adoption.day_gaps import DayGaps, measure_gaps
 from ml.core.adoption.facts import Facts, see
 from ml.core.adoption.gate_rules import gate_rows, gate_rules
+from ml.core.adoption.grain import Grain, parts_worth
 from ml.core.adoption.holdouts import choose_holdout, least_days, past_refreshes
 from ml.core.adoption.keys import find_key
 from ml.core.adoption.origins import Location, with_iso_time
@@ -30,7 +31,7 @@ from ml.core.adoption.spread import spread_of
 from ml.core.adoption.suites import suites
 from ml.core.adoption.targets import describe_target, measure_delay
 from ml.core.adoption.texts import read_text
-from ml.core.adoption.times import Grain, find_time, parts_worth, read_instants
+from ml.core.adoption.times import find_time, read_instants
 from ml.core.data.time_parts import part_of
 from ml.core.monitoring.drift import FEWEST_ROWS, never_measured
 from ml.errors import SettingsError

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from ml.core.adoption import limits
 from ml.core.adoption.answers import Answers
 from ml.core.adoption.facts import see
+from ml.core.adoption.grain import Grain
 from ml.core.adoption.holdouts import choose_holdout, history_days
 from ml.core.adoption.origins import Location
 from ml.core.adoption.proposal import propose_model
@@ -20,7 +21,7 @@ from ml.core.adoption.recipes import Recipe, Validated
 from ml.core.adoption.refits import refit_bound
 from ml.core.adoption.samples import Sample
 from ml.core.adoption.suites import suites
-from ml.core.adoption.times import Grain, read_instants
+from ml.core.adoption.times import read_instants
 from ml.core.data.suite_proposals import propose_predictions, propose_suite, propose_window
 from ml.errors import SettingsError
 from ml.settings import Features, Fit, Task

@@ -16,13 +16,13 @@ from ml.core.adoption.columns import sort_columns
 from ml.core.adoption.day_gaps import measure_gaps
 from ml.core.adoption.facts import see
 from ml.core.adoption.gate_rules import auc_by_chance, slice_columns
+from ml.core.adoption.grain import measure_grain, parts_worth
 from ml.core.adoption.keys import find_key
 from ml.core.adoption.recipes import Recipe, Validated
 from ml.core.adoption.samples import Sample
 from ml.core.adoption.sections import _max_age
 from ml.core.adoption.targets import describe_target
 from ml.core.adoption.texts import read_text
-from ml.core.adoption.times import measure_grain, parts_worth
 from ml.errors import SettingsError
 from ml.settings import Features, Fit
 

@@ -12,6 +12,7 @@ import pandas as pd
 from ml.core.adoption import leaks
 from ml.core.adoption.answers import Answers, Question
 from ml.core.adoption.columns import Columns, says_the_same, sort_columns
+from ml.core.adoption.grain import Grain, measure_grain, parts_worth
 from ml.core.adoption.keys import Key, find_key
 from ml.core.adoption.known_outcomes import until_outcomes_end
 from ml.core.adoption.label_tables import with_labels
@@ -22,11 +23,8 @@ from ml.core.adoption.samples import Sample, free_name, names_apart, typed_colum
 from ml.core.adoption.targets import Delay, Target, describe_target
 from ml.core.adoption.times import (
     ISO_SHOWN,
-    Grain,
     TimeColumn,
     find_time,
-    measure_grain,
-    parts_worth,
     read_instants,
 )
 from ml.core.adoption.times_of_parts import MONTHLY, put_together, with_clock

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from ml.core.adoption.amounts import amount
+from ml.core.adoption.grain import Grain
 from ml.core.adoption.recipes import Validated
-from ml.core.adoption.times import Grain
 from ml.core.gate.expected_loss import LEAST_REFRESHES
 
 CONFIDENCE, POWER = 0.95, 0.8

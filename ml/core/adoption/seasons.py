@@ -9,7 +9,7 @@ import pandas as pd
 
 from ml.core.adoption.columns import says_the_same
 from ml.core.adoption.facts import Facts
-from ml.core.adoption.times import YEAR_DAYS
+from ml.core.adoption.grain import YEAR_DAYS
 from ml.core.data.time_parts import part_name
 
 
