@@ -49,10 +49,9 @@ FAULTS: Mapping[str, tuple[str, int]] = {
 def streams(rows: pd.DataFrame) -> pd.DataFrame:
     """Measure each day's streams; of shape (n_days, n_streams), by day."""
     found = {
-        str(day): day_streams(part, "classification", BY, {}, min_rows=MIN_ROWS).set_index("stream")["score"]
-        for day, part in rows.groupby("day")
+        str(day): day_streams(part, "classification", BY, {}, min_rows=MIN_ROWS) for day, part in rows.groupby("day")
     }
-    return pd.DataFrame(found).T
+    return pd.DataFrame.from_dict(found, orient="index", dtype=float)
 
 
 def champions(rows: pd.DataFrame, settings: Settings) -> dict[date, Pipeline]:
@@ -155,7 +154,9 @@ def simulated(lag: float, *, limit: float, orders: int, seed: int) -> tuple[int,
         noise, values = chance.standard_normal((days, len(names))) * 2, np.zeros((days, len(names)))
         for at in range(days):
             values[at] = lag * values[at - 1] + np.sqrt(1 - lag**2) * noise[at] if at else noise[at]
-        made = standardise(pd.DataFrame(values, columns=names)).iloc[MIN_TRAILING_DAYS:]
+        made = standardise(pd.DataFrame(values, columns=names), beside=dict.fromkeys(names, ())).iloc[
+            MIN_TRAILING_DAYS:
+        ]
         count += episodes(made, limit=limit)
     return count, orders * (days - MIN_TRAILING_DAYS) / QUARTER
 

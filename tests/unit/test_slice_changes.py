@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit, logit
 
 from ml.core.monitoring.slice_changes import Change, change_on, evidence, message, size, standardise, stream_weights
-from ml.core.monitoring.slice_streams import DAY, day_streams, quantile_edges
+from ml.core.monitoring.slice_streams import ALIKE, REST, day_streams, parts, quantile_edges
 
 DAYS, CHANGE, LIMIT = 100, 90, 182
 
@@ -36,9 +36,8 @@ def history(kind: str = "classification", *, seed: int = 1, plant: str | None = 
         if plant is not None and number >= CHANGE:
             rows = planted(rows, plant, kind, chance)
         day = (date(2024, 1, 1) + timedelta(days=number)).isoformat()
-        streams = day_streams(rows, kind, ["shop", "hour >= 18"], {}, min_rows=20)
-        found[day] = streams.set_index("stream")["score"]
-    return pd.DataFrame(found).T
+        found[day] = day_streams(rows, kind, ["shop", "hour >= 18"], {}, min_rows=20)
+    return pd.DataFrame.from_dict(found, orient="index", dtype=float)
 
 
 def planted(rows: pd.DataFrame, plant: str, kind: str, chance: np.random.Generator) -> pd.DataFrame:
@@ -71,10 +70,65 @@ class TestFound:
     def test_a_shift_of_all_rows_is_no_change_of_a_part(self) -> None:
         scores = history("regression", plant="all")
         shifted, before = scores.iloc[CHANGE:].mean(), scores.iloc[:CHANGE].mean()
-        slices = [name for name in scores if str(name).startswith("shop")]
-        assert shifted[DAY] - before[DAY] > 5
+        slices = [name for name in parts(scores.columns) if name.startswith("shop")]
+        rest = [name + REST for name in slices]
+        assert (shifted[rest] - before[rest]).min() > 5
         assert (shifted[slices] - before[slices]).abs().max() < 2
         assert change_on(scores, limit=LIMIT) is None
+
+
+class TestRowsAlike:
+    """Days whose residuals grow along a column: what the afternoon is off says what the evening will be."""
+
+    @staticmethod
+    def sloped_day(chance: np.random.Generator, *, kind: str = "regression", evening: float = 0.0) -> pd.DataFrame:
+        """Make a day with a slope of its own along the hours, and an evening that is off by more."""
+        rows = day_rows(chance, kind="regression")
+        hour = rows["hour"].to_numpy(dtype=float)
+        slope = chance.normal(0, 0.5)
+        return rows.assign(target=rows["target"] + slope * (hour - 12) + evening * (hour >= 18))
+
+    def scores(self, evening: float = 0.0) -> pd.DataFrame:
+        chance, days = np.random.default_rng(8), {}
+        for number in range(DAYS):
+            rows = self.sloped_day(chance, evening=evening if number >= CHANGE else 0.0)
+            day = (date(2024, 1, 1) + timedelta(days=number)).isoformat()
+            days[day] = day_streams(rows, "regression", ["shop", "hour >= 18"], {}, min_rows=20)
+        return pd.DataFrame.from_dict(days, orient="index", dtype=float)
+
+    def test_a_slope_of_the_day_is_taken_out_of_its_end(self) -> None:
+        scores = self.scores()
+        alike, rest = (abs(scores["hour >= 18"].corr(scores["hour >= 18" + what])) for what in (ALIKE, REST))
+        assert alike > 0.7 and alike > rest
+        assert 0.7 < standardise(scores)["hour >= 18"].std() < 1.3
+
+    def test_a_change_that_the_slopes_of_days_would_hide_is_found(self) -> None:
+        scores = self.scores(evening=2.0)
+        found = change_on(scores, limit=LIMIT)
+        assert found is not None and found.stream == "hour >= 18"
+        alone = {name: (name + REST,) for name in parts(scores.columns)}
+        without = standardise(scores, beside=alone)
+        assert standardise(scores)["hour >= 18"].iloc[CHANGE:].mean() > 2 * without["hour >= 18"].iloc[CHANGE:].mean()
+
+    def test_a_change_of_the_slice_moves_nothing_of_the_rest(self) -> None:
+        rows = self.sloped_day(np.random.default_rng(2))
+        changed = rows.assign(target=rows["target"] + 30 * (rows["hour"] >= 18))
+        one, other = (day_streams(table, "regression", ["hour >= 18"], {}, min_rows=20) for table in (rows, changed))
+        before, after = (table["hour >= 18" + ALIKE] / table["hour >= 18" + REST] for table in (one, other))
+        assert other["hour >= 18"] > one["hour >= 18"] + 3
+        assert after == pytest.approx(before, rel=0.2)
+
+    def test_rows_without_the_column_say_nothing_along_it(self) -> None:
+        rows = self.sloped_day(np.random.default_rng(2))
+        holes = rows.assign(hour=rows["hour"].where(rows["hour"] != 3).astype("Float64"), shop="north")
+        assert all(
+            np.isfinite(list(day_streams(holes, "regression", ["shop", "hour >= 18"], {}, min_rows=20).values()))
+        )
+
+    def test_days_without_the_rest_are_not_measured(self) -> None:
+        scores = self.scores()
+        scores.loc[scores.index[-1], "hour >= 18" + ALIKE] = np.nan
+        assert np.isnan(standardise(scores)["hour >= 18"].iloc[-1])
 
 
 class TestCalm:
@@ -86,7 +140,7 @@ class TestCalm:
             values = chance.standard_normal((250, len(names))) * 2
             for at in range(1, 250):
                 values[at] = lag * values[at - 1] + np.sqrt(1 - lag**2) * values[at]
-            standardised = standardise(pd.DataFrame(values, columns=names)).iloc[35:]
+            standardised = standardise(pd.DataFrame(values, columns=names), beside=dict.fromkeys(names, ())).iloc[35:]
             over = (evidence(standardised, limit=LIMIT)["total"] >= LIMIT).to_numpy()
             called += int((over[1:] & ~over[:-1]).sum())
             looks += len(over)
@@ -124,15 +178,15 @@ class TestLooks:
 class TestStreams:
     def test_small_days_and_small_slices_are_left_out(self) -> None:
         rows = day_rows(np.random.default_rng(1), kind="classification", rows=24)
-        assert day_streams(rows, "classification", ["shop"], {}, min_rows=30).empty
-        named = set(day_streams(rows, "classification", ["shop"], {}, min_rows=20)["stream"])
-        assert named == {DAY}
+        assert day_streams(rows, "classification", ["shop"], {}, min_rows=30) == {}
+        assert day_streams(rows, "classification", ["shop"], {}, min_rows=20) == {}
+        assert parts(day_streams(rows, "classification", ["hour >= 6"], {}, min_rows=4)) == ["hour >= 6"]
 
     def test_numbers_are_cut_by_their_quantiles(self) -> None:
         rows = day_rows(np.random.default_rng(1), kind="classification")
         edges = {"hour": quantile_edges(rows["hour"], 3)}
         streams = day_streams(rows, "classification", [], edges, min_rows=20)
-        assert [name for name in streams["stream"] if "hour" in name] == ["hour < 8", "8 <= hour < 15", "hour >= 15"]
+        assert [name for name in parts(streams) if "hour" in name] == ["hour < 8", "8 <= hour < 15", "hour >= 15"]
 
     def test_each_cut_has_the_same_part_of_the_budget(self) -> None:
         weights = stream_weights(["shop = a", "shop = b", "hour >= 18", "hour < 6"])

@@ -13,7 +13,7 @@ from ml.core.monitoring.outcome_shifts import LEVEL, RELATION
 from ml.core.monitoring.policy import ChampionFacts, Facts, decide
 from ml.core.monitoring.slice_changes import MIN_TRAILING_DAYS
 from ml.core.monitoring.slice_findings import columns, scores_of, terms, with_changes
-from ml.core.monitoring.slice_streams import DAY
+from ml.core.monitoring.slice_streams import ALIKE, REST, parts
 from ml.records import DriftReport, Finding, LivePerformance
 from ml.settings import Settings
 from tests import builders
@@ -36,7 +36,8 @@ def days(
 ) -> dict[date, dict[str, float]]:
     """Make scores of days that are white, with a stream off by ``change`` on the newest."""
     chance = np.random.default_rng(3)
-    names = [DAY, "number >= 0", "carrier = A", LEVEL, RELATION]
+    slices = ["number >= 0", "carrier = A"]
+    names = [*slices, *(name + what for name in slices for what in (REST, ALIKE)), LEVEL, RELATION]
     table = chance.normal(size=(count, len(names)))
     if changed:
         table[-changed:, names.index(stream)] += change
@@ -131,20 +132,15 @@ class TestScores:
     def test_the_slices_are_those_of_the_gates_rules_each_once(self) -> None:
         assert terms(settings()) == ("carrier", "number >= 0")
         assert columns(settings()) == ["carrier", "number"]
-        assert set(scores_of(self.rows(), settings())) == {
-            DAY,
-            LEVEL,
-            RELATION,
-            "carrier = A",
-            "carrier = B",
-            "carrier = C",
-            "number >= 0",
-        }
+        scores = scores_of(self.rows(), settings())
+        slices = {"carrier = A", "carrier = B", "carrier = C", "number >= 0"}
+        assert set(parts(scores)) == {LEVEL, RELATION, *slices}
+        assert set(scores) - set(parts(scores)) == {name + what for name in slices for what in (REST, ALIKE)}
 
     def test_a_column_that_is_gone_or_retyped_leaves_the_other_slices(self) -> None:
         gone = scores_of(self.rows().drop(columns="carrier"), settings())
         retyped = scores_of(self.rows().assign(number="text"), settings())
-        assert set(gone) == {DAY, LEVEL, RELATION, "number >= 0"}
+        assert set(parts(gone)) == {LEVEL, RELATION, "number >= 0"}
         assert "number >= 0" not in retyped and "carrier = A" in retyped
 
     def test_rows_without_an_outcome_or_a_prediction_count_for_nothing(self) -> None:

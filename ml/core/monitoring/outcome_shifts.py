@@ -82,7 +82,7 @@ def standardised_shifts(scores: pd.DataFrame, kind: Kind, *, newest: int | None 
     A score statistic varies by 1 of chance alone; the figures of a regression have no such least.
     """
     least = 1.0 if kind == "classification" else 0.0
-    return standardise(scores, newest=newest, beside=LEVEL, least_scale=least)
+    return standardise(scores, newest=newest, beside={LEVEL: (), RELATION: (LEVEL,)}, least_scale=least)
 
 
 def limit_of(false_alarms_per_quarter: float) -> float:

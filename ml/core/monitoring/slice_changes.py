@@ -1,8 +1,8 @@
 """Find since when a part of the data no longer follows the predictions, at every daily look.
 
-A shift of all rows is no change of a part (`ml.core.monitoring.outcome_shifts` looks for it): what the whole day is off
-only standardises the others. Each stream of
-`ml.core.monitoring.slice_streams` is standardised by its own trailing days and feeds a Shiryaev-Roberts e-detector
+A shift of all rows is no change of a part (`ml.core.monitoring.outcome_shifts` looks for it). Each stream of
+`ml.core.monitoring.slice_streams` is standardised by its own trailing days, given what the rest of the day is off, and
+feeds a Shiryaev-Roberts e-detector
 (Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", 2024,
 doi:10.51387/23-NEJSDS51): ``(1 + last) * e`` a day, where ``e`` is an e-value, on average at most 1 while nothing
 changes. An average of e-detectors is an e-detector, whatever their dependence, and one that is called at c waits on
@@ -12,15 +12,16 @@ nor of a known spread, so ``bench/slice_changes.py`` measures what is left of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import stats
 
 from ml.core.counting import counted
-from ml.core.monitoring.slice_streams import DAY
+from ml.core.monitoring.slice_streams import ALIKE, REST, parts
 
 TRAILING_DAYS, MIN_TRAILING_DAYS, MEMORY_DAYS = 70, 35, 56
 """Days that a day is standardised by, at most and at least; days over which evidence is gathered."""
@@ -28,6 +29,8 @@ STEPS = (0.75, 1.5)
 """The sizes of change, in standard deviations of a day, that the e-values bet on, in both directions."""
 MOST = 2.5
 """No day counts for more standard deviations: one storm is no change."""
+TINY = 1e-9
+"""Columns of a regression that say the same share its slope."""
 LASTING_DAYS = 7
 """A change that is called counts as present on so many days, the day of the call among them, unless it is called again.
 """
@@ -46,7 +49,11 @@ class Change:
 
 
 def standardise(
-    scores: pd.DataFrame, *, newest: int | None = None, beside: str = DAY, least_scale: float = 1.0
+    scores: pd.DataFrame,
+    *,
+    newest: int | None = None,
+    beside: Mapping[str, Sequence[str]] | None = None,
+    least_scale: float = 1.0,
 ) -> pd.DataFrame:
     """Measure each day's score against the trailing days of the same stream.
 
@@ -57,54 +64,89 @@ def standardise(
 
     Parameters
     ----------
-    scores : DataFrame of shape (n_days, n_streams)
+    scores : DataFrame of shape (n_days, n_columns)
         In day order; NaN where a stream was too small. Not modified.
     newest
         So many days are measured, the newest; None for all.
     beside
-        The stream that says how a day is off as a whole; it is measured against its own past only.
+        Of each stream the columns that say how the day is off, as many of each; None for `companions`.
 
     Returns
     -------
     DataFrame of shape (n_days, n_streams)
-        NaN on days with fewer than `MIN_TRAILING_DAYS` before them, and on those that were not asked for.
+        The streams of ``beside``. NaN on days with fewer than `MIN_TRAILING_DAYS` before them on which all is known,
+        and on those that were not asked for.
     """
-    values = scores.to_numpy(dtype=float)
-    whole = scores[beside].to_numpy(dtype=float) if beside in scores else np.zeros(len(scores))
-    standardised = np.full(values.shape, np.nan)
-    for stream, name in enumerate(scores.columns):
-        other = np.zeros(len(scores)) if name == beside else whole
-        for at in range(max(MIN_TRAILING_DAYS, len(values) - (newest or len(values))), len(values)):
-            past = slice(max(0, at - TRAILING_DAYS), at)
-            standardised[at, stream] = _against(
-                values[past, stream], other[past], values[at, stream], other[at], least_scale
-            )
-    return pd.DataFrame(standardised, index=scores.index, columns=scores.columns)
+    beside = companions(scores) if beside is None else beside
+    standardised = np.full((len(scores), len(beside)), np.nan)
+    first = max(MIN_TRAILING_DAYS, len(scores) - (newest or len(scores)))
+    if first < len(scores):
+        for number, (stream, others) in enumerate(beside.items()):
+            columns = scores.reindex(columns=[stream, *others]).to_numpy(dtype=float)
+            standardised[first:, number] = _against_past(columns, first, least_scale)
+    return pd.DataFrame(standardised, index=scores.index, columns=list(beside))
 
 
-def _against(past: np.ndarray, whole: np.ndarray, now: float, whole_now: float, least_scale: float) -> float:
-    usable = np.isfinite(past) & np.isfinite(whole)
-    past, whole = past[usable], whole[usable]
-    if len(past) < MIN_TRAILING_DAYS or not np.isfinite(now) or not np.isfinite(whole_now):
-        return float("nan")
-    centre, spread = float(np.median(past)), float(whole.var())
-    slope = float(np.mean((whole - whole.mean()) * (past - past.mean()))) / spread if spread > 0 else 0.0
-    if spread > 0:
-        centre = float(past.mean() + slope * (np.clip(whole_now, whole.min(), whole.max()) - whole.mean()))
-    residuals = past - past.mean() - slope * (whole - whole.mean()) if spread > 0 else past - centre
-    scale = max(float(np.sqrt(residuals @ residuals / (len(past) - 2))), least_scale)
-    if scale <= 0:
-        return float("nan")
-    near = np.clip(residuals / scale, -3, 3)
-    lag = min(max(float(near[1:] @ near[:-1]) / max(float(near @ near), 1e-9), 0.0), 0.8)
-    scale *= float(np.sqrt((1 + lag) / (1 - lag) * (1 + 2 / len(past))))
-    return (now - centre) / scale
+def companions(scores: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return, of each slice, the columns that say what the rest of the day is off; see `day_streams`."""
+    return {name: tuple(name + what for what in (REST, ALIKE)) for name in parts(map(str, scores.columns))}
+
+
+def _against_past(columns: np.ndarray, first: int, least_scale: float) -> np.ndarray:
+    """Standardise the days of one stream from ``first`` on; of shape (n_days - first,).
+
+    Parameters
+    ----------
+    columns : array of shape (n_days, 1 + n_others)
+        The stream, and what it is regressed on.
+    """
+    known = np.isfinite(columns).all(axis=1)
+    padded = np.concatenate(
+        [np.full((TRAILING_DAYS, columns.shape[1]), np.nan), np.where(known[:, None], columns, np.nan)]
+    )
+    past = sliding_window_view(padded[:-1], TRAILING_DAYS, axis=0)[first:].transpose(0, 2, 1)
+    now, usable = columns[first:], np.isfinite(past[:, :, 0])
+    count = usable.sum(axis=1)
+    enough = known[first:] & (count >= MIN_TRAILING_DAYS)
+    measured = np.full(len(now), np.nan)
+    if enough.any():
+        measured[enough] = _regressed(past[enough], usable[enough], now[enough], count[enough], least_scale)
+    return measured
+
+
+def _regressed(
+    past: np.ndarray, usable: np.ndarray, now: np.ndarray, count: np.ndarray, least_scale: float
+) -> np.ndarray:
+    """Measure days against what a regression on their trailing days expects of them.
+
+    Parameters
+    ----------
+    past : array of shape (n_days, n_trailing, 1 + n_others)
+        NaN where not ``usable``, of shape (n_days, n_trailing); ``now`` and ``count`` are of the days themselves.
+    """
+    mean, spread = np.nanmean(past, axis=1), np.nanstd(past, axis=1)
+    around = np.where(usable[:, :, None], past - mean[:, None, :], 0.0)
+    others = around[:, :, 1:] / np.where(spread > 0, spread, 1.0)[:, None, 1:]
+    square = np.einsum("dti,dtj->dij", others, others) + TINY * count[:, None, None] * np.eye(others.shape[2])
+    slopes = np.linalg.solve(square, np.einsum("dti,dt->di", others, around[:, :, 0])[:, :, None])[:, :, 0]
+    residuals = around[:, :, 0] - np.einsum("dti,di->dt", others, slopes)
+    lowest, highest = np.nanmin(past, axis=1), np.nanmax(past, axis=1)
+    ahead = (np.clip(now, lowest, highest) - mean)[:, 1:] / np.where(spread > 0, spread, 1.0)[:, 1:]
+    centre = mean[:, 0] + np.einsum("di,di->d", ahead, slopes)
+    terms = 1 + others.shape[2]
+    scale = np.maximum(np.sqrt((residuals**2).sum(axis=1) / (count - terms)), least_scale)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = np.clip(residuals / scale[:, None], -3, 3)
+        lag = (near[:, 1:] * near[:, :-1]).sum(axis=1) / np.maximum((near**2).sum(axis=1), 1e-9)
+        lag = np.clip(lag, 0.0, 0.8)
+        scale = scale * np.sqrt((1 + lag) / (1 - lag) * (1 + terms / count))
+        return np.where(scale > 0, (now[:, 0] - centre) / scale, np.nan)
 
 
 def evidence(
     standardised: pd.DataFrame, *, limit: float, steps: Sequence[float] = STEPS, most: float = MOST
 ) -> pd.DataFrame:
-    """Run the e-detectors of all streams but the whole day over the days; after a call, all begin anew.
+    """Run the e-detectors of all streams over the days; after a call, all begin anew.
 
     Parameters
     ----------
@@ -120,7 +162,6 @@ def evidence(
     DataFrame of shape (n_days, n_parts + 1)
         Each stream's part of the total, and ``total``: a change is called where it reaches ``limit``.
     """
-    standardised = standardised.drop(columns=DAY, errors="ignore")
     clipped = standardised.clip(-most, most)
     bets = np.array([sign * step for step in steps for sign in (-1.0, 1.0)])
     weights = stream_weights(standardised.columns.tolist())
@@ -147,15 +188,15 @@ def change_on(scores: pd.DataFrame, *, limit: float, first_day: str | None = Non
 
     Parameters
     ----------
-    scores : DataFrame of shape (n_days, n_streams)
-        In day order, by ISO day; not modified.
+    scores : DataFrame of shape (n_days, n_columns)
+        What `ml.core.monitoring.slice_streams.day_streams` gave, in day order, by ISO day; not modified.
     first_day
         Evidence counts from this day on: the first that the champion served. Days before it only standardise.
     """
     if len(scores) <= MIN_TRAILING_DAYS:
         return None
     recent = scores.tail(TRAILING_DAYS + MEMORY_DAYS)
-    standardised = standardise(recent, newest=MEMORY_DAYS).tail(MEMORY_DAYS).drop(columns=DAY, errors="ignore")
+    standardised = standardise(recent, newest=MEMORY_DAYS).tail(MEMORY_DAYS)
     if first_day is not None:
         standardised = standardised.loc[standardised.index >= first_day]
     return called_change(standardised, limit=limit)

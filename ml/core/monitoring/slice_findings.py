@@ -19,14 +19,14 @@ from ml.core.gate.slices import cut
 from ml.core.monitoring.outcome_shifts import STREAMS, day_shift, limit_of, shift_on
 from ml.core.monitoring.outcome_shifts import message as shift_message
 from ml.core.monitoring.slice_changes import MEMORY_DAYS, MIN_TRAILING_DAYS, TRAILING_DAYS, Change, change_on, message
-from ml.core.monitoring.slice_streams import DAY, day_streams
+from ml.core.monitoring.slice_streams import day_streams, parts
 from ml.core.predictions import array
 from ml.records import Finding, FindingKind, LivePerformance
 from ml.settings import Settings
 
 MIN_ROWS, QUARTER = 20, 91
 """A slice of fewer rows on a day says nothing that day; and the days of a quarter."""
-MEASURE = 3
+MEASURE = 4
 """Which measure a day's scores are of: those of another are measured anew."""
 DAYS = TRAILING_DAYS + MEMORY_DAYS
 """So many labelled days count."""
@@ -66,10 +66,9 @@ def scores_of(rows: pd.DataFrame, settings: Settings) -> dict[str, float]:
     """
     complete = complete_rows(rows)
     by = cuttable_terms(complete, settings)
-    streams = day_streams(complete, settings.task.kind, by, {}, min_rows=MIN_ROWS)
-    slices = zip(streams["stream"], streams["score"], strict=True)
-    scores = {**day_shift(complete, settings.task.kind, min_rows=MIN_ROWS), **dict(slices)}
-    return {str(name): float(f"{score:.8g}") for name, score in scores.items()}
+    slices = day_streams(complete, settings.task.kind, by, {}, min_rows=MIN_ROWS)
+    scores = {**day_shift(complete, settings.task.kind, min_rows=MIN_ROWS), **slices}
+    return {name: float(f"{score:.8g}") for name, score in scores.items()}
 
 
 def complete_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +120,7 @@ def _with_slices(performance: LivePerformance, table: pd.DataFrame, settings: Se
     limit = QUARTER / settings.performance.slice_false_alarms_per_quarter
     change = change_on(table, limit=limit) if len(table) > MIN_TRAILING_DAYS else None
     if change is None:
-        return performance.model_copy(update={"slice_reason": _calm(len(set(table.columns) - {DAY}), len(table))})
+        return performance.model_copy(update={"slice_reason": _calm(len(parts(table.columns)), len(table))})
     sentence = message(change, limit=limit)
     finding = _finding("slice_change", settings.performance.slices, sentence, change)
     return performance.model_copy(update={"slice_reason": sentence, "findings": (*performance.findings, finding)})

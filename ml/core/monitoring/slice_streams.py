@@ -1,22 +1,28 @@
-"""Turn the labelled rows of a day into a number a stream: how far a part is off, beyond what the whole day is.
+"""Turn the labelled rows of a day into numbers a stream: how far a part is off, and what the rest of the day is.
 
 A stream is a covariate of the rows: whether a row is in a slice. Its number is the score statistic of adding that
 covariate to the model beside a constant of the day (Rao 1948, doi:10.1017/S0305004100023987; Hosmer and Lemeshow,
 *Applied Logistic Regression*, ch. 5): the residuals of the slice, less what the whole day is off, in units of their
-expected variation. A day on which everything is late moves none.
+expected variation. A day on which everything is late moves none. Two more numbers are of the rows outside of the slice
+alone, so that a change of the slice moves neither: how far they are off, and what those of them that are like the rows
+of the slice would let expect of it (`ml.core.monitoring.rows_alike`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from ml.core.gate.slices import cut
 from ml.core.metric import Kind
+from ml.core.monitoring.rows_alike import RowsAlike, design
 
 DAY = "the whole day"
+REST, ALIKE = ", the rest of the day", ", rows alike in the rest of the day"
+"""A stream's name and one of these is what the rows outside of its slice say: all of them, and those that are alike."""
 EDGE = 1e-6
 
 
@@ -75,7 +81,7 @@ def quantile_edges(values: pd.Series, parts: int) -> list[float]:
 
 def day_streams(
     rows: pd.DataFrame, kind: Kind, by: Sequence[str], edges: Mapping[str, Sequence[float]], *, min_rows: int
-) -> pd.DataFrame:
+) -> dict[str, float]:
     """Measure every stream on one labelled day.
 
     Parameters
@@ -87,24 +93,32 @@ def day_streams(
 
     Returns
     -------
-    DataFrame of shape (n_streams, 4)
-        ``stream``; ``score``, about standard normal where the model is right; ``excess``, the mean residual of the
-        slice beyond that of the day; ``rows``.
+    dict
+        Of each stream three numbers, in units of their expected variation: by its name the score, about standard
+        normal where the model is right; by its name and `REST` what all rows outside of the slice are off, and by its
+        name and `ALIKE` what they let expect of the score. Empty of a day with fewer rows.
     """
-    columns = ["stream", "score", "excess", "rows"]
     if len(rows) < min_rows:
-        return pd.DataFrame(columns=columns)
+        return {}
     prediction = rows["prediction"].to_numpy(dtype=float)
     residuals = rows["target"].to_numpy(dtype=float) - prediction
     variance = expected_variance(prediction, residuals, kind)
     centred = residuals - variance * (residuals.sum() / variance.sum())
-    measured = [(DAY, residuals.sum() / np.sqrt(variance.sum()), float(residuals.mean()), len(rows))]
+    along = logit(np.clip(prediction, EDGE, 1 - EDGE)) if kind == "classification" else prediction
+    rest = RowsAlike(design(rows, along, by, min_rows=min_rows), residuals, variance)
+    measured = {}
     for name, held in slices_of(rows, by, edges):
         if held.sum() < min_rows or (~held).sum() < min_rows:
             continue
         covariate = held.astype(float)
         spread = float(variance @ (covariate - (variance @ covariate) / variance.sum()) ** 2)
         if spread > EDGE:
-            score = float(covariate @ centred) / np.sqrt(spread)
-            measured.append((name, score, float(centred[held].mean()), int(held.sum())))
-    return pd.DataFrame(measured, columns=columns)
+            measured[name] = float(covariate @ centred) / np.sqrt(spread)
+            measured[name + REST] = float(residuals[~held].sum() / np.sqrt(variance[~held].sum()))
+            measured[name + ALIKE] = rest.expected(held) / np.sqrt(spread)
+    return measured
+
+
+def parts(streams: Iterable[str]) -> list[str]:
+    """Name the slices, without what is kept of the rest of the day beside them; each once, in the order given."""
+    return [name for name in dict.fromkeys(streams) if not name.endswith((REST, ALIKE))]
