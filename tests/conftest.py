@@ -60,9 +60,9 @@ def _empty_mlflow_databases(tmp_path_factory: pytest.TempPathFactory) -> None:
     @contextmanager
     def opening_copy(uri: str) -> Iterator[None]:
         with opening(uri):
-            if uri.startswith(database.SQLITE) and not has_tables(Path(uri.removeprefix(database.SQLITE))):
-                empty = made_once(tmp_path_factory, "mlflow", make) / "mlflow.db"
-                copy_database(empty, Path(uri.removeprefix(database.SQLITE)))
+            path = Path(uri.removeprefix(database.SQLITE))
+            if uri.startswith(database.SQLITE) and not database.was_opened(path) and not has_tables(path):
+                copy_database(made_once(tmp_path_factory, "mlflow", make) / "mlflow.db", path)
             yield
 
     database.opening = opening_copy

@@ -12,12 +12,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from embedded.config import Stack
 from embedded.prepare import prepare
 from ml.adapters import sqlite_files
 from ml.adapters.sqlite_files import is_remote, journal_mode, use_write_ahead_log
 from ml.adapters.tracking import Tracking
+from ml.adapters.tracking.database import was_opened
 from tests.databases import copy_database
 
 ROWS = 500
@@ -71,6 +73,22 @@ def test_the_mode_after_the_first_open_by_evergreen_itself(tmp_path: Path) -> No
     path = tmp_path / "mlflow" / "mlflow.db"
     assert Tracking(f"sqlite:///{path}", "task").training_experiment() is None
     assert journal_mode(path) == "wal"
+
+
+def test_a_file_that_this_process_has_opened_is_opened_without_the_lock_and_another_in_its_place_with_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mlflow.db"
+    tracking = Tracking(f"sqlite:///{path}", "task")
+    assert not was_opened(path) and tracking.training_experiment() is None
+    lock = FileLock(path.with_name("mlflow.db.lock"))
+    with lock:
+        assert was_opened(path) and tracking.training_experiment() is None
+    shutil.copy(path, tmp_path / "other.db")
+    (tmp_path / "other.db").replace(path)
+    assert not was_opened(path)
+    path.write_bytes(b"")
+    assert not was_opened(path)
 
 
 def test_databases_of_the_embedded_stack_are_in_that_mode_before_mlflow_starts(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class Connection:
         """Open a client; a local SQLite file gets its folder first."""
         mlflow.set_tracking_uri(self.uri)
         with database.opening(self.uri), translate_errors("open MLflow"):
-            return MlflowClient(self.uri)
+            return MlflowClient(self.uri, self.uri)  # without the second MLflow looks for Spark each time
 
     @contextmanager
     def connected(self, what: str) -> Iterator[MlflowClient]:
