@@ -16,7 +16,7 @@ from embedded.config import DAGS, Stack, dag_id
 from embedded.startup import Startup
 from embedded.steps import LOOK_EVERY_SECONDS, Steps, say
 from ml.errors import EvergreenError
-from ml.records import Decision, Evaluation
+from ml.records import Decision, Evaluation, Promotion
 from ml.settings import Environment, LoadedModel
 
 REPLAY_SECONDS = 3600.0
@@ -178,6 +178,10 @@ class ModelLoop:
         self.steps.patiently(partial(self.api.unpause, dag_id(self.name, verb)))
 
     def _recount(self, run_id: str) -> None:
+        run = next(run for run in self._runs if (run.verb, run.run_id) == ("retrain", run_id))
+        promotion = self.steps.patiently(lambda: summary.first_record(self.api, run, Promotion))
+        if promotion is not None and promotion.promoted:  # the day may come while its metrics are looked up
+            self._unpause("ingest")
         self._ask_champion()
         if self.champion.version is None:
             where = f"{self.stack.airflow_url}/dags/{dag_id(self.name, 'retrain')}/runs/{run_id}"

@@ -15,7 +15,7 @@ from embedded.supervise import Supervisor, tail
 from ml.errors import EvergreenError, Unavailable
 
 STEP_SECONDS = 900.0
-LOOK_EVERY_SECONDS = 1.0
+LOOK_EVERY_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
 LOGGED = re.compile(r"\d{4}([-/])\d\d\1\d\d \S+ (DEBUG|INFO) ")
 """How our own log and MLflow's begin a line."""
