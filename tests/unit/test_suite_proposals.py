@@ -144,6 +144,23 @@ def test_a_column_that_comes_now_and_then_gets_no_share(inputs: pd.DataFrame, ro
     assert not [p for p in proposals if p.columns == ("rate",) and "null" in p.type]
 
 
+@pytest.mark.parametrize("more", [0, 1, 2])
+@pytest.mark.parametrize("side", [0, 3])
+def test_a_quantile_between_two_of_few_values_may_be_either(more: int, side: int) -> None:
+    """A panel has the same shops each month, fifteen of each of four kinds: its median is between the second and third.
+
+    Great Expectations takes the nearest value of the day, so one row more on one side moves it by a whole step.
+    """
+    panel = np.repeat([0, 1, 2, 3], 15)
+    table = pd.DataFrame({"day": np.repeat(DAYS, len(panel)), "id": range(40 * 60), "kind": np.tile(panel, 40)})
+    proposal = of(propose_suite(table, asset="inputs", task=TASK), "quantile_values_to_be_between", "kind")
+    assert proposal is not None
+    asked = proposal.kwargs["quantile_ranges"]
+    next_day = pd.Series([*panel, *[side] * more])
+    for quantile, (low, high) in zip(asked["quantiles"], asked["value_ranges"], strict=True):
+        assert low <= next_day.quantile(quantile, interpolation="nearest") <= high
+
+
 def test_a_share_that_was_once_full_may_be_full_for_a_whole_day(inputs: pd.DataFrame) -> None:
     """As a humidity of 100 % in one hour of the past. Of amounts that were once 100 by chance nothing is known."""
     share = pd.Series(np.random.default_rng(3).normal(60, 8, len(inputs)))

@@ -23,6 +23,8 @@ each of so many values next to it.
 """
 FULL = (1, 100)
 """What a share and a percentage are at most."""
+FEW_SHARE, FEW_ROWS = 0.02, 2
+"""So many rows of a day, whichever is more, may be on the other side of a quantile than they were."""
 
 
 def number_profile(table: pd.DataFrame, column: str, limits_of_values: NumberLimits) -> Iterator[ProposedExpectation]:
@@ -96,11 +98,19 @@ def _seen(by_day: pd.Series) -> str:
 def _quantiles(
     by_day: Any, column: str, spread: float, room: float, limits_of_values: NumberLimits
 ) -> Iterator[ProposedExpectation]:
-    """Yield limits for the quantiles of a day that have some."""
+    """Yield limits for the quantiles of a day that have some.
+
+    A quantile is a value of the day, the nearest, as Great Expectations takes it: of a column of few values it steps
+    from one to the next where a few rows more are on one side, so that these are within the limits.
+    """
     quantiles, ranges, seen = [], [], []
+    few = max(FEW_SHARE, FEW_ROWS / max(float(by_day.count().median()), 1.0))
     for quantile in QUANTILES:
-        values = by_day.quantile(quantile).dropna()
+        values = _nearest(by_day, quantile)
         limits = limits_that_held(values.to_numpy(), least_span=0.1 * spread, least_room=room)
+        if limits is not None:
+            below, above = _nearest(by_day, max(quantile - few, 0.0)), _nearest(by_day, min(quantile + few, 1.0))
+            limits = min(limits[0], float(below.min())), max(limits[1], float(above.max()))
         if limits is not None and _says_more(limits, limits_of_values):
             quantiles.append(quantile)
             ranges.append(list(outward(*limits)))
@@ -117,6 +127,11 @@ def _quantiles(
             for quantile, (low, high) in zip(quantiles, ranges, strict=True)
         ),
     )
+
+
+def _nearest(by_day: Any, quantile: float) -> pd.Series:
+    values: pd.Series = by_day.quantile(quantile, interpolation="nearest").dropna()
+    return values
 
 
 def _zeros(table: pd.DataFrame, column: str) -> Iterator[ProposedExpectation]:
