@@ -59,6 +59,16 @@ class LocalDay:
             raise NoTime(text)
         return moment.date() == self.day if moment.tzinfo is None else self.start <= moment < self.end
 
+    @classmethod
+    def of(cls, text: object, zone: ZoneInfo) -> LocalDay:
+        """Return the day that a text in ISO 8601 belongs to, the only one that `has` it; NoTime if it is none."""
+        moment = _read(text) if isinstance(text, str) else None
+        if moment is None:
+            raise NoTime(text)
+        local = moment.date() if moment.tzinfo is None else moment.astimezone(zone).date()
+        near = (_day(local + timedelta(days=shift), zone) for shift in (0, -1, 1))
+        return next(day for day in near if day.has(text))
+
     def mask(self, column: pa.Array) -> pa.BooleanArray:
         """Return which values of a column belong to the day.
 
@@ -91,6 +101,11 @@ class LocalDay:
             return self.has(text)
         except NoTime as err:
             raise NoTime(text, row) from err
+
+
+@lru_cache(maxsize=CACHED)
+def _day(day: date, zone: ZoneInfo) -> LocalDay:
+    return LocalDay(day, zone)
 
 
 @lru_cache(maxsize=CACHED)

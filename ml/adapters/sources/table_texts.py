@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ from ml.adapters.sources.csv_tables import HEADER_CHARACTERS, read_header
 from ml.adapters.sources.csv_types import as_type
 from ml.adapters.sources.local_day import LocalDay, NoTime
 from ml.adapters.sources.patterns import Packing
+from ml.adapters.sources.spooled_rows import Row, spooled
 from ml.adapters.sources.table_files import TableFile
 from ml.adapters.sources.unpacked import too_large
 from ml.errors import DataRejected, EmptyDelivery
@@ -65,6 +67,8 @@ def of_partition(file: TableFile, time: str, day: LocalDay, names: Collection[st
 def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int) -> tuple[list[str], list[str]]:
     """Return the header of a CSV file, and the text of each row of a day with its line end.
 
+    A file that is asked for more than one day is kept by days, see `ml.adapters.sources.spooled_rows`.
+
     Raises
     ------
     DataRejected
@@ -79,8 +83,28 @@ def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int
     of_folder = of_partition(file, time, day, header)
     where = None if of_folder is not None else header.index(time)
     own = header.index("day") if "day" in header and time != "day" else None
+    if where is not None and file.state is not None:
+        key = (file.name, file.state, time, day.zone.key)
+        spool = spooled(key, lambda: _by_day(path, file, header, where, own, day.zone))
+        if spool is not None and day.day not in spool.left_out:
+            if spool.size(day.day) > limit:
+                raise too_large(origin, limit)
+            return header, spool.rows(day.day)
     rows: list[str] = []
-    size, first = 0, True
+    size = 0
+    for number, text, fields in _fields(path, file, header):
+        if of_folder if where is None else _is_of(fields[where], day, origin, time, number):
+            if own is not None and not _is_of(fields[own], day, origin, "day", number):
+                raise other_day(f"{origin}, line {number:,}", fields[own], time, day)
+            rows.append(text.rstrip("\r\n") + "\n")
+            if (size := size + len(text)) > limit:
+                raise too_large(origin, limit)
+    return header, rows
+
+
+def _fields(path: Path, file: TableFile, header: list[str]) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield line, text and fields of each row of a CSV file; DataRejected where it is broken."""
+    origin, first = file.name, True
     with _read_text(path, file.packing, origin, newline="") as content:
         for number, text, marked in checked_rows(_refuse_zeros(content, origin), header, origin=origin):
             fields = text.rstrip("\r\n").split(",") if marked is None else marked
@@ -92,13 +116,23 @@ def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int
             if first:
                 first = False
                 continue
-            if of_folder if where is None else _is_of(fields[where], day, origin, time, number):
-                if own is not None and not _is_of(fields[own], day, origin, "day", number):
-                    raise other_day(f"{origin}, line {number:,}", fields[own], time, day)
-                rows.append(text.rstrip("\r\n") + "\n")
-                if (size := size + len(text)) > limit:
-                    raise too_large(origin, limit)
-    return header, rows
+            yield number, text, fields
+
+
+def _by_day(
+    path: Path, file: TableFile, header: list[str], where: int, own: int | None, zone: ZoneInfo
+) -> Iterator[Row]:
+    """Read all rows of a CSV file with their days; one whose own day is another, or none, is refused with its day."""
+    for number, text, fields in _fields(path, file, header):
+        try:
+            day = LocalDay.of(fields[where], zone)
+        except NoTime as err:
+            raise no_time(err, f"{file.name}, line {number:,}", header[where]) from err
+        try:
+            refused = own is not None and not day.has(fields[own])
+        except NoTime:
+            refused = True
+        yield day.day, text.rstrip("\r\n") + "\n", len(text), refused
 
 
 def other_day(where: str, own: object, time: str, day: LocalDay) -> DataRejected:

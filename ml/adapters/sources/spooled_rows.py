@@ -1,0 +1,119 @@
+"""Keep the rows of a CSV file by their day in a temporary file: a history of many days reads it twice, not once a day.
+
+A file that is asked for one day is read and no more is kept. Asked for another day, in the same state, it is read once
+more: every row is checked as before, its text goes into a temporary file, and memory holds where each day's rows are,
+twelve bytes a row. From then on a day costs what its own rows cost.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+from threading import Lock
+
+Key = tuple[str, str, str, str]
+"""Name and state of a file, its time column, and the time zone: what the days of its rows follow from."""
+
+MOST_FILES, MOST_BYTES = 32, 1 << 32
+"""So many files are kept at once, the oldest given up first; a larger file is read for each day."""
+REMEMBERED = 1024
+"""So many files are remembered that were asked for once."""
+AT_ONCE = 1 << 20
+"""So many bytes are written at once."""
+
+
+class Spool:
+    """The rows of one file: their texts in a file that has no name and ends with it, and for each day where they are.
+
+    ``left_out`` are days that hold a row which is refused when its day is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._file, name = tempfile.mkstemp()
+        self.close = weakref.finalize(self, os.close, self._file)
+        Path(name).unlink()
+        self.left_out: set[date] = set()
+        self._offsets: dict[date, array[int]] = {}
+        self._lengths: dict[date, array[int]] = {}
+        self._characters: dict[date, int] = {}
+        self._unwritten = bytearray()
+        self.bytes = 0
+
+    def add(self, day: date, text: str, characters: int) -> None:
+        """Take a row; ``characters`` is what it counts for in `size`."""
+        content = text.encode()
+        self._offsets.setdefault(day, array("Q")).append(self.bytes)
+        self._lengths.setdefault(day, array("I")).append(len(content))
+        self._characters[day] = self._characters.get(day, 0) + characters
+        self.bytes += len(content)
+        self._unwritten += content
+        if len(self._unwritten) > AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken and is not written yet."""
+        while self._unwritten:
+            del self._unwritten[: os.write(self._file, self._unwritten)]
+
+    def size(self, day: date) -> int:
+        """Return how many characters the rows of a day have in the file."""
+        return self._characters.get(day, 0)
+
+    def rows(self, day: date) -> list[str]:
+        """Return the texts of the rows of a day, in the order of the file."""
+        where = zip(self._offsets.get(day, ()), self._lengths.get(day, ()), strict=True)
+        return [os.pread(self._file, length, offset).decode() for offset, length in where]
+
+
+Row = tuple[date, str, int, bool]
+"""The day of a row, its text, its characters in the file, and whether its day is to be read anew each time."""
+
+_spools: OrderedDict[Key, Spool | None] = OrderedDict()
+_asked: OrderedDict[Key, None] = OrderedDict()
+_lock = Lock()
+
+
+def spooled(key: Key, read: Callable[[], Iterable[Row]]) -> Spool | None:
+    """Return the rows of a file by day; None where it is asked for the first time, or is too large.
+
+    Parameters
+    ----------
+    read
+        Reads the file: called when it is asked for the second time. What it raises is raised, and nothing is kept.
+    """
+    with _lock:
+        if key in _spools:
+            _spools.move_to_end(key)
+            return _spools[key]
+        if key not in _asked:
+            _asked[key] = None
+            if len(_asked) > REMEMBERED:
+                _asked.popitem(last=False)
+            return None
+        spool = _spools[key] = _spool(read())
+        if len(_spools) > MOST_FILES:
+            _spools.popitem(last=False)  # whoever reads it still holds it open
+        return spool
+
+
+def _spool(rows: Iterable[Row]) -> Spool | None:
+    spool = Spool()
+    try:
+        for day, text, characters, refused in rows:
+            if refused:
+                spool.left_out.add(day)
+            spool.add(day, text, characters)
+            if spool.bytes > MOST_BYTES:
+                spool.close()
+                return None
+        spool.flush()
+    except BaseException:
+        spool.close()
+        raise
+    return spool

@@ -1,0 +1,144 @@
+"""A CSV file that is asked for many days is read twice, and gives each day what reading it for that day gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml.adapters.sources import spooled_rows, table_texts
+from ml.adapters.sources.local_day import LocalDay, NoTime
+from ml.adapters.sources.table_files import TableFile
+from ml.adapters.sources.table_texts import cut_csv
+from ml.errors import DataRejected
+
+FIRST, ZONE = date(2024, 3, 28), ZoneInfo("Europe/Berlin")
+DAYS = [FIRST + timedelta(days=number) for number in range(6)]
+ROWS = (
+    '2024-03-28,a,1\n2024-03-30T23:30:00Z,"b, or c",2\n2024-03-29,d,3\r\n2024-03-31T21:59:00Z,é,4\n'
+    '2024-03-31T22:00:00Z,"two\nlines",5\n2024-03-28 23:59,f,6\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooled_rows, "_spools", type(spooled_rows._spools)())
+    monkeypatch.setattr(spooled_rows, "_asked", type(spooled_rows._asked)())
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note each time that the rows of a file are read."""
+    seen: list[str] = []
+    real = table_texts.checked_rows
+
+    def counted(*args: Any, **options: Any) -> Any:
+        seen.append(options["origin"])
+        return real(*args, **options)
+
+    monkeypatch.setattr(table_texts, "checked_rows", counted)
+    return seen
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Callable[..., tuple[list[str], list[str]]]:
+    """Cut a day out of a text; with ``state`` as a file that is known to be the same."""
+
+    def ask(text: str, day: date, *, state: str | None, header: str = "at,name,n", limit: int = 1 << 20) -> Any:
+        path = tmp_path / "rows.csv"
+        path.write_text(f"{header}\n{text}", encoding="utf-8", newline="")
+        return cut_csv(path, TableFile("rows.csv", "csv", None, {}, state), "at", LocalDay(day, ZONE), limit=limit)
+
+    return ask
+
+
+def test_each_day_is_what_reading_for_it_gives_and_the_file_is_read_twice(
+    cut: Callable[..., Any], reads: list[str]
+) -> None:
+    plain = {day: cut(ROWS, day, state=None) for day in DAYS}
+    assert sum(len(rows) for _, rows in plain.values()) == 6 and len(reads) == len(DAYS)
+    reads.clear()
+    for _ in range(3):
+        assert {day: cut(ROWS, day, state="1") for day in DAYS} == plain
+    assert len(reads) == 2
+
+
+def test_a_file_that_changed_is_read_anew(cut: Callable[..., Any]) -> None:
+    for day in DAYS:
+        cut(ROWS, day, state="1")
+    more = ROWS + "2024-03-29,g,7\n"
+    assert len(cut(ROWS, DAYS[1], state="1")[1]) == 1
+    for _ in range(3):
+        assert len(cut(more, DAYS[1], state="2")[1]) == 2
+
+
+@pytest.mark.parametrize("broken", ["2024-03-30,only two\n", "never,x,1\n", "2024-03-30,\0,1\n"])
+def test_a_file_that_is_broken_anywhere_gives_no_day_however_often_it_is_asked(
+    cut: Callable[..., Any], broken: str
+) -> None:
+    messages = set()
+    for state in (None, "1", "1", "1"):
+        with pytest.raises(DataRejected) as refused:
+            cut(ROWS + broken, DAYS[0], state=state)
+        messages.add(str(refused.value))
+    assert len(messages) == 1 and not spooled_rows._spools
+
+
+@pytest.mark.parametrize("own", ["2024-04-09", "no day"])
+def test_a_row_whose_own_day_is_another_refuses_its_day_alone(cut: Callable[..., Any], own: str) -> None:
+    text = f"2024-03-28,2024-03-28\n2024-03-29,{own}\n"
+    for state in (None, "1", "1", "1"):
+        with pytest.raises(DataRejected):
+            cut(text, DAYS[1], state=state, header="at,day")
+        assert len(cut(text, DAYS[0], state=state, header="at,day")[1]) == 1
+
+
+def test_a_day_that_is_too_large_is_refused_and_the_others_are_not(cut: Callable[..., Any]) -> None:
+    large = "".join(f"2024-03-29,d,{number}\n" for number in range(50))
+    for state in (None, "1", "1", "1"):
+        with pytest.raises(DataRejected, match="MB"):
+            cut(ROWS + large, DAYS[1], state=state, limit=400)
+        assert len(cut(ROWS + large, DAYS[0], state=state, limit=400)[1]) == 2
+
+
+def test_a_file_larger_than_what_is_kept_is_read_for_each_day(
+    cut: Callable[..., Any], reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooled_rows, "MOST_BYTES", 20)
+    plain = cut(ROWS, DAYS[0], state=None)
+    assert [cut(ROWS, DAYS[0], state="1") for _ in range(3)] == [plain] * 3
+    assert len(reads) == 1 + 1 + 2 + 1
+
+
+def test_the_oldest_file_is_given_up_first(cut: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooled_rows, "MOST_FILES", 2)
+    for state in ("1", "2", "3"):
+        for _ in range(2):
+            cut(ROWS, DAYS[0], state=state)
+    assert [key[1] for key in spooled_rows._spools] == ["2", "3"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)).map(lambda moment: moment.replace(microsecond=0)),
+    st.sampled_from(["", "Z", "+05:30", "-03:00"]),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/Sao_Paulo", "America/Havana", "Asia/Beirut", "Pacific/Apia"]),
+)
+def test_the_day_of_an_instant_is_the_one_that_has_it(moment: datetime, offset: str, zone: str) -> None:
+    text = moment.isoformat(sep=" ") + offset
+    day = LocalDay.of(text, ZoneInfo(zone))
+    assert day.has(text)
+    for shift in (-1, 1):
+        assert not LocalDay(day.day + timedelta(days=shift), day.zone).has(text)
+
+
+def test_what_is_no_instant_has_no_day() -> None:
+    for text in ("", "31.12.2024", None, 5):
+        with pytest.raises(NoTime):
+            LocalDay.of(text, ZONE)
