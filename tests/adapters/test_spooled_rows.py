@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_a_file_larger_than_what_is_kept_is_read_for_each_day(
     plain = cut(ROWS, DAYS[0], state=None)
     assert [cut(ROWS, DAYS[0], state="1") for _ in range(3)] == [plain] * 3
     assert len(reads) == 1 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize("fails", ["mkstemp", "write"])
+def test_where_the_temporary_folder_takes_nothing_the_file_is_read_for_each_day(
+    cut: Callable[..., Any], reads: list[str], monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    plain = cut(ROWS, DAYS[0], state=None)
+    monkeypatch.setattr(spooled_rows.tempfile if fails == "mkstemp" else spooled_rows.os, fails, full)
+    assert [cut(ROWS, DAYS[0], state="1") for _ in range(3)] == [plain] * 3
+    assert len(reads) >= 4
 
 
 def test_the_oldest_file_is_given_up_first(cut: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ twelve bytes a row. From then on a day costs what its own rows cost.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import weakref
@@ -26,6 +27,8 @@ REMEMBERED = 1024
 """So many files are remembered that were asked for once."""
 AT_ONCE = 1 << 20
 """So many bytes are written at once."""
+
+logger = logging.getLogger(__name__)
 
 
 class Spool:
@@ -80,7 +83,7 @@ _lock = Lock()
 
 
 def spooled(key: Key, read: Callable[[], Iterable[Row]]) -> Spool | None:
-    """Return the rows of a file by day; None where it is asked for the first time, or is too large.
+    """Return the rows of a file by day; None where it is asked for the first time, is too large, or cannot be kept.
 
     Parameters
     ----------
@@ -103,17 +106,37 @@ def spooled(key: Key, read: Callable[[], Iterable[Row]]) -> Spool | None:
 
 
 def _spool(rows: Iterable[Row]) -> Spool | None:
-    spool = Spool()
+    """Write rows by their day; None where they are too many, or the temporary folder does not take them."""
+    spool: Spool | None = None
     try:
         for day, text, characters, refused in rows:
+            try:
+                spool = spool or Spool()
+                spool.add(day, text, characters)
+            except OSError as err:
+                raise _NotKept(str(err)) from err
             if refused:
                 spool.left_out.add(day)
-            spool.add(day, text, characters)
             if spool.bytes > MOST_BYTES:
-                spool.close()
-                return None
-        spool.flush()
-    except BaseException:
-        spool.close()
-        raise
+                raise _NotKept(f"more than {MOST_BYTES:,} bytes")
+        if spool is not None:
+            _flush(spool)
+    except BaseException as err:
+        if spool is not None:
+            spool.close()
+        if not isinstance(err, _NotKept):
+            raise
+        logger.info("the rows of a table are not kept in %s (%s): it is read for each day", tempfile.gettempdir(), err)
+        return None
     return spool
+
+
+def _flush(spool: Spool) -> None:
+    try:
+        spool.flush()
+    except OSError as err:
+        raise _NotKept(str(err)) from err
+
+
+class _NotKept(Exception):
+    """The rows of a file cannot be kept by day."""
