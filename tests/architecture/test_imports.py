@@ -95,6 +95,7 @@ DOORS = {
         "ml/adapters/sources/csv_types.py",
         "ml/adapters/sources/lakes.py",
         "ml/adapters/sources/local_day.py",
+        "ml/adapters/sources/packed_texts.py",
         "ml/adapters/sources/parquet_tables.py",
         "ml/adapters/sources/replayed.py",
         "ml/adapters/sources/sampling.py",

@@ -31,9 +31,9 @@ from ml.adapters.sources.completeness import (
     read_manifest,
     read_small,
 )
+from ml.adapters.sources.packed_texts import unpacked
 from ml.adapters.sources.parquet_tables import copy_parquet, is_larger
 from ml.adapters.sources.patterns import DAY, check_pattern, format_of, packing_of
-from ml.adapters.sources.table_texts import unpacked
 from ml.adapters.sources.tables import read_table
 from ml.adapters.sources.time_columns import add_day_to_file, add_parts, add_parts_to_file, check_parts
 from ml.adapters.sources.unpacked import MEGABYTE, too_large

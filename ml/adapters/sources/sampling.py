@@ -24,8 +24,8 @@ from pyarrow import parquet
 from ml.adapters.sources.columns import first_line
 from ml.adapters.sources.csv_quotes import MARK, Form, checked_rows
 from ml.adapters.sources.download import Downloads
+from ml.adapters.sources.packed_texts import opened_text
 from ml.adapters.sources.table_files import TableFile, find_files
-from ml.adapters.sources.table_texts import opened_text
 from ml.core.adoption.origins import Location
 from ml.errors import DataRejected, SettingsError
 from ml.urls import redact

@@ -6,14 +6,11 @@ Every row of a file is checked on the way, whatever its day: a file that is brok
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -23,16 +20,13 @@ from ml.adapters.sources.csv_quotes import checked_rows
 from ml.adapters.sources.csv_tables import HEADER_CHARACTERS, read_header
 from ml.adapters.sources.csv_types import as_type
 from ml.adapters.sources.local_day import LocalDay, NoTime
-from ml.adapters.sources.patterns import Packing
-from ml.adapters.sources.spooled_rows import Row, spooled
+from ml.adapters.sources.packed_texts import opened, read_text, refuse_zeros
+from ml.adapters.sources.rows_by_day import Row, rows_by_day
 from ml.adapters.sources.table_files import TableFile
 from ml.adapters.sources.unpacked import too_large
 from ml.errors import DataRejected, EmptyDelivery
 
-NOT_WHOLE = (EOFError, zlib.error, OSError, pa.ArrowException)
-"""What unpacking raises for a file that is not packed so, or is cut."""
 TEMPORAL = ("date", "timestamp")
-PIECE_BYTES = 1 << 20
 
 
 def no_time(err: NoTime, where: str, time: str) -> DataRejected:
@@ -67,7 +61,7 @@ def of_partition(file: TableFile, time: str, day: LocalDay, names: Collection[st
 def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int) -> tuple[list[str], list[str]]:
     """Return the header of a CSV file, and the text of each row of a day with its line end.
 
-    A file that is asked for more than one day is kept by days, see `ml.adapters.sources.spooled_rows`.
+    A file that is asked for more than one day is kept by days, see `ml.adapters.sources.rows_by_day`.
 
     Raises
     ------
@@ -75,7 +69,7 @@ def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int
         If the file is broken, if a row's time cannot be read, or if the day takes more than ``limit`` bytes.
     """
     origin = file.name
-    with _opened(path, file.packing, origin) as head:
+    with opened(path, file.packing, origin) as head:
         start = head.read(HEADER_CHARACTERS)
     cut = start.rpartition(b"\n")[0] if len(start) == HEADER_CHARACTERS else start
     header = read_header(cut or start, origin)
@@ -85,11 +79,11 @@ def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int
     own = header.index("day") if "day" in header and time != "day" else None
     if where is not None and file.state is not None:
         key = (file.name, file.state, time, day.zone.key)
-        spool = spooled(key, lambda: _by_day(path, file, header, where, own, day.zone))
-        if spool is not None and day.day not in spool.left_out:
-            if spool.size(day.day) > limit:
+        by_day = rows_by_day(key, lambda: _with_days(path, file, header, where, own, day.zone))
+        if by_day is not None and day.day not in by_day.left_out:
+            if by_day.characters(day.day) > limit:
                 raise too_large(origin, limit)
-            return header, spool.rows(day.day)
+            return header, by_day.texts(day.day)
     rows: list[str] = []
     size = 0
     for number, text, fields in _fields(path, file, header):
@@ -105,8 +99,8 @@ def cut_csv(path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int
 def _fields(path: Path, file: TableFile, header: list[str]) -> Iterator[tuple[int, str, list[str]]]:
     """Yield line, text and fields of each row of a CSV file; DataRejected where it is broken."""
     origin, first = file.name, True
-    with _read_text(path, file.packing, origin, newline="") as content:
-        for number, text, marked in checked_rows(_refuse_zeros(content, origin), header, origin=origin):
+    with read_text(path, file.packing, origin, newline="") as content:
+        for number, text, marked in checked_rows(refuse_zeros(content, origin), header, origin=origin):
             fields = text.rstrip("\r\n").split(",") if marked is None else marked
             if len(fields) != len(header):
                 raise DataRejected(
@@ -119,7 +113,7 @@ def _fields(path: Path, file: TableFile, header: list[str]) -> Iterator[tuple[in
             yield number, text, fields
 
 
-def _by_day(
+def _with_days(
     path: Path, file: TableFile, header: list[str], where: int, own: int | None, zone: ZoneInfo
 ) -> Iterator[Row]:
     """Read all rows of a CSV file with their days; one whose own day is another, or none, is refused with its day."""
@@ -161,7 +155,7 @@ def cut_json(
     names: dict[str, None] = {}
     rows: list[dict[str, Any]] = []
     size, empty = 0, True
-    with _read_text(path, file.packing, origin, newline="\n") as lines:
+    with read_text(path, file.packing, origin, newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -251,57 +245,3 @@ def _read_object(line: str, where: str) -> dict[str, Any]:
                 f"{where}: column {name!r} holds {kind}; make columns of plain values of it, or leave it out"
             )
     return row
-
-
-@contextmanager
-def _opened(path: Path, packing: Packing | None, origin: str) -> Iterator[BinaryIO]:
-    """Open a file as unpacked bytes."""
-    if packing is None:
-        with path.open("rb") as plain:
-            yield plain
-        return
-    try:
-        with gzip.open(path, "rb") if packing == "gz" else pa.CompressedInputStream(str(path), "zstd") as file:
-            yield cast(BinaryIO, file)
-    except NOT_WHOLE as err:
-        name = {"gz": "gzip", "zst": "zstd"}[packing]
-        raise DataRejected(
-            f"{origin} is no whole {name} file ({first_line(err)}); pack it again, and write under another name and "
-            "rename, so that half a file is never seen"
-        ) from err
-
-
-def unpacked(path: Path, packing: Packing | None, origin: str, *, limit: int) -> bytes:
-    """Return the bytes of a file as unpacked; DataRejected if it is no whole one, or has more than ``limit`` bytes."""
-    with _opened(path, packing, origin) as content:
-        pieces, size = [], 0
-        while piece := content.read(PIECE_BYTES):
-            size += len(piece)
-            if size > limit:
-                raise too_large(origin, limit)
-            pieces.append(piece)
-    return b"".join(pieces)
-
-
-@contextmanager
-def opened_text(path: Path, packing: Packing | None, origin: str, encoding: str) -> Iterator[io.TextIOWrapper]:
-    """Open a file as unpacked text of any encoding; a UnicodeDecodeError if it is of another."""
-    with _opened(path, packing, origin) as content, io.TextIOWrapper(content, encoding, newline="") as text:
-        yield text
-
-
-@contextmanager
-def _read_text(path: Path, packing: Packing | None, origin: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
-    """Open a file as unpacked text; DataRejected if it is not UTF-8."""
-    try:
-        with _opened(path, packing, origin) as content, io.TextIOWrapper(content, "utf-8-sig", newline=newline) as text:
-            yield text
-    except UnicodeDecodeError as err:
-        raise DataRejected(f"{origin} is not UTF-8 ({err.reason}); save it as UTF-8") from err
-
-
-def _refuse_zeros(lines: Iterable[str], origin: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        if "\0" in line:
-            raise DataRejected(f"{origin} is not text: line {number:,} holds a zero byte; save it as UTF-8")
-        yield line

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.adapters.sources import spooled_rows, table_texts
+from ml.adapters.sources import rows_by_day, table_texts
 from ml.adapters.sources.local_day import LocalDay, NoTime
 from ml.adapters.sources.table_files import TableFile
 from ml.adapters.sources.table_texts import cut_csv
@@ -29,8 +29,8 @@ ROWS = (
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooled_rows, "_spools", type(spooled_rows._spools)())
-    monkeypatch.setattr(spooled_rows, "_asked", type(spooled_rows._asked)())
+    monkeypatch.setattr(rows_by_day, "_by_day", type(rows_by_day._by_day)())
+    monkeypatch.setattr(rows_by_day, "_asked", type(rows_by_day._asked)())
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_file_that_is_broken_anywhere_gives_no_day_however_often_it_is_asked(
         with pytest.raises(DataRejected) as refused:
             cut(ROWS + broken, DAYS[0], state=state)
         messages.add(str(refused.value))
-    assert len(messages) == 1 and not spooled_rows._spools
+    assert len(messages) == 1 and not rows_by_day._by_day
 
 
 @pytest.mark.parametrize("own", ["2024-04-09", "no day"])
@@ -111,7 +111,7 @@ def test_a_day_that_is_too_large_is_refused_and_the_others_are_not(cut: Callable
 def test_a_file_larger_than_what_is_kept_is_read_for_each_day(
     cut: Callable[..., Any], reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spooled_rows, "MOST_BYTES", 20)
+    monkeypatch.setattr(rows_by_day, "MOST_BYTES", 20)
     plain = cut(ROWS, DAYS[0], state=None)
     assert [cut(ROWS, DAYS[0], state="1") for _ in range(3)] == [plain] * 3
     assert len(reads) == 1 + 1 + 2 + 1
@@ -125,17 +125,17 @@ def test_where_the_temporary_folder_takes_nothing_the_file_is_read_for_each_day(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     plain = cut(ROWS, DAYS[0], state=None)
-    monkeypatch.setattr(spooled_rows.tempfile if fails == "mkstemp" else spooled_rows.os, fails, full)
+    monkeypatch.setattr(rows_by_day.tempfile if fails == "mkstemp" else rows_by_day.os, fails, full)
     assert [cut(ROWS, DAYS[0], state="1") for _ in range(3)] == [plain] * 3
     assert len(reads) >= 4
 
 
 def test_the_oldest_file_is_given_up_first(cut: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooled_rows, "MOST_FILES", 2)
+    monkeypatch.setattr(rows_by_day, "MOST_FILES", 2)
     for state in ("1", "2", "3"):
         for _ in range(2):
             cut(ROWS, DAYS[0], state=state)
-    assert [key[1] for key in spooled_rows._spools] == ["2", "3"]
+    assert [key[1] for key in rows_by_day._by_day] == ["2", "3"]
 
 
 @settings(max_examples=200, deadline=None)

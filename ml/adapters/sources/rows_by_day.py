@@ -13,13 +13,16 @@ import tempfile
 import weakref
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from threading import Lock
 
 Key = tuple[str, str, str, str]
 """Name and state of a file, its time column, and the time zone: what the days of its rows follow from."""
+Row = tuple[date, str, int, bool]
+"""The day of a row, its text, its characters in the file, and whether its day is to be read anew each time."""
 
 MOST_FILES, MOST_BYTES = 32, 1 << 32
 """So many files are kept at once, the oldest given up first; a larger file is read for each day."""
@@ -31,59 +34,76 @@ AT_ONCE = 1 << 20
 logger = logging.getLogger(__name__)
 
 
-class Spool:
+class CannotKeep(Exception):
+    """A file has too many rows, or the temporary folder does not take them."""
+
+
+class RowsByDay:
     """The rows of one file: their texts in a file that has no name and ends with it, and for each day where they are.
 
-    ``left_out`` are days that hold a row which is refused when its day is asked for.
+    ``left_out`` are days that hold a row which is refused when its day is asked for. What cannot be written raises
+    `CannotKeep`.
     """
 
     def __init__(self) -> None:
-        self._file, name = tempfile.mkstemp()
-        self.close = weakref.finalize(self, os.close, self._file)
-        Path(name).unlink()
+        with _on_disk():
+            self._file, name = tempfile.mkstemp()
+            weakref.finalize(self, os.close, self._file)
+            Path(name).unlink()
         self.left_out: set[date] = set()
         self._offsets: dict[date, array[int]] = {}
         self._lengths: dict[date, array[int]] = {}
         self._characters: dict[date, int] = {}
         self._unwritten = bytearray()
-        self.bytes = 0
+        self._end = 0
 
-    def add(self, day: date, text: str, characters: int) -> None:
-        """Take a row; ``characters`` is what it counts for in `size`."""
+    def add(self, row: Row) -> None:
+        """Take a row."""
+        day, text, characters, refused = row
         content = text.encode()
-        self._offsets.setdefault(day, array("Q")).append(self.bytes)
+        self._offsets.setdefault(day, array("Q")).append(self._end)
         self._lengths.setdefault(day, array("I")).append(len(content))
         self._characters[day] = self._characters.get(day, 0) + characters
-        self.bytes += len(content)
+        self._end += len(content)
+        if refused:
+            self.left_out.add(day)
+        if self._end > MOST_BYTES:
+            raise CannotKeep(f"more than {MOST_BYTES:,} bytes")
         self._unwritten += content
         if len(self._unwritten) > AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
         """Write what was taken and is not written yet."""
-        while self._unwritten:
-            del self._unwritten[: os.write(self._file, self._unwritten)]
+        with _on_disk():
+            while self._unwritten:
+                del self._unwritten[: os.write(self._file, self._unwritten)]
 
-    def size(self, day: date) -> int:
+    def characters(self, day: date) -> int:
         """Return how many characters the rows of a day have in the file."""
         return self._characters.get(day, 0)
 
-    def rows(self, day: date) -> list[str]:
+    def texts(self, day: date) -> list[str]:
         """Return the texts of the rows of a day, in the order of the file."""
         where = zip(self._offsets.get(day, ()), self._lengths.get(day, ()), strict=True)
         return [os.pread(self._file, length, offset).decode() for offset, length in where]
 
 
-Row = tuple[date, str, int, bool]
-"""The day of a row, its text, its characters in the file, and whether its day is to be read anew each time."""
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise CannotKeep(str(err)) from err
 
-_spools: OrderedDict[Key, Spool | None] = OrderedDict()
+
+_by_day: OrderedDict[Key, RowsByDay | None] = OrderedDict()
 _asked: OrderedDict[Key, None] = OrderedDict()
 _lock = Lock()
 
 
-def spooled(key: Key, read: Callable[[], Iterable[Row]]) -> Spool | None:
-    """Return the rows of a file by day; None where it is asked for the first time, is too large, or cannot be kept.
+def rows_by_day(key: Key, read: Callable[[], Iterable[Row]]) -> RowsByDay | None:
+    """Return the rows of a file by day; None where it is asked for the first time, or they cannot be kept.
 
     Parameters
     ----------
@@ -91,52 +111,27 @@ def spooled(key: Key, read: Callable[[], Iterable[Row]]) -> Spool | None:
         Reads the file: called when it is asked for the second time. What it raises is raised, and nothing is kept.
     """
     with _lock:
-        if key in _spools:
-            _spools.move_to_end(key)
-            return _spools[key]
+        if key in _by_day:
+            _by_day.move_to_end(key)
+            return _by_day[key]
         if key not in _asked:
             _asked[key] = None
             if len(_asked) > REMEMBERED:
                 _asked.popitem(last=False)
             return None
-        spool = _spools[key] = _spool(read())
-        if len(_spools) > MOST_FILES:
-            _spools.popitem(last=False)  # whoever reads it still holds it open
-        return spool
+        rows = _by_day[key] = _sorted(read())
+        if len(_by_day) > MOST_FILES:
+            _by_day.popitem(last=False)  # whoever reads it still holds it open
+        return rows
 
 
-def _spool(rows: Iterable[Row]) -> Spool | None:
-    """Write rows by their day; None where they are too many, or the temporary folder does not take them."""
-    spool: Spool | None = None
+def _sorted(rows: Iterable[Row]) -> RowsByDay | None:
     try:
-        for day, text, characters, refused in rows:
-            try:
-                spool = spool or Spool()
-                spool.add(day, text, characters)
-            except OSError as err:
-                raise _NotKept(str(err)) from err
-            if refused:
-                spool.left_out.add(day)
-            if spool.bytes > MOST_BYTES:
-                raise _NotKept(f"more than {MOST_BYTES:,} bytes")
-        if spool is not None:
-            _flush(spool)
-    except BaseException as err:
-        if spool is not None:
-            spool.close()
-        if not isinstance(err, _NotKept):
-            raise
+        by_day = RowsByDay()
+        for row in rows:
+            by_day.add(row)
+        by_day.flush()
+    except CannotKeep as err:
         logger.info("the rows of a table are not kept in %s (%s): it is read for each day", tempfile.gettempdir(), err)
         return None
-    return spool
-
-
-def _flush(spool: Spool) -> None:
-    try:
-        spool.flush()
-    except OSError as err:
-        raise _NotKept(str(err)) from err
-
-
-class _NotKept(Exception):
-    """The rows of a file cannot be kept by day."""
+    return by_day
