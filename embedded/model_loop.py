@@ -184,9 +184,8 @@ class ModelLoop:
             self._unpause("ingest")
         self._ask_champion()
         if self.champion.version is None:
-            where = f"{self.stack.airflow_url}/dags/{dag_id(self.name, 'retrain')}/runs/{run_id}"
-            raise EvergreenError(f"training ended, and the gate let nobody serve: see {where}")
-        self._tell_trained(run_id)
+            raise EvergreenError(f"training ended, and the gate let nobody serve: see {self._run_url(run)}")
+        self._tell_trained(run)
 
     def _next_move(self) -> loop.NextMove:
         seen = loop.look(self.api, self.name, champion=self.champion.version, following=self.training)
@@ -214,8 +213,7 @@ class ModelLoop:
         self.steps.await_end(step)
         self.champion = summary.Champion.read(self.steps.answer(step))
 
-    def _tell_trained(self, run_id: str) -> None:
-        run = next(r for r in self.runs() if r.run_id == run_id)
+    def _tell_trained(self, run: Run) -> None:
         judged = summary.first_record(self.api, run, Evaluation)
         if judged is not None:
             base = {f"base_rate_{name}": value for name, value in judged.base_rate.items()}

@@ -81,7 +81,7 @@ class TestRowsAlike:
     """Days whose residuals grow along a column: what the afternoon is off says what the evening will be."""
 
     @staticmethod
-    def sloped_day(chance: np.random.Generator, *, kind: str = "regression", evening: float = 0.0) -> pd.DataFrame:
+    def sloped_day(chance: np.random.Generator, *, evening: float = 0.0) -> pd.DataFrame:
         """Make a day with a slope of its own along the hours, and an evening that is off by more."""
         rows = day_rows(chance, kind="regression")
         hour = rows["hour"].to_numpy(dtype=float)

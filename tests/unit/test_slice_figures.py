@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from ml.core.gate.comparison import mean_by_day
-from ml.core.monitoring.slice_figures import figures_of, kept_days, slice_history
-from ml.core.monitoring.slice_streams import DAY
+from ml.core.monitoring.slice_figures import DAY, figures_of, kept_days, slice_history
 from tests.unit.test_slice_findings import settings
 
 FIRST = date(2013, 5, 1)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ml.conditions import columns_of, parse_term
+from ml.core.gate.slices import cut
 
 SHRINKAGE_ROWS = 25
 """The fit is shrunk as much as if so many rows had said that nothing is off."""
@@ -77,20 +78,14 @@ def design(rows: pd.DataFrame, prediction: np.ndarray, by: Sequence[str], *, min
     numbers: dict[str, None] = {}
     for text in by:
         if text in rows:
-            values = rows[text]
-            counts = values.value_counts()
-            common = sorted(counts.index[counts >= min_rows], key=str)
-            terms += [(values == value).fillna(False).to_numpy(dtype=float) for value in common]
+            terms += [held.astype(float) for _, held in cut(rows, [text]) if held.sum() >= min_rows]
         else:
-            numbers |= dict.fromkeys(name for name in columns_of(parse_term(text)) if _is_number(rows[name]))
+            columns = columns_of(parse_term(text))
+            numbers |= dict.fromkeys(name for name in columns if pd.api.types.is_numeric_dtype(rows[name]))
     for name in numbers:
         scaled = _scaled(rows[name].to_numpy(dtype=float, na_value=np.nan))
         terms += [scaled, scaled**2]
     return np.column_stack(terms)
-
-
-def _is_number(values: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

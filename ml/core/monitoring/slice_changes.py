@@ -125,20 +125,20 @@ def _regressed(
         NaN where not ``usable``, of shape (n_days, n_trailing); ``now`` and ``count`` are of the days themselves.
     """
     mean, spread = np.nanmean(past, axis=1), np.nanstd(past, axis=1)
+    unit = np.where(spread > 0, spread, 1.0)[:, 1:]
     around = np.where(usable[:, :, None], past - mean[:, None, :], 0.0)
-    others = around[:, :, 1:] / np.where(spread > 0, spread, 1.0)[:, None, 1:]
+    others = around[:, :, 1:] / unit[:, None]
     square = np.einsum("dti,dtj->dij", others, others) + TINY * count[:, None, None] * np.eye(others.shape[2])
     slopes = np.linalg.solve(square, np.einsum("dti,dt->di", others, around[:, :, 0])[:, :, None])[:, :, 0]
     residuals = around[:, :, 0] - np.einsum("dti,di->dt", others, slopes)
     lowest, highest = np.nanmin(past, axis=1), np.nanmax(past, axis=1)
-    ahead = (np.clip(now, lowest, highest) - mean)[:, 1:] / np.where(spread > 0, spread, 1.0)[:, 1:]
+    ahead = (np.clip(now, lowest, highest) - mean)[:, 1:] / unit
     centre = mean[:, 0] + np.einsum("di,di->d", ahead, slopes)
     terms = 1 + others.shape[2]
     scale = np.maximum(np.sqrt((residuals**2).sum(axis=1) / (count - terms)), least_scale)
     with np.errstate(divide="ignore", invalid="ignore"):
         near = np.clip(residuals / scale[:, None], -3, 3)
-        lag = (near[:, 1:] * near[:, :-1]).sum(axis=1) / np.maximum((near**2).sum(axis=1), 1e-9)
-        lag = np.clip(lag, 0.0, 0.8)
+        lag = np.clip((near[:, 1:] * near[:, :-1]).sum(axis=1) / np.maximum((near**2).sum(axis=1), 1e-9), 0.0, 0.8)
         scale = scale * np.sqrt((1 + lag) / (1 - lag) * (1 + terms / count))
         return np.where(scale > 0, (now[:, 0] - centre) / scale, np.nan)
 

@@ -14,8 +14,10 @@ import pandas as pd
 from scipy import stats
 
 from ml.core.monitoring.slice_findings import MIN_ROWS, complete_rows, cuttable_terms
-from ml.core.monitoring.slice_streams import DAY, slices_of
+from ml.core.monitoring.slice_streams import slices_of
 from ml.settings import Settings
+
+DAY = "the whole day"
 
 Figures = Mapping[str, Sequence[float]]
 """Of each slice of a day its number of rows, and the sums of its predictions and of its outcomes."""

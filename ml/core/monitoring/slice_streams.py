@@ -20,7 +20,6 @@ from ml.core.gate.slices import cut
 from ml.core.metric import Kind
 from ml.core.monitoring.rows_alike import RowsAlike, design
 
-DAY = "the whole day"
 REST, ALIKE = ", the rest of the day", ", rows alike in the rest of the day"
 """A stream's name and one of these is what the rows outside of its slice say: all of them, and those that are alike."""
 EDGE = 1e-6

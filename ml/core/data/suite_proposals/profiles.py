@@ -108,10 +108,11 @@ def _quantiles(
     for quantile in QUANTILES:
         values = _nearest(by_day, quantile)
         limits = limits_that_held(values.to_numpy(), least_span=0.1 * spread, least_room=room)
-        if limits is not None:
-            below, above = _nearest(by_day, max(quantile - few, 0.0)), _nearest(by_day, min(quantile + few, 1.0))
-            limits = min(limits[0], float(below.min())), max(limits[1], float(above.max()))
-        if limits is not None and _says_more(limits, limits_of_values):
+        if limits is None:
+            continue
+        below, above = _nearest(by_day, max(quantile - few, 0.0)), _nearest(by_day, min(quantile + few, 1.0))
+        limits = min(limits[0], float(below.min())), max(limits[1], float(above.max()))
+        if _says_more(limits, limits_of_values):
             quantiles.append(quantile)
             ranges.append(list(outward(*limits)))
             seen.append(f"{quantile:.0%} from {values.min():.4g} to {values.max():.4g}")
