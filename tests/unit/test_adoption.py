@@ -511,6 +511,14 @@ class TestLimits:
         higher = np.sqrt(best.loss + holdout.detectable)
         assert f"a rise of the RMSE from {best.score:.4g} to {higher:.4g} (" in holdout.reason
 
+    @pytest.mark.parametrize(
+        ("other", "words"), [(100.01, "from 10.0847 to 10.0849 ("), (100.0, "any rise of the RMSE from 10.08 (")]
+    )
+    def test_a_rise_is_never_written_as_from_a_number_to_the_same_one(self, other: float, words: str) -> None:
+        best = self.validated(100.0, 900.0)
+        holdout = choose_holdout(best, [best, self.validated(other, 900.0)], self.grain(24, 300), days=300)
+        assert words in holdout.reason
+
     def test_where_no_recipe_is_as_good_the_noise_is_that_beside_the_next_and_not_beside_the_base_rate(self) -> None:
         best, second = self.validated(0.25, 380.0), self.validated(0.4, 380.0)
         holdout = choose_holdout(best, [best, second], self.grain(24, 300), days=300)

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from ml.core.adoption.amounts import amount
 from ml.core.adoption.grain import Grain
 from ml.core.adoption.recipes import Validated
+from ml.core.adoption.rounding import shown_apart
 from ml.core.gate.expected_loss import LEAST_REFRESHES
 
 CONFIDENCE, POWER = 0.95, 0.8
@@ -72,9 +73,15 @@ def _shown_by(best: Validated, days: int, detectable: float, skill: float, grain
     """Say which difference a holdout shows, in the unit of the metric that people read."""
     rows = f"{amount(days, 'day')} of about {amount(grain.rows_per_day, 'row')}"
     if best.kind == "regression":
-        shown = f"a rise of the RMSE from {best.score:.4g} to {np.sqrt(best.loss + detectable):.4g}"
+        metric, now, then = "RMSE", best.score, float(np.sqrt(best.loss + detectable))
     else:
-        shown = f"a rise of the log loss from {best.loss:.4g} to {best.loss + detectable:.4g}"
+        metric, now, then = "log loss", best.loss, best.loss + detectable
+    texts = shown_apart(now, then)
+    shown = (
+        f"any rise of the {metric} from {now:.4g}"
+        if texts is None
+        else (f"a rise of the {metric} from {texts[0]} to {texts[1]}")
+    )
     share = detectable / skill if skill > 0 else 0.0
     part = "less than 1% of what" if share < 0.01 else f"{share:.0%} of what" if share <= 1 else "more than all that"
     lost = f" ({part} the model gains over the base rate)"

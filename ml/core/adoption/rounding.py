@@ -10,6 +10,21 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
+def shown_apart(before: float, after: float, *, digits: int = 4, most: int = 9) -> tuple[str, str] | None:
+    """Return two numbers as texts of as few digits, from ``digits`` on, as show that they differ; None if none do.
+
+    Examples
+    --------
+    >>> shown_apart(12.1574, 13.31), shown_apart(12.1574, 12.1579), shown_apart(12.1574, 12.1574)
+    (('12.16', '13.31'), ('12.1574', '12.1579'), None)
+    """
+    for count in range(digits, most + 1):
+        texts = f"{before:.{count}g}", f"{after:.{count}g}"
+        if texts[0] != texts[1]:
+            return texts
+    return None
+
+
 def digits(value: float, *, up: bool = False) -> float:
     """Round to two digits that count; ``up`` never below the value."""
     if value <= 0:
