@@ -1,8 +1,8 @@
 """Try a model once without Airflow: land its history, validate, train and judge, and say what to do next.
 
-What is landed stays: ``make up`` goes on from there. Nothing is registered, and nobody serves. The newest week is not
-landed where the history is long enough without it, so that ``evergreen replay`` has days to live through; ``make up``
-lands it.
+What is landed stays: ``make up`` goes on from there. Nothing is registered, and nobody serves. The newest week, or two
+days with data where these come more seldom, is not landed where the history is long enough without it, so that
+``evergreen replay`` has days to live through; ``make up`` lands it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from ml.steps.retrain.search_result import tuned_settings
 from ml.wiring import Services
 
 REJECTED_SHOWN = 5
-WEEK = 7
-SPARE_WEEKS = 2
-"""The newest week is left to a replay if the history has so many weeks more than a first model needs."""
+WEEK, LEAST_DELIVERIES = 7, 2
+"""A replay gets a week, or the calendar days that hold so many days with data if these come more seldom."""
+SPARE_DAYS = 14
+"""They are left to it if the history has so many days with data more than a first model needs."""
 REQUEST = RetrainRequest(requested_by="evergreen adopt --check", reasons=("to see whether it works",))
 
 
@@ -54,7 +55,7 @@ def run(model: str) -> dict[str, Any]:
     clock = time.monotonic()
     last = settings.newest_due_day(datetime.now(UTC)) - timedelta(days=1)
     first = last - timedelta(days=settings.land.history_days - 1)
-    until = last - timedelta(days=days_to_replay(settings))
+    until = last - timedelta(days=(left := days_to_replay(settings)))
     landed = seed.run(first, until, settings=settings, services=services)
     seconds = time.monotonic() - clock
     with tempfile.TemporaryDirectory() as folder:
@@ -67,15 +68,17 @@ def run(model: str) -> dict[str, Any]:
         **measured,
         "lines": [
             *_lines(landed, verdict, measured, settings.gate.metric, seconds, trained),
-            *_next(model, verdict, max(services.registry.days("inputs")), last),
+            *_next(model, verdict, max(services.registry.days("inputs")) if left else last, last),
         ],
     }
 
 
 def days_to_replay(settings: Settings) -> int:
-    """Return how many of the newest days are not landed: a week, or none where the history is short."""
-    days = (settings.land.history_days - settings.task.label_delay_days) // settings.land.every_days
-    return WEEK if days >= settings.pull.min_days + SPARE_WEEKS * WEEK else 0
+    """Return how many of the newest calendar days are not landed, so that a replay meets data; 0 of a short history."""
+    land = settings.land
+    step = land.empty_in_a_row + 1 if land.empty_in_a_row >= WEEK else land.every_days
+    days = (land.history_days - settings.task.label_delay_days) // step
+    return max(WEEK, LEAST_DELIVERIES * step) if days >= settings.pull.min_days + SPARE_DAYS else 0
 
 
 def _judge(folder: str, services: Services) -> tuple[Verdict, dict[str, Any]]:
@@ -135,7 +138,7 @@ def _lines(
 
 
 def _next(model: str, verdict: Verdict, newest: date, last: date) -> list[str]:
-    """Say whether the model would serve, and what comes next; ``newest`` is the newest day of the data registry."""
+    """Say whether the model would serve, and what comes next: a replay of the days after ``newest``, if there are."""
     if verdict.decision != "promote":
         return ["the gate would hold it: correct what failed in params.yaml, or the data, and check again"]
     lines = ["the gate would let it serve; next:", f"  make up MODEL={model}"]

@@ -168,6 +168,8 @@ def test_weekly_data_become_settings_that_count_weeks(tmp_path: Path) -> None:
     facts = adopted(tmp_path / "weekly.csv")
     settings = parse(read(tmp_path / "models" / "weekly" / "params.yaml"))
     assert settings.land.every_days == 7 and settings.screen.recent_days == 56
+    assert settings.labels.recent_days >= 7 * settings.labels.min_recent_days
+    assert settings.drift.window_days == 7  # days with rows: these hold 140 rows
     assert "rows come every 7 days (land.every_days)" in str(facts["summary"])
 
 

@@ -11,7 +11,7 @@ import pytest
 from ml.cli import adopt, adopt_check, replay
 from ml.cli.adopt_reading import Address
 from ml.core.adoption.answers import Answers
-from ml.settings import load_model
+from ml.settings import Pull, Settings, load, load_model
 from ml.wiring import Environment
 from tests.cli.quick_adoption import quick_adoption
 from tests.package_check import warm_package_check
@@ -69,5 +69,24 @@ def test_a_refit_that_predicts_otherwise_is_said_before_anything_is_promoted(tmp
 def test_a_short_history_is_landed_whole(tmp_path: Path) -> None:
     adopt.run(Address(str(orders(tmp_path / "orders.csv"))), Answers(target="amount"), take=False, ask=False)
     settings = load_model(Environment.load(model="orders"))
-    short = settings.model_copy(update={"land": settings.land.model_copy(update={"history_days": 40})})
-    assert (adopt_check.days_to_replay(settings), adopt_check.days_to_replay(short)) == (7, 0)
+    assert [adopt_check.days_to_replay(having(settings, history_days=days)) for days in (365, 40)] == [7, 0]
+
+
+def having(settings: Settings, **land: int) -> Settings:
+    return settings.model_copy(update={"land": settings.land.model_copy(update=land)})
+
+
+@pytest.mark.parametrize(
+    ("land", "left"),
+    [
+        ({"history_days": 5000, "every_days": 31}, 62),  # each first of a month, twice
+        ({"history_days": 5000, "empty_days": 30}, 62),
+        ({"history_days": 1000, "every_days": 31}, 0),  # 32 months are too few
+        ({"history_days": 1100, "every_days": 7}, 14),
+        ({"history_days": 365, "every_days": 2}, 7),
+        ({"history_days": 100, "empty_days": 3}, 7),
+    ],
+)
+def test_a_replay_meets_two_days_with_data_however_seldom_they_come(land: dict[str, int], left: int) -> None:
+    settings = load().model_copy(update={"pull": Pull(min_days=49)})
+    assert adopt_check.days_to_replay(having(settings, **land)) == left

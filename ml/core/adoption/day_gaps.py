@@ -22,7 +22,8 @@ class DayGaps:
     Attributes
     ----------
     every_days
-        The usual step from one day with rows to the next, where nearly all steps are alike; else 1.
+        The usual step from one day with rows to the next, where nearly all steps are alike; the longest, where they
+        are as unlike as those of months; else 1.
     empty_days
         How many expected days in a row are without rows more than once; 0 where that hardly happens.
     reason
@@ -48,6 +49,8 @@ def measure_gaps(days: Iterable[str]) -> DayGaps:
     --------
     >>> measure_gaps(["2024-01-01", "2024-01-08", "2024-01-15", "2024-01-22"]).every_days
     7
+    >>> measure_gaps(["2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01"]).every_days
+    31
     """
     numbers = np.array(sorted(date.fromisoformat(day).toordinal() for day in set(days)))
     steps = np.diff(numbers)
@@ -64,10 +67,9 @@ def measure_gaps(days: Iterable[str]) -> DayGaps:
     runs = sorted(run for run in runs if run)
     if not runs:
         return DayGaps()
+    if steps.min() > 1 and steps.max() <= min(MOST_UNLIKE * steps.min(), MOST_EVERY):
+        return DayGaps(every_days=int(steps.max()), reason=f"rows come every {steps.min()} to {steps.max()} days")
     longest = int(np.argmax(steps))
     shown = f"{date.fromordinal(int(numbers[longest]) + 1)} to {date.fromordinal(int(numbers[longest + 1]) - 1)}"
-    if steps.max() <= MOST_UNLIKE * steps.min() and steps.min() > 1:
-        reason = f"rows come every {steps.min()} to {steps.max()} days"
-    else:
-        reason = f"{sum(runs)} expected days have no rows, the most in a row from {shown}"
+    reason = f"{sum(runs)} expected days have no rows, the most in a row from {shown}"
     return DayGaps(empty_days=min(runs[-2], MOST_EMPTY) if len(runs) >= USUAL_RUNS else 0, reason=reason)

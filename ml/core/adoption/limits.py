@@ -35,7 +35,7 @@ def performance_limits(best: Validated, spread: Spread, holdout: Holdout) -> dic
     skill = max(best.base_score - best.score, 0.0)
     lost = max(min(0.3 * skill, 0.5 * best.score), 0.01 * best.base_score)
     return {
-        "window_days": (min(max(holdout.days, 14), 28), "as many as the holdout has, two to four weeks"),
+        "window_days": (min(max(holdout.days, 14), 28), "as many as the holdout has, at least 14 and at most 28"),
         "min_days": (min(7, holdout.days), ""),
         "max_gap": (digits(gap, up=True), f"twice the worst mean error of validation ({spread.worst(bias):+.3g})"),
         "max_lost_skill": (

@@ -24,8 +24,8 @@ from ml.names import MONITORED
 from ml.settings import Drift, Task
 
 FORTNIGHT, LEAST_NEW_DAYS = 14, 2
-COMPARED_DAYS = 8
-"""A day is compared with so many before it where data come every so many days."""
+COMPARED_DAYS, COMPARED_LABELS = 8, 16
+"""A day, and its labels, are compared with so many before it where data come every so many days."""
 
 
 def input_columns(seen: Facts) -> list[str]:
@@ -89,6 +89,10 @@ def sections_of(
     if gaps.every_days > 1:
         recent = COMPARED_DAYS * gaps.every_days
         sections["screen"]["recent_days"] = (recent, f"hold {COMPARED_DAYS} days with rows")
+        recent = COMPARED_LABELS * gaps.every_days
+        sections["labels"] = {
+            "recent_days": (recent, f"hold {COMPARED_LABELS} days with labels, to judge those of a day by")
+        }
     labelled_days = round((days - task.label_delay_days) * grain.share_of_days)
     least = min(least_days(holdout.days), max(labelled_days, holdout.days + 1))
     sections["pull"] = {"min_days": (least, "the holdout, and at least three weeks to learn from")}
@@ -114,7 +118,8 @@ def sections_of(
         "min_rows": (minimum, f"the holdout usually has about {rows_per_day * holdout.days:g}"),
         "rules": (rules, ""),
     }
-    sections["drift"] = _drift(seen, features_columns=[*features.categorical, *features.numeric, *features.spline])
+    used = [*features.categorical, *features.numeric, *features.spline]
+    sections["drift"] = _drift(seen, features_columns=used, counts_days_with_rows=gaps.every_days > 1)
     sections["performance"] = dict(limits.performance_limits(best, spread, holdout))
     sections["retrain"] = {
         "on_past_gain": (True, "a challenger is tried sooner where newer data are expected to gain, by its own past"),
@@ -188,7 +193,7 @@ def _features(best: Validated) -> Section:
     return section
 
 
-def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
+def _drift(seen: Facts, *, features_columns: Sequence[str], counts_days_with_rows: bool) -> Section:
     used = {*seen.columns.categories, *seen.columns.numeric}
     watched = [column for column in seen.table if column in used and not _is_of_the_calendar(seen.table, column)]
     ours = [column for column in watched if column in MONITORED]
@@ -201,8 +206,9 @@ def _drift(seen: Facts, *, features_columns: Sequence[str]) -> Section:
         is_used = column in features_columns
         roles[proposal.role or "environment"] += [column] if proposal.role or is_used else []
     rows = max(seen.grain.rows_per_day, 1.0)
+    share = 1.0 if counts_days_with_rows else seen.grain.share_of_days
     return {
-        "window_days": limits.drift_window(rows * seen.grain.share_of_days),
+        "window_days": limits.drift_window(rows * share),
         "min_category_share": (max(0.02, round(min(0.5, 3 / rows), 2)), f"three rows, of {amount(rows, 'row')} a day"),
         "min_null_jump": (max(0.2, round(min(0.9, 3 / rows), 2)), ""),
         "structural": (roles["structural"], f"blocks of a week lie close together: a move is news{unwatched}"),
