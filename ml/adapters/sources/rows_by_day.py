@@ -1,4 +1,4 @@
-"""Keep the rows of a CSV file by their day in a temporary file: a history of many days reads it twice, not once a day.
+"""Keep the rows of a text file by their day in a temporary file: a history of many days reads it twice, not once a day.
 
 A file that is asked for one day is read and no more is kept. Asked for another day, in the same state, it is read once
 more: every row is checked as before, its text goes into a temporary file, and memory holds where each day's rows are,
@@ -13,11 +13,12 @@ import tempfile
 import weakref
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 
 Key = tuple[str, str, str, str]
 """Name and state of a file, its time column, and the time zone: what the days of its rows follow from."""
@@ -41,16 +42,17 @@ class CannotKeep(Exception):
 class RowsByDay:
     """The rows of one file: their texts in a file that has no name and ends with it, and for each day where they are.
 
-    ``left_out`` are days that hold a row which is refused when its day is asked for. What cannot be written raises
-    `CannotKeep`.
+    ``left_out`` are days that hold a row which is refused when its day is asked for; ``columns`` are those of all rows
+    of the file, where its header does not say them. What cannot be written raises `CannotKeep`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Mapping[str, None]) -> None:
         with _on_disk():
             self._file, name = tempfile.mkstemp()
             weakref.finalize(self, os.close, self._file)
             Path(name).unlink()
         self.left_out: set[date] = set()
+        self.columns = columns
         self._offsets: dict[date, array[int]] = {}
         self._lengths: dict[date, array[int]] = {}
         self._characters: dict[date, int] = {}
@@ -102,13 +104,17 @@ _asked: OrderedDict[Key, None] = OrderedDict()
 _lock = Lock()
 
 
-def rows_by_day(key: Key, read: Callable[[], Iterable[Row]]) -> RowsByDay | None:
+def rows_by_day(
+    key: Key, read: Callable[[], Iterable[Row]], columns: Mapping[str, None] = MappingProxyType({})
+) -> RowsByDay | None:
     """Return the rows of a file by day; None where it is asked for the first time, or they cannot be kept.
 
     Parameters
     ----------
     read
         Reads the file: called when it is asked for the second time. What it raises is raised, and nothing is kept.
+    columns
+        Filled by ``read``, and kept with the rows.
     """
     with _lock:
         if key in _by_day:
@@ -119,15 +125,15 @@ def rows_by_day(key: Key, read: Callable[[], Iterable[Row]]) -> RowsByDay | None
             if len(_asked) > REMEMBERED:
                 _asked.popitem(last=False)
             return None
-        rows = _by_day[key] = _sorted(read())
+        rows = _by_day[key] = _sorted(read(), columns)
         if len(_by_day) > MOST_FILES:
             _by_day.popitem(last=False)  # whoever reads it still holds it open
         return rows
 
 
-def _sorted(rows: Iterable[Row]) -> RowsByDay | None:
+def _sorted(rows: Iterable[Row], columns: Mapping[str, None]) -> RowsByDay | None:
     try:
-        by_day = RowsByDay()
+        by_day = RowsByDay(columns)
         for row in rows:
             by_day.add(row)
         by_day.flush()

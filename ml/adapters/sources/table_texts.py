@@ -118,15 +118,23 @@ def _with_days(
 ) -> Iterator[Row]:
     """Read all rows of a CSV file with their days; one whose own day is another, or none, is refused with its day."""
     for number, text, fields in _fields(path, file, header):
-        try:
-            day = LocalDay.of(fields[where], zone)
-        except NoTime as err:
-            raise no_time(err, f"{file.name}, line {number:,}", header[where]) from err
-        try:
-            refused = own is not None and not day.has(fields[own])
-        except NoTime:
-            refused = True
-        yield day.day, text.rstrip("\r\n") + "\n", len(text), refused
+        day = _day_of(fields[where], zone, f"{file.name}, line {number:,}", header[where])
+        yield day.day, text.rstrip("\r\n") + "\n", len(text), own is not None and not _agrees(fields[own], day)
+
+
+def _day_of(value: object, zone: ZoneInfo, where: str, column: str) -> LocalDay:
+    try:
+        return LocalDay.of(value, zone)
+    except NoTime as err:
+        raise no_time(err, where, column) from err
+
+
+def _agrees(own: object, day: LocalDay) -> bool:
+    """Return whether the own day of a row is that of its time; one that nobody can read is not."""
+    try:
+        return day.has(own)
+    except NoTime:
+        return False
 
 
 def other_day(where: str, own: object, time: str, day: LocalDay) -> DataRejected:
@@ -150,11 +158,34 @@ def as_csv(header: list[str], rows: list[str], constants: Mapping[str, str | Non
 def cut_json(
     path: Path, file: TableFile, time: str, day: LocalDay, *, limit: int
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the names of all columns of a JSON-lines file, and the rows of a day; raises as `cut_csv` does."""
+    """Return the names of all columns of a JSON-lines file, and the rows of a day; kept, and raises, as `cut_csv`."""
     origin = file.name
     names: dict[str, None] = {}
+    if time not in file.partitions and file.state is not None:
+        key = (file.name, file.state, time, day.zone.key)
+        by_day = rows_by_day(key, lambda: _objects_with_days(path, file, time, day, names), names)
+        if by_day is not None and day.day not in by_day.left_out:
+            if by_day.characters(day.day) > limit:
+                raise too_large(origin, limit)
+            return [*by_day.columns], [json.loads(text) for text in by_day.texts(day.day)]
     rows: list[dict[str, Any]] = []
-    size, empty = 0, True
+    size = 0
+    for where, line, row in _objects(path, file, time, names):
+        of_folder = of_partition(file, time, day, row)
+        if of_folder if of_folder is not None else _is_of(row[time], day, where, time):
+            if time != "day" and "day" in row and not _is_of(row["day"], day, where, "day"):
+                raise other_day(where, row["day"], time, day)
+            rows.append(row)
+            if (size := size + len(line)) > limit:
+                raise too_large(origin, limit)
+    return [*names], rows
+
+
+def _objects(
+    path: Path, file: TableFile, time: str, names: dict[str, None]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield place, text and object of each line of a JSON-lines file, and add the names of columns to ``names``."""
+    origin, empty = file.name, True
     with read_text(path, file.packing, origin, newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -164,17 +195,20 @@ def cut_json(
             names.update(dict.fromkeys(row))
             if time not in row and time in names:
                 raise no_time(NoTime(None), where, time)
-            of_folder = of_partition(file, time, day, row)
-            if of_folder if of_folder is not None else _is_of(row[time], day, where, time):
-                if time != "day" and "day" in row and not _is_of(row["day"], day, where, "day"):
-                    raise other_day(where, row["day"], time, day)
-                rows.append(row)
-                if (size := size + len(line)) > limit:
-                    raise too_large(origin, limit)
+            yield where, line, row
     if empty:
         raise EmptyDelivery(f"{origin} is empty; {WRITE_AGAIN}")
     check_names([*names], origin)
-    return [*names], rows
+
+
+def _objects_with_days(
+    path: Path, file: TableFile, time: str, asked_for: LocalDay, names: dict[str, None]
+) -> Iterator[Row]:
+    """Read all lines of a JSON-lines file with their days; one whose own day is another, or none, is refused."""
+    for where, line, row in _objects(path, file, time, names):
+        of_partition(file, time, asked_for, row)  # refuses a row without a time
+        day = _day_of(row[time], asked_for.zone, where, time)
+        yield day.day, line, len(line), time != "day" and "day" in row and not _agrees(row["day"], day)
 
 
 def as_table(names: list[str], rows: list[dict[str, Any]], types: Mapping[str, str], origin: str) -> pa.Table:
