@@ -81,10 +81,10 @@ def default_name(data: str) -> str:
 
     Examples
     --------
-    >>> default_name("s3://lake/Bike rentals.csv.gz"), default_name("/data/2024/"), default_name("sales/{day}.csv")
+    >>> default_name("s3://lake/Bike rentals.csv.gz"), default_name("/data/2024/"), default_name("sales/{year}/{day}")
     ('bike-rentals', '2024', 'sales')
     """
-    plain = re.sub(r"[/_.-]*\{day\}.*", "", data) or "days"
+    plain = re.sub(r"[/_.-]*\{.*", "", data) or "days"
     stem = re.split(r"[/\\]", plain.split("?", maxsplit=1)[0].rstrip("/\\"))[-1].split(".")[0]
     return re.sub(r"[^A-Za-z0-9_]+", "-", stem).strip("-").lower()[:64] or "model"
 
@@ -177,8 +177,8 @@ def _options(doc: str | None) -> argparse.ArgumentParser:
     arguments = parser(doc)
     arguments.add_argument(
         "data", metavar="DATA",
-        help="a file, a folder, a pattern with {day}, s3:// or a URL; with --table or --query a database: the name of "
-        "its connection; to check only: a model",
+        help="a file, a folder, a pattern with {day} (or {year}, {month}, {day_of_month}), s3:// or a URL; with "
+        "--table or --query a database: the name of its connection; to check only: a model",
     )  # fmt: skip
     arguments.add_argument("--table", metavar="NAME", help="the table or view of a database")
     arguments.add_argument("--query", metavar="SQL", help="in place of a table: a query for the rows of all days")

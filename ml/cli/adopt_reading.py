@@ -19,7 +19,7 @@ from ml.core.data.time_parts import part_name
 from ml.errors import SettingsError
 
 COPY = "data/table.parquet"
-DAY, DAY_COLUMN = "{day}", "day"
+DAY_COLUMN = "day"
 FROM_NAMES = "the day of a row is in the name of its file only"
 
 
@@ -45,6 +45,11 @@ class Address:
         return self.data.rpartition("/")[2] if self.is_database else self.data
 
 
+def is_dated(address: str) -> bool:
+    """Return whether an address is a pattern for a file a day, such as ``orders/{year}/{month}/{day}.csv``."""
+    return "{" in address
+
+
 def read_both(address: Address, answers: Answers) -> tuple[Read, Read | None]:
     """Read the newest rows of the data, and of the labels if these are a table of their own.
 
@@ -55,12 +60,12 @@ def read_both(address: Address, answers: Answers) -> tuple[Read, Read | None]:
     """
     if address.is_database:
         return _read_database(address, answers)
-    if (DAY in address.data) != (DAY in (address.labels or address.data)):
+    if is_dated(address.data) != is_dated(address.labels or address.data):
         raise SettingsError(
             "--labels: inputs and labels have to be both files a day (with {day}), or both one table; name the folder "
             "of the files as the table"
         )
-    if DAY in address.data:
+    if is_dated(address.data):
         return _read_days(address, answers)
     read = read_sample(address.data, "DATA")
     labels = read_sample(address.labels, "--labels") if address.labels else None
@@ -106,7 +111,7 @@ def _read_days(address: Address, answers: Answers) -> tuple[Read, Read | None]:
             raise
         raise SettingsError(f"{err}; or give the folder ({whole}) as one table") from err
     if answers.target in read.table:
-        folder = address.data.partition(DAY)[0].rpartition("/")[0] or "."
+        folder = address.data.partition("{")[0].rpartition("/")[0] or "."
         raise SettingsError(
             f"DATA: the files hold the target {answers.target}, and a file a day is taken as it is, so that inputs "
             f"would know it; give the folder ({folder}) as one table, or files without it, and --labels"

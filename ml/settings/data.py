@@ -21,6 +21,8 @@ from ml.settings.section import Name, Section, Share, of_kind
 WEEK_DAYS = 7
 
 
+PARTS_OF_DAY = ("{year}", "{month}", "{day_of_month}")
+"""They may stand in patterns beside, or in place of, ``{day}``."""
 UNITS = {"s": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 
 
@@ -36,8 +38,8 @@ class Complete(Section):
     """How a day's file shows that it is whole, by exactly one of a marker, a manifest of what it holds, and its age."""
 
     marker: Name | None = None
-    """The path or URL of a file that is written after the day's file. It names ``{day}`` and, if each table has its
-    own, ``{asset}`` (inputs or labels).
+    """The path or URL of a file that is written after the day's file. It names ``{day}``, as ``inputs`` do, and, if
+    each table has its own, ``{asset}`` (inputs or labels).
     """
     manifest: Name | None = None
     """The path or URL of a file that says how many rows or bytes the day's file holds, or its checksum. It names
@@ -52,10 +54,13 @@ class Complete(Section):
             raise ValueError("give exactly one of marker, manifest and min_age")
         pattern = self.marker or self.manifest
         if pattern is not None:
-            if "{day}" not in pattern:
+            if "{day}" not in pattern and not all(part in pattern for part in PARTS_OF_DAY):
                 raise ValueError(f"{pattern} names no {{day}}; put {{day}} where the ISO day stands")
-            if set("{}") & set(pattern.replace("{day}", "").replace("{asset}", "")):
-                raise ValueError(f"{pattern} has other braces than {{day}} and {{asset}}; remove them")
+            rest = re.sub("|".join(map(re.escape, ("{day}", "{asset}", *PARTS_OF_DAY))), "", pattern)
+            if set("{}") & set(rest):
+                raise ValueError(
+                    f"{pattern} has other braces than {{day}}, {', '.join(PARTS_OF_DAY)} and {{asset}}; remove them"
+                )
         return self
 
 

@@ -162,13 +162,13 @@ def cut_objects(tmp_path: Path) -> Callable[..., tuple[list[str], list[dict[str,
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note each line of JSON that is read and checked."""
     seen: list[str] = []
-    real = table_texts._read_object
+    real = table_texts.read_object
 
     def counted(line: str, where: str) -> Any:
         seen.append(line)
         return real(line, where)
 
-    monkeypatch.setattr(table_texts, "_read_object", counted)
+    monkeypatch.setattr(table_texts, "read_object", counted)
     return seen
 
 

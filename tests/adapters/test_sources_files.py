@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
 import os
 import socket
@@ -27,9 +28,11 @@ from ml import settings
 from ml.adapters.sources import Source
 from ml.adapters.sources.files import DatedFiles
 from ml.adapters.sources.kinds.files import FilesSource
+from ml.adapters.sources.patterns import named
 from ml.adapters.sources.tables import read_table
 from ml.adapters.workspace import write_parquet
 from ml.errors import DataRejected, EvergreenError, MissingArtifact, SettingsError, Unavailable
+from ml.settings import Complete
 from ml.steps.ingest.deliveries import stat_of
 from ml.wiring import Services
 
@@ -89,13 +92,83 @@ def test_settings_make_a_source_that_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
+    "pattern",
+    ["{year}/{month}/{day}.csv", "{year}/{month}/{day_of_month}.csv", "in/{year}{month}{day_of_month}/{day}.csv"],
+)
+def test_years_and_months_may_be_folders_and_one_that_has_not_come_is_late(tmp_path: Path, pattern: str) -> None:
+    source = DatedFiles(f"{tmp_path}/{pattern}", f"{tmp_path}/{pattern}", day_from_name=True)
+    path = tmp_path / named(pattern, DAY)
+    path.parent.mkdir(parents=True)
+    path.write_text("a,b\n1,2\n")
+    assert source.inputs(DAY)["day"].tolist() == ["2013-04-01"]
+    with pytest.raises(MissingArtifact, match="nothing for 2014-01-01") as err:
+        source.inputs(date(2014, 1, 1))
+    assert "nor for any other day" not in str(err.value)
+
+
+def test_a_marker_in_a_month_that_has_not_begun_is_late_too(tmp_path: Path) -> None:
+    (tmp_path / f"{DAY}.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "done").mkdir()
+    marker = f"{tmp_path}/done/{{year}}/{{month}}/{{asset}}-{{day}}"
+    source = DatedFiles(f"{tmp_path}/{{day}}.csv", f"{tmp_path}/{{day}}.csv", Complete(marker=marker))
+    with pytest.raises(MissingArtifact, match="not complete yet"):
+        source.inputs(DAY)
+    (tmp_path / "done/2013/04").mkdir(parents=True)
+    (tmp_path / f"done/2013/04/inputs-{DAY}").touch()
+    assert len(source.inputs(DAY)) == 1
+
+
+OBJECTS = '{"id": "01", "n": 1, "at": "2013-04-01T08:00:00Z"}\n\n{"id": "02", "n": 2.5, "flag": true}\n'
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "ndjson", "json", "jsonl.gz", "JSONL"])
+def test_a_file_of_json_lines_is_read_as_a_table_of_many_days_is(tmp_path: Path, ending: str) -> None:
+    content = OBJECTS.encode()
+    (tmp_path / f"{DAY}.{ending}").write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+    pattern = f"{tmp_path}/{{day}}.{ending}"
+    table = DatedFiles(pattern, pattern, day_from_name=True, time="at", time_parts=("hour",)).inputs(DAY)
+    assert list(table) == ["day", "id", "n", "at", "flag", "at_hour"]
+    assert table["id"].tolist() == ["01", "02"] and table["n"].tolist() == [1.0, 2.5]
+    assert table["flag"].tolist() == [None, True] and table["at_hour"].tolist()[0] == 8
+
+
+def test_a_key_that_no_object_of_a_day_has_is_null_where_the_settings_name_it(tmp_path: Path) -> None:
+    (tmp_path / f"{DAY}.jsonl").write_text(OBJECTS)
+    pattern = f"{tmp_path}/{{day}}.jsonl"
+    source = DatedFiles(pattern, pattern, day_from_name=True, inputs_columns=("day", "id", "rare"))
+    table = source.inputs(DAY)
+    assert list(table) == ["day", "id", "rare"] and table["rare"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"a": 1}\n[2]\n', "line 2 is no JSON object"),
+        (b'{"a": 1}\n{"a": ', "line 2 is not JSON"),
+        (b'{"a": "\xff"}', "is not UTF-8"),
+        (b'{"a": 1}\n{"a": "x"}', "column 'a' mixes numbers and texts"),
+        (b'{"a": {"b": 1}}', "column 'a' holds objects"),
+        (b"a,b\n1,2\n", "line 1 is not JSON"),
+        (b" \n", "is empty"),
+    ],
+)
+def test_broken_json_lines_are_rejected_with_place_and_next_move(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / f"{DAY}.jsonl").write_bytes(content)
+    with pytest.raises(DataRejected, match=says):
+        DatedFiles(f"{tmp_path}/{{day}}.jsonl", f"{tmp_path}/{{day}}.jsonl").inputs(DAY)
+
+
+@pytest.mark.parametrize(
     ("pattern", "says"),
     [
         ("/data/inputs.csv", "names no {day}"),
         ("/data/{date}/{day}.csv", "braces beside {day}"),
         ("/data/{{day}}.csv", "braces beside {day}"),
         ("/data/{day.csv", "names no {day}"),
-        ("/data/{day}.xlsx", "neither .parquet nor .csv"),
+        ("/data/{day}.xlsx", "does not end in .parquet, .csv, .jsonl"),
+        ("/data/{day}.parquet.gz", "does not end in"),
+        ("/data/{year}/{month}.parquet", "if one file holds many days, name the file or its folder with kind: table"),
+        ("s3://bucket-{year}/{day}.csv", "is not s3://bucket/name"),
         ("s3://{day}.csv", "is not s3://bucket/name"),
         ("s3://bucket-{day}/in.csv", "is not s3://bucket/name"),
         ("https://example.com/{day}.csv", "set source.kind to http"),

@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from ml.adapters.sources.patterns import named
 from ml.adapters.sources.sampling_days import read_days
 from ml.adapters.sources.sampling_sql import read_database
 from ml.cli import adopt
@@ -258,6 +259,24 @@ class TestFilesOfDays:
             assert sorted(landed["created at_minute_of_day"]) == sorted(inputs["created at_minute_of_day"])
             assert set(landed["day"]) == {LAST.strftime("%Y-%m-%d")}
 
+    @pytest.mark.parametrize("name", ["{year}/{month}/{day}", "{year}{month}{day_of_month}"])
+    def test_json_lines_below_years_and_months_are_a_source_of_files(self, tmp_path: Path, name: str) -> None:
+        def put(of_day: str, content: bytes) -> None:
+            folder, _, file = of_day.partition("/")
+            rows = pd.read_csv(io.BytesIO(gzip.decompress(content)), dtype={"shop": "str"})
+            text = rows.to_json(orient="records", lines=True).encode()
+            day = date.fromisoformat(file.partition(".")[0])
+            self.put(tmp_path / "in" / folder, f"{named(name, day)}.jsonl.gz", gzip.compress(text))
+
+        write_days(put, packed=True, with_day=False)
+        address = Address(*(f"{tmp_path}/in/{folder}/{name}.jsonl.gz" for folder in ("inputs", "labels")))
+        settings, services, _ = adopted(address)
+        source = settings.source.model_dump(mode="json")
+        assert (source["kind"], source["inputs"]) == ("files", address.data) and settings.task.name == "inputs"
+        check_days(services)
+        landed = seed.run((LAST - pd.Timedelta(days=20)).date(), LAST.date(), settings=settings, services=services)
+        assert landed["rejected"] == [] and landed["days"] == 21
+
     @pytest.mark.parametrize("packed", [True, False])
     def test_columns_that_are_left_out_reject_no_day_and_need_not_come(self, tmp_path: Path, packed: bool) -> None:
         ending = "csv.gz" if packed else "parquet"
@@ -324,7 +343,7 @@ class TestFilesOfDays:
 
     def test_a_pattern_that_no_source_reads_is_answered_with_the_folder(self, tmp_path: Path) -> None:
         self.put(tmp_path / "in", "2026/05/2026-05-01.csv", b"n\n1\n")
-        for pattern in ("{year}/{month}/{day}.csv", "{day}.jsonl"):
+        for pattern in ("{week}/{day}.csv", "{day}.txt"):
             with pytest.raises(SettingsError, match=f"or give the folder \\({tmp_path}/in\\) as one table"):
                 read_both(Address(f"{tmp_path}/in/{pattern}", f"{tmp_path}/in/{pattern}"), Answers(target="y"))
 
@@ -338,8 +357,9 @@ class TestFilesOfDays:
             (Address(f"{tmp_path}/inputs/{{day}}.csv", labels), "amount", "there is no .* for any day"),
             (Address(f"{tmp_path}/nowhere/{{day}}.csv", labels), "amount", "there is no folder"),
             (Address("https://host/{day}.csv", labels), "amount", "kind: http has to be written by hand"),
-            (Address(f"{tmp_path}/{{month}}/{{day}}.csv", labels), "amount", "braces beside"),
-            (Address(f"{tmp_path}/{{day}}.xlsx", labels), "amount", "neither .parquet nor .csv"),
+            (Address(f"{tmp_path}/{{week}}/{{day}}.csv", labels), "amount", "braces beside"),
+            (Address(f"{tmp_path}/{{year}}/{{month}}.csv", labels), "amount", "one file holds many days"),
+            (Address(f"{tmp_path}/{{day}}.xlsx", labels), "amount", "does not end in .parquet, .csv"),
         ):
             with pytest.raises(SettingsError, match=words):
                 read_both(address, Answers(target=target))

@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ml.adapters.sources.patterns import DAY
+from ml.adapters.sources.patterns import DAY, PLACEHOLDER, expression
 
 ISO_DAY = r"\d{4}-\d{2}-\d{2}"
 ALIKE = 0.75
 """So alike are the names of a file and of its misspelling (`difflib.SequenceMatcher.ratio`), the day left out."""
-TABLES = (".csv", ".parquet", ".csv.gz", ".csv.zst", ".CSV", ".PARQUET")
+TABLES = re.compile(r".*\.(parquet|(csv|jsonl|ndjson|json)(\.gz|\.zst)?)", re.IGNORECASE)
 HIDDEN = (".", "_")
 """Uploads and markers often begin with these."""
 MOST_SHOWN = 3
@@ -38,15 +38,15 @@ class Address:
 
     @classmethod
     def of(cls, pattern: str) -> Address:
-        """Cut a pattern that names the day."""
-        start, _, _ = pattern.partition(DAY)
+        """Cut a pattern that names the day, or its year, month and day."""
+        start = PLACEHOLDER.split(pattern, maxsplit=1)[0]
         folder, mark, _ = start.rpartition("/")
         rest = pattern[len(folder) + len(mark) :]
         return cls(folder or mark, rest.split("/", maxsplit=1)[0])
 
     def has(self, name: str) -> bool:
         """Return whether an entry of the folder is that of some day."""
-        return re.fullmatch(re.escape(self.entry).replace(re.escape(DAY), ISO_DAY), name) is not None
+        return re.fullmatch(expression(self.entry), name.rstrip("/")) is not None
 
 
 def misspelt_for(address: Address, entries: Collection[str], others: Iterable[Address]) -> str | None:
@@ -65,7 +65,7 @@ def misspelt_for(address: Address, entries: Collection[str], others: Iterable[Ad
     for name in sorted(entries):
         if any(other.has(name) for other in neighbours):
             continue
-        if not name.endswith(TABLES) or name.startswith(HIDDEN):
+        if not TABLES.fullmatch(name) or name.startswith(HIDDEN):
             continue
         plain = re.sub(ISO_DAY, DAY, name)
         if plain != name and _compare(PurePath(plain).stem, PurePath(address.entry).stem) >= ALIKE:

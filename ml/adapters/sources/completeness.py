@@ -19,7 +19,7 @@ from ml import settings
 from ml.adapters.s3_errors import NoSuchObject
 from ml.adapters.sources import local, s3
 from ml.adapters.sources.addresses import Address
-from ml.adapters.sources.patterns import DAY
+from ml.adapters.sources.patterns import named
 from ml.errors import DataRejected, MissingArtifact
 from ml.records import Asset
 from ml.settings import Complete
@@ -75,7 +75,7 @@ class Manifest:
 
 def filled(pattern: str, asset: Asset, day: date) -> str:
     """Return the name of the marker or manifest of a day."""
-    return pattern.replace(DAY, day.isoformat()).replace(ASSET, asset)
+    return named(pattern, day).replace(ASSET, asset)
 
 
 def incomplete(name: str, day: date, reason: str) -> MissingArtifact:
@@ -163,8 +163,13 @@ def _instant(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def read_small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]:
-    """Read a marker or manifest, and when it was written.
+def folder_of(pattern: str, asset: Asset) -> str:
+    """Return the folder of markers or manifests that is the same for all days."""
+    return Address.of(pattern.replace(ASSET, asset)).folder
+
+
+def read_small(name: str, key: str, file: str, day: date, *, folder: str) -> tuple[bytes, float]:
+    """Read a marker or manifest, and when it was written; ``folder`` is the one that is the same for all days.
 
     Raises
     ------
@@ -182,6 +187,5 @@ def read_small(name: str, key: str, file: str, day: date) -> tuple[bytes, float]
         return path.read_bytes(), modified
     except (NoSuchObject, FileNotFoundError):
         if not name.startswith(s3.S3):
-            folder = Address.of(name.replace(day.isoformat(), DAY)).folder
             local.entries(settings.PROJECT_ROOT / folder, key)
         raise incomplete(file, day, f"there is no {name}; deliver it once the file is whole") from None

@@ -28,12 +28,13 @@ from ml.adapters.sources.completeness import (
     check_age,
     check_marker,
     filled,
+    folder_of,
     read_manifest,
     read_small,
 )
 from ml.adapters.sources.packed_texts import unpacked
 from ml.adapters.sources.parquet_tables import copy_parquet, is_larger
-from ml.adapters.sources.patterns import DAY, check_pattern, format_of, packing_of
+from ml.adapters.sources.patterns import DAY, check_pattern, format_of, named, packing_of
 from ml.adapters.sources.tables import read_table
 from ml.adapters.sources.time_columns import add_day_to_file, add_parts, add_parts_to_file, check_parts
 from ml.adapters.sources.unpacked import MEGABYTE, too_large
@@ -67,8 +68,8 @@ class DatedFiles:
     Parameters
     ----------
     inputs_pattern, labels_pattern
-        A path, or ``s3://bucket/key``, that ends in ``.parquet`` or ``.csv`` (also ``.csv.gz`` or ``.csv.zst``) and
-        names ``{day}``. A relative path starts at the project's own folder, wherever the process runs.
+        A path, or ``s3://bucket/key``, with ``{day}``, or ``{year}``, ``{month}`` and ``{day_of_month}``, whose ending
+        says the format, see `ml.adapters.sources.patterns`. A relative path starts at the project's own folder.
     inputs_columns, labels_columns
         The columns that are taken; None for all.
     complete
@@ -133,7 +134,7 @@ class DatedFiles:
 
     def stat(self, asset: Asset, day: date) -> str | None:
         """Return the ETag and size of an object; of a file its times, size and inode, once it has been left alone."""
-        name = self._pattern(asset).replace(DAY, day.isoformat())
+        name = named(self._pattern(asset), day)
         return s3.etag(name, f"source.{asset}") if name.startswith(S3) else local.describe(settings.PROJECT_ROOT / name)
 
     def write(self, asset: Asset, day: date, target: Path, *, rows_at_once: int) -> None:
@@ -167,6 +168,8 @@ class DatedFiles:
         content = unpacked(delivered.path, packing_of(pattern), delivered.name, limit=self._limit)
         kind, types = format_of(pattern, key=f"source.{asset}"), self.types.get(asset)
         table = read_table(content, kind, origin=delivered.name, types=types, limit=self._limit)
+        if kind == "json":  # what no object of the day names is a null of each
+            table = table.reindex(columns=self._with_absent(asset, [str(name) for name in table]))
         table = table[self._choose(asset, delivered.name, [str(name) for name in table])]
         if self.day_from_name and "day" not in table:
             table.insert(0, "day", pd.Series(day.isoformat(), index=table.index, dtype="str"))
@@ -176,6 +179,11 @@ class DatedFiles:
         wanted = self.inputs_columns if asset == "inputs" else self.labels_columns
         made = ["day"] if self.day_from_name else []
         return choose_columns(names, wanted, f"source.{asset}_columns", origin, made=made)
+
+    def _with_absent(self, asset: Asset, names: Sequence[str]) -> list[str]:
+        wanted = (self.inputs_columns if asset == "inputs" else self.labels_columns) or ()
+        made = {"day"} if self.day_from_name else set()
+        return list(dict.fromkeys([*names, *(name for name in wanted if name not in made)]))
 
     @property
     def _limit(self) -> int:
@@ -187,7 +195,7 @@ class DatedFiles:
     @contextmanager
     def _delivered(self, asset: Asset, day: date) -> Iterator[Delivered]:
         """Yield what the source has for a day, once it is whole."""
-        name = self._pattern(asset).replace(DAY, day.isoformat())
+        name = named(self._pattern(asset), day)
         with (
             self._s3_file(name, asset, day) if name.startswith(S3) else self._local_file(name, asset, day) as delivered
         ):
@@ -230,11 +238,13 @@ class DatedFiles:
         check_age(modified, name, day, now=now, complete=self.complete)
         if self.complete.marker:
             marker = filled(self.complete.marker, asset, day)
-            _, marked = read_small(marker, MARKER, name, day)
+            folder = folder_of(self.complete.marker, asset)
+            _, marked = read_small(marker, MARKER, name, day, folder=folder)
             check_marker(modified, name, day, marker=marker, marked=marked)
         if self.complete.manifest:
             manifest = filled(self.complete.manifest, asset, day)
-            content, _ = read_small(manifest, MANIFEST, name, day)
+            folder = folder_of(self.complete.manifest, asset)
+            content, _ = read_small(manifest, MANIFEST, name, day, folder=folder)
             return read_manifest(content, asset, day, origin=manifest, name=name)
         return None
 
@@ -260,7 +270,7 @@ def _check(pattern: str, key: str) -> None:
     check_pattern(pattern, key=key)
     if pattern.startswith(S3):
         bucket, name = s3.split(pattern)
-        if not bucket or not name or DAY in bucket:
+        if not bucket or not name or "{" in bucket:
             raise SettingsError(f"{key}: {pattern} is not s3://bucket/name with {DAY} in the name; correct it")
     elif "://" in pattern:
         raise SettingsError(f"{key}: {pattern} is neither a path nor s3://; for a web address set source.kind to http")

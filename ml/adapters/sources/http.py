@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ml.adapters.sources.completeness import MANIFEST, MARKER, Manifest, check_age, filled, incomplete, read_manifest
 from ml.adapters.sources.download import Downloads, without_secrets
-from ml.adapters.sources.patterns import DAY, TableFormat, check_pattern
+from ml.adapters.sources.patterns import TableFormat, check_pattern, named
 from ml.adapters.sources.tables import read_table
 from ml.adapters.sources.unpacked import MEGABYTE
 from ml.errors import EvergreenError, MissingArtifact
@@ -36,7 +36,7 @@ class DatedUrls:
     Parameters
     ----------
     inputs_pattern, labels_pattern
-        An http or https URL that names ``{day}``, in its path or its query.
+        An http or https URL that names ``{day}``, in its path or its query, or its parts; see `patterns`.
     table_format
         What the server sends; the URL's ending says nothing.
     timeout_seconds
@@ -102,7 +102,7 @@ class DatedUrls:
         What is wrong is said where the table itself is asked for.
         """
         pattern = self.inputs_pattern if asset == "inputs" else self.labels_pattern
-        return self._downloads.etag(pattern.replace(DAY, day.isoformat()))
+        return self._downloads.etag(named(pattern, day))
 
     def with_types(self, types: Mapping[Asset, Mapping[str, str]]) -> DatedUrls:
         """Return the same source, whose CSV answers are read by these types."""
@@ -110,7 +110,7 @@ class DatedUrls:
 
     def _read(self, pattern: str, asset: Asset, day: date) -> pd.DataFrame:
         key = f"source.{asset}"
-        url = pattern.replace(DAY, day.isoformat())
+        url = named(pattern, day)
         shown = without_secrets(url, key=key)
         manifest = self._expected(asset, day, shown)
         complete = self.complete if self.complete and self.complete.min_age else None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
 from ml.adapters.sources import local, s3
-from ml.adapters.sources.addresses import ISO_DAY, Address, show_some
-from ml.adapters.sources.patterns import DAY, check_pattern, format_of, packing_of
+from ml.adapters.sources.addresses import Address, show_some
+from ml.adapters.sources.patterns import PLACEHOLDER, check_pattern, days_of, format_of, packing_of
 from ml.adapters.sources.sampling import MAX_ROWS, Read, read_one
 from ml.adapters.sources.table_files import TableFile
 from ml.core.adoption.origins import Location
@@ -23,7 +22,7 @@ def read_days(pattern: str, option: str) -> Read:
     Parameters
     ----------
     pattern
-        A path or an ``s3://`` address with ``{day}`` in it.
+        A path or an ``s3://`` address with ``{day}``, or its year, month and day, in it.
     option
         What it is called in messages.
 
@@ -76,26 +75,18 @@ def _dated(table: pd.DataFrame, day: date, name: str) -> pd.DataFrame:
 
 def _names(pattern: str, option: str) -> dict[date, str]:
     """Return the names of the files by their days."""
-    start, _, rest = pattern.partition(DAY)
-    again = re.escape(rest).replace(re.escape(DAY), r"(?P=day)")
-    wanted = re.compile(f"{re.escape(start)}(?P<day>{ISO_DAY}){again}")
+    address = Address.of(pattern)
+    below = pattern.removeprefix(address.folder).lstrip("/")
     if pattern.startswith(s3.S3):
-        there = list(s3.objects_below(start, option))
+        there = list(s3.objects_below(PLACEHOLDER.split(pattern, maxsplit=1)[0], option))
     else:
-        folder = Path(Address.of(pattern).folder)
+        folder = Path(address.folder)
         there = [str(folder / name) for name in local.entries(folder, option)]
-        if "/" in rest:  # the day is that of a folder
-            there = [str(path) for entry in there if Path(entry).is_dir() for path in Path(entry).rglob("*")]
-    texts = {match["day"]: name for name in there if (match := wanted.fullmatch(name))}
-    days = {day: name for text, name in texts.items() if (day := _as_day(text)) is not None}
+        if "/" in below:  # the day is that of folders
+            folders = [Path(entry) for entry in there if address.has(Path(entry).name)]
+            there = [str(path) for entry in folders for path in entry.rglob("*")] or there
+    days = days_of(pattern, there)
     if not days:
         shown = show_some([name.rpartition("/")[2] for name in there])
         raise SettingsError(f"{option}: there is no {pattern} for any day; what is there: {shown}")
     return days
-
-
-def _as_day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

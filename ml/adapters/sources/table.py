@@ -16,13 +16,14 @@ from pyarrow import parquet
 
 from ml.adapters.rows import count_rows, null_counts
 from ml.adapters.sources.csv_tables import cast_text
+from ml.adapters.sources.json_tables import as_table
 from ml.adapters.sources.local_day import LocalDay
 from ml.adapters.sources.parquet_tables import copy_parquet, is_larger, order_columns
 from ml.adapters.sources.s3 import S3
 from ml.adapters.sources.s3 import split as split_uri
 from ml.adapters.sources.table_files import TableFile, find_files, state_of
 from ml.adapters.sources.table_parquet import RowsOfDay, find_rows, write_rows
-from ml.adapters.sources.table_texts import as_csv, as_table, cut_csv, cut_json, lacks, other_day
+from ml.adapters.sources.table_texts import as_csv, cut_csv, cut_json, lacks, other_day
 from ml.adapters.sources.tables import read_table
 from ml.adapters.sources.time_columns import add_parts, add_parts_to_file, check_parts
 from ml.adapters.sources.unpacked import MEGABYTE, too_large

@@ -12,20 +12,17 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 from urllib.parse import unquote
 
 from ml import settings
 from ml.adapters.s3_errors import NoSuchObject
 from ml.adapters.sources import local, s3
 from ml.adapters.sources.addresses import HIDDEN, show_some
-from ml.adapters.sources.patterns import Packing
+from ml.adapters.sources.patterns import ENDINGS, FORMATS, Packing, TableFormat
 from ml.errors import MissingArtifact, SettingsError, Unavailable
 
-ENDING = re.compile(r"\.(csv|parquet|jsonl|ndjson|json)(\.gz|\.zst)?$", re.IGNORECASE)
+ENDING = re.compile(rf"\.({'|'.join(FORMATS)})(\.gz|\.zst)?$", re.IGNORECASE)
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-ENDINGS = ".parquet, .csv, .jsonl, .ndjson or .json (the texts also with .gz or .zst)"
-FileFormat = Literal["csv", "parquet", "json"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class TableFile:
     """
 
     name: str
-    format: FileFormat
+    format: TableFormat
     packing: Packing | None
     partitions: Mapping[str, str | None] = field(default_factory=dict)
     state: str | None = None
@@ -133,7 +130,7 @@ def _describe(root: str, name: str, state: str | None, key: str) -> TableFile:
     partitions = dict(part.split("=", maxsplit=1) for part in folders if "=" in part)
     return TableFile(
         name,
-        "csv" if kind == "csv" else "parquet" if kind == "parquet" else "json",
+        FORMATS[kind],
         None if ending[2] is None else "gz" if ending[2].lower() == ".gz" else "zst",
         {unquote(column): None if value == NULL_PARTITION else unquote(value) for column, value in partitions.items()},
         state,

@@ -13,20 +13,16 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
-
-from ml.adapters.sources.columns import WRITE_AGAIN, check_names, first_line
+from ml.adapters.sources.columns import WRITE_AGAIN, check_names
 from ml.adapters.sources.csv_quotes import checked_rows
 from ml.adapters.sources.csv_tables import HEADER_CHARACTERS, read_header
-from ml.adapters.sources.csv_types import as_type
+from ml.adapters.sources.json_tables import read_object
 from ml.adapters.sources.local_day import LocalDay, NoTime
 from ml.adapters.sources.packed_texts import opened, read_text, refuse_zeros
 from ml.adapters.sources.rows_by_day import Row, rows_by_day
 from ml.adapters.sources.table_files import TableFile
 from ml.adapters.sources.unpacked import too_large
 from ml.errors import DataRejected, EmptyDelivery
-
-TEMPORAL = ("date", "timestamp")
 
 
 def no_time(err: NoTime, where: str, time: str) -> DataRejected:
@@ -191,7 +187,7 @@ def _objects(
             if not line.strip():
                 continue
             empty, where = False, f"{origin}, line {number:,}"
-            row = _read_object(line, where)
+            row = read_object(line, where)
             names.update(dict.fromkeys(row))
             if time not in row and time in names:
                 raise no_time(NoTime(None), where, time)
@@ -211,71 +207,8 @@ def _objects_with_days(
         yield day.day, line, len(line), time != "day" and "day" in row and not _agrees(row["day"], day)
 
 
-def as_table(names: list[str], rows: list[dict[str, Any]], types: Mapping[str, str], origin: str) -> pa.Table:
-    """Return objects of JSON as a table: a key that an object lacks is a null.
-
-    A column is of one kind: booleans, texts, or numbers, which are whole (int64) if all of them are. Texts become
-    dates or instants if ``types`` says so of their column.
-
-    Raises
-    ------
-    DataRejected
-        If a column mixes kinds, or holds numbers that no type holds.
-    """
-    return pa.table({name: _column(name, [row.get(name) for row in rows], types.get(name), origin) for name in names})
-
-
-def _column(name: str, values: list[Any], known: str | None, origin: str) -> pa.ChunkedArray:
-    kinds = {type(value) for value in values if value is not None}
-    if not kinds:
-        return pa.chunked_array([pa.nulls(len(values), pa.float64())])
-    if len(kinds) > 1 and kinds != {int, float}:
-        shown = " and ".join(sorted(_KINDS[kind] for kind in kinds))
-        raise DataRejected(f"{origin}: column {name!r} mixes {shown}; write one kind, then run this again")
-    kind = (
-        pa.float64() if float in kinds else pa.int64() if int in kinds else pa.bool_() if bool in kinds else pa.string()
-    )
-    try:
-        column = pa.chunked_array([pa.array(values, kind)])
-    except (pa.ArrowException, OverflowError, UnicodeError) as err:
-        raise DataRejected(
-            f"{origin}: column {name!r} holds a value that is no {kind} ({first_line(err)}); write such numbers as text"
-        ) from err
-    if str in kinds and known is not None and known.startswith(TEMPORAL):
-        return as_type(column, known) or column
-    return column
-
-
-_KINDS = {bool: "booleans", int: "numbers", float: "numbers", str: "texts"}
-
-
 def _is_of(value: object, day: LocalDay, where: str, column: str, line: int | None = None) -> bool:
     try:
         return day.has(value)
     except NoTime as err:
         raise no_time(err, where if line is None else f"{where}, line {line:,}", column) from err
-
-
-def _read_object(line: str, where: str) -> dict[str, Any]:
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        row = dict(pairs)
-        if len(row) != len(pairs):
-            raise DataRejected(f"{where} names a column twice; give each its own name")
-        return row
-
-    def refuse(constant: str) -> None:
-        raise DataRejected(f"{where} holds {constant}, which is not JSON; write null, then run this again")
-
-    try:
-        row = json.loads(line, object_pairs_hook=collect, parse_constant=refuse)
-    except (ValueError, RecursionError) as err:
-        raise DataRejected(f"{where} is not JSON ({err}); write one object a line, or {WRITE_AGAIN}") from err
-    if not isinstance(row, dict):
-        raise DataRejected(f"{where} is no JSON object; write one object a line, not an array")
-    for name, value in row.items():
-        if isinstance(value, (dict, list)):
-            kind = "lists" if isinstance(value, list) else "objects"
-            raise DataRejected(
-                f"{where}: column {name!r} holds {kind}; make columns of plain values of it, or leave it out"
-            )
-    return row

@@ -16,7 +16,7 @@ def shown_apart(before: float, after: float, *, digits: int = 4, most: int = 9) 
     Examples
     --------
     >>> shown_apart(12.1574, 13.31), shown_apart(12.1574, 12.1579), shown_apart(12.1574, 12.1574)
-    (('12.16', '13.31'), ('12.1574', '12.1579'), None)
+    (('12.16', '13.31'), ('12.157', '12.158'), None)
     """
     for count in range(digits, most + 1):
         texts = f"{before:.{count}g}", f"{after:.{count}g}"

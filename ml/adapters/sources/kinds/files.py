@@ -16,8 +16,9 @@ class FilesSource(SourceKind):
 
     kind: Literal["files"]
     inputs: Name
-    """Where a day's inputs are: a path or an ``s3://`` address with ``{day}`` in it, that ends in ``.parquet``,
-    ``.csv``, ``.csv.gz`` or ``.csv.zst``.
+    """Where a day's inputs are: a path or an ``s3://`` address with ``{day}`` in it (2013-04-01), or with its parts
+    ``{year}``, ``{month}`` and ``{day_of_month}``. It ends in ``.parquet``, ``.csv`` or ``.jsonl`` (``.ndjson``,
+    ``.json``: one object a line), the texts also with ``.gz`` or ``.zst``.
     """
     labels: Name
     """Where a day's labels are, likewise."""

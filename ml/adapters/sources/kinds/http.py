@@ -15,7 +15,9 @@ class HttpSource(SourceKind):
 
     kind: Literal["http"]
     inputs: Name
-    """The URL of a day's inputs; ``{day}`` in it is replaced by the ISO day."""
+    """The URL of a day's inputs; ``{day}`` in it is replaced by the ISO day, ``{year}``, ``{month}`` and
+    ``{day_of_month}`` by its parts.
+    """
     labels: Name
     """The URL of a day's labels, likewise."""
     complete: Complete | None = None
