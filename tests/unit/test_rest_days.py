@@ -111,6 +111,24 @@ class TestEmptyDays:
         rests = [bool(rest_reason(date(2025, 2, 3) + timedelta(days=n), have, weekly)) for n in range(1, 9)]
         assert rests == [True] * 6 + [False, False]
 
+    @pytest.mark.parametrize("calendar", ["learned", ("monday",), "weekdays"])
+    def test_a_weekly_feed_that_stands_still_is_an_error_on_its_first_day_whatever_the_calendar_leaves_out(
+        self, calendar: str
+    ) -> None:
+        monday, weekly = date(2025, 3, 3), Land.model_validate({"calendar": calendar, "every_days": 7})
+        have = days([0], until=monday)
+        for week in range(3):
+            expected = monday + timedelta(weeks=week)
+            assert not rest_reason(expected, have, weekly)
+        between = [monday + timedelta(days=n - 7) for n in range(1, 7)]
+        assert all(rest_reason(day, have, weekly) for day in between)
+
+    def test_a_month_that_does_not_come_is_an_error_after_its_longest_step(self) -> None:
+        monthly, have = Land(every_days=31), {date(2025, month, 1) for month in range(1, 12)}
+        assert rest_reason(date(2025, 12, 1), have, monthly)  # 30 days since the last one
+        assert not rest_reason(date(2025, 12, 2), have, monthly)
+        assert all(rest_reason(date(2025, 11, day), have, monthly) for day in range(2, 31))
+
 
 class TestWindows:
     def test_of_weekly_data_they_count_days_with_data(self) -> None:

@@ -10,6 +10,7 @@ from ml.settings import WEEKDAYS, Land
 LEARNED_WEEKS = 3
 """A weekday that was absent in so many weeks with data, and present in none, is one without data."""
 
+WEEK = 7
 COMPARED_WEEKS = 8
 """So many weeks before a day, and after it if they are there, are compared."""
 
@@ -34,16 +35,21 @@ def rest_reason(day: date, have: Collection[date], land: Land) -> str:
 
 
 def _empty_reason(day: date, have: Collection[date], land: Land) -> str:
-    """Return that a day may be without data, since not too many before it were; empty if it may not be."""
+    """Return that a day may be without data, since not too many before it were; empty if it may not be.
+
+    Of data that come once a week or more seldom each day since the last ones counts: weekdays without data lie between
+    any two. Else those count on which data were expected.
+    """
     allowed = land.empty_in_a_row
     if not allowed:
         return ""
+    counts_each = land.every_days >= WEEK and land.every_days > land.empty_days
     empty, before = 1, day - timedelta(days=1)
     oldest = min(have, default=day)
     while before not in have:
         if before < oldest or empty > allowed:
             return ""  # nothing came before it, or a feed stands still
-        empty += not _closed_reason(before, have, land)
+        empty += counts_each or not _closed_reason(before, have, land)
         before -= timedelta(days=1)
     if empty > allowed:
         return ""
