@@ -2,7 +2,7 @@
 
 What is landed stays: ``make up`` goes on from there. Nothing is registered, and nobody serves. The newest week, or two
 days with data where these come more seldom, is not landed where the history is long enough without it, so that
-``evergreen replay`` has days to live through; ``make up`` lands it.
+``evergreen replay`` has days to live through, up to the newest that the source has; ``make up`` lands it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any
 
 import pandas as pd
 
+from ml.adapters.rows import count_rows
 from ml.adapters.workspace import Workspace
 from ml.command_line import worded
 from ml.core.gate.refit import agreement, conclude, difference
 from ml.core.training.estimators import of_sample, predict
-from ml.errors import EvergreenError
+from ml.errors import DataRejected, EmptyDelivery, EvergreenError, MissingArtifact
 from ml.records import RetrainRequest, Verdict
 from ml.settings import Environment, Settings, load_model
 from ml.steps.ingest import seed
@@ -55,7 +56,9 @@ def run(model: str) -> dict[str, Any]:
     clock = time.monotonic()
     last = settings.newest_due_day(datetime.now(UTC)) - timedelta(days=1)
     first = last - timedelta(days=settings.land.history_days - 1)
-    until = last - timedelta(days=(left := days_to_replay(settings)))
+    left = days_to_replay(settings)
+    end = newest_delivered(services, last, days=left)
+    until = end - timedelta(days=left)
     landed = seed.run(first, until, settings=settings, services=services)
     seconds = time.monotonic() - clock
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +71,7 @@ def run(model: str) -> dict[str, Any]:
         **measured,
         "lines": [
             *_lines(landed, verdict, measured, settings.gate.metric, seconds, trained),
-            *_next(model, verdict, max(services.registry.days("inputs")) if left else last, last),
+            *_next(model, verdict, max(services.registry.days("inputs")) if left else end, end),
         ],
     }
 
@@ -79,6 +82,32 @@ def days_to_replay(settings: Settings) -> int:
     step = land.empty_in_a_row + 1 if land.empty_in_a_row >= WEEK else land.every_days
     days = (land.history_days - settings.task.label_delay_days) // step
     return max(WEEK, LEAST_DELIVERIES * step) if days >= settings.pull.min_days + SPARE_DAYS else 0
+
+
+def newest_delivered(services: Services, last: date, *, days: int) -> date:
+    """Return the newest of the ``days`` days up to ``last`` that the source has; ``last`` if it has none of them."""
+    for day in (last - timedelta(days=back) for back in range(days)):
+        try:
+            if _has_rows(services, day):
+                return day
+        except DataRejected as err:  # it was delivered, if not as it should be
+            if not isinstance(err, EmptyDelivery):
+                return day
+        except MissingArtifact:
+            continue
+    return last
+
+
+def _has_rows(services: Services, day: date) -> bool:
+    from ml.adapters.sources import LargeSource
+
+    source = services.source
+    if not isinstance(source, LargeSource):
+        return len(source.inputs(day)) > 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "inputs.parquet"
+        source.write("inputs", day, path, rows_at_once=services.settings.screen.rows_at_once)
+        return count_rows(path) > 0
 
 
 def _judge(folder: str, services: Services) -> tuple[Verdict, dict[str, Any]]:

@@ -27,9 +27,9 @@ def _development(quick_adoption: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVERGREEN_DEVELOPMENT", "1")
 
 
-def orders(path: Path) -> Path:
+def orders(path: Path, *, newest: pd.Timestamp = NEWEST) -> Path:
     chance = np.random.default_rng(3)
-    day = pd.date_range(end=NEWEST, periods=DAYS).repeat(ROWS)
+    day = pd.date_range(end=newest, periods=DAYS).repeat(ROWS)
     weight = chance.gamma(2, 3, len(day)).round(2)
     table = pd.DataFrame({"sold": day.strftime("%Y-%m-%d"), "order_id": np.arange(len(day)), "weight": weight})
     table["amount"] = (5 * weight + chance.normal(0, 8, len(day))).round(2)
@@ -54,6 +54,16 @@ def test_what_was_checked_is_replayed_by_the_command_that_is_shown(
     replayed = replay.run(2, show=lambda _: None)
     assert replayed["first_day"] == str((NEWEST - pd.Timedelta(days=6)).date())
     assert replayed["problems"] == [] and replayed["champion"] is not None
+
+
+def test_the_days_that_are_left_to_a_replay_end_with_the_newest_that_the_source_has(tmp_path: Path) -> None:
+    end = NEWEST - pd.Timedelta(days=3)
+    path = orders(tmp_path / "orders.csv", newest=end)
+    adopt.run(Address(str(path)), Answers(target="amount"), take=False, ask=False)
+    checked = adopt_check.run("orders")
+    newest = (end - pd.Timedelta(days=7)).date()
+    assert checked["landed"]["last_day"] == str(newest) and checked["landed"]["rejected"] == []
+    assert f"--days 7   # or without Airflow: live through the 7 days after {newest}" in checked["lines"][-1]
 
 
 def test_a_refit_that_predicts_otherwise_is_said_before_anything_is_promoted(tmp_path: Path) -> None:
