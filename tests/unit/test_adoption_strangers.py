@@ -107,6 +107,12 @@ class TestWordsAmongNumbers:
     def test_other_words_are_values(self, values: list[str]) -> None:
         assert read_text(pd.Series(values, dtype=object)).kind == "string"
 
+    @pytest.mark.parametrize("value", ["{},5", "{},5 km", "1.{:03d},0"])
+    def test_numbers_of_which_most_rows_have_none_are_numbers(self, value: str) -> None:
+        written = [value.format(number) for number in range(100, 140)]
+        read = read_text(pd.Series([*written, *[None] * 200], dtype=object))
+        assert read.kind == "float64" and read.column.notna().sum() == 40
+
 
 class TestMonths:
     MONTHS = pd.Series(pd.date_range("2020-01-01", "2026-11-01", freq="MS"))

@@ -76,7 +76,7 @@ def read_text(column: pd.Series, marks: frozenset[DecimalMark] = frozenset()) ->
     numbers = _as_type(emptied)
     if numbers.kind == "string" or ("," in marks and not _is_certain(_values(emptied))):
         numbers = _written_otherwise(emptied, marks)
-    if numbers.kind != "string" and emptied.notna().mean() >= LEAST_NUMBERS:
+    if numbers.kind != "string" and emptied.notna().sum() >= LEAST_NUMBERS * stripped.notna().sum():
         named = sorted(set(stripped[nulls]))
         words = f"{', '.join(named)} {'is read as a null' if len(named) == 1 else 'are read as nulls'}" if named else ""
         changes = ", ".join(filter(None, (numbers.changed, words))) or "spaces are cut off"
