@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import IO, Any
 
 from deploy import env
@@ -44,6 +44,15 @@ START_SECONDS = 600
 LOOK_EVERY_SECONDS = 2.0
 ML_VIEW = "/#/experiments?workflowType=machine_learning"
 """MLflow opens its view of GenAI applications otherwise."""
+PAGES = (
+    ("Airflow", "EVERGREEN_AIRFLOW", "8080", "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env"),
+    ("MLflow", "EVERGREEN_MLFLOW", "5000", f"{ML_VIEW}  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env"),
+    ("mail", "EVERGREEN_MAIL", "8025", ""),
+    ("serving", "EVERGREEN_SERVING", "8088", "/ready  predictions on request; EVERGREEN_SERVING_TOKEN in .env"),
+)
+"""What is published: its name, the beginning of its variables, its port, and what else to say of it."""
+LINKED = ("Airflow", "MLflow")
+"""Pages to which mails and other pages have links, at the address in ``..._URL``."""
 
 
 class Failure(Exception):
@@ -183,20 +192,22 @@ def up(stack: Compose) -> None:
     stack.run("up", "--detach", "--no-build", "--remove-orphans")
     stack.wait()
     say(f"everything is up and healthy after {time.monotonic() - built:.0f} s")
-    variables = {**env.read(ENV_FILE), **os.environ}
+    for line in addresses({**env.read(ENV_FILE), **os.environ}):
+        say(f"  {line}")
+
+
+def addresses(variables: Mapping[str, str]) -> list[str]:
+    """Return a line for each page, and one for each whose links go elsewhere than where it is."""
     bind = variables.get("EVERGREEN_BIND") or "127.0.0.1"
-    for name, variable, port, more in (
-        ("Airflow", "EVERGREEN_AIRFLOW_PORT", "8080", "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env"),
-        (
-            "MLflow",
-            "EVERGREEN_MLFLOW_PORT",
-            "5000",
-            f"{ML_VIEW}  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env",
-        ),
-        ("mail", "EVERGREEN_MAIL_PORT", "8025", ""),
-        ("serving", "EVERGREEN_SERVING_PORT", "8088", "  predictions on request; EVERGREEN_SERVING_TOKEN in .env"),
-    ):
-        say(f"  {name:8} http://{bind}:{variables.get(variable) or port}{more}")
+    host = "localhost" if bind in {"127.0.0.1", "0.0.0.0"} else bind  # noqa: S104  compared with, not bound to
+    lines, wrong = [], []
+    for name, variable, default, more in PAGES:
+        here = f"http://{host}:{variables.get(f'{variable}_PORT') or default}"
+        url = variables.get(f"{variable}_URL")
+        lines.append(f"{name:8} {(url or here).rstrip('/')}{more}")
+        if name in LINKED and not url and here != f"http://localhost:{default}":
+            wrong.append(f"links to {name} go to http://localhost:{default}: set {variable}_URL={here} in .env")
+    return [*lines, *wrong]
 
 
 def demo(stack: Compose) -> None:

@@ -67,3 +67,28 @@ def test_what_runs_is_asked_for_in_every_profile() -> None:
     stack = Recording(("mlflow", "running"), ("consume", "running"), ("metrics", "exited"))
     assert stack.running("consume", "metrics") == ["consume"]
     assert stack.asked[0][: len(compose.ALL_PROFILES)] == compose.ALL_PROFILES
+
+
+def test_pages_are_named_at_the_address_that_links_have() -> None:
+    """A login belongs to one host: who logged in at 127.0.0.1 is asked again behind a link to localhost."""
+    airflow, mlflow, mail, serving = compose.addresses({})
+    assert airflow.startswith("Airflow  http://localhost:8080  user admin")
+    assert mlflow.startswith(f"MLflow   http://localhost:5000{compose.ML_VIEW} ")
+    assert mail == "mail     http://localhost:8025"
+    assert serving.startswith("serving  http://localhost:8088/ready ")
+
+
+def test_a_port_of_one_s_own_is_shown_and_links_that_miss_it_are_named() -> None:
+    ports = {"EVERGREEN_MLFLOW_PORT": "5001", "EVERGREEN_MAIL_PORT": "8026"}
+    lines = compose.addresses(ports)
+    assert "mail     http://localhost:8026" in lines
+    assert lines[4:] == [
+        "links to MLflow go to http://localhost:5000: set EVERGREEN_MLFLOW_URL=http://localhost:5001 in .env"
+    ]
+    assert len(compose.addresses({**ports, "EVERGREEN_MLFLOW_URL": "http://localhost:5001"})) == 4
+
+
+def test_behind_a_proxy_its_address_is_shown() -> None:
+    lines = compose.addresses({"EVERGREEN_AIRFLOW_URL": "https://airflow.example.com", "EVERGREEN_AIRFLOW_PORT": "9"})
+    assert lines[0].startswith("Airflow  https://airflow.example.com  user admin")
+    assert len(lines) == 4

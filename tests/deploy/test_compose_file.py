@@ -88,6 +88,13 @@ def test_consume_reads_the_stack_s_redis_unless_another_broker_is_named() -> Non
         assert subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip() == read
 
 
+def test_who_logs_in_at_airflow_comes_back_to_the_address_that_they_came_by() -> None:
+    """Links in mails need a whole address; the API server's redirects do not, and another port would break them."""
+    url = "AIRFLOW__API__BASE_URL"
+    assert SERVICES["airflow-apiserver"]["environment"][url] == "${EVERGREEN_AIRFLOW_URL:-/}"
+    assert SERVICES["airflow-worker"]["environment"][url] == "${EVERGREEN_AIRFLOW_URL:-http://localhost:8080}"
+
+
 def test_mlflow_asks_for_a_login_that_tasks_have_and_no_command_line_shows() -> None:
     mlflow, worker = SERVICES["mlflow"], SERVICES["airflow-worker"]["environment"]
     assert mlflow["command"][:7] == [
