@@ -80,7 +80,7 @@ class Compose:
         if shutil.which(self.command[0]) is None:
             raise Failure("neither 'docker compose' nor 'docker-compose' is there: install one of them")
         self.environment = {**os.environ, "COMPOSE_HTTP_TIMEOUT": os.environ.get("COMPOSE_HTTP_TIMEOUT", "300")}
-        self.environment.setdefault("EVERGREEN_CODE_VERSION", code_version())
+        self.code_version = os.environ.get("EVERGREEN_CODE_VERSION") or code_version()
 
     def run(
         self,
@@ -183,7 +183,9 @@ def code_version() -> str:
 def up(stack: Compose) -> None:
     """Build the image, start everything, wait until all of it is healthy, and say where it is."""
     started = time.monotonic()
-    stack.run("build", BUILT)
+    # Not by the environment: docker-compose 1.29 makes containers anew whose arguments of a build differ, and a plain
+    # 'docker-compose up' does not have the commit.
+    stack.run("build", "--build-arg", f"CODE_VERSION={stack.code_version}", BUILT)
     built = time.monotonic()
     say(f"image built in {built - started:.0f} s")
     stack.run("up", "--detach", "--no-build", "postgres")

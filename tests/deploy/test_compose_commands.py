@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from deploy import compose
 
 class Recording(compose.Compose):
     """A stack that does nothing: it remembers what it was asked for, and has the containers that it is given."""
+
+    code_version = "0" * 40
 
     def __init__(self, *states: tuple[str, str]) -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -52,6 +56,25 @@ def test_up_gives_the_databases_the_passwords_of_env_before_anybody_logs_in(monk
     folder, script = Path(compose.DATABASES).parent, Path(compose.DATABASES).name
     assert f"./deploy/postgres:{folder}:ro" in (compose.PROJECT / "docker-compose.yaml").read_text(encoding="utf-8")
     assert (compose.PROJECT / "deploy" / "postgres" / script).is_file()
+
+
+def test_a_plain_command_after_up_finds_the_containers_as_up_would_make_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """docker-compose 1.29 makes a container anew whose arguments of a build differ."""
+    (tmp_path / ".env").touch(mode=0o600)
+    monkeypatch.setattr(compose, "ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr(compose.shutil, "which", lambda name: name)
+    monkeypatch.setattr(compose.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout="0" * 40))
+    monkeypatch.delenv("EVERGREEN_CODE_VERSION", raising=False)
+    stack = compose.Compose()
+    assert {name: stack.environment[name] for name in stack.environment if name not in os.environ} in (
+        {},
+        {"COMPOSE_HTTP_TIMEOUT": "300"},
+    )
+    recording = Recording(("postgres", "running"))
+    compose.up(recording)
+    assert recording.asked[0] == ("build", "--build-arg", f"CODE_VERSION={stack.code_version}", "init")
 
 
 def test_what_a_profile_started_and_a_person_stopped_is_not_waited_for() -> None:
