@@ -9,14 +9,16 @@ there is; which files it reads can be said with ``COMPOSE_FILE``.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from deploy import env
 
@@ -44,13 +46,37 @@ START_SECONDS = 600
 LOOK_EVERY_SECONDS = 2.0
 ML_VIEW = "/#/experiments?workflowType=machine_learning"
 """MLflow opens its view of GenAI applications otherwise."""
+
+
+class Page(NamedTuple):
+    """What a service publishes, by default at ``port``; ``variable`` is how its variables begin."""
+
+    name: str
+    service: str
+    variable: str
+    port: str
+    more: str = ""
+
+    def port_in(self, variables: Mapping[str, str]) -> str:
+        """Return the port that a person chose, else the default."""
+        return variables.get(f"{self.variable}_PORT") or self.port
+
+
 PAGES = (
-    ("Airflow", "EVERGREEN_AIRFLOW", "8080", "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env"),
-    ("MLflow", "EVERGREEN_MLFLOW", "5000", f"{ML_VIEW}  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env"),
-    ("mail", "EVERGREEN_MAIL", "8025", ""),
-    ("serving", "EVERGREEN_SERVING", "8088", "/ready  predictions on request; EVERGREEN_SERVING_TOKEN in .env"),
-)
-"""What is published: its name, the beginning of its variables, its port, and what else to say of it."""
+    Page(
+        "Airflow", "airflow-apiserver", "EVERGREEN_AIRFLOW", "8080",
+        "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env",
+    ),
+    Page(
+        "MLflow", "mlflow", "EVERGREEN_MLFLOW", "5000",
+        f"{ML_VIEW}  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env",
+    ),
+    Page("mail", "mailpit", "EVERGREEN_MAIL", "8025"),
+    Page(
+        "serving", "serving", "EVERGREEN_SERVING", "8088",
+        "/ready  predictions on request; EVERGREEN_SERVING_TOKEN in .env",
+    ),
+)  # fmt: skip
 LINKED = ("Airflow", "MLflow")
 """Pages to which mails and other pages have links, at the address in ``..._URL``."""
 
@@ -182,6 +208,8 @@ def code_version() -> str:
 
 def up(stack: Compose) -> None:
     """Build the image, start everything, wait until all of it is healthy, and say where it is."""
+    variables = {**env.read(ENV_FILE), **os.environ}
+    require_free_ports(variables, running=stack.running(*(page.service for page in PAGES)))
     started = time.monotonic()
     # Not by the environment: docker-compose 1.29 makes containers anew whose arguments of a build differ, and a plain
     # 'docker-compose up' does not have the commit.
@@ -194,8 +222,30 @@ def up(stack: Compose) -> None:
     stack.run("up", "--detach", "--no-build", "--remove-orphans")
     stack.wait()
     say(f"everything is up and healthy after {time.monotonic() - built:.0f} s")
-    for line in addresses({**env.read(ENV_FILE), **os.environ}):
+    for line in addresses(variables):
         say(f"  {line}")
+
+
+def require_free_ports(variables: Mapping[str, str], *, running: Collection[str] = ()) -> None:
+    """Raise Failure if another program has the port of a page whose service does not run yet.
+
+    A range of ports, for several containers of a service, is left to Docker.
+    """
+    bind = variables.get("EVERGREEN_BIND") or "127.0.0.1"
+    for page in PAGES:
+        port = page.port_in(variables)
+        if page.service in running or not port.isdigit():
+            continue
+        with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((bind, int(port)))
+            except OSError as err:
+                if err.errno == errno.EADDRINUSE:
+                    raise Failure(
+                        f"port {port} of {bind}, where {page.name} is to be, is taken by another program: set "
+                        f"{page.variable}_PORT in .env to a free one"
+                    ) from err
 
 
 def addresses(variables: Mapping[str, str]) -> list[str]:
@@ -203,12 +253,13 @@ def addresses(variables: Mapping[str, str]) -> list[str]:
     bind = variables.get("EVERGREEN_BIND") or "127.0.0.1"
     host = "localhost" if bind in {"127.0.0.1", "0.0.0.0"} else bind  # noqa: S104  compared with, not bound to
     lines, wrong = [], []
-    for name, variable, default, more in PAGES:
-        here = f"http://{host}:{variables.get(f'{variable}_PORT') or default}"
-        url = variables.get(f"{variable}_URL")
-        lines.append(f"{name:8} {(url or here).rstrip('/')}{more}")
-        if name in LINKED and not url and here != f"http://localhost:{default}":
-            wrong.append(f"links to {name} go to http://localhost:{default}: set {variable}_URL={here} in .env")
+    for page in PAGES:
+        here = f"http://{host}:{page.port_in(variables)}"
+        url = variables.get(f"{page.variable}_URL")
+        lines.append(f"{page.name:8} {(url or here).rstrip('/')}{page.more}")
+        linked = f"http://localhost:{page.port}"
+        if page.name in LINKED and not url and here != linked:
+            wrong.append(f"links to {page.name} go to {linked}: set {page.variable}_URL={here} in .env")
     return [*lines, *wrong]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,13 @@ class Recording(compose.Compose):
         return "\n".join(service for service, status in self.states if status == "running")
 
 
+@pytest.fixture
+def unused_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each page a port that is free whatever else runs on this machine."""
+    for page in compose.PAGES:
+        monkeypatch.setenv(f"{page.variable}_PORT", "0")
+
+
 def test_down_takes_down_what_a_profile_has_started_too() -> None:
     """Else its containers go on, and the network that they are in cannot be removed."""
     stack = Recording()
@@ -47,7 +55,9 @@ def test_down_takes_down_what_a_profile_has_started_too() -> None:
     assert stack.asked == [(*compose.ALL_PROFILES, "down", "--remove-orphans")]
 
 
-def test_up_gives_the_databases_the_passwords_of_env_before_anybody_logs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_gives_the_databases_the_passwords_of_env_before_anybody_logs_in(
+    monkeypatch: pytest.MonkeyPatch, unused_ports: None
+) -> None:
     monkeypatch.setattr(compose, "ENV_FILE", Path("no-such-file"))
     stack = Recording(("postgres", "running"))
     compose.up(stack)
@@ -59,7 +69,7 @@ def test_up_gives_the_databases_the_passwords_of_env_before_anybody_logs_in(monk
 
 
 def test_a_plain_command_after_up_finds_the_containers_as_up_would_make_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unused_ports: None
 ) -> None:
     """docker-compose 1.29 makes a container anew whose arguments of a build differ."""
     (tmp_path / ".env").touch(mode=0o600)
@@ -74,7 +84,7 @@ def test_a_plain_command_after_up_finds_the_containers_as_up_would_make_them(
     )
     recording = Recording(("postgres", "running"))
     compose.up(recording)
-    assert recording.asked[0] == ("build", "--build-arg", f"CODE_VERSION={stack.code_version}", "init")
+    assert ("build", "--build-arg", f"CODE_VERSION={stack.code_version}", "init") in recording.asked
 
 
 def test_what_a_profile_started_and_a_person_stopped_is_not_waited_for() -> None:
@@ -115,3 +125,19 @@ def test_behind_a_proxy_its_address_is_shown() -> None:
     lines = compose.addresses({"EVERGREEN_AIRFLOW_URL": "https://airflow.example.com", "EVERGREEN_AIRFLOW_PORT": "9"})
     assert lines[0].startswith("Airflow  https://airflow.example.com  user admin")
     assert len(lines) == 4
+
+
+def test_a_port_that_another_program_has_is_named_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, unused_ports: None
+) -> None:
+    monkeypatch.setattr(compose, "ENV_FILE", Path("no-such-file"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        monkeypatch.setenv("EVERGREEN_MLFLOW_PORT", port)
+        stack = Recording(("postgres", "running"))
+        with pytest.raises(compose.Failure, match=f"port {port} of 127.0.0.1, where MLflow .* EVERGREEN_MLFLOW_PORT"):
+            compose.up(stack)
+        assert not any(arguments[0] == "build" for arguments in stack.asked)
+        compose.up(Recording(("postgres", "running"), ("mlflow", "running")))  # the stack itself has it
+    monkeypatch.setenv("EVERGREEN_SERVING_PORT", "8088-8090")
+    compose.up(Recording(("postgres", "running")))
