@@ -57,7 +57,7 @@ def save(stack: Compose, folder: Path) -> None:
     files = sorted(part.iterdir())
     manifest = {
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "code_version": stack.environment["EVERGREEN_CODE_VERSION"],
+        "code_version": stack.code_version,
         "fernet_key": _key_name(),
         "files": {path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in files},
     }

@@ -9,14 +9,16 @@ there is; which files it reads can be said with ``COMPOSE_FILE``.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection
-from typing import IO, Any
+from collections.abc import Collection, Mapping
+from typing import IO, Any, NamedTuple
 
 from deploy import env
 
@@ -46,6 +48,39 @@ ML_VIEW = "/#/experiments?workflowType=machine_learning"
 """MLflow opens its view of GenAI applications otherwise."""
 
 
+class Page(NamedTuple):
+    """What a service publishes, by default at ``port``; ``variable`` is how its variables begin."""
+
+    name: str
+    service: str
+    variable: str
+    port: str
+    more: str = ""
+
+    def port_in(self, variables: Mapping[str, str]) -> str:
+        """Return the port that a person chose, else the default."""
+        return variables.get(f"{self.variable}_PORT") or self.port
+
+
+PAGES = (
+    Page(
+        "Airflow", "airflow-apiserver", "EVERGREEN_AIRFLOW", "8080",
+        "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env",
+    ),
+    Page(
+        "MLflow", "mlflow", "EVERGREEN_MLFLOW", "5000",
+        f"{ML_VIEW}  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env",
+    ),
+    Page("mail", "mailpit", "EVERGREEN_MAIL", "8025"),
+    Page(
+        "serving", "serving", "EVERGREEN_SERVING", "8088",
+        "/ready  predictions on request; EVERGREEN_SERVING_TOKEN in .env",
+    ),
+)  # fmt: skip
+LINKED = ("Airflow", "MLflow")
+"""Pages to which mails and other pages have links, at the address in ``..._URL``."""
+
+
 class Failure(Exception):
     """The stack would not do what was asked; the message says what to do next."""
 
@@ -71,7 +106,7 @@ class Compose:
         if shutil.which(self.command[0]) is None:
             raise Failure("neither 'docker compose' nor 'docker-compose' is there: install one of them")
         self.environment = {**os.environ, "COMPOSE_HTTP_TIMEOUT": os.environ.get("COMPOSE_HTTP_TIMEOUT", "300")}
-        self.environment.setdefault("EVERGREEN_CODE_VERSION", code_version())
+        self.code_version = os.environ.get("EVERGREEN_CODE_VERSION") or code_version()
 
     def run(
         self,
@@ -173,8 +208,12 @@ def code_version() -> str:
 
 def up(stack: Compose) -> None:
     """Build the image, start everything, wait until all of it is healthy, and say where it is."""
+    variables = {**env.read(ENV_FILE), **os.environ}
+    require_free_ports(variables, running=stack.running(*(page.service for page in PAGES)))
     started = time.monotonic()
-    stack.run("build", BUILT)
+    # Not by the environment: docker-compose 1.29 makes containers anew whose arguments of a build differ, and a plain
+    # 'docker-compose up' does not have the commit.
+    stack.run("build", "--build-arg", f"CODE_VERSION={stack.code_version}", BUILT)
     built = time.monotonic()
     say(f"image built in {built - started:.0f} s")
     stack.run("up", "--detach", "--no-build", "postgres")
@@ -183,20 +222,45 @@ def up(stack: Compose) -> None:
     stack.run("up", "--detach", "--no-build", "--remove-orphans")
     stack.wait()
     say(f"everything is up and healthy after {time.monotonic() - built:.0f} s")
-    variables = {**env.read(ENV_FILE), **os.environ}
+    for line in addresses(variables):
+        say(f"  {line}")
+
+
+def require_free_ports(variables: Mapping[str, str], *, running: Collection[str] = ()) -> None:
+    """Raise Failure if another program has the port of a page whose service does not run yet.
+
+    A range of ports, for several containers of a service, is left to Docker.
+    """
     bind = variables.get("EVERGREEN_BIND") or "127.0.0.1"
-    for name, variable, port, more in (
-        ("Airflow", "EVERGREEN_AIRFLOW_PORT", "8080", "  user admin, password: EVERGREEN_ADMIN_PASSWORD in .env"),
-        (
-            "MLflow",
-            "EVERGREEN_MLFLOW_PORT",
-            "5000",
-            f"{ML_VIEW}  user admin, password: EVERGREEN_MLFLOW_PASSWORD in .env",
-        ),
-        ("mail", "EVERGREEN_MAIL_PORT", "8025", ""),
-        ("serving", "EVERGREEN_SERVING_PORT", "8088", "  predictions on request; EVERGREEN_SERVING_TOKEN in .env"),
-    ):
-        say(f"  {name:8} http://{bind}:{variables.get(variable) or port}{more}")
+    for page in PAGES:
+        port = page.port_in(variables)
+        if page.service in running or not port.isdigit():
+            continue
+        with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((bind, int(port)))
+            except OSError as err:
+                if err.errno == errno.EADDRINUSE:
+                    raise Failure(
+                        f"port {port} of {bind}, where {page.name} is to be, is taken by another program: set "
+                        f"{page.variable}_PORT in .env to a free one"
+                    ) from err
+
+
+def addresses(variables: Mapping[str, str]) -> list[str]:
+    """Return a line for each page, and one for each whose links go elsewhere than where it is."""
+    bind = variables.get("EVERGREEN_BIND") or "127.0.0.1"
+    host = "localhost" if bind in {"127.0.0.1", "0.0.0.0"} else bind  # noqa: S104  compared with, not bound to
+    lines, wrong = [], []
+    for page in PAGES:
+        here = f"http://{host}:{page.port_in(variables)}"
+        url = variables.get(f"{page.variable}_URL")
+        lines.append(f"{page.name:8} {(url or here).rstrip('/')}{page.more}")
+        linked = f"http://localhost:{page.port}"
+        if page.name in LINKED and not url and here != linked:
+            wrong.append(f"links to {page.name} go to {linked}: set {page.variable}_URL={here} in .env")
+    return [*lines, *wrong]
 
 
 def demo(stack: Compose) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -70,6 +71,28 @@ def test_no_secret_has_a_default() -> None:
         assert name in env.MAY_BE_EMPTY or any(":?" in use for use in uses)
     worded = re.findall(r"^ *\w*(?:PASSWORD|SECRET|KEY)\w*: *(\S.*)", TEXT, flags=re.MULTILINE)
     assert [value for value in worded if not value.startswith(("${EVERGREEN_", '"${EVERGREEN_'))] == []
+
+
+def test_no_variable_is_inside_the_default_of_another() -> None:
+    """docker-compose 1.29 ends the default at the first brace, and leaves the rest as it stands."""
+    assert re.findall(r"\$\{[^}]*\$\{.*", TEXT) == []
+
+
+def test_consume_reads_the_stack_s_redis_unless_another_broker_is_named() -> None:
+    consume = SERVICES["consume"]
+    shell = [part.replace("$$", "$") for part in consume["command"][:4]]
+    own = consume["environment"]["STREAM_URL_OF_REDIS"].replace("${EVERGREEN_REDIS_PASSWORD}", "secret")
+    for named, read in (("", "redis://:secret@redis:6379/1"), ("kafka://broker:9092", "kafka://broker:9092")):
+        environ = {"PATH": os.environ["PATH"], "EVERGREEN_STREAM_URL": named, "STREAM_URL_OF_REDIS": own}
+        command = [*shell, "printenv", "EVERGREEN_STREAM_URL"]
+        assert subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip() == read
+
+
+def test_who_logs_in_at_airflow_comes_back_to_the_address_that_they_came_by() -> None:
+    """Links in mails need a whole address; the API server's redirects do not, and another port would break them."""
+    url = "AIRFLOW__API__BASE_URL"
+    assert SERVICES["airflow-apiserver"]["environment"][url] == "${EVERGREEN_AIRFLOW_URL:-/}"
+    assert SERVICES["airflow-worker"]["environment"][url] == "${EVERGREEN_AIRFLOW_URL:-http://localhost:8080}"
 
 
 def test_mlflow_asks_for_a_login_that_tasks_have_and_no_command_line_shows() -> None:

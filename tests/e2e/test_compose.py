@@ -211,15 +211,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullStack]:
         pytest.skip("Docker is not installed")
     folder = tmp_path_factory.mktemp("compose") / f"evergreen-test-{uuid.uuid4().hex[:6]}"
     subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True, timeout=120)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, text=True, check=True, capture_output=True)
-    commit = head.stdout.strip()
     ports = dict(zip(("AIRFLOW", "MLFLOW", "MAIL", "SERVING"), free_ports(4), strict=True))
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "EVERGREEN", "MLFLOW", "COMPOSE_PROJ"))}
     environ = {
         **kept,
         **{f"EVERGREEN_{name}_PORT": str(port) for name, port in ports.items()},
         "EVERGREEN_IMAGE": os.environ.get("EVERGREEN_IMAGE", "evergreen:test"),
-        "EVERGREEN_CODE_VERSION": commit,
     }
     made = FullStack(folder, environ)
     try:
@@ -264,6 +261,13 @@ def test_the_first_start_again_changes_nothing(stack: FullStack) -> None:
     before = stack.objects("")
     stack.compose("run", "--rm", "init")
     assert stack.objects("") == before
+
+
+def test_a_plain_up_makes_no_container_anew(stack: FullStack) -> None:
+    before = set(stack.compose("ps", "-q").split())
+    stack.compose("up", "--detach", "--no-build")
+    assert set(stack.compose("ps", "-q").split()) == before
+    stack.wait_healthy()
 
 
 def test_what_a_task_wrote_can_be_read_in_the_web_ui(stack: FullStack) -> None:

@@ -26,7 +26,10 @@ if [ -n "${REBUILD:-}" ] || ! docker image inspect $base > /dev/null 2>&1; then
     trap 'rm -rf "$root"' EXIT INT TERM
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates,git,openssh-client,tini,wget \
         $suite "$root/base" "$mirror"
-    rm -rf "$root"/base/var/cache/apt/archives/*.deb "$root"/base/var/lib/apt/lists/*
+    # As in Debian's own images: apt leaves neither packages nor caches in the layers that are made on this base.
+    printf '%s\n' 'APT::Keep-Downloaded-Packages "false";' 'Dir::Cache::pkgcache "";' 'Dir::Cache::srcpkgcache "";' \
+        > "$root/base/etc/apt/apt.conf.d/docker-clean"
+    rm -rf "$root"/base/var/cache/apt/*.bin "$root"/base/var/cache/apt/archives/*.deb "$root"/base/var/lib/apt/lists/*
     cp /etc/ssl/certs/ca-certificates.crt "$root/base/etc/ssl/certs/ca-certificates.crt"
     [ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$root/base/etc/pip.conf"
     if [ -d /etc/apt/apt.conf.d ]; then
