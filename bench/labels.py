@@ -57,6 +57,15 @@ FEEDS = {
     "regression": ("labels all 0", "labels inverted", "labels shuffled", "outcome times 10", "outcome times 1.5"),
 }  # fmt: skip
 
+OF_PARTS = {
+    "flights": tuple(
+        f"labels {what} where {part}"
+        for part in ("origin == 'JFK'", "sched_dep_minute >= 1080", "carrier == 'B6'", "carrier == 'AA'")
+        for what in ("all 0", "inverted")
+    )
+}
+"""Feeds of a part of a history, tried too."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -209,9 +218,8 @@ def main(argv: list[str] | None = None) -> int:
         for seed in range(1, 1 + (options.seeds if name in MADE else 1)):
             dataset = history.dataset(seed)
             quiet += true_days(history, dataset, settings)
-            outcomes += fault_outcomes(
-                history, dataset, settings, options.days, options.faults or FEEDS[settings.task.kind]
-            )
+            feeds = options.faults or (*FEEDS[settings.task.kind], *OF_PARTS.get(name, ()))
+            outcomes += fault_outcomes(history, dataset, settings, options.days, feeds)
     if options.json:
         print(json.dumps({"faults": [asdict(one) for one in outcomes], "true": [asdict(one) for one in quiet]}))
         return 0

@@ -23,7 +23,8 @@ class Fault:
     """One thing that goes wrong from ``first_day`` on, until ``last_day`` (None: for ever).
 
     ``kind`` is the entry of `ml.backtest.faults.CATALOGUE`; ``columns`` those that it falsifies (empty: whole rows or
-    the outcome). ``outcome`` is by how much the target is multiplied, and the condition where (None: everywhere).
+    the outcome). ``outcome`` is by how much the target is multiplied, and the condition where (None: everywhere);
+    ``where`` is that of a ``feed``.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Fault:
     change: Change | None = None
     outcome: tuple[float, str | None] | None = None
     feed: FeedChange | None = None
+    where: str | None = None
 
     @property
     def on_labels(self) -> bool:

@@ -113,6 +113,8 @@ def on_labels(
     """
     inside = _inside(fault, labels)
     if fault.feed is not None and inside.any():
+        if fault.where is not None:
+            inside = inside & _meets(fault, fault.where, labels, inputs, key)
         return label_faults.as_sent(fault.feed, labels, inside, target)
     if fault.outcome is None or not inside.any():
         return labels

@@ -16,8 +16,12 @@ CATALOGUE = {
     "outcome times FACTOR [where CONDITION]": (
         "concept change: the target's rate (or value) where it holds, such as hour >= 18 or carrier == 'B6'"
     ),
-    "labels all VALUE": "a feed of labels that sends one value only; what truly happens stays as it is",
-    "labels inverted [by SHARE]": "1 for 0 and the other way round, or a number mirrored in the day's range",
+    "labels all VALUE [where CONDITION]": (
+        "a feed of labels that sends one value only; what truly happens stays as it is"
+    ),
+    "labels inverted [by SHARE] [where CONDITION]": (
+        "1 for 0 and the other way round, or a number mirrored in the day's range"
+    ),
     "labels shuffled": "labels that stand with other rows of their day",
     "labels VALUE and OTHER swapped": "labels of two classes that stand for each other",
     "labels VALUE read as NEW [by SHARE]": "some labels of a value come as another one; null: they do not come",
@@ -47,11 +51,15 @@ def rate_times(values: np.ndarray, factor: float, seed: int) -> np.ndarray:
 
 
 def _outcome(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
-    where = match[2]
-    if where is not None and isinstance(parse_term(where), str):
-        raise ValueError(f"{where!r} is a column, and no condition such as carrier == 'B6'")
+    where = _condition(match[2])
     kind = "outcome times FACTOR [where CONDITION]"
     return Fault(text, kind, (), first, last, None, (float(match[1]), where))
+
+
+def _condition(where: str | None) -> str | None:
+    if where is not None and isinstance(parse_term(where), str):
+        raise ValueError(f"{where!r} is a column, and no condition such as carrier == 'B6'")
+    return where
 
 
 def _all(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
@@ -60,7 +68,8 @@ def _all(text: str, match: re.Match[str], first: date, last: date | None) -> Fau
     def feed(labels: pd.Series, _: np.random.Generator) -> pd.Series:
         return pd.Series([_as_label(value, labels)] * len(labels), index=labels.index, dtype=labels.dtype)
 
-    return Fault(text, "labels all VALUE", (), first, last, feed=feed)
+    kind = "labels all VALUE [where CONDITION]"
+    return Fault(text, kind, (), first, last, feed=feed, where=_condition(match[2]))
 
 
 def _inverted(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
@@ -77,7 +86,8 @@ def _inverted(text: str, match: re.Match[str], first: date, last: date | None) -
             mirrored = labels.map(dict(zip(classes, reversed(classes), strict=True)))
         return labels.where(chance.random(len(labels)) >= share, mirrored)
 
-    return Fault(text, "labels inverted [by SHARE]", (), first, last, feed=feed)
+    kind = "labels inverted [by SHARE] [where CONDITION]"
+    return Fault(text, kind, (), first, last, feed=feed, where=_condition(match[2]))
 
 
 def _shuffled(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
@@ -118,8 +128,8 @@ def _as_label(value: str, labels: pd.Series) -> object:
 _NUMBER = r"(\d+(?:\.\d+)?)"
 READERS: tuple[tuple[str, Reader], ...] = (
     (rf"outcome times {_NUMBER}(?: where (.+))?", _outcome),
-    (r"labels all (\S+)", _all),
-    (rf"labels inverted(?: by {_NUMBER})?", _inverted),
+    (r"labels all (\S+)(?: where (.+))?", _all),
+    (rf"labels inverted(?: by {_NUMBER})?(?: where (.+))?", _inverted),
     (r"labels shuffled", _shuffled),
     (r"labels (\S+) and (\S+) swapped", _swapped),
     (rf"labels (\S+) read as (\S+)(?: by {_NUMBER})?", _read_as),

@@ -12,6 +12,8 @@ import pandas as pd
 from ml.backtest.dataset import PointInTimeDataset
 from ml.core.data.label_days import content_of, label_day
 from ml.core.data.label_doubt import judge, recent
+from ml.core.data.label_parts import label_parts
+from ml.core.monitoring import slice_findings
 from ml.records import LabelDay, LabelVerdict
 from ml.settings import Settings
 
@@ -70,7 +72,8 @@ def judged(
             predicted = None if predict is None or day < first else predict(_rows(view, day, settings))
             outcomes = view.outcomes(day)
             keys = view.inputs[day][[name for name in settings.task.key if name != "day"]]
-            today = label_day(day, outcomes, predicted, settings.task, content=content_of(keys, outcomes))
+            parts = label_parts(view.inputs[day], slice_findings.terms(settings), outcomes, predicted, settings.task)
+            today = label_day(day, outcomes, predicted, settings.task, content=content_of(keys, outcomes), parts=parts)
             verdict = judge(today, recent(day, sums, settings.labels), (), labels=settings.labels, task=settings.task)
             result.verdicts[day] = verdict
             if verdict.status == "doubtful":

@@ -15,7 +15,7 @@ from ml.adapters.replayed_days import Replayed, ReplayLog
 from ml.adapters.tracking.decision_log import DecisionLog, Page
 from ml.champions import serving_state
 from ml.command_line import execute, iso_day, parser
-from ml.core.champions import tenures
+from ml.core.champions import decision_summaries, tenures
 from ml.errors import MissingArtifact
 from ml.next_moves import retrain
 from ml.records import Logged
@@ -64,7 +64,7 @@ def run(*, services: Services, as_of: date | None = None, last: int | None = LAS
 
 def _facts(entry: Logged, services: Services, requesters: dict[int, str | None], replayed: Replayed) -> dict[str, Any]:
     """Put a decision into plain values; who asked for a training is read off its version if not written down."""
-    summary = tenures.summarise(entry)
+    summary = decision_summaries.summarise(entry)
     requested_by = summary.requested_by
     if requested_by is None and summary.version is not None:
         if summary.version not in requesters:

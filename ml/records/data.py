@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from ml.records.record import Asset, Record
 
 
@@ -113,6 +115,18 @@ class Receipt(Record):
     withdrawn: bool = False
 
 
+class LabelPart(Record):
+    """The labels of a part of a day: its labelled ``rows``, and how they are spread.
+
+    ``counts`` are the rows of each class, of a number those with the commonest value. ``order`` is by how many standard
+    errors predictions order the part's rows as labels do; None where nothing was predicted or can be ordered.
+    """
+
+    rows: int
+    counts: tuple[int, ...]
+    order: float | None = None
+
+
 class LabelDay(Record):
     """What the labels of a ``day`` look like, and what the predictions of that day expected of them.
 
@@ -125,7 +139,8 @@ class LabelDay(Record):
     in such standard errors, among their own rows; None where a day has no rows of one of them. Empty where
     `ml.core.data.label_days` does not compare pairs. ``content`` is a hash of the labels in the order of their keys
     without the day, and ``surprise`` how improbable just these labels were (the negative logarithm of the probability),
-    0 where that is not known: of classes nothing was predicted, or the day has few different numbers.
+    0 where that is not known: of classes nothing was predicted, or the day has few different numbers. ``counts`` are
+    the rows of each class, empty of numbers, and ``parts`` the labels of each part that the gate's slices cut out.
     """
 
     day: date
@@ -139,6 +154,8 @@ class LabelDay(Record):
     pair_orders: tuple[float | None, ...] = ()
     content: str = ""
     surprise: float = 0.0
+    counts: tuple[int, ...] = ()
+    parts: dict[str, LabelPart] = Field(default_factory=dict)
 
 
 class LabelVerdict(Record):

@@ -247,6 +247,6 @@ class Labels(Section):
     """With fewer recent days that have labels, a day's labels are not judged."""
     confirm_days: int = Field(default=2, ge=1)
     """Labels whose level alone is in doubt are let in when so many later days have labels that agree with them. Labels
-    that are all the same, contradict the predictions, or are in another unit or of another day wait for a person or a
-    correction.
+    that are all the same or contradict the predictions, in a part of the day too, or are in another unit or of another
+    day, wait for a person or a correction.
     """

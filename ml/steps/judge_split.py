@@ -14,7 +14,7 @@ from typing import Any
 from ml.adapters import layout
 from ml.adapters.champion_changes import ChampionChange
 from ml.champions import promotion_protocol, recorded_models, serving_state, split_control
-from ml.core.champions import tenures
+from ml.core.champions import decision_summaries, tenures
 from ml.core.gate import randomised
 from ml.errors import EvergreenError
 from ml.next_moves import retrain
@@ -252,7 +252,7 @@ def _window(tenure: Logged, services: Services) -> Window | None:
 
 
 def _serves(tenure: Logged) -> Promotion:
-    summary = tenures.summarise(tenure)
+    summary = decision_summaries.summarise(tenure)
     return Promotion(
         promoted=True,
         version=summary.version,

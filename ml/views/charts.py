@@ -10,7 +10,7 @@ from ml.adapters import layout
 from ml.adapters.replayed_days import Replayed
 from ml.core import metrics
 from ml.core.built_in_metrics import PINBALL
-from ml.core.champions import tenures
+from ml.core.champions import decision_summaries, tenures
 from ml.core.metrics import mean_loss
 from ml.core.monitoring import day_summary
 from ml.core.monitoring.day_summary import Day, Facts
@@ -211,7 +211,7 @@ def day_of(entry: Logged) -> date:
 
 
 def _mark(entry: Logged) -> Facts:
-    summary = tenures.summarise(entry)
+    summary = decision_summaries.summarise(entry)
     who = f"version {summary.version}" if summary.version is not None else "a challenger"
     over = f" over version {summary.against}" if summary.against is not None else ""
     description = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml.core.champions import tenures
+from ml.core.champions import decision_summaries, tenures
 from ml.core.gate.randomised import EVIDENCE
 from ml.core.monitoring.day_summary import Facts
 from ml.records import Logged
@@ -33,7 +33,7 @@ def row(entry: Logged, gate: Gate, *, requested_by: str | None = None, replayed:
     replayed
         Whether a replay has decided it (`ml.adapters.replayed_days`).
     """
-    summary = tenures.summarise(entry)
+    summary = decision_summaries.summarise(entry)
     rulings = _rulings(entry)
     approval = entry.payload.get("approval")
     outcomes = [ruling["outcome"] for ruling in rulings]
@@ -48,7 +48,7 @@ def row(entry: Logged, gate: Gate, *, requested_by: str | None = None, replayed:
         "in_force_from": summary.in_force_from,
         "requested_by": summary.requested_by or requested_by,
         "because": _because(entry),
-        "approval": tenures.approval_in_words(approval) if isinstance(approval, Mapping) else None,
+        "approval": decision_summaries.approval_in_words(approval) if isinstance(approval, Mapping) else None,
         "verdict": _verdict(entry).get("decision"),
         "reasons": gain.reasons_of(entry, gate),
         "gain": gain.of(_rulings(entry), gate),
@@ -296,7 +296,7 @@ def paired(a: int, b: int, decisions: Sequence[Logged], gate: Gate) -> Facts | N
     wanted = {tenures.judged_version(version, decisions) for version in (a, b)}
     for entry in reversed(decisions) if len(wanted) == 2 else ():
         judged = entry.payload.get("judged_version") or entry.payload.get("version")
-        against = tenures.summarise(entry).against
+        against = decision_summaries.summarise(entry).against
         if entry.kind in ("rollback", "withdrawal") or judged is None or against is None:
             continue
         if entry.payload.get("judged_by") == EVIDENCE:  # each answered rows of its own

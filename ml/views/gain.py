@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml.core import metrics
-from ml.core.champions import tenures
+from ml.core.champions.decision_summaries import summarise
 from ml.core.counting import interval_name
 from ml.core.metrics import mean_loss
 from ml.core.monitoring.day_summary import Facts
@@ -75,8 +75,8 @@ def reasons_of(entry: Logged, gate: Gate) -> list[str]:
     stored = verdict.get("rulings") if isinstance(verdict, Mapping) else None
     rulings = [ruling for ruling in stored or () if isinstance(ruling, Mapping)]
     if not isinstance(verdict, Mapping) or not rulings:
-        return list(tenures.summarise(entry).reasons)
-    own = [reason for reason in tenures.summarise(entry).reasons if reason not in {_reason(one) for one in rulings}]
+        return list(summarise(entry).reasons)
+    own = [reason for reason in summarise(entry).reasons if reason not in {_reason(one) for one in rulings}]
     return list(dict.fromkeys([*own, *in_short(rulings, gate)]))
 
 

@@ -5,6 +5,7 @@ a fork of a process of the pool, which is a fork of the Celery worker. What the 
 every task has. Without this each task pays seconds of imports for a tenth of a second of work.
 The Dag processor forks one process a Dag file, twice a minute each: they find imported what reads the settings.
 Our own modules are among it for all three, and are imported anew once a file of theirs has changed (`own_modules`).
+The settings of all models are parsed too: each task, and each parsing, reads them.
 
 Forking a process that has threads is not safe, so this only imports, looks whether a thread has
 appeared (also a native one), and says so loudly. On LocalExecutor it needs no ``gc.freeze``: that freezes
@@ -13,6 +14,7 @@ the heap itself while it forks its workers.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import sys
@@ -157,8 +159,21 @@ def warm_if_parent(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | 
     if modules is None or all(module in sys.modules for module in modules if not own_modules.is_own(module)):
         return None  # The latter is a task, which loads its plugins again, and of ours imports what it needs.
     warmth = import_all(modules)
+    read_settings()
     own_modules.watch()
     return warmth
+
+
+def read_settings() -> None:
+    """Parse the settings of all models once: what is forked finds each text parsed that has not changed since.
+
+    What is wrong with one of them is said by whoever needs it.
+    """
+    from ml.errors import EvergreenError
+    from ml.settings import load_models
+
+    with contextlib.suppress(EvergreenError):
+        load_models()
 
 
 def import_all(modules: Iterable[str]) -> Warmth:

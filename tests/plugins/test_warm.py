@@ -18,6 +18,8 @@ from evergreen import warm  # noqa: E402
 from embedded.config import Stack  # noqa: E402
 from embedded.prepare import prepare  # noqa: E402
 from embedded.servers import describe_server  # noqa: E402
+from ml import yaml_file  # noqa: E402
+from ml.settings import load_models  # noqa: E402
 
 ON = {"EVERGREEN_WARM_TASKS": "1"}
 
@@ -27,6 +29,7 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note what would be imported, instead of importing it."""
     names: list[str] = []
     monkeypatch.setattr("importlib.import_module", names.append)
+    monkeypatch.setattr(warm, "read_settings", lambda: names.append("settings"))
     monkeypatch.setattr(warm.own_modules, "watch", lambda: names.append("watched"))
     for parent in warm.PARENTS:
         monkeypatch.setitem(warm.PARENTS, parent, (f"no_such_module_of_{parent[-1]}",))
@@ -36,17 +39,17 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("program", ["/x/bin/airflow", "/x/airflow/__main__.py", "-m"])
 def test_the_scheduler_is_warmed_up_however_it_is_started(program: str, imported: list[str]) -> None:
     assert warm.warm_if_parent([program, "scheduler", "--skip-serve-logs"], ON) is not None
-    assert imported == ["no_such_module_of_scheduler", "watched"]
+    assert imported == ["no_such_module_of_scheduler", "settings", "watched"]
 
 
 def test_so_is_a_celery_worker(imported: list[str]) -> None:
     assert warm.warm_if_parent(["/x/bin/airflow", "celery", "worker", "--skip-serve-logs"], ON) is not None
-    assert imported == ["no_such_module_of_worker", "watched"]
+    assert imported == ["no_such_module_of_worker", "settings", "watched"]
 
 
 def test_the_dag_processor_imports_what_dag_files_need_and_nothing_more(imported: list[str]) -> None:
     assert warm.warm_if_parent(["/x/bin/airflow", "dag-processor"], ON) is not None
-    assert imported == ["no_such_module_of_dag-processor", "watched"]
+    assert imported == ["no_such_module_of_dag-processor", "settings", "watched"]
     assert not {"mlflow", "sklearn", "great_expectations"} & {name.split(".")[0] for name in warm.DAG_MODULES}
 
 
@@ -80,6 +83,20 @@ def test_a_task_whose_own_modules_were_forgotten_imports_none_ahead(
     monkeypatch.setitem(warm.PARENTS, ("scheduler",), ("json", "ml.no_such_module"))
     assert warm.warm_if_parent(["airflow", "scheduler"], ON) is None
     assert imported == []
+
+
+def test_what_is_forked_finds_the_settings_parsed_and_wrong_ones_stop_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text + "# of this test\n", encoding="utf-8")
+    monkeypatch.setenv("EVERGREEN_PARAMS", str(tmp_path / "params.yaml"))
+    warm.read_settings()
+    before = yaml_file._parsed.cache_info().misses
+    load_models()
+    assert yaml_file._parsed.cache_info().misses == before
+    (tmp_path / "params.yaml").write_text("task: [", encoding="utf-8")
+    warm.read_settings()
 
 
 def test_a_missing_module_is_told_and_the_rest_imported(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,11 +7,12 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
+from ml.adapters import layout
 from ml.cli import history
 from ml.cli import labels as labels_command
 from ml.errors import LabelsInDoubt, MissingArtifact, Unavailable
 from ml.records import DataVersion, Screening
-from ml.steps.ingest import commit, label_doubts, land, report_rejected, screen
+from ml.steps.ingest import commit, label_doubts, label_sums, land, report_rejected, screen
 from ml.steps.retrain import pull
 from ml.views import page as overview
 from ml.views.page import decision_list
@@ -62,6 +63,30 @@ def test_a_dead_feed_is_kept_out_reported_once_and_nothing_waits(delivery: Deliv
 
     place = delivery.world.services.workspace(delivery.world.run(pull, REQUEST).workspace)
     assert str(LAST_DAY) not in set(place.read_table("data/rows.parquet")["day"]), "nothing is trained on it"
+
+
+def test_a_feed_that_is_dead_for_one_airport_is_in_doubt_on_its_first_day(whole_days: World) -> None:
+    delivery = delivery_to(whole_days.having(labels={"judge": True}))
+    delivery.deliver("inputs", NEXT_DAY)
+    delivery.deliver("labels", LAST_DAY, lambda frame: frame.where(frame["origin"] != "JFK", dead(frame)))
+    with pytest.raises(LabelsInDoubt, match=r"all \d+ labels where origin = JFK are 0, where .* is their feed dead"):
+        delivery.ingest_and_report(NEXT_DAY)
+    assert LAST_DAY not in labelled(delivery)
+    accept(delivery, "a strike at JFK")
+    assert LAST_DAY in labelled(delivery)
+
+
+def test_the_sums_of_a_history_are_kept_so_that_the_first_day_reads_none_again(
+    seeded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = seeded.having(labels={"judge": True}).services
+    held = services.registry.days("labels")
+    sums = label_sums.around(NEXT_DAY, held, services)
+    assert {"carrier = UA", "origin = EWR"} <= set(sums[max(sums)].parts)
+    services.storage_folder(layout.ingest.LABEL_SUMS).write_json(layout.ingest.SUMS, {})
+    label_sums.keep_seeded(sums, services)
+    monkeypatch.setattr(label_sums, "sum_up", lambda *_: pytest.fail("read again"))
+    assert label_sums.around(NEXT_DAY, held, services) == sums
 
 
 def test_labels_that_stay_in_doubt_are_not_called_missing_when_nobody_asks_for_them_any_more(

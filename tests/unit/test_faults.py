@@ -50,8 +50,8 @@ EXAMPLES = {
     "COLUMN VALUE missing": "origin X missing",
     "day duplicated": "day duplicated",
     "outcome times FACTOR [where CONDITION]": "outcome times 2 where minute >= 1080",
-    "labels all VALUE": "labels all 0",
-    "labels inverted [by SHARE]": "labels inverted by 0.2",
+    "labels all VALUE [where CONDITION]": "labels all 0 where minute >= 1080",
+    "labels inverted [by SHARE] [where CONDITION]": "labels inverted by 0.2 where minute >= 1080",
     "labels shuffled": "labels shuffled",
     "labels VALUE and OTHER swapped": "labels 0 and 1 swapped",
     "labels VALUE read as NEW [by SHARE]": "labels 1 read as 0 by 0.5",
@@ -269,6 +269,16 @@ def test_a_dead_feed_sends_one_value_and_leaves_what_never_came() -> None:
     found = sent("labels all 0", [1.0, 0.0, None, 1.0])
     assert found[:2] + found[3:] == [0.0, 0.0, 0.0] and np.isnan(found[2])
     assert sent("labels all low", ["low", "high"]) == ["low", "low"]
+
+
+@pytest.mark.parametrize(("feed", "part"), [("labels all 0", [0.0, 0.0]), ("labels inverted", [0.0, 1.0])])
+def test_a_feed_of_a_part_leaves_the_labels_of_the_rest(feed: str, part: list[float]) -> None:
+    frame = pd.DataFrame({"day": day(3), "id": range(4), "shop": list("abab"), "late": [1.0, 1.0, 0.0, 0.0]})
+    labels = frame[["day", "id", "late"]]
+    arrived = on_labels(parse(f"{feed} where shop == 'a' {SPAN}"), labels, frame, key=["day", "id"], target="late")
+    assert list(arrived["late"]) == [part[0], 1.0, part[1], 0.0]
+    with pytest.raises(SettingsError, match="is a column, and no condition"):
+        parse(f"{feed} where shop {SPAN}")
 
 
 def test_inverted_labels_are_the_opposite_of_each_kind() -> None:

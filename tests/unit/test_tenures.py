@@ -16,7 +16,6 @@ from ml.core.champions.tenures import (
     judged_version,
     last_judged,
     promoted_on,
-    summarise,
     tenure_on,
 )
 from ml.records import Logged
@@ -168,19 +167,21 @@ class TestLastJudged:
         assert last_judged([decided("hold", 2, effective=None, trained_until=48)], until=on(99)) is None
 
 
-def reign_of(kind: str, version: int, *, effective: int, fingerprint: str, **facts: object) -> Logged:
+def decided_with(kind: str, version: int, *, effective: int, fingerprint: str, **facts: object) -> Logged:
     plain = decided(kind, version, effective=effective, trained_until=effective - 2)
     return plain.model_copy(update={"fingerprint": fingerprint, "payload": {**plain.payload, **facts}})
 
 
 def rolled_back(version: int, fingerprint: str, *, away_from: str, effective: int = 90) -> Logged:
-    return reign_of("rollback", version, effective=effective, fingerprint=fingerprint, blocked_fingerprint=away_from)
+    return decided_with(
+        "rollback", version, effective=effective, fingerprint=fingerprint, blocked_fingerprint=away_from
+    )
 
 
 THREE = [
-    reign_of("promotion", 1, effective=40, fingerprint="a"),
-    reign_of("promotion", 2, effective=60, fingerprint="b"),
-    reign_of("promotion", 3, effective=80, fingerprint="c"),
+    decided_with("promotion", 1, effective=40, fingerprint="a"),
+    decided_with("promotion", 2, effective=60, fingerprint="b"),
+    decided_with("promotion", 3, effective=80, fingerprint="c"),
 ]
 
 
@@ -230,66 +231,14 @@ class TestWhoWasChampion:
         assert promoted_on(None, back) == back[-1]
 
 
-class TestTelling:
-    VERDICT: ClassVar = {"decision": "promote", "reasons": ["better", "well calibrated"], "rulings": []}
-
-    def test_a_promotion_says_over_whom_and_every_reason(self) -> None:
-        told = summarise(
-            reign_of("promotion", 2, effective=60, fingerprint="b", previous_version=1, verdict=self.VERDICT)
-        )
-        assert (told.version, told.against, told.in_force_from) == (2, 1, on(60))
-        assert told.reasons == ("better", "well calibrated")
-        assert told.evidence["verdict"] == self.VERDICT
-
-    def test_a_rejection_says_who_and_not_what_spoke_for_it(self) -> None:
-        approval = {"approved": False, "by": "ada", "at": "2013-06-15T09:30:00Z", "timed_out": False}
-        told = summarise(
-            reign_of("rejection", 2, effective=60, fingerprint="b", approval=approval, verdict=self.VERDICT)
-        )
-        assert (told.in_force_from, told.reasons) == (None, ("rejected by ada at 2013-06-15 09:30",))
-
-    def test_a_time_out_is_told_as_one(self) -> None:
-        approval = {"approved": False, "by": "nobody", "at": "2013-06-15T09:30:00Z", "timed_out": True}
-        told = summarise(reign_of("rejection", 2, effective=60, fingerprint="b", approval=approval))
-        assert told.reasons == ("nobody answered until 2013-06-15 09:30: that means no",)
-
-    def test_a_rollback_says_why_and_what_it_removed(self) -> None:
-        told = summarise(
-            reign_of("rollback", 1, effective=90, fingerprint="a", from_version=2, reason="worse", requested_by="ada")
-        )
-        assert (told.version, told.against, told.reasons, told.requested_by) == (1, 2, ("worse",), "ada")
-
-    def test_a_retrain_request_says_its_reasons(self) -> None:
-        assert summarise(reign_of("retrain_request", 1, effective=90, fingerprint="a", reasons=["drift"])).reasons == (
-            "drift",
-        )
-
-    def test_a_hold_was_weighed_against_the_champion_of_its_time(self) -> None:
-        summary = summarise(
-            reign_of("hold", 2, effective=60, fingerprint="b", champion_version=1, verdict=self.VERDICT)
-        )
-        assert (summary.version, summary.against, summary.in_force_from) == (2, 1, None)
-
-    @pytest.mark.parametrize(
-        ("about", "said"),
-        [
-            ({"family": "drift"}, "alarm of drift: seen"),
-            ({"family": "missing_labels", "until": "2013-06-09"}, "alarm of missing labels until 2013-06-09: seen"),
-            ({"about_kind": "day"}, "on the day: seen"),
-        ],
-    )
-    def test_a_note_says_what_it_is_about(self, about: dict[str, str], said: str) -> None:
-        assert summarise(reign_of("comment", 1, effective=90, fingerprint="a", note="seen", **about)).reasons == (said,)
-
-
 class TestJudgedVersion:
     """A refit serves in the place of the version that was judged."""
 
     LOG: ClassVar = [
-        reign_of("promotion", 3, effective=60, fingerprint="c", judged_version=2),
-        reign_of("promotion", 4, effective=61, fingerprint="d"),
-        reign_of("hold", 6, effective=62, fingerprint="e", judged_version=5),
-        reign_of("promotion", 6, effective=62, fingerprint="e", judged_version=None),
+        decided_with("promotion", 3, effective=60, fingerprint="c", judged_version=2),
+        decided_with("promotion", 4, effective=61, fingerprint="d"),
+        decided_with("hold", 6, effective=62, fingerprint="e", judged_version=5),
+        decided_with("promotion", 6, effective=62, fingerprint="e", judged_version=None),
     ]
 
     @pytest.mark.parametrize(("version", "judged"), [(3, 2), (2, 2), (4, 4), (6, 5), (9, 9)])

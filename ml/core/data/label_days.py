@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import date
 from itertools import combinations
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from ml.core import predictions
-from ml.records import LabelDay
+from ml.records import LabelDay, LabelPart
 from ml.settings import Task
 
 QUANTILES = (0.1, 0.9)
@@ -26,7 +27,15 @@ WORTH = 0.1
 on half-hourly demand, which rises and falls by the clock, one true day in ten has the very classes of another one."""
 
 
-def label_day(day: date, target: ArrayLike, predicted: ArrayLike | None, task: Task, *, content: str = "") -> LabelDay:
+def label_day(
+    day: date,
+    target: ArrayLike,
+    predicted: ArrayLike | None,
+    task: Task,
+    *,
+    content: str = "",
+    parts: Mapping[str, LabelPart] | None = None,
+) -> LabelDay:
     """Sum up the labels of a day, and what was predicted of the same rows.
 
     Parameters
@@ -37,6 +46,8 @@ def label_day(day: date, target: ArrayLike, predicted: ArrayLike | None, task: T
         What was predicted of the same rows, see `ml.core.predictions`; None if nothing was. A row may be NaN.
     content
         See `content_of`; empty if the day is not compared with other days row by row.
+    parts
+        What `ml.core.data.label_parts.label_parts` gave of the same rows.
     """
     labels = np.asarray(target, dtype=float)
     labelled = np.isfinite(labels)
@@ -45,10 +56,12 @@ def label_day(day: date, target: ArrayLike, predicted: ArrayLike | None, task: T
     facts = {
         "day": day,
         "rows": len(labels),
-        "level": _level(_shares(labels, task), regression=regression) if len(labels) else (),
+        "level": _level(shares(labels, task), regression=regression) if len(labels) else (),
         "spread": float(labels.std()) if regression and len(labels) else 0.0,
         "single": len(labels) > 0 and bool((labels == labels[0]).all()),
         "content": content,
+        "counts": class_counts(labels, task) if not regression else (),
+        "parts": dict(parts or {}),
         "surprise": _surprise(labels) if regression and len(np.unique(labels)) >= MANY_NUMBERS else 0.0,
     }
     if predicted is None:
@@ -59,10 +72,10 @@ def label_day(day: date, target: ArrayLike, predicted: ArrayLike | None, task: T
     if not len(labels):
         return LabelDay.model_validate(facts)
     if not regression:
-        facts["surprise"] = WORTH * min(_surprise(labels), _surprise_predicted(_shares(labels, task), values))
+        facts["surprise"] = WORTH * min(_surprise(labels), _surprise_predicted(shares(labels, task), values))
     columns = values[:, None] if values.ndim == 1 else values
     facts["expected"] = _level(columns, regression=regression)
-    facts["association"], facts["association_error"] = _association(_shares(labels, task), columns, regression)
+    facts["association"], facts["association_error"] = association(shares(labels, task), columns, regression)
     if 0 < len(task.classes) <= MOST_CLASSES:
         facts["pair_orders"] = _pair_orders(labels, values)
     return LabelDay.model_validate(facts)
@@ -97,7 +110,12 @@ def _surprise_predicted(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float(-np.log(np.clip(likely, np.finfo(float).tiny, None)).sum())
 
 
-def _shares(labels: np.ndarray, task: Task) -> np.ndarray:
+def class_counts(labels: np.ndarray, task: Task) -> tuple[int, ...]:
+    """Return how many rows are of each class."""
+    return tuple(int((labels == number).sum()) for number in range(max(len(task.classes), 2)))
+
+
+def shares(labels: np.ndarray, task: Task) -> np.ndarray:
     """Return labels as columns, of several classes one for each."""
     return predictions.outcomes(labels, len(task.classes)) if task.classes else labels[:, None]
 
@@ -110,7 +128,7 @@ def _level(columns: np.ndarray, *, regression: bool) -> tuple[float, ...]:
     return tuple(map(float, np.log((ones + 0.5) / (rows - ones + 0.5))))
 
 
-def _association(labels: np.ndarray, predicted: np.ndarray, regression: bool) -> tuple[float | None, float | None]:
+def association(labels: np.ndarray, predicted: np.ndarray, regression: bool) -> tuple[float | None, float | None]:
     """Return how alike labels and predictions order the rows, and its standard error if they did not at all.
 
     Spearman's rank correlation for numbers. For classes Somers' D, twice the area under the ROC curve less one, each
@@ -140,7 +158,7 @@ def _association(labels: np.ndarray, predicted: np.ndarray, regression: bool) ->
 def _pair_orders(labels: np.ndarray, predicted: np.ndarray) -> tuple[float | None, ...]:
     """Return of each two classes by how many standard errors their rows are ordered as predicted.
 
-    The rows of the two are ordered by which of both is predicted; see `_association`.
+    The rows of the two are ordered by which of both is predicted; see `association`.
     """
     logs = np.log(np.clip(predicted, np.finfo(float).tiny, None))
     members = [labels == number for number in range(predicted.shape[1])]
@@ -149,6 +167,6 @@ def _pair_orders(labels: np.ndarray, predicted: np.ndarray) -> tuple[float | Non
         rows = members[first] | members[second]
         pair = members[second][rows][:, None].astype(float)
         odds = (logs[rows, second] - logs[rows, first])[:, None]
-        somers, error = _association(pair, odds, regression=False) if rows.any() else (None, None)
+        somers, error = association(pair, odds, regression=False) if rows.any() else (None, None)
         orders.append(None if somers is None or not error else round(somers / error, 3))
     return tuple(orders)

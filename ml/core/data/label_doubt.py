@@ -10,9 +10,11 @@ and does harm at once; both are seen on the first day. A day is in doubt
   on any day before. Of several classes each two are looked at as well, among their own rows: where two are swapped,
   all others still follow the predictions. Predictions that order rows hardly better than chance are not asked;
 - for its **unit**, if numbers spread several times more, or less, than on any day before;
-- for its **day**, if its labels are those of an earlier day, row by row, and chance does not repeat so many.
+- for its **day**, if its labels are those of an earlier day, row by row, and chance does not repeat so many;
+- for a **part** of its rows, if all labels there are the same, or order them the other way round, beyond what the
+  part's own past and the rest of the day allow.
 
-The last three are in `ml.core.data.lasting_doubts`: no later day lets such labels in.
+The last four are in `ml.core.data.lasting_doubts` and `ml.core.data.label_parts`: no later day lets such labels in.
 
 Far is counted in robust standard deviations from day to day (Huber and Ronchetti, *Robust Statistics*, 2009, ch. 1: the
 median, and the larger of the scaled median deviation and the range of the middle 80 %), never less than rows alone let
@@ -30,6 +32,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import t as student
 
+from ml.core.data.label_parts import part_doubts
 from ml.core.data.lasting_doubts import ORDERED_ERRORS, PARTLY, QUARTER_DAYS, lasting_doubts
 from ml.records import LabelDay, LabelVerdict
 from ml.settings import Labels, Task
@@ -86,7 +89,9 @@ def judge(
         return LabelVerdict(status="unjudged", reasons=(reason,) if labels.judge and today.rows else ())
     most = limit(labels, len(today.level) + 1)
     level = _level_doubts(today, past, most, task, labels)
-    if lasting := lasting_doubts(today, past, labels=labels, task=task):
+    lasting = lasting_doubts(today, past, labels=labels, task=task)
+    lasting += part_doubts(today, past, labels=labels, task=task)
+    if lasting:
         return LabelVerdict(status="doubtful", reasons=(*lasting, *level), lasting=True)
     if not level:
         return LabelVerdict(status="plausible")

@@ -52,7 +52,8 @@ def run(landing: Landing, *, settings: Settings, services: Services) -> Screenin
             screened_file = screen_day(services, asset, day, path, recent=recent, known_keys=keys)
             result = keep(services, asset, day, path, screened_file)
             if asset == "labels" and screened_file.accepted is not None:
-                today, verdict = label_doubts.judge_day(day, screened_file.accepted, services)
+                assert keys is not None
+                today, verdict = label_doubts.judge_day(day, screened_file.accepted, keys, services)
                 if verdict.status == "doubtful":
                     result = label_doubts.keep_doubtful(services, result, path, screened_file.accepted, today, verdict)
                     rejected.append(_doubt(landing, result, verdict, services))

@@ -28,7 +28,7 @@ from ml.core.data.schema import Types, declared_schema, learned
 from ml.errors import DataRejected, EmptyDelivery, LabelsInDoubt, MissingArtifact
 from ml.records import Asset, AssetScreening, LabelDay
 from ml.settings import Settings
-from ml.steps.ingest import deliveries, label_doubts
+from ml.steps.ingest import deliveries, label_doubts, label_sums
 from ml.steps.ingest.day_screening import keep, screen_day
 from ml.steps.ingest.days_ahead import DaysAhead
 from ml.wiring import Services, open_services
@@ -78,6 +78,7 @@ def run(first_day: date, last_day: date, *, settings: Settings, services: Servic
                 declared=declared_schema(settings),
             )
             logger.info("seed: data version %s", version.rev)
+            label_sums.keep_seeded(batch.label_sums, services)
     return {
         "days": len(services.registry.days("inputs")),
         "rows": batch.rows,
@@ -171,7 +172,7 @@ class _Batch:
         self.schema[asset] = learned(self.schema.get(asset, {}), [types_of(path)])
         self.profiles[asset][day] = profile(path, day=day)
         if asset == "labels" and self.settings.labels.judge:
-            self.label_sums[day] = label_doubts.sum_up(day, path, None, self.services)
+            self.label_sums[day] = label_sums.sum_up(day, path, known_keys, None, self.services)
             self.label_results[day] = result
         self.rows += result.accepted_rows if asset == "inputs" else 0
         return True

@@ -11,7 +11,7 @@ import logging
 
 from ml.adapters.champion_changes import ChampionChange
 from ml.champions import promotion_protocol, promotion_record, serving_state, withdrawal
-from ml.core.champions import tenures
+from ml.core.champions import decision_summaries, tenures
 from ml.core.training.run_words import decided_name, training_name, version_note
 from ml.errors import EvergreenError, Unavailable
 from ml.next_moves import rerun
@@ -207,7 +207,7 @@ def _recorded(judgement: Judgement, serving: serving_state.ServingState, service
 
 def _serves(decision: Logged, serving: serving_state.ServingState) -> Promotion:
     version = int(decision.payload["version"])
-    reason = "; ".join(tenures.summarise(decision).reasons)
+    reason = "; ".join(decision_summaries.summarise(decision).reasons)
     if serving.version != version:
         reason = (
             f"promoted on {decision.decided_at:%Y-%m-%d}, and replaced by version {serving.version} since: {reason}"
@@ -250,7 +250,7 @@ def _hold(
 
 def _reject(judgement: Judgement, window: Window, approval: Approval, services: Services) -> Promotion:
     key = f"reject version {judgement.version} against {judgement.champion_version or 'none'}"
-    reason = tenures.approval_in_words(approval.model_dump(mode="json"))
+    reason = decision_summaries.approval_in_words(approval.model_dump(mode="json"))
     requested = judgements.requested(window, services, approval)
     return _stays(
         judgement, reason, judgements.record("rejection", key, judgement, window, services, requested=requested)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml.adapters.tracking.decision_log import merged
 from ml.champions import recorded_models, serving_state
-from ml.core.champions import previous_champion, tenures
+from ml.core.champions import decision_summaries, previous_champion, tenures
 from ml.core.monitoring.day_summary import Facts
 from ml.errors import MissingArtifact, UntrustedModel
 from ml.records import Logged
@@ -20,7 +20,7 @@ def champion(sources: StatusSources) -> Facts | None:
     entry = tenures.promoted_on(None, sources.changes)
     if entry is None or entry.effective_day is None:
         return None
-    summary, version = tenures.summarise(entry), int(entry.payload["version"])
+    summary, version = decision_summaries.summarise(entry), int(entry.payload["version"])
     approval = entry.payload.get("approval") or {}
     of_it = next(
         (model_version for model_version in registered(sources.services) if model_version.version == version), None
@@ -65,7 +65,7 @@ def request(sources: StatusSources) -> Facts | None:
     entry = sources.part("request", lambda: _open_request(sources))
     if entry is None:
         return None
-    summary = tenures.summarise(entry)
+    summary = decision_summaries.summarise(entry)
     return {
         "decision_id": summary.decision_id,
         "day": entry.effective_day,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml.adapters.tracking.decision_log import merged
-from ml.core.champions.tenures import judged_version, summarise
+from ml.core.champions.decision_summaries import summarise
+from ml.core.champions.tenures import judged_version
 from ml.core.gate.comparison import mean_of_days
 from ml.core.gate.holdout_charts import SHAPE
 from ml.core.monitoring.day_summary import Facts, plain
