@@ -21,6 +21,7 @@ SHARED = {
     "days_ahead",
     "deliveries",
     "label_doubts",
+    "label_sums",
     "expected_types",
     "interval_width",
     "judged_run",
