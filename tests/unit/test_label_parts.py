@@ -25,8 +25,7 @@ def day_of(
     number: int, task: Task, change: Change = lambda rows, _: rows, *, shops: np.ndarray = SHOPS, predicted: bool = True
 ) -> LabelDay:
     labels, predictions = change(rows_of(number, task, rows=len(shops)), shops)
-    beside = np.vstack(list(predictions)) if task.classes else predictions
-    parts = label_parts(pd.DataFrame({"shop": shops}), ["shop"], labels, beside if predicted else None, task)
+    parts = label_parts(pd.DataFrame({"shop": shops}), ["shop"], labels, predictions if predicted else None, task)
     day = FIRST + timedelta(days=number)
     return label_day(day, labels, predictions if predicted else None, task, parts=parts)
 

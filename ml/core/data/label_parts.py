@@ -18,9 +18,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from scipy.stats import norm as normal
 
+from ml.core import predictions
 from ml.core.data.label_days import association, class_counts, shares
 from ml.core.data.lasting_doubts import ORDERED_ERRORS, PARTLY, QUARTER_DAYS
 from ml.core.gate.slices import cut
@@ -36,7 +38,7 @@ NAMED = 3
 
 
 def label_parts(
-    columns: pd.DataFrame, terms: Sequence[str], target: np.ndarray, predicted: np.ndarray | None, task: Task
+    columns: pd.DataFrame, terms: Sequence[str], target: np.ndarray, predicted: ArrayLike | None, task: Task
 ) -> dict[str, LabelPart]:
     """Sum up the labels of each part of a day.
 
@@ -48,7 +50,8 @@ def label_parts(
         Columns and conditions, as of the gate's slices. One that this day cannot be cut by is left out.
     target : array of shape (n_rows,)
         Labels as numbers, see `ml.core.data.label_days.label_day`; NaN where there is none.
-    predicted : array of shape (n_rows,) or (n_rows, n_classes), or None
+    predicted : array or None
+        What was predicted of the same rows, see `ml.core.predictions`; None if nothing was.
 
     Returns
     -------
@@ -58,6 +61,7 @@ def label_parts(
     labelled = np.isfinite(target)
     if not labelled.any() or bool((target[labelled] == target[labelled][0]).all()):
         return {}
+    values = None if predicted is None else predictions.array(predicted)
     parts = [(name, held & labelled) for name, held in _cut(columns, terms)]
     large = [(name, held) for name, held in parts if FEWEST_ROWS <= held.sum() <= labelled.sum() - FEWEST_ROWS]
     largest = sorted(large, key=lambda part: (-int(part[1].sum()), part[0]))[:MOST_PARTS]
@@ -65,7 +69,7 @@ def label_parts(
         name: LabelPart(
             rows=int(held.sum()),
             counts=_counts(target[held], task),
-            order=_order(held, target, predicted, task),
+            order=_order(held, target, values, task),
         )
         for name, held in largest
     }
