@@ -110,7 +110,7 @@ def work_together(common: tuple[str, bytes], sent: Sequence[Any], threads: int, 
         if not group.wait(patience):
             raise Lost(f"has not had {len(sent)} times {threads} free processors within {patience:.0f} s")
         everybody = ray.put((function, shared, expected))
-        with meeting(str(ray.util.get_node_ip_address()), len(sent)) as place:  # type: ignore[no-untyped-call]
+        with meeting(str(ray.util.get_node_ip_address()), len(sent)) as place:
             members = [
                 ray.remote(_one_of_many)
                 .options(
