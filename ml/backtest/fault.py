@@ -23,8 +23,8 @@ class Fault:
     """One thing that goes wrong from ``first_day`` on, until ``last_day`` (None: for ever).
 
     ``kind`` is the entry of `ml.backtest.faults.CATALOGUE`; ``columns`` those that it falsifies (empty: whole rows or
-    the outcome). ``outcome`` is by how much the target is multiplied, and the condition where (None: everywhere);
-    ``where`` is that of a ``feed``.
+    the outcome). ``outcome`` is by how much the target is multiplied; ``where`` the condition under which it is,
+    or a ``feed`` falsifies labels (None: everywhere).
     """
 
     text: str
@@ -33,7 +33,7 @@ class Fault:
     first_day: date
     last_day: date | None
     change: Change | None = None
-    outcome: tuple[float, str | None] | None = None
+    outcome: float | None = None
     feed: FeedChange | None = None
     where: str | None = None
 

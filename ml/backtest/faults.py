@@ -112,15 +112,13 @@ def on_labels(
         The key with the target, and the true inputs of the same days; not modified.
     """
     inside = _inside(fault, labels)
-    if fault.feed is not None and inside.any():
-        if fault.where is not None:
-            inside = inside & _meets(fault, fault.where, labels, inputs, key)
-        return label_faults.as_sent(fault.feed, labels, inside, target)
-    if fault.outcome is None or not inside.any():
+    if not fault.on_labels or not inside.any():
         return labels
-    factor, where = fault.outcome
-    if where is not None:
-        inside = inside & _meets(fault, where, labels, inputs, key)
+    if fault.where is not None:
+        inside = inside & _meets(fault, fault.where, labels, inputs, key)
+    if fault.feed is not None:
+        return label_faults.as_sent(fault.feed, labels, inside, target)
+    assert fault.outcome is not None
     if not (pd.api.types.is_numeric_dtype(labels[target]) or pd.api.types.is_bool_dtype(labels[target])):
         raise SettingsError(f"fault {fault.text!r} changes outcomes, and {target} holds text: it needs numbers")
     values = labels[target].to_numpy(dtype=float, copy=True)
@@ -128,11 +126,11 @@ def on_labels(
     if not labelled.any():
         return labels
     if not set(np.unique(values[~np.isnan(values)])) <= {0.0, 1.0}:
-        values[labelled] *= factor
+        values[labelled] *= fault.outcome
         return labels.assign(**{target: values})
     for day in sorted(labels.loc[labelled, "day"].unique()):
         rows = np.flatnonzero(labelled & (labels["day"] == day).to_numpy())
-        values[rows] = label_faults.rate_times(values[rows], factor, date.fromisoformat(str(day)).toordinal())
+        values[rows] = label_faults.rate_times(values[rows], fault.outcome, date.fromisoformat(str(day)).toordinal())
     return labels.assign(**{target: values})
 
 

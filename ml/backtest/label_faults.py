@@ -51,9 +51,8 @@ def rate_times(values: np.ndarray, factor: float, seed: int) -> np.ndarray:
 
 
 def _outcome(text: str, match: re.Match[str], first: date, last: date | None) -> Fault:
-    where = _condition(match[2])
     kind = "outcome times FACTOR [where CONDITION]"
-    return Fault(text, kind, (), first, last, None, (float(match[1]), where))
+    return Fault(text, kind, (), first, last, outcome=float(match[1]), where=_condition(match[2]))
 
 
 def _condition(where: str | None) -> str | None:

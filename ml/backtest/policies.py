@@ -99,7 +99,8 @@ def choose(names: Sequence[str], files: Sequence[Path], base: Mapping[str, Any])
             f"no policy is called {', '.join(unknown)}: choose among {', '.join(BUILT_IN)}, or give a file of your "
             "own with --policy mine.yaml"
         )
-    chosen = [make(name, _on_schedule(BUILT_IN[name], base), base, origin=f"policy {name}") for name in names]
+    every = settings_module.parse(base).land.every_days if names else 1
+    chosen = [make(name, _on_schedule(BUILT_IN[name], every), base, origin=f"policy {name}") for name in names]
     chosen += [make(path.stem, settings_module.read(path), base, origin=str(path)) for path in files]
     twice = sorted({policy.name for policy in chosen if [p.name for p in chosen].count(policy.name) > 1})
     if twice:
@@ -109,13 +110,14 @@ def choose(names: Sequence[str], files: Sequence[Path], base: Mapping[str, Any])
     return chosen
 
 
-def _on_schedule(fragment: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, Any]:
+def _on_schedule(fragment: Mapping[str, Any], every_days: int) -> Mapping[str, Any]:
     """Return a built-in policy for data of every so many days: a week of them holds fewer new days than seven."""
-    every = settings_module.parse(base).land.every_days
     days = fragment.get("retrain", {}).get("min_new_days")
-    if days is None or every == 1:
-        return fragment
-    return {**fragment, "retrain": {**fragment["retrain"], "min_new_days": max(1, days // every)}}
+    return (
+        fragment
+        if days is None
+        else settings_module.overlaid(fragment, {"retrain": {"min_new_days": max(1, days // every_days)}})
+    )
 
 
 def make(name: str, fragment: object, base: Mapping[str, Any], *, origin: str) -> Policy:

@@ -167,13 +167,15 @@ def warm_if_parent(argv: Sequence[str], environ: Mapping[str, str]) -> Warmth | 
 def read_settings() -> None:
     """Parse the settings of all models once: what is forked finds each text parsed that has not changed since.
 
-    What is wrong with one of them is said by whoever needs it.
+    Nothing is checked, which would import people's own code here. What is wrong with one is said by whoever needs it.
     """
     from ml.errors import EvergreenError
-    from ml.settings import load_models
+    from ml.settings import Environment, configured_models, resolve
 
     with contextlib.suppress(EvergreenError):
-        load_models()
+        for model in configured_models():
+            with contextlib.suppress(EvergreenError):
+                resolve(Environment.load(model=model.name))
 
 
 def import_all(modules: Iterable[str]) -> Warmth:

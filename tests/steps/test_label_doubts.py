@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from ml.adapters import layout
+from ml.adapters.data_registry import DataRegistry
 from ml.cli import history
 from ml.cli import labels as labels_command
 from ml.errors import LabelsInDoubt, MissingArtifact, Unavailable
-from ml.records import DataVersion, Screening
+from ml.records import Asset, DataVersion, Screening
 from ml.steps.ingest import commit, label_doubts, label_sums, land, report_rejected, screen
 from ml.steps.retrain import pull
 from ml.views import page as overview
@@ -87,6 +89,25 @@ def test_the_sums_of_a_history_are_kept_so_that_the_first_day_reads_none_again(
     label_sums.keep_seeded(sums, services)
     monkeypatch.setattr(label_sums, "sum_up", lambda *_: pytest.fail("read again"))
     assert label_sums.around(NEXT_DAY, held, services) == sums
+
+
+def test_lost_inputs_of_a_past_day_leave_its_labels_to_be_compared_with(
+    seeded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = seeded.having(labels={"judge": True}).services
+    held, opened = services.registry.days("labels"), DataRegistry.open_content
+
+    def without_inputs(registry: DataRegistry, asset: Asset, day: date, md5: str) -> Path:
+        if asset == "inputs":
+            raise MissingArtifact(f"inputs of {day} are lost")
+        return opened(registry, asset, day, md5)
+
+    services.storage_folder(layout.ingest.LABEL_SUMS).write_json(layout.ingest.SUMS, {})
+    monkeypatch.setattr(DataRegistry, "open_content", without_inputs)
+    lost = label_sums.around(NEXT_DAY, held, services)
+    assert set(lost) == {day for day in held if day < NEXT_DAY} and not any(today.parts for today in lost.values())
+    monkeypatch.undo()
+    assert all(today.parts for today in label_sums.around(NEXT_DAY, held, services).values()), "they are back"
 
 
 def test_labels_that_stay_in_doubt_are_not_called_missing_when_nobody_asks_for_them_any_more(

@@ -24,7 +24,7 @@ from scipy.stats import norm as normal
 
 from ml.core import predictions
 from ml.core.data.label_days import association, class_counts, shares
-from ml.core.data.lasting_doubts import ORDERED_ERRORS, PARTLY, QUARTER_DAYS
+from ml.core.data.lasting_doubts import PARTLY, QUARTER_DAYS, contradicts
 from ml.core.gate.slices import cut
 from ml.records import LabelDay, LabelPart
 from ml.settings import Labels, Task
@@ -90,12 +90,13 @@ def part_doubts(today: LabelDay, past: Sequence[LabelDay], *, labels: Labels, ta
     if not parts or today.rows < PARTLY * usual_rows:
         return ()
     chance = labels.doubtful_days_per_quarter / QUARTER_DAYS / (len(today.level) + 1) / len(parts)
+    most = float(normal.isf(chance))
     doubts = []
     for name, before in parts.items():
         part = today.parts[name]
         if max(part.counts) == part.rows and _highest_share(today, part, before, task) ** part.rows < chance:
             doubts.append(_same_in_words(name, part, before, task))
-        elif _turned(part, before, chance):
+        elif part.order is not None and contradicts(part.order, before.orders, most, labels):
             doubts.append(_turned_in_words(name, part, before))
     more = [f"{len(doubts) - NAMED} more parts are in doubt"] if len(doubts) > NAMED else []
     return (*doubts[:NAMED], *more)
@@ -162,14 +163,6 @@ def _rest(day: LabelDay, part: LabelPart) -> tuple[int, ...]:
 def _odds(counts: Sequence[int], number: int) -> float:
     """Return the log odds of a class, half a row of either kind added."""
     return float(np.log((counts[number] + 0.5) / (sum(counts) - counts[number] + 0.5)))
-
-
-def _turned(part: LabelPart, before: _Past, chance: float) -> bool:
-    """Return whether a part is ordered the other way round; predictions that usually say little accuse no labels."""
-    orders = before.orders
-    if part.order is None or len(orders) < len(before.days) / 2 or np.median(orders) <= ORDERED_ERRORS:
-        return False
-    return part.order < min(-float(normal.isf(chance)), *orders)
 
 
 def _same_in_words(name: str, part: LabelPart, before: _Past, task: Task) -> str:

@@ -57,7 +57,7 @@ def _order_doubt(today: LabelDay, past: Sequence[LabelDay], labels: Labels) -> s
     """Say that labels and predictions order rows the other way round; empty if they do not."""
     most = _order_limit(today, labels)
     order = _order(today)
-    if order is None or not _contradicts(order, [_order(other) for other in past], most, labels):
+    if order is None or not contradicts(order, [_order(other) for other in past], most, labels):
         return ""
     usual = np.median([other.association for other in past if other.association is not None])
     return (
@@ -71,7 +71,7 @@ def _swapped_doubt(today: LabelDay, past: Sequence[LabelDay], labels: Labels, ta
     most = _order_limit(today, labels)
     doubts = []
     for pair, order, before in _pairs(today, past, task):
-        if _contradicts(order, before, most, labels):
+        if contradicts(order, before, most, labels):
             usual = np.median([other for other in before if other is not None])
             doubts.append((order, *pair, usual))
     if not doubts:
@@ -99,7 +99,7 @@ def _order(day: LabelDay) -> float | None:
     return day.association / day.association_error if day.association is not None and day.association_error else None
 
 
-def _contradicts(order: float, before: Sequence[float | None], most: float, labels: Labels) -> bool:
+def contradicts(order: float, before: Sequence[float | None], most: float, labels: Labels) -> bool:
     """Return whether an order is below none by more than chance, and below every day before.
 
     How strong the usual order is varies with the day (its weather, its mix), so that the distance from the usual

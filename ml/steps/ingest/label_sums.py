@@ -68,7 +68,7 @@ def around(day: date, held: Mapping[date, DayFile], services: Services) -> dict[
     """
     recent_days, stored = services.settings.labels.recent_days, _read(services)
     first, last = day - timedelta(days=recent_days), day + timedelta(days=recent_days)
-    inputs = services.registry.days("inputs")
+    inputs = _inputs(services)
     sums: Sums = {}
     for other in (other for other in held if first <= other <= last and other != day):
         version, beside = version_of(other, services), inputs.get(other)
@@ -77,7 +77,9 @@ def around(day: date, held: Mapping[date, DayFile], services: Services) -> dict[
             sums[other] = stored[other]
             continue
         labels = services.registry.open_content("labels", other, held[other].md5)
-        rows = services.registry.open_content("inputs", other, beside.md5) if beside else None
+        rows = _open_inputs(other, beside, services)
+        if rows is None:
+            identity = _identity(held[other], None, version, services)
         try:
             sums[other] = identity, sum_up(other, labels, rows, version, services)
         except DataRejected as err:
@@ -87,23 +89,40 @@ def around(day: date, held: Mapping[date, DayFile], services: Services) -> dict[
     return {other: today for other, (_, today) in sums.items()}
 
 
+def _open_inputs(day: date, file: DayFile | None, services: Services) -> Path | None:
+    """Open the inputs of a day of the past; None if they are lost: its labels are compared without its parts."""
+    if file is None:
+        return None
+    try:
+        return services.registry.open_content("inputs", day, file.md5)
+    except MissingArtifact as err:
+        logger.warning("label_sums: the parts of %s are not compared: %s", day, err)
+        return None
+
+
 def keep_seeded(sums: Mapping[date, LabelDay], services: Services) -> None:
     """Keep the sums of days that were landed together, so that the first day after them need not read them again."""
-    held, inputs = (services.registry.days(asset) for asset in ("labels", "inputs"))
+    held, inputs = services.registry.days("labels"), _inputs(services)
+    oldest = _oldest(max(held, default=date.min), services)
     seeded = {
         day: (_identity(held[day], inputs.get(day), None, services), today)
         for day, today in sums.items()
-        if day in held and version_of(day, services) is None
+        if day in held and day >= oldest and version_of(day, services) is None
     }
     if seeded:
         _write({**_read(services), **seeded}, max(held), services)
+
+
+def _inputs(services: Services) -> Mapping[date, DayFile]:
+    """Return the inputs that labels are summed up beside; none where no slice cuts a day into parts."""
+    return services.registry.days("inputs") if slice_findings.terms(services.settings) else {}
 
 
 def _identity(labels: DayFile, inputs: DayFile | None, version: int | None, services: Services) -> str:
     """Name what the sums of a day are of."""
     task, terms = services.settings.task, slice_findings.terms(services.settings)
     read_as = f"{task.kind} {task.target} {task.positive} {list(task.classes)} {list(terms)}"
-    return f"{labels.md5} {inputs.md5 if inputs and terms else None} {version} {SUMMED} {read_as}"
+    return f"{labels.md5} {inputs.md5 if inputs else None} {version} {SUMMED} {read_as}"
 
 
 def version_of(day: date, services: Services) -> int | None:
@@ -126,9 +145,14 @@ def _read(services: Services) -> Sums:
         return {}
 
 
+def _oldest(newest: date, services: Services) -> date:
+    """Return the first day whose sums are kept."""
+    return newest - timedelta(days=2 * services.settings.labels.recent_days)
+
+
 def _write(sums: Sums, newest: date, services: Services) -> None:
     """Keep the sums of recent days; of two who write at once one is forgotten, and computed again."""
-    oldest = newest - timedelta(days=2 * services.settings.labels.recent_days)
+    oldest = _oldest(newest, services)
     recent = {day: entry for day, entry in sums.items() if day >= oldest}
     facts = {str(day): [identity, today.model_dump(mode="json")] for day, (identity, today) in sorted(recent.items())}
     services.storage_folder(layout.ingest.LABEL_SUMS).write_json(layout.ingest.SUMS, facts)
